@@ -1,0 +1,18 @@
+"""What more than one test file needs."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+BESIDE = Path(__file__).parents[1].parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The data root with the published MNIST and Fashion-MNIST files; skips where there is none."""
+    root = Path(os.environ.get("VAEORCH_DATA") or BESIDE)
+    absent = [name for name in ("MNIST", "FashionMNIST") if not any((root / name / "raw").glob("*-ubyte*"))]
+    if absent:
+        pytest.skip(f"no {' nor '.join(absent)} in {root}: name a folder that has them by VAEORCH_DATA")
+    return root

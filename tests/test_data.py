@@ -1,0 +1,193 @@
+"""Facts that hold for every data set of the table; digits and the synthetic sets in particular."""
+
+import math
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from scipy import stats
+from sklearn.datasets import load_digits
+
+from trainables.data import DATASETS, DataError, Rows
+from trainables.data.digits import Digits
+from trainables.data.synthetic import Circle, Infinity, Mog, Square, Star
+from trainables.data.unready import CelebA, ImageNet32
+from trainables.records import name_of, summary
+
+SYNTHETIC = (Circle, Square, Star, Infinity, Mog)
+AT_HAND = (Digits, *SYNTHETIC)  # needs no file
+LEVEL = 1e-4  # a dozen checks of fixed draws: chance alone fails one in a thousand times, a wrong formula surely
+MISSING = Path("/there/is/no/such/folder")
+
+
+@pytest.mark.parametrize("dataset", DATASETS, ids=name_of)
+def test_every_data_set_states_its_name_summary_source_and_licence(dataset):
+    assert name_of(dataset).isidentifier() and name_of(dataset) == name_of(dataset).lower()
+    assert 10 < len(summary(dataset)) < 120 and summary(dataset).endswith(".")
+    assert dataset.source and dataset.licence
+
+
+def test_names_are_told_apart():
+    assert len({name_of(dataset) for dataset in DATASETS}) == len(DATASETS)
+
+
+@pytest.mark.parametrize("dataset", [d for d in DATASETS if name_of(d) != "array"], ids=name_of)
+def test_facts_of_a_known_set_need_no_file(dataset):
+    facts = dataset(train_rows=7, val_rows=5).facts(MISSING)
+    assert (facts.train_rows, facts.val_rows) == (7, 5)
+    assert dataset().facts(MISSING).train_rows > 7
+
+
+@pytest.mark.parametrize("dataset", AT_HAND, ids=name_of)
+def test_loaded_rows_agree_with_the_facts(dataset):
+    assert dataset().load(MISSING).facts() == dataset().facts(MISSING)
+
+
+@pytest.mark.parametrize("dataset", AT_HAND, ids=name_of)
+def test_loading_twice_gives_the_same_rows(dataset):
+    first, second = dataset().load(MISSING), dataset().load(MISSING)
+    assert torch.equal(first.train.x, second.train.x) and torch.equal(first.val.x, second.val.x)
+
+
+@pytest.mark.parametrize("dataset", AT_HAND, ids=name_of)
+def test_row_limits_keep_the_first_rows(dataset):
+    whole, part = dataset().load(MISSING), dataset(train_rows=30, val_rows=20).load(MISSING)
+    assert torch.equal(part.train.x, whole.train.x[:30]) and torch.equal(part.val.x, whole.val.x[:20])
+    assert part.train.y is None or torch.equal(part.train.y, whole.train.y[:30])
+
+
+@pytest.mark.parametrize("dataset", [*AT_HAND, CelebA], ids=name_of)
+@pytest.mark.parametrize("field", ["train_rows", "val_rows"])
+def test_more_rows_than_there_are_is_a_mistake_of_that_field(dataset, field):
+    there = getattr(dataset().facts(MISSING), field)
+    assert getattr(dataset(**{field: there}).facts(MISSING), field) == there
+    with pytest.raises(DataError, match=f"{there + 1} rows asked for, but {name_of(dataset)} has {there}") as caught:
+        dataset(**{field: there + 1}).facts(MISSING)
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize("rows", [0, -1, 2.5, "10", True])
+def test_row_limits_are_positive_whole_numbers(rows):
+    with pytest.raises(ValidationError):
+        Digits(train_rows=rows)
+
+
+@pytest.mark.parametrize(("dataset", "shape", "rows"), [
+    (ImageNet32, (3, 32, 32), (1_271_167, 10_000)),
+    (CelebA, (3, 64, 64), (162_770, 19_867)),
+])  # fmt: skip
+def test_sets_without_a_loader_state_their_facts_and_name_those_with_one(dataset, shape, rows):
+    facts = dataset().facts(None)
+    assert (facts.shape, facts.range, (facts.train_rows, facts.val_rows)) == (shape, (0.0, 1.0), rows)
+    with pytest.raises(DataError) as caught:
+        dataset().load(None)
+    assert f"{name_of(dataset)} cannot be loaded by this version" in str(caught.value)
+    named = str(caught.value).split("can: ")[1].rstrip(".").split(", ")
+    assert named == [name_of(d) for d in DATASETS if d not in (ImageNet32, CelebA)]
+
+
+def test_a_data_error_keeps_its_field_across_processes():
+    error = pickle.loads(pickle.dumps(DataError("x.npy: wrong", "path")))
+    assert (str(error), error.field) == ("x.npy: wrong", "path")
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-1.0, 1.0)])
+def test_bytes_are_spread_over_the_range_from_end_to_end(low, high):
+    x = torch.arange(256, dtype=torch.uint8).reshape(256, 1)
+    batch = Rows(x, None, (low, high)).batch(torch.arange(256))
+    expected = np.linspace(low, high, 256, dtype=np.float64)
+    assert batch.dtype == torch.float32 and (batch.min(), batch.max()) == (low, high)
+    np.testing.assert_allclose(batch[:, 0].double(), expected, atol=1.2e-7)
+
+
+def test_a_batch_is_picked_by_index_and_leaves_the_bytes_alone():
+    rows = Rows(torch.tensor([[0], [51], [255]], dtype=torch.uint8), None, (0.0, 1.0))
+    assert rows.batch(torch.tensor([2, 0, 2])).flatten().tolist() == [1.0, 0.0, 1.0]
+    assert rows.x.flatten().tolist() == [0, 51, 255]
+
+
+def test_floats_pass_a_batch_as_they_are():
+    rows = Rows(torch.tensor([[-7.5], [3.25]]), None, None)
+    assert rows.batch(torch.tensor([1, 0])).flatten().tolist() == [3.25, -7.5]
+
+
+def test_digits_are_scikit_learns_images_each_once_with_its_label():
+    splits, bunch = Digits().load(None), load_digits()
+    assert (len(splits.train), len(splits.val), splits.test) == (1_500, 297, None)
+    images = torch.cat([splits.train.x, splits.val.x]).flatten(1).double() * (16 / 255)
+    labels = torch.cat([splits.train.y, splits.val.y])
+    found = np.column_stack([images.round().numpy(), labels.numpy()])
+    expected = np.column_stack([bunch.data, bunch.target])
+    assert np.array_equal(found[np.lexsort(found.T)], expected[np.lexsort(expected.T)])
+
+
+def test_both_splits_of_digits_hold_every_class_in_its_share():
+    splits = Digits().load(None)
+    counts = torch.stack([splits.train.y.bincount(), splits.val.y.bincount()])
+    assert stats.chi2_contingency(counts.numpy()).pvalue > LEVEL
+
+
+def test_points_of_the_circle_are_evenly_spread_at_radius_2():
+    x = _points(Circle)
+    np.testing.assert_allclose(np.linalg.norm(x, axis=1), 2, atol=1e-6)
+    assert _uniform(np.arctan2(x[:, 1], x[:, 0]), -math.pi, math.pi)
+
+
+def test_points_of_the_square_are_evenly_spread_over_its_four_sides():
+    x, half = _points(Square), math.sqrt(2)
+    np.testing.assert_allclose(np.abs(x).max(axis=1), half, atol=1e-6)
+    upright = np.abs(np.abs(x[:, 0]) - half) < 1e-6
+    side = np.where(upright, x[:, 0] > 0, 2 + (x[:, 1] > 0))
+    assert stats.chisquare(np.bincount(side, minlength=4)).pvalue > LEVEL
+    assert _uniform(np.concatenate([x[upright, 1], x[~upright, 0]]), -half, half)
+
+
+def test_points_of_the_star_are_evenly_spread_over_its_ten_edges():
+    """Its corners by hand: outer ones at radius 2, the first straight up; inner ones at 2/3, half way between."""
+    angle = math.pi / 2 + np.arange(11) * math.pi / 5
+    corner = np.where(np.arange(11) % 2 == 0, 2, 2 / 3)[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    start, edge = corner[:-1], np.diff(corner, axis=0)
+    offset = _points(Star)[:, None] - start
+    along = np.clip((offset * edge).sum(2) / (edge**2).sum(1), 0, 1)
+    distance = np.linalg.norm(offset - along[..., None] * edge, axis=2)
+    nearest = distance.argmin(axis=1)
+    assert distance.min(axis=1).max() < 1e-6
+    assert stats.chisquare(np.bincount(nearest, minlength=10)).pvalue > LEVEL
+    assert _uniform(along[np.arange(len(nearest)), nearest], 0, 1)
+
+
+def test_points_of_infinity_lie_on_its_curve_and_are_spread_by_angle():
+    x = _points(Infinity)
+    np.testing.assert_allclose(x[:, 1] ** 2, x[:, 0] ** 2 * (1 - x[:, 0] ** 2 / 4), atol=1e-5)
+    assert _uniform(np.arccos(np.clip(x[:, 0] / 2, -1, 1)), 0, math.pi)
+    assert stats.binomtest(int((x[:, 1] > 0).sum()), len(x)).pvalue > LEVEL
+
+
+def test_the_mixture_has_two_equal_gaussians_and_labels_them():
+    train = Mog().load(None).train
+    x, right = train.x.double().numpy(), train.y.numpy() == 1
+    assert stats.binomtest(int(right.sum()), len(x)).pvalue > LEVEL
+    standard = (x - np.where(right, 2, -2)[:, None] * [1, 0]) / 0.3
+    assert stats.kstest(standard.ravel(), "norm").pvalue > LEVEL
+    assert abs(np.corrcoef(standard.T)[0, 1]) < 4 / math.sqrt(len(x))
+
+
+@pytest.mark.parametrize("dataset", SYNTHETIC, ids=name_of)
+def test_validation_points_are_their_own_and_do_not_depend_on_the_number_of_rows(dataset):
+    few, many = dataset(rows=100).load(None), dataset(rows=5_000).load(None)
+    assert (len(few.train), len(many.train), len(few.val)) == (100, 5_000, 2_000)
+    assert torch.equal(few.val.x, many.val.x)
+    assert not torch.isin(many.val.x, many.train.x).all(dim=1).any()
+
+
+def _points(dataset) -> np.ndarray:
+    splits = dataset().load(None)
+    assert splits.train.x.dtype == torch.float32 and splits.train.range is None
+    return splits.train.x.double().numpy()
+
+
+def _uniform(values: np.ndarray, low: float, high: float) -> bool:
+    return stats.kstest(values, "uniform", (low, high - low)).pvalue > LEVEL

@@ -1,0 +1,32 @@
+"""Which way imports point, and what a short command may cost."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FORBIDDEN = {"ray", "mlflow", "click", "rich", "orchestrator"}
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "trainables").rglob("*.py")), ids=lambda path: path.relative_to(ROOT).as_posix()
+)
+def test_trainables_knows_nothing_of_the_orchestrator(path):
+    assert not {name.partition(".")[0] for name in imported(path)} & FORBIDDEN
+
+
+def test_training_loads_neither_ray_nor_mlflow_nor_click():
+    code = "import sys, trainables.train, trainables.pictures; print(sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert not [name for name in FORBIDDEN if f"'{name}'" in loaded]

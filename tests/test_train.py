@@ -1,0 +1,222 @@
+"""The loop: resume, divergence, schedules, what an epoch trains on."""
+
+import json
+import math
+
+import pytest
+import torch
+
+from tests.runs import a_run
+from trainables import checkpoint
+from trainables.checkpoint import CheckpointError
+from trainables.data.epochs import plan
+from trainables.train import Diverged, Training, train
+
+
+def last(run, **options):
+    *_, report = train(run, **options)
+    return report
+
+
+def weights(report):
+    return {name: value.clone() for name, value in report.training.learner.state_dict().items()}
+
+
+def test_the_same_run_gives_the_same_numbers_twice():
+    torch.manual_seed(1)
+    first = last(a_run())
+    torch.manual_seed(2)
+    assert last(a_run()).metrics == first.metrics
+
+
+def test_another_seed_gives_other_numbers():
+    assert last(a_run(seed=1)).metrics["val/elbo"] != last(a_run()).metrics["val/elbo"]
+
+
+def test_training_leaves_the_global_generator_as_it_was():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    last(a_run(epochs=1))
+    assert (torch.rand(3) == expected).all()
+
+
+def test_loss_falls_on_digits():
+    reports = [report.metrics["train/loss"] for report in train(a_run(epochs=8, optimizer={"lr": 0.01}))]
+    assert reports[-1] < 0.5 * reports[0]
+
+
+def test_reports_count_epochs_and_rows():
+    reports = [(report.epoch, report.images, report.training.step) for report in train(a_run("ard_vae"))]
+    assert reports == [(1, 199, 7), (2, 398, 14)]
+
+
+def test_plain_run_reports_the_metrics_that_it_promises():
+    run = a_run("ard_vae")
+    assert set(run.metric_names()) == set(last(run).metrics)
+
+
+def test_train_loss_is_the_weighted_sum_of_its_terms():
+    metrics = last(a_run("beta_vae")).metrics
+    assert metrics["train/loss"] == pytest.approx(metrics["train/nll"] + 0.3 * metrics["train/kl"], rel=1e-6)
+    assert metrics["val/loss"] == pytest.approx(metrics["val/nll"] + 0.3 * metrics["val/kl"], rel=1e-6)
+    assert metrics["val/elbo"] == pytest.approx(-(metrics["val/nll"] + metrics["val/kl"]), rel=1e-12)
+
+
+def test_resume_equals_unbroken_bit_for_bit(tmp_path):
+    run = a_run("ard_vae", epochs=4, kl_warmup_epochs=3.0, optimizer={"plateau": {"patience": 1}, "clip_norm": 1.0})
+    unbroken = last(run)
+    for report in train(run):
+        if report.epoch == 2:
+            report.save(tmp_path / "checkpoint.pt")
+            break
+    resumed = last(run, resume=tmp_path / "checkpoint.pt")
+    assert resumed.metrics == unbroken.metrics
+    assert resumed.images == unbroken.images
+    theirs = weights(unbroken)
+    assert all((value == theirs[name]).all() for name, value in weights(resumed).items())
+
+
+def test_resume_of_a_finished_run_yields_nothing(tmp_path):
+    last(a_run()).save(tmp_path / "checkpoint.pt")
+    assert list(train(a_run(), resume=tmp_path / "checkpoint.pt")) == []
+
+
+def test_checkpoint_of_another_run_is_refused(tmp_path):
+    last(a_run()).save(tmp_path / "checkpoint.pt")
+    with pytest.raises(CheckpointError, match="another run"):
+        next(train(a_run(seed=1), resume=tmp_path / "checkpoint.pt"))
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "text", "other tensor file"])
+def test_damaged_checkpoint_is_one_clear_line(tmp_path, damage):
+    path = tmp_path / "checkpoint.pt"
+    last(a_run(epochs=1)).save(path)
+    whole = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    elif damage == "other tensor file":
+        torch.save({"a": torch.ones(1)}, path)
+    else:
+        path.write_bytes({"empty": b"", "truncated": whole[: len(whole) // 2], "text": b"hello"}[damage])
+    with pytest.raises(CheckpointError) as caught:
+        checkpoint.load(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_checkpoint_that_would_run_code_is_refused(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (exec, ("raise SystemExit('code ran')",))
+
+    torch.save({"format": 1, "trap": Trap()}, tmp_path / "checkpoint.pt")
+    with pytest.raises(CheckpointError):
+        checkpoint.load(tmp_path / "checkpoint.pt")
+
+
+def test_failed_write_leaves_the_old_checkpoint_and_no_litter(tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    checkpoint.save(path, {"epoch": 1})
+    with pytest.raises(AttributeError):
+        checkpoint.save(path, {"epoch": lambda: 2})
+    assert checkpoint.load(path)["epoch"] == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_divergence_names_the_step_and_the_term():
+    training = train(a_run(epochs=3, optimizer={"lr": 1e30}, likelihood={"name": "gaussian"}))
+    with pytest.raises(Diverged) as caught:
+        list(training)
+    assert 0 < caught.value.step < 20
+    assert caught.value.term in ("nll", "kl", "loss")
+
+
+def test_divergence_is_found_at_the_step_where_it_happens(monkeypatch):
+    update, steps = Training.update, []
+
+    def poison(self, loss, rows):
+        update(self, loss, rows)
+        steps.append(self.step)
+        if self.step == 4:
+            self.learner.vae.decoder.get_parameter(next(iter(dict(self.learner.vae.decoder.named_parameters())))).data[
+                0
+            ] = math.nan
+
+    monkeypatch.setattr(Training, "update", poison)
+    with pytest.raises(Diverged) as caught:
+        list(train(a_run()))
+    assert (caught.value.step, caught.value.term) == (4, "nll")
+
+
+def test_kl_warmup_raises_the_weight_linearly_over_images(monkeypatch):
+    scales = []
+    monkeypatch.setattr(
+        Training, "kl_scale", lambda self, whole=Training.kl_scale: scales.append(whole(self)) or scales[-1]
+    )
+    last(a_run(kl_warmup_epochs=1.5))
+    assert scales[:3] == pytest.approx([0, 32 / 300 / 1.5, 64 / 300 / 1.5])
+    assert scales[10] == pytest.approx(1 / 1.5)
+    assert scales[-1] == 1.0
+
+
+def test_plateau_halves_the_learning_rate_at_the_tenth_epoch_without_progress():
+    """Keras reduces in the epoch in which patience runs out; PyTorch one later. The first epoch sets the best value."""
+    training = Training(a_run(optimizer={"lr": 5e-4, "plateau": {}}))
+    rates = []
+    for _ in range(22):
+        training.plateau.step(1.0)
+        rates.append(training.optimizer.param_groups[0]["lr"])
+    assert rates == [5e-4] * 10 + [2.5e-4] * 10 + [1.25e-4] * 2
+
+
+def test_gradients_are_clipped_to_the_norm(monkeypatch):
+    norms = []
+    step = torch.optim.Adam.step
+
+    def spy(self, *args, **kwargs):
+        grads = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
+        norms.append(torch.cat([g.flatten() for g in grads]).norm().item())
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", spy)
+    last(a_run(epochs=1, optimizer={"clip_norm": 0.01}))
+    assert norms == pytest.approx([0.01] * len(norms), rel=1e-3)
+
+
+def test_ard_prior_is_made_of_rows_that_the_epoch_does_not_train_on():
+    run = a_run("ard_vae", epochs=1)
+    training = next(train(run)).training
+    train_index, held_index = plan(300, 101, 1, run.seed, 0)
+    assert not set(train_index.tolist()) & set(held_index.tolist())
+    assert training.learner.vae.prior.a.item() == 101 / 2
+
+
+def test_ard_prior_of_the_first_epoch_is_that_of_the_untrained_encoder():
+    """Recomputed here with numpy from the initial weights, row by row of D_z."""
+    run = a_run("ard_vae", epochs=1)
+    fresh = Training(run)
+    _, held = plan(300, 101, 1, run.seed, 0)
+    seen = []
+    for x, noise, rows in fresh.batches(held, "held out"):
+        assert len(x) == rows
+        q = fresh.learner.vae.encode(x)
+        seen.append(
+            (q.mean_BD + (q.log_variance_BD / 2).exp() * noise.normal("posterior", 6)).detach().double().numpy() ** 2
+        )
+    expected = sum(part.sum(0) for part in seen) / 101
+    trained = next(train(run)).training.learner.vae.prior
+    assert trained.variance_D.tolist() == pytest.approx(expected.tolist(), rel=1e-6)
+
+
+def test_ard_prior_is_refreshed_only_every_so_many_epochs():
+    method = {"name": "ard_vae", "dz_size": 101, "refresh_epochs": 2}
+    variances = [
+        report.training.learner.vae.prior.variance_D.tolist() for report in train(a_run(epochs=4, method=method))
+    ]
+    assert variances[0] == variances[1] != variances[2] == variances[3]
+
+
+def test_run_survives_a_round_trip_through_json():
+    run = a_run("intel_vae hierarchical", optimizer={"plateau": {}})
+    assert type(run).model_validate(json.loads(json.dumps(run.model_dump(mode="json")))) == run

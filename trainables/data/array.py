@@ -1,0 +1,113 @@
+"""The user's own data: one file of images or vectors."""
+
+# Shapes: N rows of the file, D numbers of a vector, images (N, C, H, W).
+
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import AfterValidator, Field
+
+from trainables.data.base import UNIT, DataError, Dataset, Facts, Range, Rows, Splits, hold_out
+from trainables.data.files import Unfit, read
+
+MOST_CHANNELS = 4
+RANGES: tuple[Range, ...] = (UNIT, (-1.0, 1.0))
+
+
+def _absolute(path: str) -> str:
+    """From the working directory of whoever writes the record: a worker's is another."""
+    return str(Path(path).expanduser().absolute())
+
+
+class Array(Dataset):
+    """Your own file: .npy, .npz (key x, optional y) or .parquet, of images or vectors, uint8 or float.
+
+    - `x` (N, D) is vectors; (N, H, W) grey images; (N, C, H, W) or (N, H, W, C) images of C = 1 to 4 channels, where
+      just one of the two places may hold such a number. Labels `y` (N,) are whole numbers.
+    - .parquet: a list column `x` holds the vectors, all of one length; without one, all columns but `y` do, in their
+      order.
+    - uint8 counts from 0 to 255 and is scaled to [0, 1]. Floats must lie in [0, 1], or else in [-1, 1], to be taken as
+      bounded (all of them, images and vectors alike); others are unbounded and pass as they are. Any other type is
+      refused.
+    - A fixed shuffle holds `val_fraction` of the rows out to validate. There are no test rows.
+    """
+
+    name: Literal["array"] = "array"
+    path: Annotated[str, AfterValidator(_absolute)]
+    val_fraction: float = Field(0.1, gt=0, lt=1)
+    """Which part of the rows validates; at least one row, and all but one at most."""
+
+    source: ClassVar[str] = "your own file"
+    licence: ClassVar[str] = "your own"
+
+    def _facts(self, root: Path) -> Facts:
+        return self._read(root).facts()
+
+    def _read(self, root: Path) -> Splits:
+        path = Path(self.path)
+        try:
+            rows = _rows(*read(path))
+        except Unfit as error:
+            raise DataError(f"{path}: {error}", "path") from error
+        val_rows = min(max(round(len(rows) * self.val_fraction), 1), len(rows) - 1)
+        return hold_out(rows, val_rows)
+
+
+def _rows(x: np.ndarray, y: np.ndarray | None) -> Rows:
+    x = _finite(_typed(_placed(x)))
+    return Rows(torch.from_numpy(x), None if y is None else torch.from_numpy(_labels(y, len(x))), _range(x))
+
+
+def _placed(x: np.ndarray) -> np.ndarray:
+    """`x` as vectors (N, D) or images (N, C, H, W)."""
+    if x.ndim not in (2, 3, 4):
+        raise Unfit(f"x has {x.ndim} dimensions {x.shape}: write (N, D), (N, H, W), (N, H, W, C) or (N, C, H, W).")
+    if x.size == 0 or len(x) < 2:
+        raise Unfit(f"x of shape {x.shape} is too small: at least one row to train on and one to validate are needed.")
+    if x.ndim == 4:
+        return np.moveaxis(x, _channel_axis(x.shape), 1)
+    return x[:, None] if x.ndim == 3 else x
+
+
+def _channel_axis(shape: tuple[int, ...]) -> int:
+    found = [axis for axis in (1, 3) if shape[axis] <= MOST_CHANNELS]
+    if len(found) != 1:
+        raise Unfit(
+            f"x of shape {shape}: just one of the axes 1 and 3 must be the 1 to {MOST_CHANNELS} channels: "
+            "write (N, H, W, C) or (N, C, H, W)."
+        )
+    return found[0]
+
+
+def _typed(x: np.ndarray) -> np.ndarray:
+    """`x` as uint8 or float32."""
+    if x.dtype.kind != "f" and x.dtype != np.uint8:
+        raise Unfit(f"x holds {x.dtype}: write uint8 (0 to 255) or floats, so that its range is clear.")
+    with np.errstate(over="ignore", invalid="ignore"):  # what does not fit becomes infinite, and is told
+        return np.require(x, np.uint8 if x.dtype == np.uint8 else np.float32, ["C", "W"])  # torch wants it writable
+
+
+def _finite(x: np.ndarray) -> np.ndarray:
+    if x.dtype == np.uint8:
+        return x
+    sound_N = np.isfinite(x).reshape(len(x), -1).all(axis=1)
+    if not sound_N.all():
+        raise Unfit(f"row {sound_N.argmin()} of x is the first with a NaN or infinite value: drop or mend such rows.")
+    return x
+
+
+def _range(x: np.ndarray) -> Range | None:
+    """The tightest known range that holds all values."""
+    if x.dtype == np.uint8:
+        return UNIT
+    return next((bounds for bounds in RANGES if bounds[0] <= x.min() and x.max() <= bounds[1]), None)
+
+
+def _labels(y: np.ndarray, rows: int) -> np.ndarray:
+    if y.shape != (rows,):
+        raise Unfit(f"y has shape {y.shape}, x has {rows} rows: write one label a row.")
+    if y.dtype.kind not in "iub":
+        raise Unfit(f"y holds {y.dtype}: write whole numbers.")
+    return y.astype(np.int64)

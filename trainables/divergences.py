@@ -1,0 +1,40 @@
+"""KL(q(y|x) || p(y)) per row, in nats: in closed form where there is one, else from the sample at hand."""
+
+# Shapes: B rows, D latent dimensions.
+
+from torch import Tensor
+
+from trainables.posteriors import Gaussian, Posterior
+from trainables.priors import ARD, Normal, Prior
+
+
+def kl(q: Posterior, prior: Prior, y_BD: Tensor) -> Tensor:
+    """KL(q || prior), shape (B,).
+
+    Pairs without a closed form use the one-sample estimate log q(y) - log p(y), y ~ q.
+    """
+    closed = CLOSED_FORMS.get((type(q), type(prior)))
+    return closed(q, prior) if closed else q.log_prob(y_BD) - prior.log_prob(y_BD)
+
+
+def gaussian_kl(mean_BD: Tensor, log_variance_BD: Tensor, prior_variance_D: Tensor) -> Tensor:
+    """KL(N(mean, exp log_variance) || N(0, prior_variance)) = 1/2 sum_l [log s_l - lv_l - 1 + (mu_l^2 + exp lv_l)/s_l].
+
+    Source: ARD-VAE, eq. 17 (the official code has s where this has log s; only the logged value differs).
+    """
+    ratio_BD = (mean_BD.square() + log_variance_BD.exp()) / prior_variance_D
+    return 0.5 * (prior_variance_D.log() - log_variance_BD - 1 + ratio_BD).sum(1)
+
+
+def _to_normal(q: Gaussian, prior: Normal) -> Tensor:
+    return 0.5 * (q.mean_BD.square() + q.log_variance_BD.exp() - q.log_variance_BD - 1).sum(1)
+
+
+def _to_ard(q: Gaussian, prior: ARD) -> Tensor:
+    return gaussian_kl(q.mean_BD, q.log_variance_BD, prior.variance_D)
+
+
+CLOSED_FORMS = {
+    (Gaussian, Normal): _to_normal,
+    (Gaussian, ARD): _to_ard,
+}

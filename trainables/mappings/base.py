@@ -1,0 +1,33 @@
+"""What a mapping is: the record a user writes, and the module z = g(y) made from it."""
+
+# Shapes: B rows of a batch, D latent dimensions.
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from trainables.records import Mistake, Record
+
+if TYPE_CHECKING:
+    from trainables.methods import Terms
+
+
+class Mapping(Record):
+    """A continuous, possibly trained map g from the Gaussian latent y to the representation z.
+
+    Source: Intel-VAE, section 4. Fields are the paper's hyper-parameters. The latent dimension belongs to the network,
+    so it is known only to `build`.
+    """
+
+    def build(self, latent_dim: int) -> nn.Module:
+        """g: (B, latent_dim) -> (B, latent_dim)."""
+        raise NotImplementedError
+
+    def mistakes(self, latent_dim: int) -> Iterator[Mistake]:
+        """Why this mapping cannot act on `latent_dim` dimensions. `build` may be called only if there is none."""
+        return iter(())
+
+    def terms(self, module: nn.Module, y_BD: Tensor) -> "Terms":
+        """What the mapping adds to the loss; `module` is what `build` returned, y_BD this worker's rows of a batch."""
+        return {}

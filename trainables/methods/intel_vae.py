@@ -1,0 +1,35 @@
+"""Intel-VAE: inductive biases through a mapping between the Gaussian latent and the decoder."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import NonNegativeFloat
+from torch import nn
+
+from trainables.mappings import MAPPINGS
+from trainables.methods.base import Method, Terms, negative_elbo
+from trainables.records import Mistake, choice, within
+
+if TYPE_CHECKING:
+    from trainables.model import Pass
+
+
+class IntelVAE(Method):
+    """VAE with z = g(y): the KL stays on y ~ q(y|x), the decoder sees z, g is trained with the rest.
+
+    With the identity mapping it is the plain VAE exactly.
+    """
+
+    name: Literal["intel_vae"] = "intel_vae"
+    mapping: choice(MAPPINGS)
+    beta: NonNegativeFloat = 1.0
+    source: ClassVar[str] = "Intel-VAE, sections 4 and 5"
+
+    def map(self, latent_dim: int) -> nn.Module:
+        return self.mapping.build(latent_dim)
+
+    def terms(self, seen: "Pass") -> Terms:
+        return negative_elbo(seen, self.beta) | self.mapping.terms(seen.mapping, seen.y_BD)
+
+    def mistakes(self, latent_dim: int, train_rows: int) -> Iterator[Mistake]:
+        return within("mapping", self.mapping.mistakes(latent_dim))

@@ -1,0 +1,57 @@
+"""The metrics of a report, one line each. Each is a function of a View that reduces its sums over all workers."""
+
+# Shapes: N rows of this worker, D latent axes.
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from trainables.metrics.basic import active, elbo, hoyer, mean_of, variance_max, variance_min
+from trainables.metrics.view import View, look
+
+if TYPE_CHECKING:
+    from trainables.methods import Method
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number about a model on a data set."""
+
+    name: str
+    compute: Callable[[View], float]
+    summary: str
+    source: str
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric("loss", mean_of("loss"), "the objective, KL at its full weight", "the method's paper"),
+    Metric("elbo", elbo, "-(nll + kl), nats per row; comparable between betas", "Kingma & Welling 2014"),
+    Metric("nll", mean_of("nll"), "reconstruction term, nats per row, summed over pixels", "the likelihood"),
+    Metric("kl", mean_of("kl"), "rate: mean KL(q(y|x) || p(y)), nats per row", "Alemi et al. 2018"),
+    Metric(
+        "mse",
+        mean_of("mse"),
+        "squared error per data value of the reconstruction from a sample",
+        "ARD-VAE, supp. table 10",
+    ),
+    Metric("active", active, "axes that carry 99 % of the relevance score", "ARD-VAE, section 3.4"),
+    Metric("hoyer", hoyer, "Hoyer sparsity of the sampled latents; N(0, I) has .22 at 128 axes", "Mathieu et al. 2019"),
+    Metric("variance_min", variance_min, "smallest variance of the ARD prior", "ARD-VAE, figure 1"),
+    Metric("variance_max", variance_max, "largest variance of the ARD prior", "ARD-VAE, figure 1"),
+)
+
+COMMON = ("loss", "elbo", "nll", "kl", "mse", "active", "hoyer")
+
+
+def metrics_of(method: "Method") -> tuple[Metric, ...]:
+    """The metrics that this method can have."""
+    names = COMMON + method.own_metrics
+    return tuple(metric for metric in METRICS if metric.name in names)
+
+
+def metric_names(method: "Method") -> tuple[str, ...]:
+    """The names of the numbers in a report: `train/...` of the epoch's own batches, `val/...` after it."""
+    return ("train/loss", "train/nll", "train/kl", *(f"val/{metric.name}" for metric in metrics_of(method)))
+
+
+__all__ = ["METRICS", "Metric", "View", "look", "metric_names", "metrics_of"]

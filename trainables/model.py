@@ -1,0 +1,95 @@
+"""VAE: encoder -> posterior -> mapping -> decoder, with a prior.
+
+Pass: one batch seen through it. Learner: what is trained.
+"""
+
+# Shapes: B rows, X data dimensions, D latent dimensions, O data dimensions flattened.
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from trainables.likelihoods import Likelihood, LikelihoodSpec, Range
+from trainables.methods import Method, Terms
+from trainables.networks import Network
+from trainables.noise import Noise
+from trainables.posteriors import Posterior
+from trainables.priors import Prior
+from trainables.sums import Sums
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """All that an objective may look at."""
+
+    x_BX: Tensor
+    q: Posterior  # q(y|x)
+    y_BD: Tensor  # a sample of q
+    z_BD: Tensor  # mapping(y)
+    decoded: Likelihood  # p(x|z)
+    prior: Prior  # p(y)
+    mapping: nn.Module
+    kl_scale: float  # KL warm-up: 0 at the start of training, 1 once it is over
+
+
+class VAE(nn.Module):
+    """A method's parts around a network. Every tensor but the raw data passes through here."""
+
+    def __init__(
+        self, method: Method, network: Network, likelihood: LikelihoodSpec, shape: tuple[int, ...], data_range: Range
+    ):
+        super().__init__()
+        self.posterior, self.likelihood, self.shape, self.data_range = method.posterior, likelihood, shape, data_range
+        self.latent_dim = network.latent_dim
+        self.encoder = network.encoder(shape, self.posterior.heads * self.latent_dim)
+        self.mapping = method.map(self.latent_dim)
+        self.decoder = network.decoder(shape, self.latent_dim, likelihood.multiple)
+        self.prior = method.prior(self.latent_dim)
+
+    def encode(self, x_BX: Tensor) -> Posterior:
+        """q(y|x)."""
+        return self.posterior.of(self.encoder(x_BX))
+
+    def decode(self, z_BD: Tensor) -> Likelihood:
+        """p(x|z)."""
+        return self.likelihood.of(self.decoder(z_BD), self.data_range)
+
+    def forward(self, x_BX: Tensor, noise: Noise, kl_scale: float = 1.0) -> Pass:
+        q = self.encode(x_BX)
+        y_BD = q.sample(noise)
+        z_BD = self.mapping(y_BD)
+        return Pass(x_BX, q, y_BD, z_BD, self.decode(z_BD), self.prior, self.mapping, kl_scale)
+
+    def represent(self, x_BX: Tensor) -> Tensor:
+        """The representation z = g(mean of q), (B, D)."""
+        return self.mapping(self.encode(x_BX).mean_BD)
+
+    def generate(self, eps_BD: Tensor) -> Likelihood:
+        """p(x|z) for samples of the prior, made of N(0, 1) noise (B, D).
+
+        All axes take part; `Relevance.sample` says otherwise.
+        """
+        return self.decode(self.mapping(self.prior.sample(eps_BD)))
+
+
+class Learner(nn.Module):
+    """What DistributedDataParallel wraps: a method and its model, and the only way out of it is `forward`."""
+
+    def __init__(self, method: Method, vae: VAE):
+        super().__init__()
+        self.method, self.vae = method, vae
+
+    def forward(self, x_BX: Tensor, noise: Noise, kl_scale: float = 1.0) -> Terms:
+        """The objective's terms on this worker's rows of a batch."""
+        return self.method.terms(self.vae(x_BX, noise, kl_scale))
+
+    @torch.no_grad()
+    def statistics(self, x_BX: Tensor, noise: Noise) -> Sums:
+        """What these rows of D_z contribute to the prior: encoder in evaluation mode, one sample each (Algorithm 2)."""
+        self.eval()
+        return self.vae.prior.statistics(self.vae.encode(x_BX).sample(noise))
+
+    def absorb(self, sums: Sums) -> None:
+        """Give the prior the statistics of the whole D_z, already reduced over workers."""
+        self.vae.prior.absorb(sums)

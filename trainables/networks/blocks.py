@@ -1,0 +1,91 @@
+"""Layers that compute what their Keras counterparts compute, so that the papers' networks are the papers' networks.
+
+Keras pads "SAME": a convolution of stride s turns n pixels into ceil(n / s), a transposed one n into n * s. When the
+number of padding pixels is odd the extra one goes last, which neither `Conv2d` nor `ConvTranspose2d` can say by itself.
+"""
+
+# Shapes: B rows of a batch, C channels, H height, W width.
+
+import math
+from typing import TypeVar
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Layer = TypeVar("Layer", nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+
+TRUNCATED_SD = 0.87962566103423978
+"""Standard deviation of N(0, 1) cut off at -2 and 2."""
+
+
+def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Pixels that Keras adds before and after an axis of `size` pixels."""
+    outputs = -(-size // stride)
+    total = max((outputs - 1) * stride + kernel - size, 0)
+    return total // 2, total - total // 2
+
+
+class SameConv2d(nn.Conv2d):
+    """Keras' Conv2D with padding "same": (B, C, H, W) -> (B, out, ceil(H / stride), ceil(W / stride))."""
+
+    def __init__(self, channels: int, out: int, kernel: int, stride: int):
+        super().__init__(channels, out, kernel, stride)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        top, bottom = same_padding(x_BCHW.shape[2], self.kernel_size[0], self.stride[0])
+        left, right = same_padding(x_BCHW.shape[3], self.kernel_size[1], self.stride[1])
+        if (top, left) != (bottom, right):  # only this case costs a copy of the input
+            x_BCHW = F.pad(x_BCHW, (0, right - left, 0, bottom - top))
+        return F.conv2d(x_BCHW, self.weight, self.bias, self.stride, padding=(top, left))
+
+
+class SameConvTranspose2d(nn.ConvTranspose2d):
+    """Keras' Conv2DTranspose with padding "same": (B, C, H, W) -> (B, out, H * stride, W * stride).
+
+    It is the adjoint of `SameConv2d` on the larger image. Raises ValueError for a stride above the kernel's size.
+    """
+
+    def __init__(self, channels: int, out: int, kernel: int, stride: int):
+        if stride > kernel:
+            raise ValueError(f"stride {stride} leaves gaps between kernels of size {kernel}")
+        super().__init__(channels, out, kernel, stride, padding=(kernel - stride) // 2)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        height, width = (n * s for n, s in zip(x_BCHW.shape[2:], self.stride, strict=True))
+        return super().forward(x_BCHW)[..., :height, :width]  # kernel 4, stride 1: one pixel too many, at the end
+
+
+class Recentre(nn.Module):
+    """Takes images from [0, 1] to [-1, 1]."""
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return 2 * x_BCHW - 1
+
+
+def batch_norm(channels: int, eps: float = 1e-3, momentum: float = 0.01) -> nn.Module:
+    """Batch norm per channel of (B, C, H, W); the defaults are Keras' (its momentum 0.99 is PyTorch's 0.01).
+
+    Every network makes its batch norm here and nowhere else.
+    """
+    return nn.BatchNorm2d(channels, eps=eps, momentum=momentum)
+
+
+def glorot_uniform(layer: Layer) -> Layer:
+    """The layer with Keras' default start: weights uniform with variance 2 / (fan in + fan out), biases 0."""
+    nn.init.xavier_uniform_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def he_normal(layer: Layer) -> Layer:
+    """The layer with Keras' `he_normal`: weights of variance 2 / fan in, biases 0.
+
+    Keras draws from a normal cut off at two of its standard deviations, and widens it so that the variance after the
+    cut is 2 / fan in. The fan in of a transposed convolution is, as in Keras, its output channels times the kernel's
+    area.
+    """
+    fan_in = layer.weight[0].numel()
+    sd = math.sqrt(2 / fan_in) / TRUNCATED_SD
+    nn.init.trunc_normal_(layer.weight, std=sd, a=-2 * sd, b=2 * sd)
+    nn.init.zeros_(layer.bias)
+    return layer

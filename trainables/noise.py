@@ -1,0 +1,29 @@
+"""Randomness as a function of (seed, epoch, step, row), never of rank or of what was drawn before."""
+
+from hashlib import blake2b
+
+import torch
+from torch import Tensor
+
+Key = tuple[int | str, ...]
+
+
+def seed_of(*key: int | str) -> int:
+    """A 63-bit seed that depends on every word of the key."""
+    return int.from_bytes(blake2b(repr(key).encode(), digest_size=8).digest(), "big") >> 1
+
+
+class Noise:
+    """Noise for this worker's rows of one batch.
+
+    The noise of the whole batch is drawn and the worker's rows are kept, so that a row meets the same noise wherever it
+    is computed.
+    """
+
+    def __init__(self, *key: int | str, rows: slice, total: int, device: torch.device | str = "cpu"):
+        self.key, self.rows, self.total, self.device = key, rows, total, device
+
+    def normal(self, stream: str, *shape: int) -> Tensor:
+        """Independent N(0, 1) of shape (B, *shape); another `stream` is independent of this one."""
+        generator = torch.Generator().manual_seed(seed_of(*self.key, stream))
+        return torch.randn(self.total, *shape, generator=generator)[self.rows].to(self.device, non_blocking=True)

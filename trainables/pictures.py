@@ -1,0 +1,180 @@
+"""PNG pictures of a model.
+
+Drawing changes no number of a run: its noise is its own. Figures are made without pyplot, so nothing is left behind.
+"""
+
+# Shapes: B rows, X data dimensions (C, H, W or one), D latent dimensions, A axes shown, S steps along one.
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import Tensor
+from torchvision.utils import make_grid
+
+from trainables.data import Rows, Splits
+from trainables.model import VAE, Learner
+from trainables.noise import Noise
+from trainables.priors import ARD
+from trainables.relevance import JACOBIAN_ROWS, Relevance, moments, relevance, sensitivity
+
+Range = tuple[float, float]
+Picture = Image.Image | Figure
+
+ROWS_SEEN = 1000  # the first validation rows: all pictures are made from them
+COLUMNS = 8  # of a grid of images
+SAMPLES = COLUMNS * COLUMNS
+RECONSTRUCTIONS = COLUMNS * COLUMNS // 2  # with their originals, a square
+TRAVERSED_AXES = 32  # the most relevant ones; more would not fit a screen
+TRAVERSAL_STEPS = 10
+TRAVERSAL_SDS = 3.0
+SMALLEST_SIDE = 32  # screen pixels; images with a shorter side are enlarged by a whole number
+NAMED_CLASSES = 10  # as many as matplotlib has colours; more labels share a scale without a legend
+TINY = 1e-300  # the total score of a model whose every axis is dead is 0
+
+
+def draw(learner: Learner, splits: Splits, folder: Path, history: Sequence[dict[str, float]], seed: int) -> list[Path]:
+    """Write every picture that fits the model and its data into `folder`; the files' paths.
+
+    The model is left in evaluation mode. No other worker is waited for, so that one of many may draw alone.
+
+    Args:
+        history: the metrics of all epochs so far, as reports hold them.
+        seed: of the samples: one epoch is compared with the next on the same draws.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = pictures_of(learner.vae.eval(), splits.val, history, seed)
+    return [write(picture, folder / name) for name, picture in pictures.items()]
+
+
+@torch.no_grad()
+def pictures_of(vae: VAE, rows: Rows, history: Sequence[dict[str, float]], seed: int) -> dict[str, Picture]:
+    """File name -> picture: grids of images, a scatter for points of a plane, and what the latent space allows."""
+    seen = min(ROWS_SEEN, len(rows))
+    device = next(vae.parameters()).device
+    x_BX = rows.batch(torch.arange(seen)).to(device)
+    mean_BD = vae.represent(x_BX)
+    scores = scores_of(vae, x_BX, mean_BD, seed)
+    pictures: dict[str, Picture] = {}
+    if len(vae.shape) == 3:
+        span = rows.range or (float(x_BX.min()), float(x_BX.max()))
+        pictures["reconstructions.png"] = reconstructions(vae, x_BX[:RECONSTRUCTIONS], span)
+        pictures["samples.png"] = grid(generated(vae, SAMPLES, seed, device), span, COLUMNS)
+        pictures["traversals.png"] = traversals(vae, mean_BD[0], scores, span)
+    if vae.shape == (2,):
+        pictures["samples.png"] = cloud(x_BX.cpu(), generated(vae, seen, seed, device).cpu())
+    if isinstance(vae.prior, ARD):
+        if len(vae.shape) == 3:
+            noise = Noise(seed, "samples", rows=slice(SAMPLES), total=SAMPLES, device=device)
+            pruned = vae.decode(scores.sample(noise.normal("prior", vae.latent_dim))).mean_BX
+            pictures["samples_pruned.png"] = grid(pruned, span, COLUMNS)
+        pictures["variances.png"] = variances(history, vae.prior.variance_D.cpu(), scores.score_D.cpu())
+    if vae.latent_dim == 2:
+        pictures["latents.png"] = latents(mean_BD.cpu(), None if rows.y is None else rows.y[:seen])
+    return pictures
+
+
+def scores_of(vae: VAE, x_BX: Tensor, mean_BD: Tensor, seed: int) -> Relevance:
+    """The relevance of the axes on these rows alone, whatever other workers hold."""
+    noise = Noise(seed, "pictures", rows=slice(len(x_BX)), total=len(x_BX), device=x_BX.device)
+    z_BD = vae.mapping(vae.encode(x_BX).sample(noise))
+    return relevance(moments(z_BD, mean_BD), sensitivity(vae, z_BD[:JACOBIAN_ROWS]))
+
+
+def generated(vae: VAE, total: int, seed: int, device: torch.device) -> Tensor:
+    """Data (B, X) made of `total` samples of the prior; a likelihood with a learned variance adds its noise."""
+    noise = Noise(seed, "samples", rows=slice(total), total=total, device=device)
+    return vae.generate(noise.normal("prior", vae.latent_dim)).sample(noise.normal("data", *vae.shape))
+
+
+def reconstructions(vae: VAE, x_BX: Tensor, span: Range) -> Image.Image:
+    """Each row of originals above the row of their reconstructions from the mean representation."""
+    columns = min(COLUMNS, len(x_BX))
+    x_BX = x_BX[: len(x_BX) // columns * columns]  # whole rows only
+    both = torch.stack((x_BX, vae.decode(vae.represent(x_BX)).mean_BX))
+    return grid(both.unflatten(1, (-1, columns)).transpose(0, 1).flatten(0, 2), span, columns)
+
+
+def traversals(vae: VAE, base_D: Tensor, scores: Relevance, span: Range) -> Image.Image:
+    """One row per axis, the most relevant first: the axis goes from -3 to 3 sd, the others stay as in `base_D`.
+
+    The sd of an axis is the root of its second moment. Source: ARD-VAE, figures 2 to 4.
+    """
+    axes = scores.score_D.argsort(descending=True, stable=True)[:TRAVERSED_AXES]
+    steps = torch.linspace(-TRAVERSAL_SDS, TRAVERSAL_SDS, TRAVERSAL_STEPS, device=base_D.device)
+    z_ASD = base_D.repeat(len(axes), TRAVERSAL_STEPS, 1)
+    values_AS = (scores.variance_D[axes, None].sqrt() * steps).to(base_D.dtype)
+    z_ASD[torch.arange(len(axes), device=axes.device), :, axes] = values_AS
+    return grid(vae.decode(z_ASD.flatten(0, 1)).mean_BX, span, TRAVERSAL_STEPS)
+
+
+def grid(x_BX: Tensor, span: Range, columns: int) -> Image.Image:
+    """Images in rows of `columns`; `span` is black and full brightness. Of 2 channels 1 is shown, of 4 the first 3."""
+    low, high = span
+    colours = 3 if x_BX.shape[1] >= 3 else 1
+    shown = ((x_BX[:, :colours].cpu() - low) / ((high - low) or 1.0)).clamp(0, 1)
+    enlarge = max(1, SMALLEST_SIDE // min(shown.shape[2:]))
+    shown = shown.repeat_interleave(enlarge, 2).repeat_interleave(enlarge, 3)
+    sheet = make_grid(shown, nrow=columns, pad_value=1.0)
+    return Image.fromarray(sheet.mul(255).round().byte().permute(1, 2, 0).numpy())
+
+
+def cloud(x_BX: Tensor, generated_BX: Tensor) -> Figure:
+    """Points of the data and as many of the model's, in one plane."""
+    figure, (axes,) = plot(1)
+    for points, label in ((x_BX, "data"), (generated_BX, "samples")):
+        axes.scatter(*points.T, s=6, alpha=0.6, label=label)
+    axes.set(xlabel="$x_1$", ylabel="$x_2$")
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.legend()
+    return figure
+
+
+def variances(history: Sequence[dict[str, float]], variance_D: Tensor, score_D: Tensor) -> Figure:
+    """ARD prior: smallest and largest variance after each epoch; now, the variance and the relevance of each axis."""
+    figure, (curves, bars, shares) = plot(3)
+    epochs = range(1, len(history) + 1)
+    for name in ("variance_max", "variance_min"):
+        curves.plot(epochs, [metrics[f"val/{name}"] for metrics in history], marker=".", label=name)
+    curves.set(xlabel="epoch", ylabel="variance of an axis, $b/a$", yscale="log")
+    curves.legend()
+    order = score_D.argsort(descending=True, stable=True)
+    places = range(len(order))
+    bars.bar(places, variance_D[order].tolist())
+    bars.set(xlabel="axes, most relevant first", ylabel="variance, $b/a$")
+    shares.bar(places, (score_D / score_D.sum().clamp_min(TINY))[order].tolist())
+    shares.set(xlabel="axes, most relevant first", ylabel="share of the relevance score")
+    for axes in figure.axes:
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    return figure
+
+
+def latents(mean_BD: Tensor, y_B: Tensor | None) -> Figure:
+    """Two-dimensional representations, coloured by label where there are labels."""
+    figure, (axes,) = plot(1)
+    labels = [] if y_B is None else y_B.unique().tolist()
+    if 0 < len(labels) <= NAMED_CLASSES:
+        for label in labels:
+            axes.scatter(*mean_BD[y_B == label].T, s=6, label=label)
+        axes.legend(title="label")
+    else:
+        axes.scatter(*mean_BD.T, s=6, c=y_B)
+    axes.set(xlabel="$z_1$", ylabel="$z_2$")
+    axes.set_aspect("equal", adjustable="datalim")
+    return figure
+
+
+def plot(panels: int) -> tuple[Figure, list[Axes]]:
+    """A figure of its own, unknown to pyplot, with panels side by side."""
+    figure = Figure(figsize=(5 * panels, 5), layout="constrained")
+    return figure, list(figure.subplots(1, panels, squeeze=False)[0])
+
+
+def write(picture: Picture, path: Path) -> Path:
+    """Save a picture as PNG."""
+    save = picture.savefig if isinstance(picture, Figure) else picture.save
+    save(path, format="png")
+    return path

@@ -1,0 +1,39 @@
+"""Records: the frozen, validated values that a user writes in YAML, and tables of alternatives told apart by `name`."""
+
+from collections.abc import Iterator
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Discriminator
+
+Mistake = tuple[str, str]
+"""(path relative to the record that found it, what is wrong and how to mend it)."""
+
+
+class Record(BaseModel):
+    """Frozen, keyword-only, and closed: an unknown key is an error, text is never taken for a number."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True)
+
+    source: ClassVar[str] = ""
+
+
+def choice(table: tuple[type[Record], ...]) -> Any:
+    """The type of a field that holds one record of `table`, chosen by its `name`."""
+    return table[0] if len(table) == 1 else Annotated[reduce(or_, table), Discriminator("name")]
+
+
+def name_of(record: type[Record]) -> str:
+    """The word by which a user asks for this record."""
+    return record.model_fields["name"].default
+
+
+def summary(record: type[Record]) -> str:
+    """The first line of the record's docstring."""
+    return (record.__doc__ or "").strip().splitlines()[0]
+
+
+def within(prefix: str, mistakes: Iterator[Mistake]) -> Iterator[Mistake]:
+    """The same mistakes, their paths made relative to the record one level up."""
+    return ((f"{prefix}.{path}" if path else prefix, text) for path, text in mistakes)

@@ -1,0 +1,113 @@
+"""Relevance of latent axes: how far the decoder's output moves along an axis, times how far the data spread on it.
+
+Source: ARD-VAE, section 3.4 (eqs. 19, 20) and its evaluation code. An estimated variance alone means nothing: the KL is
+unchanged when an axis and its variance are rescaled together. The score is unchanged by that, too.
+"""
+
+# Shapes: B rows, D latent axes, O data values of one row, flattened.
+
+import warnings
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.func import jvp, vmap
+
+from trainables.model import VAE
+from trainables.noise import Noise
+from trainables.sums import Sums, add, all_reduce, share
+
+# The first forward-mode derivative makes PyTorch load decompositions of its own with a function that it has deprecated.
+warnings.filterwarnings("ignore", message=".*torch.jit.script.*", category=FutureWarning)
+
+Form = Literal["square_mean_abs", "mean_square"]
+JACOBIAN_ROWS = 100
+MOMENT_ROWS = 10_000
+AXES_AT_ONCE = 8  # bounds the memory of the Jacobian: rows * data values * axes numbers
+
+
+@dataclass(frozen=True)
+class Relevance:
+    """What the axes of a trained model are worth.
+
+    `mean_D` and `variance_D` (about zero) are those of the encoded data.
+    """
+
+    score_D: Tensor
+    mean_D: Tensor
+    variance_D: Tensor
+
+    def active(self, share_of_total: float = 0.99) -> Tensor:
+        """Mask (D,) of the fewest axes whose scores exceed this share of the total, the one that crosses included."""
+        total = self.score_D.sum()
+        ordered, axes = self.score_D.sort(descending=True)
+        needed = int((ordered.cumsum(0) <= share_of_total * total).sum()) + 1 if total > 0 else 0
+        mask = torch.zeros_like(self.score_D, dtype=torch.bool)
+        mask[axes[:needed]] = True
+        return mask
+
+    def sample(self, eps_BD: Tensor) -> Tensor:
+        """Latents of N(0, 1) noise; only active axes move: z = m + sqrt(s r) eps (ARD-VAE's generation code)."""
+        return (self.mean_D + (self.variance_D * self.active()).sqrt() * eps_BD).to(eps_BD.dtype)
+
+
+def sensitivity(vae: VAE, z_BD: Tensor) -> Sums:
+    """Sums over rows of the Jacobian J of the decoded mean at z: |J| (O, D), and J^2 summed over outputs (D,)."""
+
+    def along(tangent_D: Tensor) -> Tensor:
+        tangent_BD = tangent_D.expand_as(z_BD)
+        return jvp(lambda z: vae.decode(z).mean_BX.flatten(1), (z_BD,), (tangent_BD,))[1]
+
+    axes = torch.eye(z_BD.shape[1], dtype=z_BD.dtype, device=z_BD.device)
+    absolute, square = [], []
+    for some in axes.split(AXES_AT_ONCE):
+        jacobian_DBO = vmap(along)(some).double()
+        absolute.append(jacobian_DBO.abs().sum(1))
+        square.append(jacobian_DBO.square().sum((1, 2)))
+    rows = torch.tensor(float(len(z_BD)), device=z_BD.device)
+    return {"jacobian_rows": rows, "absolute_OD": torch.cat(absolute).T, "square_D": torch.cat(square)}
+
+
+def weight(sums: Sums, form: Form = "square_mean_abs") -> Tensor:
+    """w (D,): the published code's sum_k (mean_i |J_ik|)^2, or eq.
+
+    19's sum_k mean_i J_ik^2. The former is never larger.
+    """
+    if form == "mean_square":
+        return sums["square_D"] / sums["jacobian_rows"]
+    return (sums["absolute_OD"] / sums["jacobian_rows"]).square().sum(0)
+
+
+def moments(z_BD: Tensor, mean_BD: Tensor) -> Sums:
+    """Sums over rows of the representation and of the squared sampled latents."""
+    rows = torch.tensor(float(len(z_BD)), device=z_BD.device)
+    return {"rows": rows, "mean_D": mean_BD.double().sum(0), "second_D": z_BD.double().square().sum(0)}
+
+
+def relevance(moment_sums: Sums, sensitivity_sums: Sums, form: Form = "square_mean_abs") -> Relevance:
+    """Score = w * second moment about zero (eq. 20), from sums over all rows and workers."""
+    variance_D = moment_sums["second_D"] / moment_sums["rows"]
+    return Relevance(
+        weight(sensitivity_sums, form) * variance_D, moment_sums["mean_D"] / moment_sums["rows"], variance_D
+    )
+
+
+@torch.no_grad()
+def measure(vae: VAE, x_BX: Tensor, form: Form = "square_mean_abs", seed: int = 0) -> Relevance:
+    """The relevance of a trained model's axes by the published procedure.
+
+    Args:
+        x_BX: the first training rows in order, at most 10,000, in the data's range; the Jacobian uses the first 100.
+        form: which weight to use, see `weight`.
+        seed: of the one sample per row.
+    """
+    vae.eval()
+    moment_sums, at = [], []
+    for batch, start in zip(x_BX.split(1000), range(0, len(x_BX), 1000), strict=True):
+        mine = share(len(batch))
+        q = vae.encode(batch[mine])
+        z_BD = vae.mapping(q.sample(Noise(seed, "relevance", start, rows=mine, total=len(batch), device=x_BX.device)))
+        moment_sums.append(moments(z_BD, vae.mapping(q.mean_BD)))
+        at.append(z_BD[torch.arange(len(batch), device=z_BD.device)[mine] + start < JACOBIAN_ROWS])
+    return relevance(all_reduce(add(moment_sums)), all_reduce(sensitivity(vae, torch.cat(at))), form)
