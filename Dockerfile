@@ -1,0 +1,24 @@
+# The image of a cluster's nodes, and of anyone who has Docker and no Python. Build: docker build -t vaeorch .
+# BASE can be any image with this Python and apt, for example a mirror's.
+ARG BASE=python:3.11-slim
+FROM ${BASE}
+
+# Ray's cluster launcher reaches its nodes with ssh and rsync.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends openssh-client rsync \
+    && rm -rf /var/lib/apt/lists/*
+
+WORKDIR /opt/vaeorch
+RUN pip install --no-cache-dir uv
+COPY requirements.lock ./
+RUN uv pip install --system --no-cache --requirement requirements.lock
+COPY pyproject.toml README.md ./
+COPY orchestrator orchestrator
+COPY trainables trainables
+COPY search_spaces search_spaces
+RUN uv pip install --system --no-cache --no-deps .
+
+RUN useradd --create-home vaeorch
+USER vaeorch
+WORKDIR /home/vaeorch
+ENTRYPOINT ["vaeorch"]

@@ -1,0 +1,5 @@
+"""`python -m orchestrator` is `vaeorch`."""
+
+from orchestrator.cli import main
+
+main()

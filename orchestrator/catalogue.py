@@ -1,0 +1,36 @@
+"""All that a spec can name, with one line for each."""
+
+from trainables.data import DATASETS
+from trainables.likelihoods import LIKELIHOODS
+from trainables.mappings import MAPPINGS
+from trainables.methods import METHODS
+from trainables.metrics import METRICS
+from trainables.networks import NETWORKS
+from trainables.records import name_of, summary
+
+TABLES = {
+    "methods": METHODS,
+    "mappings (of intel_vae)": MAPPINGS,
+    "networks": NETWORKS,
+    "likelihoods": LIKELIHOODS,
+    "data sets": DATASETS,
+}
+
+
+def catalogue() -> dict[str, list[tuple[str, str, str]]]:
+    """Section -> (name, what it is, where it comes from)."""
+    sections = {
+        title: [(name_of(record), summary(record), record.source) for record in table]
+        for title, table in TABLES.items()
+    }
+    metrics = [(f"val/{metric.name}", metric.summary, metric.source) for metric in METRICS]
+    return sections | {"metrics": metrics}
+
+
+def as_text() -> str:
+    """The catalogue for people."""
+    lines = []
+    for title, rows in catalogue().items():
+        lines += ["", title] if lines else [title]
+        lines += [f"  {name:<18} {what.rstrip('.')}  [{source}]" for name, what, source in rows]
+    return "\n".join(lines)

@@ -1,0 +1,108 @@
+"""Every value that a sweep could take, checked by building its Run before anything starts: a typo costs a second."""
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path as FilePath
+from typing import Any
+
+from pydantic import ValidationError
+
+from orchestrator.mistakes import Finding, Path, Problem, cure, findings, read_path, show_path, show_value
+from orchestrator.space import Candidate, Search, build, probing
+from orchestrator.yaml_file import Document
+from trainables.data import DataError, Dataset, Facts
+from trainables.run import Run
+
+
+class Checker:
+    """Gathers what is wrong with the candidates of one document; nothing is told twice.
+
+    `metric` is the objective's, None where the document has no sound one; `data_root` is where the data sets lie.
+    """
+
+    def __init__(self, document: Document, metric: str | None, data_root: FilePath | None):
+        self.document = document
+        self.metric = metric
+        self.facts = cache(lambda data: _facts(data, data_root))
+        self.told: dict[tuple[Path, str], Problem] = {}
+
+    @property
+    def problems(self) -> list[Problem]:
+        return list(self.told.values())
+
+    def check_probes(self, base: dict[str, Any], search: Search) -> None:
+        """The run as it stands, then with each probe of each domain in it."""
+        self._check(Candidate(base, {}, {}, {}))
+        for path, candidate in probing(base, search):
+            varied = {key: value for key, value in candidate.config.items() if f"{key}.".startswith(f"{path}.")}
+            self._check(candidate, f"With {_listed(varied)}.", shown=("search", path))
+
+    def check_trials(self, candidates: list[Candidate]) -> None:
+        """The combinations that were drawn, up to the first that cannot run: the others would be its like."""
+        for number, candidate in enumerate(candidates, start=1):
+            if self.told:
+                return
+            self._check(candidate, f"So it is in trial {number}: {_listed(candidate.config)}.")
+
+    def _check(self, candidate: Candidate, tried: str = "", shown: Path | None = None) -> None:
+        """`tried` tells which combination of values this is, wherever a place below `shown` does not tell it."""
+        try:
+            run = build(candidate.values)
+        except ValidationError as error:
+            for finding in findings(error, Run, candidate.values):
+                path = _in_spec(candidate, finding)
+                self._tell(path, finding.text + _alternative(candidate, finding, path))
+            return
+        for finding in self._combined(run):
+            path = _in_spec(candidate, finding)
+            self._tell(path, finding.text, "" if path[:2] == shown else tried)
+        for path, plain in candidate.blocked.items():
+            self._tell(path, f"leads into {show_path(plain)}, which is no mapping.")
+        if self.metric and self.metric not in run.metric_names():
+            lacks = f"the method '{run.method.name}' has no metric '{self.metric}'."
+            self._tell(("objective", "metric"), f"{lacks} {cure(self.metric, run.metric_names())}")
+
+    def _combined(self, run: Run) -> Iterator[Finding]:
+        """Values that are sound by themselves, but not together or not with the data."""
+        facts = self.facts(run.data)
+        if isinstance(facts, DataError):
+            yield Finding(("data", *read_path(facts.field)), str(facts))
+        else:
+            yield from (Finding(read_path(path), text) for path, text in run.mistakes(facts))
+
+    def _tell(self, path: Path, text: str, tried: str = "") -> None:
+        problem = Problem(self.document.place(path), path, f"{text} {tried}".strip())
+        self.told.setdefault((path, text), problem)
+
+
+def _facts(data: Dataset, data_root: FilePath | None) -> Facts | DataError:
+    try:
+        return data.facts(data_root)
+    except DataError as error:
+        return error
+
+
+def _in_spec(candidate: Candidate, finding: Finding) -> Path:
+    """The path in the spec of what a finding about a candidate's run speaks of."""
+    for depth in range(len(finding.path), 0, -1):
+        origin = candidate.origins.get(finding.path[:depth])
+        if origin and finding.of_key and depth == len(finding.path):
+            return origin.domain
+        if origin:
+            return origin.value + finding.path[depth:]
+    return ("run", *finding.path)
+
+
+def _alternative(candidate: Candidate, finding: Finding, in_spec: Path) -> str:
+    """Says for which alternative a key is unknown, where the alternative is chosen elsewhere in the spec."""
+    values, origin, told = candidate.values, None, ""
+    for depth, step in enumerate(finding.path[:-1] if finding.of_key else (), start=1):
+        values = values[step]
+        origin = candidate.origins.get(finding.path[:depth], origin)
+        if origin and origin.value != in_spec[: len(origin.value)] and "name" in values:
+            told = f" So it is for {show_path(finding.path[:depth])}.name = '{values['name']}'."
+    return told
+
+
+def _listed(config: dict[str, Any]) -> str:
+    return ", ".join(f"{path} = {show_value(value)}" for path, value in config.items())

@@ -1,0 +1,167 @@
+"""vaeorch: one verb each, thin. Everything heavy is imported by the verb that needs it."""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from orchestrator.errors import UserError
+
+USERS_MISTAKE, INTERRUPTED = 2, 130
+PORT = 5000
+
+spec_argument = click.argument("spec", type=click.Path(path_type=Path))
+out_option = click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of all sweeps."
+)
+name_option = click.option("--name", help="Name of the sweep and its folder, in place of the spec's.")
+set_option = click.option(
+    "--set", "settings", multiple=True, metavar="PATH=VALUE", help="Override a value of the spec, as run.epochs=2."
+)
+data_option = click.option(
+    "--data-root",
+    type=click.Path(path_type=Path),
+    envvar="VAEORCH_DATA",
+    help="Folder of data sets. [env: VAEORCH_DATA]",
+)
+tracking_option = click.option(
+    "--tracking-uri", help="MLflow's store: http://..., postgresql://..., or (default) sqlite below --out."
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="vaeorch")
+def cli() -> None:
+    """Train, compare and scale variational autoencoders."""
+
+
+@cli.command()
+@spec_argument
+@out_option
+@name_option
+@set_option
+@data_option
+@tracking_option
+@click.option("--dry-run", is_flag=True, help="Print the plan and start nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print results (or the plan) as JSON; progress goes to stderr.")
+def sweep(spec, out, name, settings, data_root, tracking_uri, dry_run, as_json) -> None:
+    """Run the sweep that SPEC describes."""
+    from orchestrator import plan, space
+
+    spec_file, spec = spec, _read(spec, name, settings, data_root)
+    trials = space.trials(spec)
+    planned = plan.plan(spec, trials, out)
+    if dry_run:
+        click.echo(json.dumps(planned, indent=2) if as_json else plan.as_text(planned))
+        return
+    from orchestrator.launch import launch
+
+    interrupted = launch(spec, trials, planned, spec_file, out, tracking_uri or _store(out), data_root, as_json)
+    if interrupted:
+        sys.exit(INTERRUPTED)
+
+
+@cli.command()
+@spec_argument
+@out_option
+@name_option
+@set_option
+@data_option
+def train(spec, out, name, settings, data_root) -> None:
+    """Train the run of SPEC alone, here, without Ray.
+
+    The same command goes on where an interrupted one stopped.
+    """
+    from orchestrator.launch import train_one
+
+    train_one(_read(spec, name, settings, data_root), out, data_root)
+
+
+@cli.command()
+@click.argument("name")
+@out_option
+@click.option("--format", "form", type=click.Choice(["table", "json", "csv", "markdown"]), default="table")
+def results(name, out, form) -> None:
+    """Print the leaderboard of the sweep NAME."""
+    from rich.console import Console
+
+    from orchestrator.results import FORMATS, as_table, read_results
+
+    found = read_results(out, name)
+    if form == "table":
+        Console().print(as_table(found))
+    else:
+        click.echo(FORMATS[form](found), nl=False)
+
+
+@cli.command()
+@click.argument("name", required=False)
+@out_option
+@tracking_option
+@click.option("--port", type=click.IntRange(1, 65535), default=PORT, show_default=True)
+def ui(name, out, tracking_uri, port) -> None:
+    """Open MLflow's page on all sweeps, or on the leaderboard of NAME."""
+    from orchestrator import ui as server
+
+    uri, base = tracking_uri or _store(out), f"http://{server.HOST}:{port}"
+    click.echo(f"{server.page(out / name, uri, base) if name else base}  (Ctrl-C ends the server)")
+    sys.exit(server.serve(uri, port))
+
+
+@cli.command()
+@click.argument("name")
+@out_option
+@tracking_option
+def sync(name, out, tracking_uri) -> None:
+    """Send to MLflow what the sweep NAME could not send while it ran."""
+    from orchestrator.tracking import sync as send
+
+    unsent = send(out / name, tracking_uri)
+    if unsent:
+        raise UserError(f"{unsent} events are still unsent: the tracking store does not answer. Try again later.")
+    click.echo("Everything is sent.")
+
+
+@cli.command()
+def schema() -> None:
+    """Print the JSON Schema of a spec, for editors."""
+    from orchestrator.spec import schema as made
+
+    click.echo(json.dumps(made(), indent=2))
+
+
+@cli.command()
+def methods() -> None:
+    """List methods, mappings, networks, likelihoods, data sets and metrics."""
+    from orchestrator.catalogue import as_text
+
+    click.echo(as_text())
+
+
+def _read(spec: Path, name: str | None, settings: tuple[str, ...], data_root: Path | None):
+    from orchestrator.spec import read_spec
+
+    return read_spec(spec, [*settings, *([f"name={json.dumps(name)}"] if name else [])], data_root)
+
+
+def _store(out: Path) -> str:
+    return f"sqlite:///{out.resolve() / 'mlflow.db'}"
+
+
+def main() -> None:
+    """The entry point. Exit codes: 0 fine, 2 the user's mistake (a line for each), 130 Ctrl-C, 1 ours (a traceback)."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        _end(USERS_MISTAKE, error.format_message())
+    except UserError as error:
+        _end(USERS_MISTAKE, *error.lines)
+    except (click.Abort, KeyboardInterrupt):
+        _end(INTERRUPTED)
+
+
+def _end(code: int, *lines: str) -> None:
+    for line in lines:
+        click.echo(line, err=True)
+    sys.exit(code)

@@ -1,0 +1,224 @@
+"""The domains of a search: what one path may take. Each is a mapping with one key, `{loguniform: [0.1, 30]}`."""
+
+import math
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple, Union
+
+from numpy.random import Generator
+from pydantic import AfterValidator, Discriminator, Field, PositiveFloat, Tag
+from typing_extensions import TypeAliasType
+
+from orchestrator.mistakes import Path, near
+from trainables.records import Record
+
+WIDEST_NORMAL = 3.0  # standard deviations
+EXACT = 2**53  # up to here every whole number is a float
+
+Countable = Annotated[int, Field(ge=-EXACT, le=EXACT)]
+
+
+class Pick(NamedTuple):
+    """A value that a domain can take, in which further domains may stand, and where it is written below the domain."""
+
+    below: Path
+    value: Any
+
+
+class Domain(Record):
+    """What one path of a run may take."""
+
+    def probes(self) -> tuple[Pick, ...]:
+        """Every option, or both ends of a range: if a run takes these, it takes all that lies between."""
+        raise NotImplementedError
+
+    def sample(self, rng: Generator) -> Pick:
+        """One value at random."""
+        raise NotImplementedError
+
+    def size(self) -> float:
+        """How many values there are, options counting as one each."""
+        return math.inf
+
+
+def _rising(ends: tuple) -> tuple:
+    low, high = ends[:2]
+    if not 0 < high - low < math.inf:
+        raise ValueError(f"must have its first number below its second, not {low:g} and {high:g}.")
+    return ends
+
+
+def _no_grid(options: tuple) -> tuple:
+    """How often would a random option's grid be walked through? Nobody could say, so it is refused."""
+    if any(_holds_grid(option) for option in options):
+        raise ValueError("cannot have a grid in an option. Make it a 'grid', or the grid in it a 'choice'.")
+    return options
+
+
+def _holds_grid(tree: Any) -> bool:
+    if isinstance(tree, dict):
+        return any(map(_holds_grid, tree.values()))
+    return isinstance(tree, Grid) or (isinstance(tree, Choice) and any(map(_holds_grid, tree.choice)))
+
+
+class Choice(Domain):
+    """One of a list, each as likely. Options may be mappings with domains of their own, to any depth."""
+
+    choice: Annotated[tuple["Option", ...], Field(min_length=1), AfterValidator(_no_grid)]
+
+    def probes(self) -> tuple[Pick, ...]:
+        return tuple(Pick(("choice", index), option) for index, option in enumerate(self.choice))
+
+    def sample(self, rng: Generator) -> Pick:
+        return self.probes()[rng.integers(len(self.choice))]
+
+    def size(self) -> float:
+        return len(self.choice)
+
+
+class Grid(Domain):
+    """Each of a list, in full, whatever `trials` is; several grids are crossed. Options as those of a choice."""
+
+    grid: Annotated[tuple["Option", ...], Field(min_length=1)]
+
+    def probes(self) -> tuple[Pick, ...]:
+        return tuple(Pick(("grid", index), option) for index, option in enumerate(self.grid))
+
+
+class Range(Domain):
+    """From a low end to a high end."""
+
+    def probes(self) -> tuple[Pick, ...]:
+        name = domain_name(type(self))
+        return tuple(Pick((name, index), end) for index, end in enumerate(getattr(self, name)))
+
+
+class Uniform(Range):
+    """A number from low to high: [low, high]."""
+
+    uniform: Annotated[tuple[float, float], AfterValidator(_rising)]
+
+    def sample(self, rng: Generator) -> Pick:
+        return Pick((), float(rng.uniform(*self.uniform)))
+
+
+class LogUniform(Range):
+    """A number from low to high whose logarithm is uniform: [low, high], both above 0."""
+
+    loguniform: Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(_rising)]
+
+    def sample(self, rng: Generator) -> Pick:
+        low, high = self.loguniform
+        value = math.exp(rng.uniform(math.log(low), math.log(high)))
+        return Pick((), min(max(value, low), high))  # exp and log round
+
+
+class RandInt(Range):
+    """A whole number from low to high, both included: [low, high]."""
+
+    randint: Annotated[tuple[Countable, Countable], AfterValidator(_rising)]
+
+    def sample(self, rng: Generator) -> Pick:
+        low, high = self.randint
+        return Pick((), int(rng.integers(low, high, endpoint=True)))
+
+    def size(self) -> float:
+        low, high = self.randint
+        return high - low + 1
+
+
+def _countable(steps: tuple) -> tuple:
+    low, high, step = _rising(steps)
+    if (high - low) / step > EXACT:
+        raise ValueError(f"must have a wider step than {step:g} between {low:g} and {high:g}.")
+    return steps
+
+
+class QUniform(Domain):
+    """low, low + step, ... up to high at most: [low, high, step]. Whole numbers if all three are."""
+
+    quniform: Annotated[tuple[float, float, PositiveFloat], AfterValidator(_countable)]
+
+    def probes(self) -> tuple[Pick, ...]:
+        return Pick(("quniform", 0), self._value(0)), Pick(("quniform", 1), self._value(self.size() - 1))
+
+    def sample(self, rng: Generator) -> Pick:
+        return Pick((), self._value(int(rng.integers(self.size()))))
+
+    def size(self) -> int:
+        low, high, step = self.quniform
+        return math.floor((high - low) / step + 1e-9) + 1  # 0.3 / 0.1 is 2.9999999999999996
+
+    def _value(self, number: int) -> float:
+        low, _, step = self.quniform
+        value = float(f"{low + number * step:.12g}")  # 3 * 0.1 is 0.30000000000000004
+        return int(value) if all(part.is_integer() for part in self.quniform) else value
+
+
+class Normal(Domain):
+    """A number from a normal distribution: [mean, standard deviation]; none further out than 3 deviations."""
+
+    normal: tuple[float, PositiveFloat]
+
+    def probes(self) -> tuple[Pick, ...]:
+        mean, deviation = self.normal
+        return tuple(Pick((), mean + z * deviation) for z in (-WIDEST_NORMAL, 0.0, WIDEST_NORMAL))
+
+    def sample(self, rng: Generator) -> Pick:
+        mean, deviation = self.normal
+        z = rng.standard_normal()
+        while abs(z) > WIDEST_NORMAL:
+            z = rng.standard_normal()
+        return Pick((), float(mean + z * deviation))
+
+
+DOMAINS: tuple[type[Domain], ...] = (
+    Choice,
+    Grid,
+    Uniform,
+    LogUniform,
+    RandInt,
+    QUniform,
+    Normal,
+)
+"""The domains, one line each."""
+
+
+def domain_name(domain: type[Domain]) -> str:
+    """The word by which a user asks for this domain."""
+    return next(iter(domain.model_fields))
+
+
+NAMES = tuple(map(domain_name, DOMAINS))
+
+
+def _domain_label(value: Any) -> str | None:
+    if isinstance(value, Domain):
+        return f"<{domain_name(type(value))}>"
+    return f"<{next(iter(value))}>" if isinstance(value, dict) and len(value) == 1 else None
+
+
+def _option_label(value: Any) -> str | None:
+    """A mapping of one key is a domain if the key is the name of one, or was meant to be."""
+    label = _domain_label(value)
+    if label and (label[1:-1] in NAMES or (near(label[1:-1], NAMES) and isinstance(value[label[1:-1]], list))):
+        return label
+    return "<mapping>" if isinstance(value, dict) else "<value>"
+
+
+def _alternatives(label: Callable[[Any], str | None], *others: Any) -> Any:
+    tagged = (Annotated[domain, Tag(f"<{domain_name(domain)}>")] for domain in DOMAINS)
+    told_apart = Discriminator(label, "domain", "no domain", {"known": ", ".join(NAMES)})
+    return Annotated[Union[(*tagged, *others)], told_apart]
+
+
+AnyDomain = _alternatives(_domain_label)
+"""The type of a field that holds one domain."""
+
+Option = TypeAliasType(
+    "Option",
+    _alternatives(_option_label, Annotated[dict[str, "Option"], Tag("<mapping>")], Annotated[Any, Tag("<value>")]),
+)
+"""What an option may be: a plain value, a domain, or a mapping that holds such."""
+
+for recursive in (Choice, Grid):
+    recursive.model_rebuild()

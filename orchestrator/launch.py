@@ -1,0 +1,121 @@
+"""What the verbs `sweep` and `train` do once the spec is sound: data, places, watchers, and the last words."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from orchestrator.console import Board, watch
+from orchestrator.errors import UserError
+from orchestrator.mlflow_store import prepare_store
+from orchestrator.recording import open_tracker
+from orchestrator.results import as_json, as_table, ranked, show
+from orchestrator.sweep import Outcome, claim, disk_errors_told, run_sweep
+from trainables.checkpoint import CheckpointError
+from trainables.data import DataError, Dataset
+from trainables.run import Run
+
+if TYPE_CHECKING:
+    from orchestrator.space import Trial
+    from orchestrator.spec import SweepSpec
+
+SHOWN = 10  # trials in the closing leaderboard
+
+
+def launch(
+    spec: "SweepSpec",
+    trials: "list[Trial]",
+    plan: dict[str, Any],
+    spec_file: Path,
+    out: Path,
+    uri: str,
+    data_root: Path | None,
+    json_wanted: bool,
+) -> bool:
+    """Run a sweep, and tell of it. True if it was interrupted. Raises UserError, TrackingError and DataError."""
+    console = Console(stderr=json_wanted)
+    runs = [Run.model_validate(trial.run) for trial in trials]
+    load_all((run.data for run in runs), data_root)
+    prepare_store(uri)
+    folder = claim(out, spec)
+    tracker = open_tracker(uri, spec, trials, folder, str(spec_file), data_root)
+    board = Board(spec.name, spec.objective.metric, spec.objective.mode, len(trials), plan["epochs_expected"])
+    view = watch(board, console)
+    try:
+        outcome = run_sweep(spec, trials, folder, tracker, view, data_root)
+    finally:
+        view.close()
+        unsent = tracker.close()
+    if json_wanted:
+        print(as_json(outcome.results), end="")
+    close(console, outcome, out, unsent)
+    return outcome.interrupted
+
+
+def close(console: Console, outcome: Outcome, out: Path, unsent: int) -> None:
+    """The last words of a sweep: the leaderboard, where the best is, and what to do next."""
+    name = outcome.results["name"]
+    console.print(as_table(outcome.results, SHOWN))
+    best = next((trial for trial in ranked(outcome.results) if trial["checkpoint"]), None)
+    lines = [f"results      {outcome.folder / 'results.json'}"]
+    if best:
+        lines.insert(0, f"checkpoint   {best['checkpoint']}")
+        lines.insert(1, f"pictures     {outcome.folder / 'trials' / best['id'] / 'pictures'}")
+    lines.append(f"compare      vaeorch ui {name} --out {out}")
+    if unsent:
+        lines.append(
+            f"unsent       {unsent} events: MLflow does not answer. Send them: vaeorch sync {name} --out {out}"
+        )
+    if outcome.interrupted:
+        lines.append("The sweep was interrupted; these are the trials that had begun.")
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def train_one(spec: "SweepSpec", out: Path, data_root: Path | None) -> None:
+    """Train the spec's run into OUT/NAME, a line per epoch; goes on from that folder's checkpoint if there is one."""
+    from orchestrator.trial_folder import TrialFolder, results
+
+    folder = (out / spec.name).resolve()
+    if (folder / "spec.yaml").exists():
+        raise UserError(f"{folder}: holds a sweep. Choose another --name or --out.")
+    load_all([spec.run.data], data_root)
+    config = {
+        "id": spec.name,
+        "config": {},
+        "seed": spec.run.seed,
+        "run": spec.run.model_dump(mode="json"),
+        "data_root": data_root and str(data_root),
+        "pictures_every": spec.pictures_every,
+    }
+    console = Console()
+    with disk_errors_told(folder):
+        try:
+            for result in results(config, TrialFolder(folder, spec.objective.metric, spec.objective.mode)):
+                console.print(epoch_line(result, spec.run.epochs), markup=False, highlight=False, soft_wrap=True)
+        except KeyboardInterrupt:
+            console.print("Interrupted. The same command goes on from here.")
+            raise
+        except CheckpointError as error:
+            raise UserError(f"{error} Choose another --name or --out, or remove {folder}.") from None
+    console.print(
+        f"checkpoint   {folder / 'best.pt'}\npictures     {folder / 'pictures'}", highlight=False, soft_wrap=True
+    )
+
+
+def epoch_line(result: dict[str, Any], epochs: int) -> str:
+    """One epoch for people."""
+    if result["diverged"]:
+        return f"diverged: {result['diverged']}"
+    metrics = "  ".join(f"{name} {show(value)}" for name, value in result["metrics"].items())
+    return f"epoch {result['epoch']}/{epochs}  {result['seconds']:.1f} s  {metrics}"
+
+
+def load_all(datasets: Iterable[Dataset], data_root: Path | None) -> None:
+    """Read every data set once before anything starts. Raises UserError for one that is missing or damaged."""
+    for dataset in dict.fromkeys(datasets):
+        try:
+            dataset.load(data_root)
+        except DataError as error:
+            raise UserError(str(error)) from None

@@ -1,0 +1,85 @@
+"""results.json: what became of each trial. The only writer of that file; `results.py` and others read it."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from orchestrator.files import finite_or_null, write_whole
+
+STATUSES = ("completed", "stopped", "diverged", "failed")
+INTERRUPTED = "interrupted"  # the reason of a trial that ends as `stopped` because the sweep was ended
+
+
+class Ledger:
+    """Hears of every epoch and every end, and holds what results.json says.
+
+    Args:
+        folder: of the sweep.
+        trials: id -> {"config", "seed", "folder"}, in the order of results.json.
+        objective: {"metric", "mode"}.
+    """
+
+    def __init__(self, folder: Path, name: str, objective: dict[str, str], trials: dict[str, dict]):
+        self.folder, self.name, self.objective, self.trials = folder, name, objective, trials
+        self.sign = {"max": 1.0, "min": -1.0}[objective["mode"]]
+        self.entries: dict[str, dict] = {}  # of the trials that began
+        self.scores: dict[str, float] = {}  # sign * best objective so far
+
+    def begin(self, trial: str) -> bool:
+        """The trial has a slot. False if it had one before."""
+        if trial in self.entries:
+            return False
+        known = {"id": trial, "config": self.trials[trial]["config"], "seed": self.trials[trial]["seed"]}
+        open_ = {"status": None, "epochs": 0, "last": {}, "best": {}, "checkpoint": None, "reason": None}
+        self.entries[trial] = known | open_
+        self.scores[trial] = -math.inf
+        return True
+
+    def add(self, trial: str, epoch: int, metrics: dict[str, float]) -> bool:
+        """The trial has finished an epoch. False if that was known: a trial that is taken up again repeats its last."""
+        entry = self.entries[trial]
+        if epoch <= entry["epochs"]:
+            return False
+        entry |= {"epochs": epoch, "last": finite_or_null(metrics)}
+        score = self.sign * metrics[self.objective["metric"]]
+        if math.isfinite(score) and score > self.scores[trial]:
+            self.scores[trial] = score
+            entry["best"] = {"epoch": epoch} | finite_or_null(metrics)
+        return True
+
+    def end(self, trial: str, status: str, reason: str | None) -> dict[str, Any]:
+        """The trial is over; its entry."""
+        folder = Path(self.trials[trial]["folder"])
+        kept = next((file for file in (folder / "best.pt", folder / "checkpoint.pt") if file.exists()), None)
+        self.entries[trial] |= {"status": status, "reason": reason, "checkpoint": kept and str(kept)}
+        return self.entries[trial]
+
+    def interrupt(self) -> list[dict]:
+        """The sweep is over: the entries of the trials that were not, now `stopped`."""
+        unfinished = [trial for trial, entry in self.entries.items() if entry["status"] is None]
+        return [self.end(trial, "stopped", INTERRUPTED) for trial in unfinished]
+
+    def complete(self) -> bool:
+        """Whether every trial of the sweep has come to its own end."""
+        ended = [entry for entry in self.entries.values() if entry["status"] and entry["reason"] != INTERRUPTED]
+        return len(ended) == len(self.trials)
+
+    def results(self) -> dict[str, Any]:
+        """The content of results.json: the trials that are over, in order."""
+        ended = [self.entries[trial] for trial in self.trials if self.entries.get(trial, {}).get("status")]
+        return {"name": self.name, "objective": self.objective, "trials": ended}
+
+    def write(self) -> None:
+        """Write results.json. Raises OSError."""
+        write_whole(self.folder / "results.json", json.dumps(self.results(), indent=2, allow_nan=False) + "\n")
+
+    def best(self) -> dict[str, Any] | None:
+        """The entry of the trial with the best objective; None while no trial has a finite one."""
+        trial = max(self.scores, key=self.scores.get, default=None)
+        return self.entries[trial] if trial and self.scores[trial] > -math.inf else None
+
+
+def known_numbers(metrics: dict[str, float | None]) -> dict[str, float]:
+    """The metrics that have a finite value."""
+    return {key: value for key, value in metrics.items() if value is not None}

@@ -1,0 +1,201 @@
+"""The spec of a sweep: what a user writes in YAML, read and checked as a whole."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path as FilePath
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    TypeAdapter,
+    ValidationError,
+)
+
+from orchestrator.check import Checker
+from orchestrator.domains import AnyDomain
+from orchestrator.mistakes import Problem, SpecError, findings, read_path
+from orchestrator.space import Search, build, candidates, is_random, trainings
+from orchestrator.yaml_file import Document, override, read_yaml
+from trainables.records import Mistake, Record, choice
+from trainables.run import Run
+
+MOST_TRAININGS = 10_000  # of one sweep
+
+
+def _folder_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise ValueError(f"'{name}' is no plain folder name. Use letters, digits and . _ - only, at most 100 of them.")
+    return name
+
+
+def _path_in_run(path: str) -> str:
+    if not re.fullmatch(r"[^.\[\]]+(\.[^.\[\]]+)*", path):
+        raise ValueError("is no path. Write keys with dots between them, such as network.latent_dim.")
+    if path.startswith("run."):
+        raise ValueError(f"is relative to run. Write '{path.removeprefix('run.')}'.")
+    return path
+
+
+def _one_worker(workers: int) -> int:
+    if workers > 1:
+        raise ValueError(f"{workers} workers a trial need the distributed engine, which comes later. Write 1.")
+    return workers
+
+
+def _share_of_gpus(gpus: float) -> float:
+    if gpus > 1 and not float(gpus).is_integer():
+        raise ValueError(f"must be a whole number or a part of one GPU, not {gpus:g}.")
+    return gpus
+
+
+class Objective(Record, use_attribute_docstrings=True):
+    """What a sweep looks for."""
+
+    metric: str = "val/elbo"
+    """The metric by which trials are ranked."""
+    mode: Literal["max", "min"] = "max"
+
+
+class Asha(Record, use_attribute_docstrings=True):
+    """Asynchronous successive halving: stops trials early that are behind others at the same epoch."""
+
+    name: Literal["asha"] = "asha"
+    grace_epochs: PositiveInt = 3
+    """Epochs that every trial gets: the first rung."""
+    reduction_factor: Annotated[int, Field(ge=2)] = 3
+    """One in so many trials goes on from rung to rung; rungs lie this factor apart."""
+    max_epochs: PositiveInt | None = None
+    """Epochs of the best trials; at most, and by default, run.epochs."""
+
+    source: ClassVar[str] = "Li et al. 2020, A system for massively parallel hyperparameter tuning, Algorithm 2"
+
+
+class NoScheduler(Record):
+    """Trains every trial to its end."""
+
+    name: Literal["none"] = "none"
+
+
+SCHEDULERS: tuple[type[Record], ...] = (
+    Asha,
+    NoScheduler,
+)
+
+
+class Resources(Record, use_attribute_docstrings=True):
+    """What one trial takes."""
+
+    workers: Annotated[PositiveInt, AfterValidator(_one_worker)] = 1
+    """Processes that share a trial's batches."""
+    cpus_per_worker: PositiveFloat = 1
+    gpus_per_worker: Annotated[NonNegativeFloat, AfterValidator(_share_of_gpus)] = 0
+    """Parts of a GPU are allowed: 0.5 puts two workers on one."""
+
+
+class SweepSpec(Record, use_attribute_docstrings=True):
+    """A sweep: one run, what of it varies, and how the trials are chosen, ranked, stopped and placed."""
+
+    name: Annotated[str, AfterValidator(_folder_name)]
+    """The folder of the results."""
+    description: str = ""
+    """What the sweep is for, in a few words."""
+    run: Run
+    """A complete training. Without `search` it is the only one."""
+    search: dict[Annotated[str, AfterValidator(_path_in_run)], AnyDomain] = {}
+    """What varies: path relative to `run` -> domain."""
+    trials: PositiveInt = 1
+    """Draws of the random domains; each is repeated at every point of the grids."""
+    search_seed: NonNegativeInt = 0
+    """Decides what is drawn. The trainings' own seed is run.seed."""
+    objective: Objective = Objective()
+    scheduler: choice(SCHEDULERS) = Asha()
+    resources: Resources = Resources()
+    pictures_every: PositiveInt | None = None
+    """Epochs between pictures; default: pictures at a trial's end alone."""
+
+    def mistakes(self) -> Iterator[Mistake]:
+        """Values that are sound by themselves, but not together."""
+        random = any(map(is_random, self.search.values()))
+        if random and "trials" not in self.model_fields_set:
+            yield "trials", "is missing. Say how often the search draws from its domains."
+        if self.trials > 1 and not random:
+            yield "trials", f"{self.trials} trials would all be alike: the search draws nothing at random. Write 1."
+        if trainings(self, MOST_TRAININGS + 1) > MOST_TRAININGS:
+            yield "search", f"asks for more than {MOST_TRAININGS:,} trainings. Make the grids or 'trials' smaller."
+        if "epochs" in self.search and isinstance(self.scheduler, Asha):
+            yield "search.epochs", "ASHA decides how long a trial trains. To vary epochs use 'scheduler: {name: none}'."
+
+
+def read_spec(file: str | FilePath, settings: Iterable[str] = (), data_root: FilePath | None = None) -> SweepSpec:
+    """The spec in a YAML file, with the settings of `--set` in it, every value it could take having been checked.
+
+    Raises SpecError with all mistakes. `data_root` is the folder of the data sets.
+    """
+    document = override(read_yaml(file), settings)
+    spec, problems = _validated(document)
+    checker = Checker(document, _metric(document), data_root)
+    if isinstance(document.values.get("run"), dict):
+        checker.check_probes(_complete(document.values["run"]), _readable(document.values.get("search")))
+    if spec and not problems:
+        checker.check_trials(candidates(spec))
+    if problems or checker.problems:
+        raise SpecError(problems + checker.problems)
+    return _resolved(spec)
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a spec, for editors."""
+    made = SweepSpec.model_json_schema()
+    option = made["$defs"]["Option"]
+    option["anyOf"] = option.pop("oneOf")  # a domain is a mapping, too
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
+
+
+def _validated(document: Document) -> tuple[SweepSpec | None, list[Problem]]:
+    try:
+        spec = SweepSpec.model_validate_json(json.dumps(document.values))
+    except ValidationError as error:
+        found = [(finding.path, finding.text) for finding in findings(error, SweepSpec, document.values)]
+        return None, [Problem(document.place(path), path, text) for path, text in found]
+    found = [(read_path(path), text) for path, text in spec.mistakes()]
+    return spec, [Problem(document.place(path), path, text) for path, text in found]
+
+
+def _metric(document: Document) -> str | None:
+    objective = document.values.get("objective", {})
+    metric = objective.get("metric", Objective().metric) if isinstance(objective, dict) else None
+    return metric if isinstance(metric, str) else None
+
+
+def _complete(run: dict[str, Any]) -> dict[str, Any]:
+    """A run with its defaults; an unsound one with those of absent fields, so that its search can be checked too."""
+    try:
+        return build(run).model_dump(mode="json")
+    except ValidationError:
+        return Run.model_construct().model_dump(mode="json") | run
+
+
+def _readable(search: Any) -> Search:
+    """Those entries of a search that are sound, whatever the others are."""
+    entry = TypeAdapter(SweepSpec.model_fields["search"].annotation)
+    sound = {}
+    for path, domain in search.items() if isinstance(search, dict) else ():
+        try:
+            sound |= entry.validate_json(json.dumps({path: domain}))
+        except ValidationError:
+            continue  # told by the spec's own validation
+    return sound
+
+
+def _resolved(spec: SweepSpec) -> SweepSpec:
+    """With numbers in place of defaults that depend on others."""
+    if not isinstance(spec.scheduler, Asha):
+        return spec
+    epochs = min(spec.scheduler.max_epochs or spec.run.epochs, spec.run.epochs)
+    return spec.model_copy(update={"scheduler": spec.scheduler.model_copy(update={"max_epochs": epochs})})

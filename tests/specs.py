@@ -1,0 +1,53 @@
+"""A small sweep for tests, as a user writes it."""
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.mistakes import SpecError
+from orchestrator.spec import SweepSpec, read_spec
+
+TINY = """\
+name: tiny
+run:
+  method: {name: ard_vae, beta: 0.5}
+  network: {name: mlp, hidden: [8], latent_dim: 4}
+  data: {name: digits, train_rows: 300, val_rows: 90}
+  optimizer: {lr: 1e-3}
+  epochs: 6
+search:
+  method:
+    choice:
+      - {name: ard_vae}
+      - {name: intel_vae, mapping: {name: sectors, clusters: {choice: [2, 5]}}}
+  method.beta: {loguniform: [0.05, 5]}
+  network.latent_dim: {choice: [2, 4]}
+trials: 4
+"""
+
+
+def changed(old: str, new: str) -> str:
+    """TINY with another text in one place."""
+    assert TINY.count(old) == 1
+    return TINY.replace(old, new)
+
+
+def with_search(search: str) -> str:
+    """TINY with another search and all that follows it."""
+    return TINY.partition("search:")[0] + search
+
+
+def spec_of(folder: Path, text: str = TINY, *settings: str) -> SweepSpec:
+    """The spec in `text`, read from a file as any other."""
+    file = folder / "spec.yaml"
+    file.write_text(text)
+    return read_spec(file, settings)
+
+
+def refused(folder: Path, text: str | bytes, *settings: str) -> list[str]:
+    """The lines of the error that a spec meets, files being named relative to their folder."""
+    (folder / "spec.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(SpecError) as error:
+        read_spec(folder / "spec.yaml", settings)
+    assert str(error.value) == "\n".join(error.value.lines)
+    return [line.replace(f"{folder}/", "") for line in error.value.lines]

@@ -1,0 +1,332 @@
+"""The command line: what it prints, its exit codes, and that a mistake is one line and loses nothing."""
+
+import csv
+import gzip
+import io
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from orchestrator import cli
+from orchestrator.catalogue import catalogue
+
+ROOT = Path(__file__).parents[1]
+SPEC = """\
+name: tiny
+run:
+  method: {name: beta_vae, beta: 0.5}
+  network: {name: mlp, hidden: [16], latent_dim: 2}
+  data: {name: digits, train_rows: 200, val_rows: 50}
+  epochs: 3
+"""
+
+
+@pytest.fixture
+def spec(tmp_path):
+    file = tmp_path / "tiny.yaml"
+    file.write_text(SPEC)
+    return file
+
+
+@pytest.fixture
+def vaeorch(monkeypatch, capsys):
+    """Runs the command line in this process: (exit code, stdout, stderr)."""
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["vaeorch", *map(str, words)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+def one_line(text):
+    return len(text.strip().splitlines()) == 1
+
+
+def test_help_fits_one_screen(vaeorch):
+    code, out, _ = vaeorch("--help")
+    assert code == 0
+    assert len(out.splitlines()) <= 24
+    assert max(map(len, out.splitlines())) <= 80
+    for verb in ("sweep", "train", "results", "ui", "sync", "schema", "methods"):
+        assert f"  {verb} " in out
+
+
+def test_shell_completion_knows_the_verbs():
+    words = {"COMP_WORDS": "vaeorch sw", "COMP_CWORD": "1", "_VAEORCH_COMPLETE": "bash_complete"}
+    command = [sys.executable, "-c", "from orchestrator.cli import main; import sys; sys.argv[0] = 'vaeorch'; main()"]
+    said = subprocess.run(command, env=os.environ | words, capture_output=True, text=True, cwd=ROOT)
+    assert said.stdout.strip() == "plain,sweep"
+
+
+def test_methods_lists_everything_that_a_spec_can_name(vaeorch):
+    code, out, _ = vaeorch("methods")
+    assert code == 0
+    for rows in catalogue().values():
+        for name, what, source in rows:
+            assert any(line.split()[:1] == [name] for line in out.splitlines())
+            assert what and source
+
+
+def test_schema_is_the_json_schema_of_a_spec(vaeorch):
+    jsonschema = pytest.importorskip("jsonschema")
+    from ruamel.yaml import YAML
+
+    code, out, _ = vaeorch("schema")
+    assert code == 0
+    quickstart = YAML(typ="safe", pure=True).load(ROOT / "search_spaces" / "quickstart.yaml")
+    jsonschema.validate(quickstart, json.loads(out))
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(quickstart | {"trails": 3}, json.loads(out))
+
+
+def test_dry_run_prints_the_plan_and_starts_nothing(vaeorch, tmp_path):
+    file = ROOT / "search_spaces" / "quickstart.yaml"
+    code, out, _ = vaeorch("sweep", file, "--out", tmp_path / "runs", "--dry-run")
+    assert code == 0
+    assert "16 trials" in out
+    assert "432 at most" in out
+    assert "loguniform: [0.05, 5" in out
+    assert not (tmp_path / "runs").exists()
+
+
+def test_dry_run_as_json_can_be_read_by_a_program(vaeorch, spec, tmp_path):
+    code, out, _ = vaeorch("sweep", spec, "--out", tmp_path / "runs", "--dry-run", "--json", "--set", "run.epochs=7")
+    plan = json.loads(out)
+    assert (code, plan["trials"], plan["epochs_at_most"], plan["slots"]) == (0, 1, 7, 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["swep"], "Did you mean 'sweep'"),
+        (["sweep"], "Missing argument 'SPEC'"),
+        (["sweep", "absent.yaml"], "absent.yaml"),
+        (
+            ["sweep", "SPEC", "--set", "run.epochz=2"],
+            "--set run.epochz=2: run.epochz: unknown key. Did you mean 'epochs'?",
+        ),
+        (["sweep", "SPEC", "--set", "epochs"], "--set epochs"),
+        (["sweep", "SPEC", "--set", "run.method.beta=-1"], "run.method.beta: must be at least 0"),
+        (["sweep", "SPEC", "--name", "a/b"], "no plain folder name"),
+        (["sweep", "SPEC", "--set", "run.batch_size=1000"], "run.batch_size: a batch of 1,000 is larger than the 200"),
+        (["sweep", "SPEC", "--set", "resources.cpus_per_worker=4096"], "resources.cpus_per_worker"),
+        (["sweep", "SPEC", "--set", "resources.workers=2"], "resources.workers"),
+        (["sweep", "SPEC", "--set", "objective.metric=val/variance_min"], "has no metric 'val/variance_min'"),
+        (["sweep", "SPEC", "--tracking-uri", "ftp://x"], "ftp://x"),
+        (["sweep", "SPEC", "--tracking-uri", "sqlite:////proc/none/mlflow.db"], "/proc/none/mlflow.db"),
+        (["sweep", "SPEC", "--set", "run.data={name: array, path: none.npy}"], "none.npy"),
+        (["results", "nothing"], "no such results"),
+        (["results", "tiny", "--format", "xml"], "xml"),
+        (["ui", "nothing"], "no sweep was recorded here"),
+        (["ui", "--port", "99999"], "99999"),
+        (["sync", "nothing"], "no sweep was recorded here"),
+        (["train", "SPEC", "--set", "run.method.name=vea"], "Did you mean 'vae'?"),
+    ],
+    ids=lambda value: " ".join(value[:4]) if isinstance(value, list) else "",
+)
+def test_a_mistake_is_one_line_and_exit_code_2(vaeorch, spec, tmp_path, words, said):
+    places = [] if words[0] == "swep" or len(words) == 1 else ["--out", tmp_path / "runs"]
+    code, out, err = vaeorch(*(spec if word == "SPEC" else word for word in words), *places)
+    assert code == 2
+    assert out == ""
+    assert one_line(err), err
+    assert said in err
+
+
+def test_all_mistakes_of_a_file_are_told_at_once_with_their_lines(vaeorch, spec):
+    spec.write_text(SPEC.replace("beta: 0.5", "betta: 0.5").replace("latent_dim: 2", "latent_dim: 0"))
+    code, _, err = vaeorch("sweep", spec)
+    assert code == 2
+    assert err.splitlines() == [
+        f"{spec}:3: run.method.betta: unknown key. Did you mean 'beta'? Known: name, beta.",
+        f"{spec}:4: run.network.latent_dim: must be above 0, not 0.",
+    ]
+
+
+def test_a_data_set_without_a_loader_validates_and_then_says_so(vaeorch, tmp_path):
+    file = ROOT / "search_spaces" / "intelvae_celeba.yaml"
+    assert vaeorch("sweep", file, "--out", tmp_path, "--dry-run")[0] == 0
+    code, _, err = vaeorch("sweep", file, "--out", tmp_path, "--set", "resources.gpus_per_worker=0")
+    assert code == 2
+    assert one_line(err)
+    assert "celeba" in err
+
+
+def test_a_truncated_data_file_is_told_before_anything_starts(vaeorch, spec, tmp_path, real_data):
+    raw = tmp_path / "data" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for file in (real_data / "MNIST" / "raw").glob("*.gz"):
+        shutil.copy(file, raw / file.name)
+    images = raw / "train-images-idx3-ubyte.gz"
+    images.write_bytes(images.read_bytes()[:100_000])
+    spec.write_text(SPEC.replace("data: {name: digits", "data: {name: mnist"))
+    code, _, err = vaeorch("sweep", spec, "--data-root", tmp_path / "data", "--out", tmp_path / "runs")
+    assert code == 2
+    assert one_line(err)
+    assert str(images) in err
+    assert not (tmp_path / "runs" / "tiny").exists()
+
+
+def test_a_wrong_magic_number_is_told(vaeorch, spec, tmp_path):
+    raw = tmp_path / "data" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (raw / f"{name}-ubyte.gz").write_bytes(gzip.compress(b"\x00\x00\x09\x03" + bytes(12)))
+    spec.write_text(SPEC.replace("data: {name: digits", "data: {name: mnist"))
+    code, _, err = vaeorch("train", spec, "--data-root", tmp_path / "data", "--out", tmp_path / "runs")
+    assert code == 2
+    assert one_line(err)
+    assert "-ubyte" in err
+
+
+def test_port_in_use_is_told(vaeorch, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        code, _, err = vaeorch("ui", "--port", port, "--out", tmp_path)
+    assert code == 2
+    assert one_line(err)
+    assert str(port) in err
+
+
+def test_an_occupied_folder_is_left_as_it_was(vaeorch, spec, tmp_path):
+    (tmp_path / "runs" / "tiny").mkdir(parents=True)
+    (tmp_path / "runs" / "tiny" / "spec.yaml").write_text("name: tiny")
+    code, _, err = vaeorch("sweep", spec, "--out", tmp_path / "runs")
+    assert code == 2
+    assert one_line(err)
+    assert "holds another sweep" in err
+    assert [p.name for p in (tmp_path / "runs" / "tiny").iterdir()] == ["spec.yaml"]
+
+
+def test_train_writes_checkpoints_metrics_and_pictures(vaeorch, spec, tmp_path):
+    code, out, _ = vaeorch("train", spec, "--out", tmp_path / "runs")
+    folder = tmp_path / "runs" / "tiny"
+    assert code == 0
+    assert [line for line in out.splitlines() if line.startswith("epoch")][-1].startswith("epoch 3/3")
+    assert len((folder / "metrics.jsonl").read_text().splitlines()) == 3
+    for name in (
+        "checkpoint.pt",
+        "best.pt",
+        "config.json",
+        "pictures/0003/reconstructions.png",
+        "pictures/0003/latents.png",
+    ):
+        assert (folder / name).exists()
+
+
+def test_train_interrupted_goes_on_to_the_same_numbers(vaeorch, spec, tmp_path):
+    """Ctrl-C to a real process in the middle of its epochs; the same command takes it up."""
+    words = ["--set", "run.epochs=60", "--set", "run.batch_size=8"]
+    command = [sys.executable, "-m", "orchestrator", "train", str(spec), "--out", str(tmp_path / "cut"), *words]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    metrics = tmp_path / "cut" / "tiny" / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not (metrics.exists() and metrics.read_text().count("\n") > 3):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, err.strip()) == (130, "")
+    assert "The same command goes on" in out
+    done = metrics.read_text().count("\n")
+    assert 3 < done < 60
+    assert vaeorch("train", spec, "--out", tmp_path / "cut", *words)[0] == 0
+    assert vaeorch("train", spec, "--out", tmp_path / "whole", *words)[0] == 0
+
+    def numbers(folder):
+        lines = (tmp_path / folder / "tiny" / "metrics.jsonl").read_text().splitlines()
+        return [{key: value for key, value in json.loads(line).items() if key != "seconds"} for line in lines]
+
+    assert numbers("cut") == numbers("whole")
+
+
+def test_train_refuses_the_folder_of_another_run(vaeorch, spec, tmp_path):
+    assert vaeorch("train", spec, "--out", tmp_path / "runs")[0] == 0
+    code, _, err = vaeorch("train", spec, "--out", tmp_path / "runs", "--set", "run.seed=1")
+    assert code == 2
+    assert one_line(err)
+    assert "another run" in err
+
+
+RESULTS = {
+    "name": "kept",
+    "objective": {"metric": "val/elbo", "mode": "max"},
+    "trials": [
+        {
+            "id": "0001",
+            "config": {"method.beta": 1.5},
+            "status": "stopped",
+            "epochs": 3,
+            "best": {"val/elbo": -30.0},
+            "reason": "asha@3",
+        },
+        {
+            "id": "0002",
+            "config": {"method.beta": 0.5},
+            "status": "completed",
+            "epochs": 9,
+            "best": {"val/elbo": -20.0},
+            "reason": None,
+        },
+        {
+            "id": "0003",
+            "config": {"method.beta": 9.0},
+            "status": "diverged",
+            "epochs": 1,
+            "best": {"val/elbo": -10.0},
+            "reason": "kl",
+        },
+        {"id": "0004", "config": {"method.beta": 3.0}, "status": "failed", "epochs": 0, "best": {}, "reason": "killed"},
+    ],
+}
+
+
+@pytest.fixture
+def kept(tmp_path):
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "results.json").write_text(json.dumps(RESULTS))
+    return tmp_path
+
+
+def test_leaderboard_ranks_finished_trials_above_diverged_and_failed_ones(vaeorch, kept):
+    _, out, _ = vaeorch("results", "kept", "--out", kept, "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert [row["trial"] for row in rows] == ["0002", "0001", "0003", "0004"]
+    assert [row["method.beta"] for row in rows] == ["0.5", "1.5", "9.0", "3.0"]
+
+
+def test_leaderboard_of_a_minimum_ranks_upside_down(vaeorch, kept):
+    (kept / "kept" / "results.json").write_text(
+        json.dumps(RESULTS | {"objective": {"metric": "val/elbo", "mode": "min"}})
+    )
+    _, out, _ = vaeorch("results", "kept", "--out", kept, "--format", "csv")
+    assert [row["trial"] for row in csv.DictReader(io.StringIO(out))][:2] == ["0001", "0002"]
+
+
+def test_results_come_as_json_markdown_and_table(vaeorch, kept):
+    assert json.loads(vaeorch("results", "kept", "--out", kept, "--format", "json")[1]) == RESULTS
+    markdown = vaeorch("results", "kept", "--out", kept, "--format", "markdown")[1].splitlines()
+    assert markdown[2] == "| 1 | 0002 | -20 | 9 | completed | 0.5 |"
+    table = vaeorch("results", "kept", "--out", kept)[1]
+    assert "stopped (asha@3)" in table and "beta=1.5" in table
+
+
+def test_damaged_results_are_told(vaeorch, kept):
+    (kept / "kept" / "results.json").write_text("{")
+    code, _, err = vaeorch("results", "kept", "--out", kept)
+    assert code == 2 and one_line(err) and "results.json" in err

@@ -1,0 +1,112 @@
+"""Addresses of MLflow stores, the making of an SQLite store, and the saved view's columns and charts."""
+
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from orchestrator.mlflow_store import check_store, prepare_store
+from orchestrator.saved_view import View, known, link, page_state
+from orchestrator.spool import TrackingError
+from orchestrator.tracking import Tracker
+
+ROOT = Path(__file__).parents[1]
+MAKE_STORE = """
+import os, sys
+from orchestrator.mlflow_store import prepare_store
+prepare_store(sys.argv[1])
+assert "MLFLOW_RUN_ID" not in os.environ
+"""
+
+
+@pytest.fixture(scope="module")
+def made_together(tmp_path_factory):
+    """The file of a store that two processes made at the same time, what they printed, and how they ended."""
+    file = tmp_path_factory.mktemp("out") / "runs" / "mlflow.db"
+    command = [sys.executable, "-c", MAKE_STORE, f"sqlite:///{file}"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_RUN_ID", "of another run")
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        processes = [subprocess.Popen(command, cwd=ROOT, **pipes) for _ in range(2)]
+    return file, [process.communicate()[0] for process in processes], [process.returncode for process in processes]
+
+
+@pytest.mark.parametrize(
+    ("bad", "told"),
+    [
+        ("mlruns", "begin it with http://"),
+        ("file:///tmp/mlruns", "begin it with http://"),
+        ("ftp://me:secret@host/x", "begin it with http://"),
+        ("http://", "names no server"),
+        ("http://host:port", "names no server"),
+        ("sqlite://", "names no file"),
+        ("sqlite:///:memory:", "names no file"),
+        ("sqlite:////proc/nowhere/mlflow.db", "cannot be written"),
+        ("postgresql://me:secret@host/db", "No module named 'psycopg'"),
+    ],
+)
+def test_a_bad_address_is_one_clear_line_before_anything_starts(bad, told, tmp_path):
+    with pytest.raises(TrackingError) as error:
+        Tracker(bad, "spec", "first", tmp_path / "first")
+    assert told in str(error.value) and "\n" not in str(error.value) and "secret" not in str(error.value)
+    assert not (tmp_path / "first").exists()
+
+
+@pytest.mark.parametrize("good", ["http://127.0.0.1:5000", "https://me:secret@mlflow.example.org/under"])
+def test_a_server_is_not_asked_when_its_address_is_checked(good):
+    check_store(good)
+
+
+def test_a_file_that_is_no_database_is_told(tmp_path):
+    (tmp_path / "notes.txt").write_text("not a database, " * 100)
+    with pytest.raises(TrackingError, match="file is not a database"):
+        check_store(f"sqlite:///{tmp_path}/notes.txt")
+    with pytest.raises(TrackingError, match="cannot be written"):
+        check_store(f"sqlite:///{tmp_path}/notes.txt/mlflow.db")
+
+
+def test_a_store_that_processes_make_together_is_whole_and_nothing_is_printed(made_together):
+    file, printed, codes = made_together
+    assert (printed, codes) == (["", ""], [0, 0])
+    with closing(sqlite3.connect(file)) as database:
+        assert database.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
+        assert database.execute("SELECT name FROM experiments").fetchall() == [("Default",)]
+
+
+def test_a_store_of_another_version_is_told(made_together, tmp_path):
+    file = tmp_path / "mlflow.db"
+    file.write_bytes(made_together[0].read_bytes())
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("UPDATE alembic_version SET version_num = 'old'")
+        database.commit()
+    with pytest.raises(TrackingError, match="out-of-date database schema"):
+        prepare_store(f"sqlite:///{file}")
+
+
+@pytest.mark.parametrize(("mode", "ascending"), [("max", False), ("min", True)])
+def test_the_view_is_a_leaderboard_with_parallel_coordinates_curves_and_pictures(mode, ascending):
+    state = page_state(View("val/elbo", mode, ["method.beta", "network.latent_dim"], ["val/kl", "val/elbo"]), "first")
+    assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`val/elbo`", ascending)
+    assert state["selectedColumns"] == [
+        "metrics.`val/elbo`",
+        "metrics.`val/kl`",
+        "params.`method.beta`",
+        "params.`network.latent_dim`",
+        "tags.`status`",
+        "tags.`stop_reason`",
+    ]
+    parallel, *curves, images = state["compareRunCharts"]
+    assert (parallel["type"], parallel["selectedMetrics"]) == ("PARALLEL", ["val/elbo"])
+    assert parallel["selectedParams"] == ["method.beta", "network.latent_dim"]
+    assert [(chart["type"], chart["metricKey"]) for chart in curves] == [("LINE", "val/elbo"), ("LINE", "val/kl")]
+    assert images["type"] == "IMAGE" and "pictures/samples" in images["imageKeys"]
+    sections = {section["uuid"] for section in state["compareRunSections"]}
+    assert {chart["metricSectionId"] for chart in state["compareRunCharts"]} == sections
+
+
+def test_the_view_is_for_the_page_that_it_was_read_from():
+    assert known("3.17.2") and not known("3.18.0") and not known("<html>404</html>")
+    assert link("http://host/", "7", None) == "http://host/#/experiments/7/runs?workflowType=machine_learning"

@@ -1,0 +1,49 @@
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+from ruamel.yaml import YAML
+
+from orchestrator.space import notes, trials
+from orchestrator.spec import read_spec, schema
+from trainables.run import Run
+
+SHIPPED = sorted((Path(__file__).parents[1] / "search_spaces").glob("*.yaml"))
+TRAININGS = {
+    "quickstart": 16,
+    "ardvae_mnist": 3 * 5,
+    "ardvae_imagenet32": 4 * 5,
+    "intelvae_mnist": 5 * 10,
+    "intelvae_synthetic": 5 * 4 * 3,
+    "intelvae_celeba": 64,
+}
+
+
+def test_each_search_space_has_its_number_of_trainings_written_here():
+    assert {file.stem for file in SHIPPED} == set(TRAININGS)
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
+def test_a_shipped_search_space_is_sound_up_to_where_work_begins(file):
+    spec = read_spec(file)
+    listed = trials(spec)
+    assert spec.name == file.stem
+    assert len(listed) == TRAININGS[file.stem]
+    assert not notes(spec, listed)
+    assert len({repr(trial.config) for trial in listed}) == len(listed)
+    for trial in listed:
+        run = Run.model_validate_json(json.dumps(trial.run))
+        assert not list(run.mistakes(run.data.facts(None)))
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
+def test_a_shipped_search_space_fits_the_schema(file):
+    jsonschema.validate(YAML(typ="safe", pure=True).load(file.read_text()), schema())
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
+def test_a_shipped_search_space_names_its_source_at_its_top(file):
+    head = file.read_text().partition("name:")[0]
+    assert all(line.startswith("#") for line in head.splitlines())
+    assert "Source" in head

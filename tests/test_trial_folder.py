@@ -1,0 +1,104 @@
+"""What a trial keeps on disk: resume from any point, whatever was half done."""
+
+import json
+import math
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from runs import a_run
+
+from orchestrator.trial_folder import TrialFolder, results
+from trainables import checkpoint
+from trainables.run import Run
+
+
+def config_of(run: Run, **changes) -> dict:
+    known = {"id": "0001", "config": {"epochs": run.epochs}, "seed": 0, "run": run.model_dump(mode="json")}
+    return known | {"data_root": None, "pictures_every": None} | changes
+
+
+def folder_in(path: Path, mode: str = "max") -> TrialFolder:
+    return TrialFolder(path, "val/elbo", mode)
+
+
+def numbers(lines: list[dict]) -> list[dict]:
+    """Without the seconds, which differ from run to run."""
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+
+def lines_in(path: Path) -> list[dict]:
+    return [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> tuple[Path, list[dict]]:
+    """The folder and the results of an unbroken run of four epochs."""
+    path = tmp_path_factory.mktemp("whole")
+    return path, list(results(config_of(a_run(epochs=4)), folder_in(path)))
+
+
+def test_a_run_leaves_its_config_a_line_per_epoch_checkpoints_and_pictures(whole):
+    path, told = whole
+    assert [result["epoch"] for result in told] == [1, 2, 3, 4]
+    assert [result["finished"] for result in told] == [result["done"] for result in told] == [False] * 3 + [True]
+    assert told[-1]["value"] == told[-1]["metrics"]["val/elbo"] == lines_in(path)[-1]["val/elbo"]
+    assert json.loads((path / "config.json").read_text())["run"]["epochs"] == 4
+    assert checkpoint.load(path / "checkpoint.pt")["epoch"] == 4
+    assert [child.name for child in (path / "pictures").iterdir()] == ["0004"]
+    assert any((path / "pictures" / "0004").glob("*.png"))
+
+
+@pytest.mark.parametrize("broken_after", [1, 2, 3])
+def test_a_broken_run_goes_on_with_the_same_numbers_and_repeats_its_last_epoch(whole, tmp_path, broken_after):
+    config = config_of(a_run(epochs=4))
+    before = list(islice(results(config, folder_in(tmp_path)), broken_after))
+    after = list(results(config, folder_in(tmp_path)))
+    assert after[0] == before[-1]
+    assert numbers(before[:-1] + after) == numbers(whole[1])
+    assert numbers(lines_in(tmp_path)) == numbers(lines_in(whole[0]))
+
+
+def test_a_run_broken_between_its_line_and_its_checkpoint_does_the_epoch_again(whole, tmp_path):
+    config = config_of(a_run(epochs=4))
+    running = results(config, folder_in(tmp_path))
+    next(running), next(running)
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"epoch": 3, "images": 900, "seconds": 1.0, "val/el')  # torn as well
+    after = list(results(config, folder_in(tmp_path)))
+    assert [result["epoch"] for result in after] == [2, 3, 4]
+    assert numbers(lines_in(tmp_path)) == numbers(lines_in(whole[0]))
+
+
+def test_a_finished_run_is_not_trained_again(whole):
+    path, told = whole
+    before = (path / "checkpoint.pt").stat().st_mtime_ns
+    assert next(results(config_of(a_run(epochs=4)), folder_in(path))) == told[-1]
+    assert (path / "checkpoint.pt").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(("mode", "best"), [("max", max), ("min", min)])
+def test_best_checkpoint_is_that_of_the_best_epoch_also_over_a_break(tmp_path, mode, best):
+    config = config_of(a_run(epochs=3, optimizer={"lr": 0.3}))  # so high that the objective jumps about
+    next(results(config, folder_in(tmp_path, mode)))
+    values = [result["value"] for result in results(config, folder_in(tmp_path, mode))]
+    assert len(set(values)) == 3
+    assert checkpoint.load(tmp_path / "best.pt")["epoch"] == values.index(best(values)) + 1
+
+
+def test_divergence_is_a_result_with_its_step_and_term(tmp_path):
+    told = list(results(config_of(a_run(optimizer={"lr": 1e18})), folder_in(tmp_path)))
+    assert len(told) == 1 and told[0]["done"] and not told[0]["finished"]
+    assert math.isnan(told[0]["value"]) and "not finite at step" in told[0]["diverged"]
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_pictures_are_drawn_every_k_epochs_and_at_the_last(tmp_path):
+    list(results(config_of(a_run(epochs=3), pictures_every=2), folder_in(tmp_path)))
+    assert sorted(child.name for child in (tmp_path / "pictures").iterdir()) == ["0002", "0003"]
+
+
+def test_a_trial_that_a_scheduler_ends_early_is_finished_there(tmp_path):
+    told = results(config_of(a_run(epochs=4), last_epoch=2), folder_in(tmp_path))
+    assert [next(told)["finished"], next(told)["finished"]] == [False, True]
+    assert (tmp_path / "pictures" / "0002").exists()
