@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from tests.runs import METHODS as EXAMPLES
 from tests.runs import a_run
@@ -116,55 +114,6 @@ def test_ard_finds_the_intrinsic_dimension_of_linear_data(tmp_path):
     *_, report = train(run)
     assert report.metrics["val/active"] == 3
     assert report.metrics["val/mse"] < 0.05
-
-
-def _numbers(example):
-    """The parameters and metrics of a short run in float64 whose batches do not divide among workers."""
-    run = a_run(example, batch_size=33, epochs=2)
-    *_, report = train(run)
-    parameters = {name: value.detach().numpy().copy() for name, value in report.training.learner.named_parameters()}
-    return parameters, report.metrics
-
-
-def _all_numbers(rank, world, store, queue):
-    torch.set_num_threads(1)
-    torch.set_default_dtype(torch.float64)
-    if world > 1:
-        dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=world)
-    numbers = {example: _numbers(example) for example in EXAMPLES}
-    if rank == 0:
-        queue.put(numbers)
-    if world > 1:
-        dist.barrier()
-        dist.destroy_process_group()
-
-
-def _spawn(world, folder):
-    context = mp.get_context("spawn")
-    queue = context.SimpleQueue()
-    arguments = [(rank, world, folder / f"store{world}", queue) for rank in range(world)]
-    workers = [context.Process(target=_all_numbers, args=some) for some in arguments]
-    for worker in workers:
-        worker.start()
-    numbers = queue.get()
-    for worker in workers:
-        worker.join(60)
-    return numbers
-
-
-@pytest.fixture(scope="module")
-def one_and_two_workers(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("workers")
-    return _spawn(1, folder), _spawn(2, folder)
-
-
-@pytest.mark.parametrize("example", EXAMPLES)
-def test_two_workers_take_the_same_steps_as_one(one_and_two_workers, example):
-    one, two = (numbers[example] for numbers in one_and_two_workers)
-    for name, value in one[0].items():
-        scale = np.abs(value).max()
-        np.testing.assert_allclose(two[0][name], value, rtol=1e-10, atol=1e-10 * scale, err_msg=name)
-    assert two[1] == pytest.approx(one[1], rel=1e-9)
 
 
 def test_posterior_sampling_uses_the_noise_of_its_rows():

@@ -56,6 +56,21 @@ def gather(x_BD: Tensor) -> Tensor:
     return _Gather.apply(x_BD) if dist.is_initialized() else x_BD
 
 
+def over_workers(x: Tensor) -> Tensor:
+    """The sum of all workers' `x`, with gradient: for statistics of the whole batch that each worker goes on from."""
+    return _OverWorkers.apply(x) if dist.is_initialized() else x
+
+
+class _OverWorkers(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        return _summed(x)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:
+        return _summed(grad)
+
+
 class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x_BD: Tensor) -> Tensor:
@@ -72,6 +87,10 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> Tensor:
-        grad = grad.contiguous().clone()
-        dist.all_reduce(grad)
-        return grad[ctx.rows]
+        return _summed(grad)[ctx.rows]
+
+
+def _summed(x: Tensor) -> Tensor:
+    total = x.contiguous().clone()
+    dist.all_reduce(total)
+    return total

@@ -12,6 +12,8 @@ from typing import TypeVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainables.networks.batch_norm import BatchNorm2d
+
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
 TRUNCATED_SD = 0.87962566103423978
@@ -67,7 +69,7 @@ def batch_norm(channels: int, eps: float = 1e-3, momentum: float = 0.01) -> nn.M
 
     Every network makes its batch norm here and nowhere else.
     """
-    return nn.BatchNorm2d(channels, eps=eps, momentum=momentum)
+    return BatchNorm2d(channels, eps=eps, momentum=momentum)
 
 
 def glorot_uniform(layer: Layer) -> Layer:
