@@ -54,7 +54,7 @@ def _share_of_gpus(gpus: float) -> float:
     return gpus
 
 
-class Objective(Record, use_attribute_docstrings=True):
+class Objective(Record):
     """What a sweep looks for."""
 
     metric: str = "val/elbo"
@@ -62,7 +62,7 @@ class Objective(Record, use_attribute_docstrings=True):
     mode: Literal["max", "min"] = "max"
 
 
-class Asha(Record, use_attribute_docstrings=True):
+class Asha(Record):
     """Asynchronous successive halving: stops trials early that are behind others at the same epoch."""
 
     name: Literal["asha"] = "asha"
@@ -88,7 +88,7 @@ SCHEDULERS: tuple[type[Record], ...] = (
 )
 
 
-class Resources(Record, use_attribute_docstrings=True):
+class Resources(Record):
     """What one trial takes."""
 
     workers: Annotated[PositiveInt, AfterValidator(_one_worker)] = 1
@@ -98,7 +98,7 @@ class Resources(Record, use_attribute_docstrings=True):
     """Parts of a GPU are allowed: 0.5 puts two workers on one."""
 
 
-class SweepSpec(Record, use_attribute_docstrings=True):
+class SweepSpec(Record):
     """A sweep: one run, what of it varies, and how the trials are chosen, ranked, stopped and placed."""
 
     name: Annotated[str, AfterValidator(_folder_name)]

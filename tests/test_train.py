@@ -217,6 +217,22 @@ def test_ard_prior_is_refreshed_only_every_so_many_epochs():
     assert variances[0] == variances[1] != variances[2] == variances[3]
 
 
+def test_bf16_stays_near_fp32_and_keeps_weights_and_losses_in_float32():
+    exact, rounded = (last(a_run("ard_vae", epochs=4, precision=precision)) for precision in ("fp32", "bf16"))
+    assert rounded.metrics != exact.metrics
+    assert rounded.metrics["val/nll"] == pytest.approx(exact.metrics["val/nll"], rel=0.02)
+    assert {value.dtype for value in rounded.training.learner.parameters()} == {torch.float32}
+    x, noise, _ = next(rounded.training.batches(torch.arange(32), "train"))
+    assert {value.dtype for _, value in rounded.training.learner(x, noise).values()} == {torch.float32}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+def test_tf32_is_allowed_only_where_it_is_asked_for(precision):
+    Training(a_run(precision=precision))
+    allowed = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    assert allowed == (precision == "tf32",) * 2
+
+
 def test_run_survives_a_round_trip_through_json():
     run = a_run("intel_vae hierarchical", optimizer={"plateau": {}})
     assert type(run).model_validate(json.loads(json.dumps(run.model_dump(mode="json")))) == run

@@ -15,6 +15,7 @@ from trainables.methods import Method, Terms
 from trainables.networks import Network
 from trainables.noise import Noise
 from trainables.posteriors import Posterior
+from trainables.precision import Precision, autocast
 from trainables.priors import Prior
 from trainables.sums import Sums
 
@@ -37,9 +38,16 @@ class VAE(nn.Module):
     """A method's parts around a network. Every tensor but the raw data passes through here."""
 
     def __init__(
-        self, method: Method, network: Network, likelihood: LikelihoodSpec, shape: tuple[int, ...], data_range: Range
+        self,
+        method: Method,
+        network: Network,
+        likelihood: LikelihoodSpec,
+        shape: tuple[int, ...],
+        data_range: Range,
+        precision: Precision = "fp32",
     ):
         super().__init__()
+        self.precision = precision
         self.posterior, self.likelihood, self.shape, self.data_range = method.posterior, likelihood, shape, data_range
         self.latent_dim = network.latent_dim
         self.encoder = network.encoder(shape, self.posterior.heads * self.latent_dim)
@@ -49,11 +57,15 @@ class VAE(nn.Module):
 
     def encode(self, x_BX: Tensor) -> Posterior:
         """q(y|x)."""
-        return self.posterior.of(self.encoder(x_BX))
+        with autocast(self.precision, x_BX.device):
+            features_BE = self.encoder(x_BX)
+        return self.posterior.of(features_BE.to(x_BX.dtype))
 
     def decode(self, z_BD: Tensor) -> Likelihood:
         """p(x|z)."""
-        return self.likelihood.of(self.decoder(z_BD), self.data_range)
+        with autocast(self.precision, z_BD.device):
+            raw = self.decoder(z_BD)
+        return self.likelihood.of(raw.to(z_BD.dtype), self.data_range)
 
     def forward(self, x_BX: Tensor, noise: Noise, kl_scale: float = 1.0) -> Pass:
         q = self.encode(x_BX)

@@ -14,7 +14,14 @@ Mistake = tuple[str, str]
 class Record(BaseModel):
     """Frozen, keyword-only, and closed: an unknown key is an error, text is never taken for a number."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        validate_default=True,
+        use_attribute_docstrings=True,
+    )
 
     source: ClassVar[str] = ""
 

@@ -11,6 +11,7 @@ from trainables.likelihoods import LIKELIHOODS, Bernoulli, SquaredError
 from trainables.methods import METHODS
 from trainables.metrics import metric_names
 from trainables.networks import NETWORKS
+from trainables.precision import Precision
 from trainables.records import Mistake, Record, choice, within
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -23,8 +24,10 @@ class Plateau(Record):
     """
 
     factor: Fraction = 0.5
-    patience: PositiveInt = 10  # epochs
-    min_delta: NonNegativeFloat = 1e-4  # absolute, in units of the loss
+    patience: PositiveInt = 10
+    """Epochs."""
+    min_delta: NonNegativeFloat = 1e-4
+    """Absolute, in units of the loss."""
 
     def build(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.ReduceLROnPlateau:
         """The same rule in PyTorch, which waits one epoch longer than its patience says."""
@@ -39,8 +42,10 @@ class Optimizer(Record):
     lr: PositiveFloat = 1e-3
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    eps: PositiveFloat = 1e-7  # Keras; PyTorch's own default is 1e-8
-    clip_norm: PositiveFloat | None = None  # largest 2-norm of the gradient of all parameters
+    eps: PositiveFloat = 1e-7
+    """Keras; PyTorch's own default is 1e-8."""
+    clip_norm: PositiveFloat | None = None
+    """Largest 2-norm of the gradient of all parameters."""
     plateau: Plateau | None = None
 
     def build(self, parameters: Iterator[torch.nn.Parameter]) -> torch.optim.Optimizer:
@@ -56,10 +61,12 @@ class Run(Record):
     likelihood: choice(LIKELIHOODS) = SquaredError()
     optimizer: Optimizer = Optimizer()
     epochs: PositiveInt
-    batch_size: PositiveInt = 100  # rows over all workers
-    kl_warmup_epochs: NonNegativeFloat = (
-        0.0  # the KL's weight rises linearly from 0 to its full value over these epochs
-    )
+    batch_size: PositiveInt = 100
+    """Rows over all workers."""
+    precision: Precision = "fp32"
+    """Of the networks' arithmetic."""
+    kl_warmup_epochs: NonNegativeFloat = 0.0
+    """The KL's weight rises linearly from 0 to its full value over these epochs."""
     seed: NonNegativeInt = 0
 
     def metric_names(self) -> tuple[str, ...]:

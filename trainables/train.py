@@ -17,6 +17,7 @@ from trainables.methods import Terms
 from trainables.metrics import look, metrics_of
 from trainables.model import VAE, Learner
 from trainables.noise import Noise, seed_of
+from trainables.precision import set_matrix_products
 from trainables.run import Run
 from trainables.sums import Sums, add, all_reduce, rank_and_world, share
 
@@ -90,6 +91,7 @@ class Training:
     """
 
     def __init__(self, run: Run, data_root: Path | None = None):
+        set_matrix_products(run.precision)
         self.run = run
         self.splits: Splits = run.data.load(data_root)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -163,7 +165,8 @@ def build(run: Run, splits: Splits) -> Learner:
     """A model with the run's own initial weights. The global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(run.seed, "weights"))
-        vae = VAE(run.method, run.network, run.likelihood, tuple(splits.train.x.shape[1:]), splits.train.range)
+        shape, data_range = tuple(splits.train.x.shape[1:]), splits.train.range
+        vae = VAE(run.method, run.network, run.likelihood, shape, data_range, run.precision)
     return Learner(run.method, vae)
 
 

@@ -20,14 +20,14 @@ class ARDVAE(Method):
     """VAE with the prior N(0, b/a), a and b made from a fresh, disjoint set D_z of encoded training rows each epoch."""
 
     name: Literal["ard_vae"] = "ard_vae"
-    beta: NonNegativeFloat = (
-        1.0  # supp. table 6: MNIST 0.5, CelebA 1, CIFAR10 and ImageNet 0.05, DSprites and 3D Shapes 5
-    )
-    dz_size: PositiveInt | None = (
-        None  # rows of D_z; default: 10,000 as in the paper, at most a quarter of the training rows
-    )
-    refresh_epochs: PositiveInt = 1  # epochs between fresh draws of D_z (u in Algorithm 1)
-    prior_form: Literal["gaussian", "student_t"] = "gaussian"  # eq. 17 in closed form, or eq. 11 by one sample
+    beta: NonNegativeFloat = 1.0
+    """Supplement, table 6: MNIST 0.5, CelebA 1, CIFAR10 and ImageNet 0.05, DSprites and 3D Shapes 5."""
+    dz_size: PositiveInt | None = None
+    """Rows of D_z. Default: 10,000 as in the paper, at most a quarter of the training rows."""
+    refresh_epochs: PositiveInt = 1
+    """Epochs between fresh draws of D_z (u in Algorithm 1)."""
+    prior_form: Literal["gaussian", "student_t"] = "gaussian"
+    """Eq. 17 in closed form, or eq. 11 by one sample."""
     source: ClassVar[str] = "ARD-VAE, section 3 and supplement, Algorithms 1 and 2"
     own_metrics: ClassVar[tuple[str, ...]] = ("variance_min", "variance_max")
 

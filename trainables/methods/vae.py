@@ -24,7 +24,8 @@ class BetaVAE(Method):
     """VAE whose KL is weighted by a constant beta."""
 
     name: Literal["beta_vae"] = "beta_vae"
-    beta: NonNegativeFloat = 1.0  # VIMAE's beta_H: 10 or 100; beta_A: 0.2 or 0.4
+    beta: NonNegativeFloat = 1.0
+    """VIMAE's beta_H: 10 or 100; beta_A: 0.2 or 0.4."""
     source: ClassVar[str] = "Higgins et al. 2017; VIMAE, section 5"
 
     def terms(self, seen: "Pass") -> Terms:

@@ -1,0 +1,19 @@
+"""Precision of the networks' arithmetic. Weights, latents, losses and statistics stay in float32 or better."""
+
+from contextlib import AbstractContextManager
+from typing import Literal
+
+import torch
+
+Precision = Literal["fp32", "tf32", "bf16"]
+"""fp32: full float32. tf32: matrix products of 10-bit mantissas, on GPUs that have them. bf16: autocast to bfloat16."""
+
+
+def set_matrix_products(precision: Precision) -> None:
+    """Allow or forbid TF32 in this process's matrix products and convolutions on CUDA; cuDNN allows it by default."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
+
+
+def autocast(precision: Precision, device: torch.device) -> AbstractContextManager:
+    """Where the networks run."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
