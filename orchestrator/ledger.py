@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.files import finite_or_null, write_whole
 
-STATUSES = ("completed", "stopped", "diverged", "failed")
+RANKED = ("completed", "stopped")  # the other statuses, "diverged" and "failed", stand below them whatever was reached
 INTERRUPTED = "interrupted"  # the reason of a trial that ends as `stopped` because the sweep was ended
 
 
@@ -75,9 +75,10 @@ class Ledger:
         write_whole(self.folder / "results.json", json.dumps(self.results(), indent=2, allow_nan=False) + "\n")
 
     def best(self) -> dict[str, Any] | None:
-        """The entry of the trial with the best objective; None while no trial has a finite one."""
-        trial = max(self.scores, key=self.scores.get, default=None)
-        return self.entries[trial] if trial and self.scores[trial] > -math.inf else None
+        """The entry of the best of the trials that are over; None while none of them has a finite objective."""
+        finite = [trial for trial in self.trials if self.scores.get(trial, -math.inf) > -math.inf]
+        ranked = [trial for trial in finite if self.entries[trial]["status"] in RANKED]
+        return self.entries[max(ranked, key=self.scores.get)] if ranked else None
 
 
 def known_numbers(metrics: dict[str, float | None]) -> dict[str, float]:

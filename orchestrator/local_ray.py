@@ -69,6 +69,7 @@ def private_ray(gpus_used: bool) -> Iterator[Path]:
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     import ray
 
+    ray._private.worker._worker_logs_enabled = False  # or it tells of dead workers on our standard output
     scratch = scratch_folder()
     try:
         ray.init(

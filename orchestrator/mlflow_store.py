@@ -300,8 +300,9 @@ class MlflowStore:
                 image.load()
         except OSError as error:  # gone, or no picture
             raise Refused(str(error), for_good=True) from error
-        step, time_ms = event["epoch"], event["time"]
-        self._client.log_image(run_id, image, key=event["key"], step=step, timestamp=time_ms, synchronous=True)
+        latest = saved_view.LATEST_PREFIX + event["key"].removeprefix(saved_view.PICTURE_PREFIX)
+        for key, step in ((event["key"], event["epoch"]), (latest, 0)):
+            self._client.log_image(run_id, image, key=key, step=step, timestamp=event["time"], synchronous=True)
 
     def _ended(self, run_id: str, events: Sequence[Mapping[str, Any]]) -> None:
         [event] = events

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from orchestrator.spec import SweepSpec
 
 CURVES = ("val/nll", "val/kl", "val/mse", "val/active", "val/hoyer")  # shown beside the objective
+OF_IMAGES, OF_A_PLANE = ("reconstructions", "samples", "traversals"), ("samples",)  # pictures that every method has
 
 
 def open_tracker(
@@ -21,16 +22,35 @@ def open_tracker(
     Raises TrackingError and DataError.
     """
     tracker = Tracker(uri, spec.name, spec.name, folder)
-    params = list(dict.fromkeys(path for trial in trials for path in trial.config))
-    curves = dict.fromkeys((spec.objective.metric, *CURVES))
     tracker.sweep_started(
         description=describe(spec, len(trials), folder),
         config_file=folder / "spec.yaml",
         tags=provenance(source),
         dataset=dataset_facts(spec, data_root),
-        view=View(spec.objective.metric, spec.objective.mode, params, list(curves)),
+        view=view_of(spec, trials, data_root),
     )
     return tracker
+
+
+def view_of(spec: "SweepSpec", trials: "list[Trial]", data_root: Path | None) -> View:
+    """What MLflow's page shows of the sweep. Raises DataError."""
+    configs, metric = [trial.config for trial in trials], spec.objective.metric
+    shape, epochs = spec.run.data.facts(data_root).shape, spec.run.epochs
+    return View(
+        objective=metric,
+        mode=spec.objective.mode,
+        params=list(dict.fromkeys(path for config in configs for path in config)),
+        axes=axes_of(configs),
+        curves=[name for name in CURVES if name != metric],
+        pictures=OF_IMAGES if len(shape) == 3 else OF_A_PLANE if shape == (2,) else (),
+        first_epoch=min(spec.pictures_every or epochs, getattr(spec.scheduler, "grace_epochs", epochs)),
+    )
+
+
+def axes_of(configs: list[dict[str, Any]]) -> list[str]:
+    """The parameters with a place for every trial: MLflow drops one that lacks a value, and words among numbers."""
+    shared = [path for path in configs[0] if all(path in config for config in configs)]
+    return [path for path in shared if len({isinstance(config[path], int | float) for config in configs}) == 1]
 
 
 def describe(spec: "SweepSpec", trials: int, folder: Path) -> str:

@@ -14,22 +14,38 @@ from typing import Any
 from urllib.parse import urlencode
 
 KNOWN = ("3.17.",)  # versions of the web page that read this format
-CURVES, PICTURES = "curves", "pictures"  # sections of the page, below the comparison
 SHOWN_RUNS, SHOWN_PICTURES = 50, 10
+FIXED_COLUMNS = ("attributes.`Run Name`", "runDateAndNestInfo", "duration")  # always the first of the table
+LETTER_PX, MARGIN_PX = 8, 40  # of a column's title
 
 PICTURE_PREFIX = "pictures/"
-DEFAULT_PICTURES = tuple(PICTURE_PREFIX + name for name in ("reconstructions", "samples", "traversals"))
+# The page shows the pictures of one step, and trials end at different epochs: so the latest are also kept at step 0.
+LATEST_PREFIX = "latest/"
+
+SWEEP, CURVES, LATEST, BY_EPOCH = "sweep", "curves", "latest", "by epoch"
+SECTIONS = {  # of the page, from top to bottom; by default three charts are in a row, 360 pixels high
+    SWEEP: {"name": "Sweep", "columns": 1, "cardHeight": 440},
+    CURVES: {"name": "Curves"},
+    LATEST: {"name": "Latest pictures", "columns": 1, "cardHeight": 1060},
+    BY_EPOCH: {"name": "Pictures by epoch", "columns": 1, "cardHeight": 680},
+}
 
 
 @dataclass(frozen=True)
 class View:
-    """What a sweep wants to see: its objective (`mode` "min" or "max"), the parameters that vary, metrics as curves."""
+    """What a sweep wants to see: its objective (`mode` "min" or "max"), its parameters, further metrics as curves.
+
+    `axes` are the parameters for parallel coordinates; `pictures` are names such as `samples`; `first_epoch` is the one
+    after which the first of them are drawn.
+    """
 
     objective: str
     mode: str
     params: Sequence[str]
+    axes: Sequence[str]
     curves: Sequence[str]
-    pictures: Sequence[str] = DEFAULT_PICTURES
+    pictures: Sequence[str]
+    first_epoch: int
 
 
 def known(version: str) -> bool:
@@ -54,24 +70,21 @@ def link(base: str, experiment_id: str, key: str | None) -> str:
 
 def page_state(view: View, sweep: str) -> dict[str, Any]:
     """The state of the page, in the page's own words."""
-    metrics = list(dict.fromkeys([view.objective, *view.curves]))
+    titles, charts = _titles(view), _charts(view)
+    used = {chart["metricSectionId"] for chart in charts}
     return {
-        "searchFilter": f"tags.`sweep` = '{sweep}'",
+        # Not the sweep's own run: its metrics are those of its best trial.
+        "searchFilter": f"tags.sweep = '{sweep}' AND tags.kind = 'trial'",
         "orderByKey": f"metrics.`{view.objective}`",
         "orderByAsc": view.mode == "min",
         "startTime": "ALL",
         "lifecycleFilter": "Active",
         "datasetsFilter": [],
         "modelVersionFilter": "All Runs",
-        "selectedColumns": [
-            *(f"metrics.`{name}`" for name in metrics),
-            *(f"params.`{name}`" for name in view.params),
-            "tags.`status`",
-            "tags.`stop_reason`",
-        ],
-        "columnOrder": [],
-        "columnWidths": {},
-        "runsHiddenMode": "SHOWALL",  # else the charts show the first ten runs only
+        "selectedColumns": list(titles),
+        "columnOrder": [*FIXED_COLUMNS, *titles],
+        "columnWidths": {column: max(100, MARGIN_PX + LETTER_PX * len(title)) for column, title in titles.items()},
+        "runsHiddenMode": "SHOW_ALL",  # else the charts show the first ten runs only
         "viewMaximized": False,
         "runListHidden": False,
         "isAccordionReordered": True,  # with the sections' isReordered: ours stay above the generated ones
@@ -80,13 +93,37 @@ def page_state(view: View, sweep: str) -> dict[str, Any]:
         "groupBy": None,
         "groupsExpanded": {},
         "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
-        "compareRunSections": [_section("sweep", "Sweep"), _section(CURVES, "Curves"), _section(PICTURES, "Pictures")],
-        "compareRunCharts": [_parallel(view), *map(_curve, metrics), _images(view)],
+        "compareRunSections": [_section(key, layout) for key, layout in SECTIONS.items() if key in used],
+        "compareRunCharts": charts,
     }
 
 
-def _section(key: str, name: str) -> dict[str, Any]:
-    return {"uuid": key, "name": name, "display": True, "isReordered": True, "deleted": False, "isGenerated": False}
+def _titles(view: View) -> dict[str, str]:
+    """The columns of the table from left to right, each with its title."""
+    return {
+        f"{kind}.`{title}`": title
+        for kind, titles in (
+            ("metrics", [view.objective, f"best/{view.objective}"]),
+            ("tags", ["status", "stop_reason"]),
+            ("params", view.params),
+            ("metrics", view.curves),
+        )
+        for title in titles
+    }
+
+
+def _section(key: str, layout: Mapping[str, Any]) -> dict[str, Any]:
+    return {"uuid": key, "display": True, "isReordered": True, "deleted": False, "isGenerated": False, **layout}
+
+
+def _charts(view: View) -> list[dict[str, Any]]:
+    charts = [_curve(metric) for metric in (view.objective, *view.curves)]
+    if view.axes:
+        charts.append(_parallel(view))
+    if view.pictures:
+        charts += [_images(LATEST, [LATEST_PREFIX + name], 0) for name in view.pictures]
+        charts.append(_images(BY_EPOCH, [PICTURE_PREFIX + name for name in view.pictures], view.first_epoch))
+    return charts
 
 
 def _chart(kind: str, key: str, section: str, runs: int, words: Mapping[str, Any]) -> dict[str, Any]:
@@ -95,8 +132,8 @@ def _chart(kind: str, key: str, section: str, runs: int, words: Mapping[str, Any
 
 
 def _parallel(view: View) -> dict[str, Any]:
-    words = {"selectedParams": list(view.params), "selectedMetrics": [view.objective], "showAllRuns": False}
-    return _chart("PARALLEL", "parallel", "sweep", SHOWN_RUNS, {**words, "displayName": "Parallel coordinates"})
+    words = {"selectedParams": list(view.axes), "selectedMetrics": [view.objective], "showAllRuns": False}
+    return _chart("PARALLEL", "parallel", SWEEP, SHOWN_RUNS, words)
 
 
 def _curve(metric: str) -> dict[str, Any]:
@@ -107,5 +144,6 @@ def _curve(metric: str) -> dict[str, Any]:
     return _chart("LINE", f"curve {metric}", CURVES, SHOWN_RUNS, words)
 
 
-def _images(view: View) -> dict[str, Any]:
-    return _chart("IMAGE", PICTURES, PICTURES, SHOWN_PICTURES, {"imageKeys": list(view.pictures), "step": 0})
+def _images(section: str, keys: Sequence[str], step: int) -> dict[str, Any]:
+    words = {"imageKeys": list(keys), "step": step, "showRunParams": False}
+    return _chart("IMAGE", f"images {keys[0]}", section, SHOWN_PICTURES, words)

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -86,18 +87,22 @@ def tune_all(spec: "SweepSpec", configs: list[dict], ledger: Ledger, tracker, co
 
         core = SCHEDULERS[spec.scheduler.name](spec.objective.mode, spec.scheduler)
         resources = {"cpu": spec.resources.cpus_per_worker, "gpu": spec.resources.gpus_per_worker}
-        tune.run(
-            tune.with_resources(Slot, resources),
-            name="tune",
-            storage_path=str(scratch),
-            search_alg=Source(configs),
-            scheduler=Scheduler(core, slots),
-            callbacks=[Listener(ledger, core, tracker, console)],
-            max_failures=RETRIES,
-            reuse_actors=True,
-            raise_on_failed_trial=False,
-            verbose=0,
-        )
+        handler = signal.getsignal(signal.SIGINT)
+        try:
+            tune.run(
+                tune.with_resources(Slot, resources),
+                name="tune",
+                storage_path=str(scratch),
+                search_alg=Source(configs),
+                scheduler=Scheduler(core, slots),
+                callbacks=[Listener(ledger, core, tracker, console)],
+                max_failures=RETRIES,
+                reuse_actors=True,
+                raise_on_failed_trial=False,
+                verbose=0,
+            )
+        finally:
+            signal.signal(signal.SIGINT, handler)  # Tune has left its own there, which swallows the next Ctrl-C
 
 
 def slot_config(spec: "SweepSpec", trial: "Trial", folder: Path, data_root: Path | None) -> dict:

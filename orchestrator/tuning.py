@@ -193,7 +193,9 @@ def number(trial: Trial) -> int:
     return trial.config["number"]
 
 
-def reason_of(error: str) -> str:
-    """One line of a traceback: the last that names an exception, which is the trial's own."""
-    named = [line for line in error.splitlines() if re.match(r"[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit): ", line)]
-    return (named or [error.strip()])[-1][:LONGEST_REASON]
+def reason_of(text: str) -> str:
+    """One line of what Tune wrote of a trial's failures: the last exception, or how its process died."""
+    last = re.split(r"^Failure # .*\n", text, flags=re.MULTILINE)[-1]
+    after_frames = re.split(r'^  File ".*\n', last, flags=re.MULTILINE)[-1]
+    lines = [line for line in after_frames.splitlines() if line.strip() and not line.startswith(" ")]
+    return re.sub(r"^(\w+\.)+(?=\w+(:|$))", "", lines[0])[:LONGEST_REASON] if lines else "unknown"

@@ -76,6 +76,15 @@ def test_the_checkpoint_is_the_best_one_where_there_is_one(tmp_path):
     ]
 
 
+def test_a_trial_that_diverged_is_not_the_best_whatever_it_had_reached(tmp_path):
+    ledger = ledger_in(tmp_path)
+    for trial, value, status in [("0001", 1.0, "stopped"), ("0002", 2.0, "diverged")]:
+        ledger.begin(trial)
+        ledger.add(trial, 1, {"m": value})
+        ledger.end(trial, status, None)
+    assert ledger.best()["id"] == "0001"
+
+
 def test_no_trial_with_a_finite_objective_means_no_best_trial(tmp_path):
     ledger = ledger_in(tmp_path)
     assert ledger.best() is None

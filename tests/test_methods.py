@@ -12,7 +12,7 @@ from trainables.noise import Noise
 from trainables.posteriors import Gaussian
 from trainables.records import name_of, summary
 from trainables.run import Run
-from trainables.train import Training, loss_of, train
+from trainables.train import Training, loss_of, sums_of, train
 
 
 def terms_of(run):
@@ -45,7 +45,7 @@ def test_terms_are_per_row_or_of_the_whole_batch_and_finite(example):
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_every_parameter_gets_a_finite_gradient(example):
     training, terms, rows = terms_of(a_run(example))
-    loss_of(terms, rows).backward()
+    loss_of(terms, sums_of(terms, rows), rows).backward()
     for name, parameter in training.learner.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.mlflow_store import check_store, prepare_store
-from orchestrator.saved_view import View, known, link, page_state
+from orchestrator.recording import axes_of
+from orchestrator.saved_view import SECTIONS, View, known, link, page_state
 from orchestrator.spool import TrackingError
 from orchestrator.tracking import Tracker
 
@@ -86,25 +87,53 @@ def test_a_store_of_another_version_is_told(made_together, tmp_path):
         prepare_store(f"sqlite:///{file}")
 
 
+def view(**changes):
+    words = {"objective": "val/elbo", "mode": "max", "params": ["method.beta", "method.mapping.gamma"]}
+    charts = {"axes": ["method.beta"], "curves": ["val/kl"], "pictures": ["samples"], "first_epoch": 3}
+    return View(**words | charts | changes)
+
+
 @pytest.mark.parametrize(("mode", "ascending"), [("max", False), ("min", True)])
-def test_the_view_is_a_leaderboard_with_parallel_coordinates_curves_and_pictures(mode, ascending):
-    state = page_state(View("val/elbo", mode, ["method.beta", "network.latent_dim"], ["val/kl", "val/elbo"]), "first")
+def test_the_table_of_the_view_is_a_leaderboard(mode, ascending):
+    state = page_state(view(mode=mode), "first")
     assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`val/elbo`", ascending)
     assert state["selectedColumns"] == [
         "metrics.`val/elbo`",
-        "metrics.`val/kl`",
-        "params.`method.beta`",
-        "params.`network.latent_dim`",
+        "metrics.`best/val/elbo`",
         "tags.`status`",
         "tags.`stop_reason`",
+        "params.`method.beta`",
+        "params.`method.mapping.gamma`",
+        "metrics.`val/kl`",
     ]
-    parallel, *curves, images = state["compareRunCharts"]
+    assert state["columnOrder"][-7:] == state["selectedColumns"]
+    assert state["columnWidths"]["params.`method.mapping.gamma`"] > 8 * len("method.mapping.gamma")
+
+
+def test_the_charts_of_the_view_are_parallel_coordinates_curves_and_pictures():
+    state = page_state(view(), "first")
+    charts = [chart for key in SECTIONS for chart in state["compareRunCharts"] if chart["metricSectionId"] == key]
+    parallel, *curves, latest, by_epoch = charts
     assert (parallel["type"], parallel["selectedMetrics"]) == ("PARALLEL", ["val/elbo"])
-    assert parallel["selectedParams"] == ["method.beta", "network.latent_dim"]
+    assert parallel["selectedParams"] == ["method.beta"]
     assert [(chart["type"], chart["metricKey"]) for chart in curves] == [("LINE", "val/elbo"), ("LINE", "val/kl")]
-    assert images["type"] == "IMAGE" and "pictures/samples" in images["imageKeys"]
-    sections = {section["uuid"] for section in state["compareRunSections"]}
-    assert {chart["metricSectionId"] for chart in state["compareRunCharts"]} == sections
+    assert (latest["type"], latest["imageKeys"], latest["step"]) == ("IMAGE", ["latest/samples"], 0)
+    assert (by_epoch["type"], by_epoch["imageKeys"], by_epoch["step"]) == ("IMAGE", ["pictures/samples"], 3)
+    assert [section["uuid"] for section in state["compareRunSections"]] == list(SECTIONS)
+
+
+def test_the_view_has_no_empty_section():
+    state = page_state(view(axes=[], pictures=[]), "first")
+    assert [section["name"] for section in state["compareRunSections"]] == ["Curves"]
+    assert {chart["type"] for chart in state["compareRunCharts"]} == {"LINE"}
+
+
+def test_parallel_coordinates_have_a_place_for_every_trial():
+    configs = [
+        {"method.name": "vae", "method.beta": 1, "method.dz_size": None, "network.latent_dim": 2},
+        {"method.name": "intel_vae", "method.mapping.gamma": 0.1, "method.beta": 0.5, "method.dz_size": 4, "seed": 1},
+    ]
+    assert axes_of(configs) == ["method.name", "method.beta"]
 
 
 def test_the_view_is_for_the_page_that_it_was_read_from():

@@ -22,7 +22,7 @@ from orchestrator.tracking import Tracker, View, provenance, sync
 
 ROOT = Path(__file__).parents[1]
 DATASET = {"name": "digits", "source": "scikit-learn", "shape": [1, 8, 8], "train_rows": 1297, "val_rows": 250}
-VIEW = View("val/elbo", "max", ["method.beta", "network.latent_dim"], ["val/elbo", "val/kl"])
+VIEW = View("val/elbo", "max", ["method.beta"], ["method.beta"], ["val/kl"], ["samples"], 3)
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +207,7 @@ def test_a_trial_that_is_tried_again_goes_on_in_its_run(uri, folder):
     assert (run.info.status, run.data.tags["stop_reason"], steps_of(uri, run)) == ("FINISHED", "", [1])
 
 
-def test_pictures_make_sliders_over_epochs(uri, folder):
+def test_pictures_make_sliders_over_epochs_and_the_latest_are_kept_apart(uri, folder):
     tracker = tracker_of(folder, uri)
     for epoch in (9, 27, 27):
         drawn = folder / f"epoch{epoch}"
@@ -218,10 +218,12 @@ def test_pictures_make_sliders_over_epochs(uri, folder):
     run = runs_of(uri)["0000"]
     assert run.data.tags["mlflow.loggedImages"] == "True"
     files = [Path(file.path) for file in client_of(uri).list_artifacts(run.info.run_id, "images")]
-    pngs = {file.name.split("+timestamp+")[0]: file for file in files if file.suffix == ".png"}
-    assert sorted(pngs) == ["pictures~samples+step+27", "pictures~samples+step+9"] and len(files) == 4
-    png = client_of(uri).download_artifacts(run.info.run_id, str(pngs["pictures~samples+step+27"]))
-    assert Image.open(png).getpixel((0, 0)) == 27
+    pngs = {file.name.split("+timestamp+")[0]: file for file in sorted(files) if file.suffix == ".png"}
+    assert sorted(pngs) == ["latest~samples+step+0", "pictures~samples+step+27", "pictures~samples+step+9"]
+    assert len(files) == 8  # each has a small copy, and two pictures were the latest
+    for name in ("pictures~samples+step+27", "latest~samples+step+0"):  # of one step the page shows the last by name
+        png = client_of(uri).download_artifacts(run.info.run_id, str(pngs[name]))
+        assert Image.open(png).getpixel((0, 0)) == 27
 
 
 def test_what_the_store_never_takes_is_set_aside_and_holds_up_nothing(uri, folder):
@@ -371,13 +373,15 @@ def test_sync_remembers_the_store_but_not_its_password(refusing, uri, folder, tm
 def test_the_link_opens_the_saved_view_of_the_experiment(uri, folder):
     tracker = tracker_of(folder, uri)
     start(tracker, folder)
+    tracker.trial_started("0000", {"method.beta": 0.5}, "vae 0000")
     assert tracker.close() == 0
     experiment = client_of(uri).get_experiment_by_name("spec")
     [(name, value)] = [item for item in experiment.tags.items() if item[0].startswith("mlflow.sharedViewState.")]
     packed = json.loads(value)["state"].removeprefix("deflate;")
     state = json.loads(zlib.decompress(base64.b64decode(packed)))
     assert state == saved_view.page_state(VIEW, "first")
-    assert len(client_of(uri).search_runs([experiment.experiment_id], state["searchFilter"])) == 1
+    [shown] = client_of(uri).search_runs([experiment.experiment_id], state["searchFilter"])
+    assert shown.data.tags["trial_id"] == "0000"
     key = name.removeprefix("mlflow.sharedViewState.")
     address = f"http://127.0.0.1:5000/#/experiments/{experiment.experiment_id}/runs?viewStateShareKey={key}"
     assert tracker.link("http://127.0.0.1:5000/") == f"{address}&workflowType=machine_learning&compareRunsMode=CHART"

@@ -39,7 +39,7 @@ def numbers_of(case, images):
     return {name: value.double().numpy().copy() for name, value in state.items()}, report.metrics
 
 
-def naive_loss(terms, total):
+def naive_loss(terms, sums, total):
     """What one writes at first: each worker's own averages, averaged by DDP."""
     return sum(weight * (value.mean() if value.ndim else value) for weight, value in terms.values())
 

@@ -1,6 +1,6 @@
 """Precision of the networks' arithmetic. Weights, latents, losses and statistics stay in float32 or better."""
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import torch
@@ -16,4 +16,4 @@ def set_matrix_products(precision: Precision) -> None:
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager:
     """Where the networks run."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+    return torch.autocast(device.type, dtype=torch.bfloat16) if precision == "bf16" else nullcontext()

@@ -74,8 +74,9 @@ def train(run: Run, data_root: Path | None = None, resume: Path | None = None) -
         tally = Tally(training.step)
         for x_BX, noise, rows in training.batches(train_index, "train"):
             terms = model(x_BX, noise, training.kl_scale())
-            training.update(loss_of(terms, rows), rows)
-            tally.add(terms, len(x_BX))
+            sums = sums_of(terms, len(x_BX))
+            training.update(loss_of(terms, sums, rows), rows)
+            tally.add(terms, sums, len(x_BX))
         training.epoch += 1
 
         metrics = tally.means() | training.validate()
@@ -170,47 +171,50 @@ def build(run: Run, splits: Splits) -> Learner:
     return Learner(run.method, vae)
 
 
-def loss_of(terms: Terms, total: int) -> torch.Tensor:
-    """This worker's loss on a batch of `total` rows over all workers.
+def sums_of(terms: Terms, rows: int) -> Sums:
+    """The terms summed over this worker's `rows`; one of the whole batch counts once for each."""
+    return {name: value.sum() if value.ndim else value * rows for name, (_, value) in terms.items()}
+
+
+def loss_of(terms: Terms, sums: Sums, total: int) -> Tensor:
+    """This worker's loss on a batch of `total` rows over all workers; `sums` are those of its terms.
 
     Its mean over workers, which DistributedDataParallel takes of the gradients, is the loss that one worker would see,
     however unevenly the rows are shared.
     """
     scale = rank_and_world()[1] / total
-    return sum(weight * (value.sum() * scale if value.ndim else value) for weight, value in terms.values())
+    return sum(weight * scale * sums[name] if value.ndim else weight * value for name, (weight, value) in terms.items())
 
 
 class Tally:
     """Sums of an epoch's terms over rows and workers. One that is not finite ends the run on all workers at once."""
 
     def __init__(self, first_step: int):
-        self.step, self.pending, self.total = first_step, [], {}
+        self.step, self.names, self.total = first_step, [], 0.0
+        self.pending: list[tuple[list[float], Tensor, int]] = []  # weights, sums and rows of a step
 
-    @torch.no_grad()
-    def add(self, terms: Terms, rows: int) -> None:
-        """Count this worker's `rows` of one step."""
-        sums = {name: value.sum() if value.ndim else value * rows for name, (_, value) in terms.items()}
-        sums["loss"] = sum(weight * sums[name] for name, (weight, _) in terms.items())
-        sums["rows"] = torch.full_like(sums["loss"], rows)
-        self.pending.append(sums)
+    def add(self, terms: Terms, sums: Sums, rows: int) -> None:
+        """Count one step of this worker."""
+        self.names = list(terms)
+        self.pending.append(([weight for weight, _ in terms.values()], torch.stack(list(sums.values())).detach(), rows))
         if len(self.pending) == SETTLE_EVERY:
             self.settle()
 
     def settle(self) -> None:
         """Add the pending steps to the total. Raises Diverged at the first that is not finite."""
-        names = list(self.pending[0])
-        steps = torch.stack([torch.stack(list(sums.values())) for sums in self.pending])
-        table = all_reduce({"steps": steps})["steps"].cpu()
+        weights, sums, rows = zip(*self.pending, strict=True)
+        sums = torch.stack(sums).double()
+        loss = (sums * sums.new_tensor(weights)).sum(1)
+        table = all_reduce({"steps": torch.column_stack([sums, loss, sums.new_tensor(rows)])})["steps"].cpu()
         if not table.isfinite().all():
             row, column = (~table.isfinite()).nonzero()[0].tolist()
-            raise Diverged(self.step + row, names[column])
-        self.total = add([self.total, dict(zip(names, table.sum(0), strict=True))])
+            raise Diverged(self.step + row, [*self.names, "loss"][column])
+        self.total = self.total + table.sum(0)
         self.step, self.pending = self.step + len(self.pending), []
 
     def means(self) -> dict[str, float]:
         """The means over the epoch's rows, as `train/<term>`."""
         if self.pending:
             self.settle()
-        return {
-            f"train/{name}": float(value / self.total["rows"]) for name, value in self.total.items() if name != "rows"
-        }
+        *sums, rows = self.total.tolist()
+        return {f"train/{name}": value / rows for name, value in zip([*self.names, "loss"], sums, strict=True)}
