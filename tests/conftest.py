@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: small tensors, and processes that share the cores
+
 BESIDE = Path(__file__).parents[1].parent / "shared" / "data"
 
 

@@ -1,37 +1,18 @@
-"""VAE: encoder -> posterior -> mapping -> decoder, with a prior.
+"""VAE: encoder -> posterior -> mapping -> decoder, with a prior. Learner: what is trained."""
 
-Pass: one batch seen through it. Learner: what is trained.
-"""
-
-# Shapes: B rows, X data dimensions, D latent dimensions, O data dimensions flattened.
-
-from dataclasses import dataclass
+# Shapes: B rows, X data dimensions, D latent dimensions.
 
 import torch
 from torch import Tensor, nn
 
 from trainables.likelihoods import Likelihood, LikelihoodSpec, Range
-from trainables.methods import Method, Terms
+from trainables.methods import Method
 from trainables.networks import Network
 from trainables.noise import Noise
+from trainables.objective import Pass, Terms
 from trainables.posteriors import Posterior
 from trainables.precision import Precision, autocast
-from trainables.priors import Prior
 from trainables.sums import Sums
-
-
-@dataclass(frozen=True, slots=True)
-class Pass:
-    """All that an objective may look at."""
-
-    x_BX: Tensor
-    q: Posterior  # q(y|x)
-    y_BD: Tensor  # a sample of q
-    z_BD: Tensor  # mapping(y)
-    decoded: Likelihood  # p(x|z)
-    prior: Prior  # p(y)
-    mapping: nn.Module
-    kl_scale: float  # KL warm-up: 0 at the start of training, 1 once it is over
 
 
 class VAE(nn.Module):

@@ -6,6 +6,7 @@ Statistics are kept as sums, never as averages, so that many workers reduce to e
 # Shapes: B rows of this worker's share of a batch, D anything.
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -45,6 +46,14 @@ def all_reduce(sums: Sums) -> Sums:
         dist.all_reduce(flat)
     pieces = flat.split([value.numel() for value in sums.values()])
     return {name: piece.reshape(value.shape) for (name, value), piece in zip(sums.items(), pieces, strict=True)}
+
+
+def from_first(value: Any) -> Any:
+    """Worker 0's `value`, on every worker. It may be anything that can be pickled."""
+    values = [value]
+    if dist.is_initialized():
+        dist.broadcast_object_list(values)
+    return values[0]
 
 
 def gather(x_BD: Tensor) -> Tensor:

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from trainables import checkpoint
 from trainables.data import Splits
 from trainables.data.epochs import batches, plan
-from trainables.methods import Terms
 from trainables.metrics import look, metrics_of
 from trainables.model import VAE, Learner
 from trainables.noise import Noise, seed_of
+from trainables.objective import Terms
 from trainables.precision import set_matrix_products
 from trainables.run import Run
 from trainables.sums import Sums, add, all_reduce, rank_and_world, share

@@ -3,14 +3,11 @@
 # Shapes: B rows of a batch, D latent dimensions.
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from trainables.objective import Terms
 from trainables.records import Mistake, Record
-
-if TYPE_CHECKING:
-    from trainables.methods import Terms
 
 
 class Mapping(Record):
@@ -28,6 +25,6 @@ class Mapping(Record):
         """Why this mapping cannot act on `latent_dim` dimensions. `build` may be called only if there is none."""
         return iter(())
 
-    def terms(self, module: nn.Module, y_BD: Tensor) -> "Terms":
+    def terms(self, module: nn.Module, y_BD: Tensor) -> Terms:
         """What the mapping adds to the loss; `module` is what `build` returned, y_BD this worker's rows of a batch."""
         return {}

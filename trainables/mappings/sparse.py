@@ -2,17 +2,15 @@
 
 # Shapes: B rows of a batch, D latent dimensions.
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat
 from torch import Tensor, nn
 
 from trainables.mappings.base import Mapping
 from trainables.networks.mlp import dense
+from trainables.objective import Terms
 from trainables.sums import gather
-
-if TYPE_CHECKING:
-    from trainables.methods import Terms
 
 HIDDEN = (10, 10)
 OPEN = 2.0  # the last layer's first bias: gates start at sigmoid(2) = 0.88, so that the decoder sees y at all
@@ -31,7 +29,7 @@ class Sparse(Mapping):
     def build(self, latent_dim: int) -> nn.Module:
         return DimensionSelector(latent_dim, self.floor)
 
-    def terms(self, module: nn.Module, y_BD: Tensor) -> "Terms":
+    def terms(self, module: nn.Module, y_BD: Tensor) -> Terms:
         """L_sp of the whole batch, a scalar. The paper's sign is reversed: it must be minimised to make z sparse."""
         return {"sparsity": (self.gamma, sparsity(gather(module.gates(y_BD))))}
 

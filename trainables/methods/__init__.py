@@ -1,7 +1,7 @@
 """The methods, one line each. A new method is a file of its own and a line here."""
 
 from trainables.methods.ard_vae import ARDVAE
-from trainables.methods.base import HeldOut, Method, Terms
+from trainables.methods.base import HeldOut, Method
 from trainables.methods.intel_vae import IntelVAE
 from trainables.methods.vae import VAE, BetaVAE
 
@@ -12,4 +12,4 @@ METHODS: tuple[type[Method], ...] = (
     ARDVAE,
 )
 
-__all__ = ["METHODS", "HeldOut", "Method", "Terms"]
+__all__ = ["METHODS", "HeldOut", "Method"]

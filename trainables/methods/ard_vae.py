@@ -1,16 +1,14 @@
 """ARD-VAE: a prior whose variance per axis is estimated from encoded data, so that unneeded axes fall away."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import NonNegativeFloat, PositiveInt
 
-from trainables.methods.base import HeldOut, Method, Terms, negative_elbo
+from trainables.methods.base import HeldOut, Method, negative_elbo
+from trainables.objective import Pass, Terms
 from trainables.priors import ARD, StudentTARD
 from trainables.records import Mistake
-
-if TYPE_CHECKING:
-    from trainables.model import Pass
 
 PRIORS = {"gaussian": ARD, "student_t": StudentTARD}
 PAPER_DZ_SIZE = 10_000
@@ -34,7 +32,7 @@ class ARDVAE(Method):
     def prior(self, latent_dim: int) -> ARD:
         return PRIORS[self.prior_form](latent_dim)
 
-    def terms(self, seen: "Pass") -> Terms:
+    def terms(self, seen: Pass) -> Terms:
         return negative_elbo(seen, self.beta)
 
     def held_out(self, train_rows: int) -> HeldOut:

@@ -5,23 +5,15 @@
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import nn
 
 from trainables.divergences import kl
+from trainables.objective import Pass, Terms
 from trainables.posteriors import Gaussian, Posterior
 from trainables.priors import Normal, Prior
 from trainables.records import Mistake, Record
-
-if TYPE_CHECKING:
-    from trainables.model import Pass
-
-Terms = dict[str, tuple[float, Tensor]]
-"""Name -> (weight, value). A value holds one number per row, (B,), or, for a term of the whole batch, is a scalar ().
-
-The loss of a batch is the sum over terms of weight * (mean over the rows of the whole batch, or the scalar).
-"""
 
 
 @dataclass(frozen=True)
@@ -39,7 +31,7 @@ class Method(Record):
     own_metrics: ClassVar[tuple[str, ...]] = ()  # metrics beyond those of every method
 
     @abstractmethod
-    def terms(self, seen: "Pass") -> Terms:
+    def terms(self, seen: Pass) -> Terms:
         """The objective's terms for one batch."""
 
     def prior(self, latent_dim: int) -> Prior:
@@ -57,7 +49,7 @@ class Method(Record):
         return iter(())
 
 
-def negative_elbo(seen: "Pass", beta: float) -> Terms:
+def negative_elbo(seen: Pass, beta: float) -> Terms:
     """Reconstruction + beta * KL, in nats, per row. The KL stays on y (Intel-VAE, section 4)."""
     return {
         "nll": (1.0, seen.decoded.nll(seen.x_BX)),

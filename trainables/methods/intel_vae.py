@@ -1,17 +1,15 @@
 """Intel-VAE: inductive biases through a mapping between the Gaussian latent and the decoder."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import NonNegativeFloat
 from torch import nn
 
 from trainables.mappings import MAPPINGS
-from trainables.methods.base import Method, Terms, negative_elbo
+from trainables.methods.base import Method, negative_elbo
+from trainables.objective import Pass, Terms
 from trainables.records import Mistake, choice, within
-
-if TYPE_CHECKING:
-    from trainables.model import Pass
 
 
 class IntelVAE(Method):
@@ -28,7 +26,7 @@ class IntelVAE(Method):
     def map(self, latent_dim: int) -> nn.Module:
         return self.mapping.build(latent_dim)
 
-    def terms(self, seen: "Pass") -> Terms:
+    def terms(self, seen: Pass) -> Terms:
         return negative_elbo(seen, self.beta) | self.mapping.terms(seen.mapping, seen.y_BD)
 
     def mistakes(self, latent_dim: int, train_rows: int) -> Iterator[Mistake]:

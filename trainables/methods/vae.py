@@ -1,13 +1,11 @@
 """The variational autoencoder and its beta-weighted form."""
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import NonNegativeFloat
 
-from trainables.methods.base import Method, Terms, negative_elbo
-
-if TYPE_CHECKING:
-    from trainables.model import Pass
+from trainables.methods.base import Method, negative_elbo
+from trainables.objective import Pass, Terms
 
 
 class VAE(Method):
@@ -16,7 +14,7 @@ class VAE(Method):
     name: Literal["vae"] = "vae"
     source: ClassVar[str] = "Kingma & Welling 2014"
 
-    def terms(self, seen: "Pass") -> Terms:
+    def terms(self, seen: Pass) -> Terms:
         return negative_elbo(seen, beta=1.0)
 
 
@@ -28,5 +26,5 @@ class BetaVAE(Method):
     """VIMAE's beta_H: 10 or 100; beta_A: 0.2 or 0.4."""
     source: ClassVar[str] = "Higgins et al. 2017; VIMAE, section 5"
 
-    def terms(self, seen: "Pass") -> Terms:
+    def terms(self, seen: Pass) -> Terms:
         return negative_elbo(seen, self.beta)

@@ -4,13 +4,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from trainables.methods import Method
 from trainables.metrics.basic import active, elbo, hoyer, mean_of, variance_max, variance_min
 from trainables.metrics.view import View, look
-
-if TYPE_CHECKING:
-    from trainables.methods import Method
 
 
 @dataclass(frozen=True)
@@ -43,13 +40,13 @@ METRICS: tuple[Metric, ...] = (
 COMMON = ("loss", "elbo", "nll", "kl", "mse", "active", "hoyer")
 
 
-def metrics_of(method: "Method") -> tuple[Metric, ...]:
+def metrics_of(method: Method) -> tuple[Metric, ...]:
     """The metrics that this method can have."""
     names = COMMON + method.own_metrics
     return tuple(metric for metric in METRICS if metric.name in names)
 
 
-def metric_names(method: "Method") -> tuple[str, ...]:
+def metric_names(method: Method) -> tuple[str, ...]:
     """The names of the numbers in a report: `train/...` of the epoch's own batches, `val/...` after it."""
     return ("train/loss", "train/nll", "train/kl", *(f"val/{metric.name}" for metric in metrics_of(method)))
 
