@@ -13,13 +13,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 from ruamel.yaml import YAML
-from runs import a_run
 
 from orchestrator import local_ray, sweep
 from orchestrator.errors import UserError
 from orchestrator.space import Trial
 from orchestrator.spec import SweepSpec
 from orchestrator.sweep import claim, run_sweep
+from tests.runs import a_run
 from trainables.train import train
 
 EPOCHS = 4
@@ -40,7 +40,7 @@ class Recorder:
 def trials_of(*changes: dict, epochs: int = EPOCHS) -> list[Trial]:
     runs = [a_run(epochs=epochs, **change).model_dump(mode="json") for change in changes]
     pairs = zip(changes, runs, strict=True)
-    return [Trial(number, dict(change), run, run["seed"]) for number, (change, run) in enumerate(pairs, start=1)]
+    return [Trial(number, number, dict(change), run, run["seed"]) for number, (change, run) in enumerate(pairs, start=1)]
 
 
 def spec_of(name: str, epochs: int = EPOCHS, **changes) -> SweepSpec:
@@ -76,7 +76,7 @@ def test_results_file_is_the_outcome_with_its_checkpoints(swept):
     assert json.loads((outcome.folder / "results.json").read_text()) == outcome.results
     assert outcome.results["name"] == "tiny" and outcome.results["objective"] == {"metric": "val/elbo", "mode": "max"}
     for trial in outcome.results["trials"]:
-        keys = ["id", "config", "seed", "status", "epochs", "last", "best", "checkpoint", "reason"]
+        keys = ["id", "configuration", "config", "seed", "status", "epochs", "last", "best", "checkpoint", "reason"]
         assert list(trial) == keys
         assert Path(trial["checkpoint"]).exists() if trial["epochs"] else trial["checkpoint"] is None
     assert outcome.results["trials"][0]["config"] == GOOD

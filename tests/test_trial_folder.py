@@ -6,9 +6,9 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from runs import a_run
 
 from orchestrator.trial_folder import TrialFolder, results
+from tests.runs import a_run
 from trainables import checkpoint
 from trainables.run import Run
 
