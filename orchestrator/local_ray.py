@@ -4,6 +4,8 @@ import logging
 import os
 import secrets
 import shutil
+import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,30 +22,79 @@ ENVIRONMENT = {
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # Tune's own account of the sweep is never read
 }
+HOST, API_SERVER = "127.0.0.1", "RAY_API_SERVER_ADDRESS"
+HEAD_NODE = "node:__internal_head__"  # a resource that Ray gives the head node, 1.0 of it
 OBJECT_STORE_BYTES = 100 * 2**20  # results are small; the default takes a third of the memory
 LONGEST_SCRATCH = 40  # characters: Ray makes unix sockets below it, whose paths may have 107 bytes
 
 
 def count_slots(resources) -> int:
-    """How many trials this machine trains at a time, with `resources` of a spec.
+    """How many trials are trained at a time with `resources` of a spec: on the cluster, or on this machine alone.
 
-    Raises UserError when it has not enough for one.
+    Raises UserError when there is not enough for one.
     """
-    have = {"cpus": cpus(), "gpus": gpus() if resources.gpus_per_worker else 0}
+    workers = resources.workers
     need = {"cpus": resources.cpus_per_worker, "gpus": resources.gpus_per_worker}
+    have = nodes(resources.gpus_per_worker > 0)
+    each = "a trial needs" if workers == 1 else f"{workers} workers need"
     missing = [
-        f"resources.{name}_per_worker: a trial needs {need[name]:g} {name}, this machine has {have[name]}."
+        f"resources.{name}_per_worker: {each} {workers * need[name]:g} {name}, {place(have)} has {total:g}."
         for name in need
-        if need[name] > have[name]
+        if workers * need[name] > (total := sum(node[name] for node in have))
     ]
     if missing:
         raise UserError(*missing)
-    return min(shares(have[name], amount) for name, amount in need.items() if amount)
+    room = [min(shares(node[name], amount) for name, amount in need.items() if amount) for node in have]
+    slots = PLACEMENTS[resources.placement](room, workers)
+    if not slots:
+        lack = f"{resources.placement} finds no room for {workers} workers"
+        raise UserError(f"resources.placement: {lack}: {place(have)} has {', '.join(map(str, room))}.")
+    return slots
 
 
-def shares(devices: int, each: float) -> int:
+def spread(room: list[int], workers: int) -> int:
+    """Groups of `workers` on as many different nodes; at worst Ray fills the smallest nodes first."""
+    groups = 0
+    while len(room := sorted(filter(None, room))) >= workers:
+        room = [places - 1 for places in room[:workers]] + room[workers:]
+        groups += 1
+    return groups
+
+
+PLACEMENTS = {  # how many groups of workers find room on nodes with places for so many workers each
+    "PACK": lambda room, workers: sum(room) // workers,
+    "SPREAD": lambda room, workers: sum(room) // workers,
+    "STRICT_PACK": lambda room, workers: sum(places // workers for places in room),
+    "STRICT_SPREAD": spread,
+}
+
+
+def nodes(gpus_used: bool) -> list[dict[str, float]]:
+    """The CPUs and GPUs of each node of the Ray that this process is connected to, else of this machine."""
+    ray = sys.modules.get("ray")  # to import it takes a second, and what is not imported is not connected
+    if ray and ray.is_initialized():
+        alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        return [{"cpus": node.get("CPU", 0), "gpus": node.get("GPU", 0)} for node in alive]
+    return [{"cpus": cpus(), "gpus": gpus() if gpus_used else 0}]
+
+
+def place(nodes: list[dict[str, float]]) -> str:
+    return "this machine" if len(nodes) == 1 else f"the cluster of {len(nodes)} machines"
+
+
+def slot_share(resources) -> dict[str, float]:
+    """What Tune sets aside for a slot: what its worker takes, or next to nothing where Ray Train places the workers.
+
+    Such a slot stays on the head node, which the loss of any other node leaves alone.
+    """
+    if resources.workers > 1:
+        return {HEAD_NODE: 0.001}
+    return {"cpu": resources.cpus_per_worker, "gpu": resources.gpus_per_worker}
+
+
+def shares(devices: float, each: float) -> int:
     """How many takers of `each` devices there is room for; a part of a device lies on one device."""
-    return devices * int(1 / each) if each < 1 else int(devices / each)
+    return int(devices) * int(1 / each) if each < 1 else int(devices / each)
 
 
 def cpus() -> int:
@@ -59,8 +110,11 @@ def gpus() -> int:
 
 
 @contextmanager
-def private_ray(gpus_used: bool) -> Iterator[Path]:
+def private_ray(gpus_used: bool, dashboard: bool) -> Iterator[Path]:
     """A Ray that only this process knows, quiet, and a scratch folder that goes with it.
+
+    A Ray that this process is connected to already is used as it is. With `dashboard` it can be asked for the state of
+    its actors: so Ray Train finds out that a slot is dead, and gives its workers' places back.
 
     Raises UserError when the folder for temporary files cannot be written.
     """
@@ -70,23 +124,57 @@ def private_ray(gpus_used: bool) -> Iterator[Path]:
     import ray
 
     ray._private.worker._worker_logs_enabled = False  # or it tells of dead workers on our standard output
-    scratch = scratch_folder()
+    scratch, connected = scratch_folder(), ray.is_initialized()
     try:
+        if not connected:
+            start(scratch, gpus() if gpus_used else 0, free_port() if dashboard else None)
+        yield scratch
+    finally:
+        if not connected:
+            ray.shutdown()
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def start(scratch: Path, gpus: int, dashboard_port: int | None) -> None:
+    import ray
+
+    known = {"TMPDIR": str(scratch)}  # the dashboard leaves files
+    if dashboard_port:
+        known[API_SERVER] = f"http://{HOST}:{dashboard_port}"  # or with two Rays here the wrong one may be asked
+    with inherited(known):
         ray.init(
             address="local",
             num_cpus=cpus(),
-            num_gpus=gpus() if gpus_used else 0,
+            num_gpus=gpus,
             object_store_memory=OBJECT_STORE_BYTES,
-            include_dashboard=False,
+            include_dashboard=dashboard_port is not None,
+            dashboard_host=HOST,
+            dashboard_port=dashboard_port,
             log_to_driver=False,
             logging_level="CRITICAL",
             namespace="vaeorch",
             _temp_dir=str(scratch),
         )
-        yield scratch
+
+
+@contextmanager
+def inherited(known: dict[str, str]) -> Iterator[None]:
+    """Environment variables for the processes that are started meanwhile, and theirs."""
+    before = {name: os.environ.get(name) for name in known}
+    os.environ.update(known)
+    try:
+        yield
     finally:
-        ray.shutdown()
-        shutil.rmtree(scratch, ignore_errors=True)
+        os.environ.update({name: value for name, value in before.items() if value is not None})
+        for name in (name for name, value in before.items() if value is None):
+            del os.environ[name]
+
+
+def free_port() -> int:
+    """A port of this machine alone that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return probe.getsockname()[1]
 
 
 def scratch_folder() -> Path:

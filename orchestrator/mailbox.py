@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import deque
-from typing import Any
 
 STEP = "step"  # train the next epoch; answered with its result
 DRAW = "draw"  # draw the pictures of the epoch just finished; answered with {}
@@ -24,7 +23,7 @@ class Mailbox:
         self.trial: dict | None = None
         self.unanswered: str | None = None
         self.closed = False
-        self.events: deque[tuple[str, Any]] = deque()  # ("answer", dict) and ("failure", dict), for the slot
+        self.events: deque[dict] = deque()  # for the slot
         self.changed = asyncio.Condition()
 
     # for the slot
@@ -40,8 +39,8 @@ class Mailbox:
         self.unanswered = order
         await self._put(order)
 
-    async def next(self, seconds: float) -> tuple[str, Any] | None:
-        """The next event, for at most `seconds`: ("answer", result) or ("failure", {"reason", "lost"}); else None."""
+    async def next(self, seconds: float) -> dict | None:
+        """The next event: {"answer": ...} or {"reason", "own"} of a failure; None if there is none for `seconds`."""
         async with self.changed:
             try:
                 await asyncio.wait_for(self.changed.wait_for(lambda: self.events), seconds)
@@ -62,8 +61,7 @@ class Mailbox:
         self.orders = [order for order in (self.trial, self.unanswered) if order is not None]
         if self.closed:
             self.orders = [None]
-        async with self.changed:
-            self.changed.notify_all()
+        await self._wake()
         return self.incarnation
 
     async def order(self, incarnation: int, number: int) -> dict | str | None:
@@ -81,19 +79,19 @@ class Mailbox:
         if incarnation != self.incarnation:
             return False
         self.unanswered = None
-        await self._tell("answer", answer)
+        self.events.append({"answer": answer})
+        await self._wake()
         return True
 
-    async def fail(self, reason: str, lost: bool) -> None:
-        """Workers failed. `lost`: their processes are gone; otherwise they raised what `reason` tells."""
-        await self._tell("failure", {"reason": reason, "lost": lost})
+    async def fail(self, reason: str, own: bool) -> None:
+        """Workers failed. `own`: by what the trial raised, and would raise again."""
+        self.events.append({"reason": reason, "own": own})
+        await self._wake()
 
     async def _put(self, order: dict | str | None) -> None:
         self.orders.append(order)
-        async with self.changed:
-            self.changed.notify_all()
+        await self._wake()
 
-    async def _tell(self, kind: str, what: dict) -> None:
-        self.events.append((kind, what))
+    async def _wake(self) -> None:
         async with self.changed:
             self.changed.notify_all()

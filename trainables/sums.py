@@ -48,12 +48,12 @@ def all_reduce(sums: Sums) -> Sums:
     return {name: piece.reshape(value.shape) for (name, value), piece in zip(sums.items(), pieces, strict=True)}
 
 
-def from_first(value: Any) -> Any:
-    """Worker 0's `value`, on every worker. It may be anything that can be pickled."""
-    values = [value]
+def from_all(value: Any) -> list[Any]:
+    """Every worker's `value`, in rank order. It may be anything that can be pickled."""
+    values = [value] * rank_and_world()[1]
     if dist.is_initialized():
-        dist.broadcast_object_list(values)
-    return values[0]
+        dist.all_gather_object(values, value)
+    return values
 
 
 def gather(x_BD: Tensor) -> Tensor:

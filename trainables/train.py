@@ -85,6 +85,16 @@ def train(run: Run, data_root: Path | None = None, resume: Path | None = None) -
         yield Report(training.epoch, training.images, time.perf_counter() - started, metrics, training)
 
 
+def reopen(run: Run, data_root: Path | None, saved: Path) -> Report:
+    """The Report of the epoch that a checkpoint of the run holds, for its pictures: time and metrics are not in it.
+
+    Raises DataError and CheckpointError.
+    """
+    training = Training(run, data_root)
+    training.restore(saved)
+    return Report(training.epoch, training.images, 0.0, {}, training)
+
+
 class Training:
     """All of a run that has state, and nothing else: a checkpoint holds exactly this.
 
