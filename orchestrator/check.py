@@ -7,8 +7,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from orchestrator.assembly import Candidate, build
+from orchestrator.entries import Search, mistakes, paths_of
 from orchestrator.mistakes import Finding, Path, Problem, cure, findings, read_path, show_path, show_value
-from orchestrator.space import Candidate, Search, build, probing
+from orchestrator.probing import idle, probing
 from orchestrator.yaml_file import Document
 from trainables.data import DataError, Dataset, Facts
 from trainables.run import Run
@@ -30,12 +32,17 @@ class Checker:
     def problems(self) -> list[Problem]:
         return list(self.told.values())
 
-    def check_probes(self, base: dict[str, Any], search: Search) -> None:
-        """The run as it stands, then with each probe of each domain in it."""
+    def check_search(self, base: dict[str, Any], search: Search) -> None:
+        """The run as it stands, the search as such, then the run with each probe of each domain in it."""
         self._check(Candidate(base, {}, {}, {}))
-        for path, candidate in probing(base, search):
-            varied = {key: value for key, value in candidate.config.items() if f"{key}.".startswith(f"{path}.")}
-            self._check(candidate, f"With {_listed(varied)}.", shown=("search", path))
+        wrong = list(mistakes(search))
+        sound = {key: domain for key, domain in search.items() if all(key != path[1] for path, _ in wrong)}
+        for path, text in wrong or idle(base, search):
+            self._tell(path, text)
+        for key, candidate in probing(base, sound):
+            above = tuple(f"{path}." for path in paths_of(key))
+            varied = {path: value for path, value in candidate.config.items() if f"{path}.".startswith(above)}
+            self._check(candidate, f"With {_listed(varied)}.", shown=("search", key))
 
     def check_trials(self, candidates: list[Candidate]) -> None:
         """The combinations that were drawn, up to the first that cannot run: the others would be its like."""

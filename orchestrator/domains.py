@@ -1,14 +1,19 @@
-"""The domains of a search: what one path may take. Each is a mapping with one key, `{loguniform: [0.1, 30]}`."""
+"""The domains of a search: what a path may take. Each is a mapping with one key, `{loguniform: [0.1, 30]}`.
+
+An entry of `search` may also say `when` it is active: `{uniform: [0, 1], when: {method.name: intel_vae}}`. And one
+may set several paths together: `network.latent_dim, method.beta: {zip: [[8, 0.5], [16, 1.0]]}`.
+"""
 
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, NamedTuple, Union
 
 from numpy.random import Generator
 from pydantic import AfterValidator, Discriminator, Field, PositiveFloat, Tag
 from typing_extensions import TypeAliasType
 
-from orchestrator.mistakes import Path, near
+from orchestrator.mistakes import Path, domain_word, near
 from trainables.records import Record
 
 WIDEST_NORMAL = 3.0  # standard deviations
@@ -24,8 +29,24 @@ class Pick(NamedTuple):
     value: Any
 
 
+def path_in_run(path: str) -> str:
+    """A path below `run`, as it was written. Raises ValueError."""
+    if not re.fullmatch(r"[^.\[\]]+(\.[^.\[\]]+)*", path):
+        raise ValueError("is no path. Write keys with dots between them, such as network.latent_dim.")
+    if path.startswith("run."):
+        raise ValueError(f"is relative to run. Write '{path.removeprefix('run.')}'.")
+    return path
+
+
 class Domain(Record):
     """What one path of a run may take."""
+
+    when: dict[Annotated[str, AfterValidator(path_in_run)], Any] = Field({}, exclude_if=lambda when: not when)
+    """Path relative to `run` -> the value, or a list of the values, with which this entry is active.
+
+    All of them must hold, else the entry sets nothing. Seen are values that are written in the run or set by the
+    search, not the defaults of an option that leaves them out.
+    """
 
     def probes(self) -> tuple[Pick, ...]:
         """Every option, or both ends of a range: if a run takes these, it takes all that lies between."""
@@ -39,6 +60,10 @@ class Domain(Record):
         """How many values there are, options counting as one each."""
         return math.inf
 
+    def takes(self, value: Any) -> bool:
+        """Whether a number that is no probe can be among the samples, other than by a wonder."""
+        return False
+
 
 def _rising(ends: tuple) -> tuple:
     low, high = ends[:2]
@@ -49,21 +74,39 @@ def _rising(ends: tuple) -> tuple:
 
 def _no_grid(options: tuple) -> tuple:
     """How often would a random option's grid be walked through? Nobody could say, so it is refused."""
-    if any(_holds_grid(option) for option in options):
+    if any(isinstance(domain, Walked) for option in options for domain in domains_in(option)):
         raise ValueError("cannot have a grid in an option. Make it a 'grid', or the grid in it a 'choice'.")
     return options
 
 
-def _holds_grid(tree: Any) -> bool:
-    if isinstance(tree, dict):
-        return any(map(_holds_grid, tree.values()))
-    return isinstance(tree, Grid) or (isinstance(tree, Choice) and any(map(_holds_grid, tree.choice)))
+def _no_entry(options: tuple) -> tuple:
+    """An option is a condition by itself, and its domains have one path each: their own."""
+    for domain in (domain for option in options for domain in domains_in(option)):
+        for word, found in {"when": domain.when, "zip": isinstance(domain, Zip)}.items():
+            if found:
+                raise ValueError(f"cannot have a '{word}' in an option. Make it an entry of 'search'.")
+    return options
+
+
+def _no_entry_in_rows(rows: tuple) -> tuple:
+    return tuple(map(_no_entry, rows))
+
+
+def domains_in(tree: Any) -> Iterator["Domain"]:
+    """All domains of a tree of mappings, domains and plain values, from the outermost to the innermost."""
+    below = tree.values() if isinstance(tree, dict) else ()
+    if isinstance(tree, Domain):
+        yield tree
+        below = [pick.value for pick in tree.probes()]
+    yield from (domain for value in below for domain in domains_in(value))
 
 
 class Choice(Domain):
     """One of a list, each as likely. Options may be mappings with domains of their own, to any depth."""
 
-    choice: Annotated[tuple["Option", ...], Field(min_length=1), AfterValidator(_no_grid)]
+    choice: Annotated[
+        tuple["Option", ...], Field(min_length=1), AfterValidator(_no_entry), AfterValidator(_no_grid)
+    ]
 
     def probes(self) -> tuple[Pick, ...]:
         return tuple(Pick(("choice", index), option) for index, option in enumerate(self.choice))
@@ -75,13 +118,30 @@ class Choice(Domain):
         return len(self.choice)
 
 
-class Grid(Domain):
+class Walked(Domain):
+    """Not drawn from, but walked through in full, whatever `trials` is; several such are crossed."""
+
+
+class Grid(Walked):
     """Each of a list, in full, whatever `trials` is; several grids are crossed. Options as those of a choice."""
 
-    grid: Annotated[tuple["Option", ...], Field(min_length=1)]
+    grid: Annotated[tuple["Option", ...], Field(min_length=1), AfterValidator(_no_entry)]
 
     def probes(self) -> tuple[Pick, ...]:
         return tuple(Pick(("grid", index), option) for index, option in enumerate(self.grid))
+
+
+class Zip(Walked):
+    """Rows of values that belong together, a value for each path of the entry; walked through like a grid."""
+
+    zip: Annotated[
+        tuple[Annotated[tuple["Option", ...], Field(min_length=1)], ...],
+        Field(min_length=1),
+        AfterValidator(_no_entry_in_rows),
+    ]
+
+    def probes(self) -> tuple[Pick, ...]:
+        return tuple(Pick(("zip", index), dict(enumerate(row))) for index, row in enumerate(self.zip))
 
 
 class Range(Domain):
@@ -125,6 +185,10 @@ class RandInt(Range):
         low, high = self.randint
         return high - low + 1
 
+    def takes(self, value: Any) -> bool:
+        low, high = self.randint
+        return isinstance(value, int) and low <= value <= high
+
 
 def _countable(steps: tuple) -> tuple:
     low, high, step = _rising(steps)
@@ -147,6 +211,11 @@ class QUniform(Domain):
     def size(self) -> int:
         low, high, step = self.quniform
         return math.floor((high - low) / step + 1e-9) + 1  # 0.3 / 0.1 is 2.9999999999999996
+
+    def takes(self, value: Any) -> bool:
+        low, _, step = self.quniform
+        number = round((value - low) / step) if isinstance(value, int | float) else -1
+        return 0 <= number < self.size() and self._value(number) == value
 
     def _value(self, number: int) -> float:
         low, _, step = self.quniform
@@ -174,6 +243,7 @@ class Normal(Domain):
 DOMAINS: tuple[type[Domain], ...] = (
     Choice,
     Grid,
+    Zip,
     Uniform,
     LogUniform,
     RandInt,
@@ -185,7 +255,7 @@ DOMAINS: tuple[type[Domain], ...] = (
 
 def domain_name(domain: type[Domain]) -> str:
     """The word by which a user asks for this domain."""
-    return next(iter(domain.model_fields))
+    return next(field for field in domain.model_fields if field != "when")
 
 
 NAMES = tuple(map(domain_name, DOMAINS))
@@ -194,7 +264,8 @@ NAMES = tuple(map(domain_name, DOMAINS))
 def _domain_label(value: Any) -> str | None:
     if isinstance(value, Domain):
         return f"<{domain_name(type(value))}>"
-    return f"<{next(iter(value))}>" if isinstance(value, dict) and len(value) == 1 else None
+    word = domain_word(value) if isinstance(value, dict) else None
+    return f"<{word}>" if word else None
 
 
 def _option_label(value: Any) -> str | None:
@@ -220,5 +291,5 @@ Option = TypeAliasType(
 )
 """What an option may be: a plain value, a domain, or a mapping that holds such."""
 
-for recursive in (Choice, Grid):
+for recursive in (Choice, Grid, Zip):
     recursive.model_rebuild()

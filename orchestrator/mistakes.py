@@ -201,10 +201,16 @@ def _unknown_word(walk: _Walk, detail: dict) -> Finding:
     return Finding(walk.path, f"unknown word {show_value(detail['input'])}. {cure(detail['input'], words)}")
 
 
+def domain_word(value: dict) -> str | None:
+    """The key of a mapping that may be a domain: the only one besides `when`."""
+    words = [key for key in value if key != "when"]
+    return words[0] if len(words) == 1 else None
+
+
 def _no_domain(walk: _Walk, detail: dict) -> Finding:
     value, known = detail["input"], detail["ctx"]["known"].split(", ")
-    if isinstance(value, dict) and len(value) == 1:
-        word = next(iter(value))
+    word = domain_word(value) if isinstance(value, dict) else None
+    if word:
         return Finding((*walk.path, word), f"unknown domain. {cure(word, known)}", of_key=True)
     what = "must be a domain, a mapping with one key such as {choice: [1, 2]}"
     return Finding(walk.path, f"{what}, not {show_value(value)}. Known: {', '.join(known)}.")

@@ -1,9 +1,12 @@
 """What a sweep will do, told before it starts."""
 
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.asha import rung_epochs
+from orchestrator.hyperband import Deal, bracket_graces, bracket_sizes
 from orchestrator.local_ray import count_slots
 from orchestrator.space import Trial, notes
 
@@ -18,6 +21,7 @@ def plan(spec: "SweepSpec", trials: list[Trial], out: Path) -> dict[str, Any]:
         "name": spec.name,
         "folder": str((out / spec.name).resolve()),
         "trials": len(trials),
+        "seeds": spec.seeds,
         "search": domains,
         "objective": spec.objective.model_dump(),
         "scheduler": spec.scheduler.model_dump(),
@@ -25,15 +29,16 @@ def plan(spec: "SweepSpec", trials: list[Trial], out: Path) -> dict[str, Any]:
         "slots": min(count_slots(spec.resources), len(trials)),
         "epochs_at_most": sum(most_epochs(spec, trial) for trial in trials),
         "epochs_expected": round(expected_epochs(spec, trials)),
-        "notes": notes(spec, trials),
+        "notes": notes(spec, trials) + none_finishes(spec, len(trials)),
     }
 
 
 def as_text(plan: dict[str, Any]) -> str:
     """The plan for people."""
-    resources, scheduler = dict(plan["resources"]), dict(plan["scheduler"])
+    resources, scheduler, seeds = dict(plan["resources"]), dict(plan["scheduler"]), plan["seeds"]
+    times = f" ({plan['trials'] // seeds} configurations, {seeds} seeds each)" if seeds > 1 else ""
     lines = [
-        f"{plan['name']}: {plan['trials']} trials into {plan['folder']}",
+        f"{plan['name']}: {plan['trials']} trials{times} into {plan['folder']}",
         f"  objective  {plan['objective']['metric']} ({plan['objective']['mode']})",
         f"  scheduler  {scheduler.pop('name')} {pairs(scheduler)}".rstrip(),
         f"  resources  {plan['slots']} slots, each with {pairs(resources)}",
@@ -50,14 +55,45 @@ def most_epochs(spec: "SweepSpec", trial: Trial) -> int:
 
 
 def expected_epochs(spec: "SweepSpec", trials: list[Trial]) -> float:
-    """Epochs of a whole sweep: under ASHA one in reduction_factor trials passes each rung."""
+    """Epochs of a whole sweep."""
+    return sum(EXPECTED[spec.scheduler.name](spec, trials))
+
+
+def _under_asha(spec: "SweepSpec", trials: list[Trial]) -> Iterator[float]:
+    return (halved(spec.scheduler, spec.scheduler.grace_epochs) for _ in trials)
+
+
+def _under_hyperband(spec: "SweepSpec", trials: list[Trial]) -> Iterator[float]:
+    scheduler = spec.scheduler
+    graces = bracket_graces(scheduler.grace_epochs, scheduler.reduction_factor, scheduler.max_epochs)
+    deal = Deal(bracket_sizes(len(graces), scheduler.reduction_factor))
+    return (halved(scheduler, graces[deal.bracket(trial.number)]) for trial in trials)
+
+
+EXPECTED = {
+    "asha": _under_asha,
+    "hyperband": _under_hyperband,
+    "none": lambda spec, trials: (most_epochs(spec, trial) for trial in trials),
+}
+"""The scheduler's name -> the epochs that each trial will take in the mean."""
+
+
+def halved(scheduler: Any, grace_epochs: int) -> float:
+    """Epochs of a trial under ASHA in the mean: one in reduction_factor passes each rung."""
+    eta, most = scheduler.reduction_factor, scheduler.max_epochs
+    rungs = [0, *rung_epochs(grace_epochs, eta, most), most]
+    return sum((later - earlier) / eta**k for k, (earlier, later) in enumerate(pairwise(rungs)))
+
+
+def none_finishes(spec: "SweepSpec", trials: int) -> list[str]:
+    """A note where ASHA has too few trials to promote one past every rung."""
     if not hasattr(spec.scheduler, "grace_epochs"):
-        return sum(most_epochs(spec, trial) for trial in trials)
-    eta = spec.scheduler.reduction_factor
-    rungs = [0, *rung_epochs(spec.scheduler.grace_epochs, eta, spec.scheduler.max_epochs), spec.scheduler.max_epochs]
-    return len(trials) * sum(
-        (later - earlier) / eta**k for k, (earlier, later) in enumerate(zip(rungs, rungs[1:], strict=False))
-    )
+        return []
+    eta, last = spec.scheduler.reduction_factor, spec.scheduler.max_epochs
+    needed = eta ** len(rung_epochs(spec.scheduler.grace_epochs, eta, last))
+    if trials >= needed:
+        return []
+    return [f"{trials} trials are too few for one to reach epoch {last}: ASHA needs {needed}, or other rungs."]
 
 
 def pairs(values: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.saved_view import View
+from orchestrator.space import parameters
 from orchestrator.tracking import Tracker, provenance
 
 if TYPE_CHECKING:
@@ -34,28 +35,32 @@ def open_tracker(
 
 def view_of(spec: "SweepSpec", trials: "list[Trial]", data_root: Path | None) -> View:
     """What MLflow's page shows of the sweep. Raises DataError."""
-    configs, metric = [trial.config for trial in trials], spec.objective.metric
+    configs, metric = [parameters(spec, trial) for trial in trials], spec.objective.metric
     shape, epochs = spec.run.data.facts(data_root).shape, spec.run.epochs
     return View(
         objective=metric,
         mode=spec.objective.mode,
         params=list(dict.fromkeys(path for config in configs for path in config)),
-        axes=axes_of(configs),
+        axes=axes_of([trial.config for trial in trials]),
         curves=[name for name in CURVES if name != metric],
         pictures=OF_IMAGES if len(shape) == 3 else OF_A_PLANE if shape == (2,) else (),
         first_epoch=min(spec.pictures_every or epochs, getattr(spec.scheduler, "grace_epochs", epochs)),
+        grouped_by="configuration" if spec.seeds > 1 else None,
     )
 
 
 def axes_of(configs: list[dict[str, Any]]) -> list[str]:
-    """The parameters with a place for every trial: MLflow drops one that lacks a value, and words among numbers."""
+    """The parameters that vary and place every trial: MLflow draws none that lacks a value, nor words among numbers."""
     shared = [path for path in configs[0] if all(path in config for config in configs)]
-    return [path for path in shared if len({isinstance(config[path], int | float) for config in configs}) == 1]
+    columns = {path: [config[path] for config in configs] for path in shared}
+    varying = {path: values for path, values in columns.items() if any(value != values[0] for value in values)}
+    return [path for path, values in varying.items() if len({isinstance(value, int | float) for value in values}) == 1]
 
 
 def describe(spec: "SweepSpec", trials: int, folder: Path) -> str:
     """The sweep in a few lines of Markdown."""
-    what = f"{trials} trials on `{spec.run.data.name}` with the network `{spec.run.network.name}`"
+    seeds = f", {spec.seeds} seeds for each configuration" if spec.seeds > 1 else ""
+    what = f"{trials} trials on `{spec.run.data.name}` with the network `{spec.run.network.name}`{seeds}"
     how = f"ranked by `{spec.objective.metric}` ({spec.objective.mode}), scheduler `{spec.scheduler.name}`"
     return "\n\n".join([f"**{spec.name}** {spec.description}".strip(), f"{what}, {how}.", f"Files: `{folder}`"])
 

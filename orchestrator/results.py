@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError
+from orchestrator.standings import best_value, configurations, ranked, replicated
 
-RANKED = ("completed", "stopped")  # a trial that diverged or failed stands below all others, whatever it had reached
+Board = tuple[list[str], list[tuple[list[Any], dict[str, Any]]]]
 
 
 def read_results(out: Path, name: str) -> dict[str, Any]:
@@ -25,34 +26,42 @@ def read_results(out: Path, name: str) -> dict[str, Any]:
         raise UserError(f"{file}: is damaged ({error}). The trials' own metrics.jsonl files are beside it.") from None
 
 
-def best_value(trial: dict[str, Any], metric: str) -> float:
-    """The best objective value of a trial; NaN if it never had a finite one."""
-    value = trial["best"].get(metric)
-    return math.nan if value is None else value
-
-
-def ranked(results: dict[str, Any]) -> list[dict[str, Any]]:
-    """The trials from best to worst by their best objective value; equal ones by id."""
-    metric, sign = results["objective"]["metric"], {"max": -1.0, "min": 1.0}[results["objective"]["mode"]]
-
-    def place(trial: dict[str, Any]) -> tuple:
-        value = best_value(trial, metric)
-        return trial["status"] not in RANKED, math.isnan(value), 0.0 if math.isnan(value) else sign * value, trial["id"]
-
-    return sorted(results["trials"], key=place)
-
-
 def leaderboard(results: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
-    """Header and rows, best first: rank, trial, objective, epochs, status, then what varies, a column for each path."""
-    metric, trials = results["objective"]["metric"], ranked(results)
+    """Header and rows, best first, a column for each path that varies.
+
+    A row is a trial, or, where configurations were trained with several seeds, a configuration with the mean of its
+    trials' best values, their standard deviation (of the population) and how many they are.
+    """
     paths = list(dict.fromkeys(path for trial in results["trials"] for path in trial["config"]))
-    header = ["rank", "trial", metric, "epochs", "status", *paths]
+    names, rows = BOARDS[replicated(results)](results)
+    cells = [[rank, *row, *map(config.get, paths)] for rank, (row, config) in enumerate(rows, start=1)]
+    return ["rank", *names, *paths], cells
+
+
+def _of_trials(results: dict[str, Any]) -> Board:
+    metric = results["objective"]["metric"]
     rows = [
-        [rank, trial["id"], best_value(trial, metric), trial["epochs"], with_reason(trial["status"], trial["reason"])]
-        + [trial["config"].get(path) for path in paths]
-        for rank, trial in enumerate(trials, start=1)
+        ([trial["id"], best_value(trial, metric), trial["epochs"], _ending(trial)], trial["config"])
+        for trial in ranked(results)
     ]
-    return header, rows
+    return ["trial", metric, "epochs", "status"], rows
+
+
+def _of_configurations(results: dict[str, Any]) -> Board:
+    rows = []
+    for one in configurations(results):
+        mean, std = (math.nan if one[key] is None else one[key] for key in ("mean", "std"))
+        ends = ", ".join(f"{count} {status}" for status, count in one["statuses"].items())
+        rows.append(([one["configuration"], mean, std, one["n"], one["epochs"], ends], one["config"]))
+    return ["configuration", f"mean {results['objective']['metric']}", "std", "n", "epochs", "status"], rows
+
+
+BOARDS = {False: _of_trials, True: _of_configurations}
+"""Whether there are several seeds -> the names and the rows of the leaderboard, each row with its configuration."""
+
+
+def _ending(trial: dict[str, Any]) -> str:
+    return with_reason(trial["status"], trial["reason"])
 
 
 def with_reason(status: str, reason: str | None) -> str:
@@ -93,18 +102,21 @@ def as_table(results: dict[str, Any], most: int | None = None):
     """The leaderboard as a rich table that fits a terminal: what varies stands in one column."""
     from rich.table import Table
 
-    metric = results["objective"]["metric"]
-    table = Table(
-        title=f"{results['name']}: {len(results['trials'])} trials by {metric}", box=None, title_justify="left"
-    )
-    for name in ("rank", "trial", metric, "epochs"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("status", no_wrap=True)
-    table.add_column("configuration", overflow="fold")
-    for rank, trial in enumerate(ranked(results)[:most], start=1):
-        cells = (rank, trial["id"], best_value(trial, metric), trial["epochs"])
-        table.add_row(*map(show, cells), with_reason(trial["status"], trial["reason"]), listed(trial["config"]))
+    names, rows = BOARDS[replicated(results)](results)
+    table = Table(title=_title(results), box=None, title_justify="left")
+    for name in ("rank", *names):
+        table.add_column(name, justify="left" if name == "status" else "right", no_wrap=True)
+    table.add_column("varies" if "configuration" in names else "configuration", overflow="fold")
+    for rank, (row, config) in enumerate(rows[:most], start=1):
+        table.add_row(*map(show, (rank, *row)), listed(config))
     return table
+
+
+def _title(results: dict[str, Any]) -> str:
+    trials, metric = f"{results['name']}: {len(results['trials'])} trials", results["objective"]["metric"]
+    if not replicated(results):
+        return f"{trials} by {metric}"
+    return f"{trials} of {len(configurations(results))} configurations by their mean {metric}"
 
 
 def listed(config: dict[str, Any]) -> str:

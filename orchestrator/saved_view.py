@@ -36,7 +36,7 @@ class View:
     """What a sweep wants to see: its objective (`mode` "min" or "max"), its parameters, further metrics as curves.
 
     `axes` are the parameters for parallel coordinates; `pictures` are names such as `samples`; `first_epoch` is the one
-    after which the first of them are drawn.
+    after which the first of them are drawn. Runs that share the parameter `grouped_by` are shown as one: their means.
     """
 
     objective: str
@@ -46,6 +46,7 @@ class View:
     curves: Sequence[str]
     pictures: Sequence[str]
     first_epoch: int
+    grouped_by: str | None = None
 
 
 def known(version: str) -> bool:
@@ -90,12 +91,16 @@ def page_state(view: View, sweep: str) -> dict[str, Any]:
         "isAccordionReordered": True,  # with the sections' isReordered: ours stay above the generated ones
         "useGroupedValuesInCharts": True,
         "hideEmptyCharts": True,
-        "groupBy": None,
+        "groupBy": _groups(view.grouped_by) if view.grouped_by else None,
         "groupsExpanded": {},
         "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
         "compareRunSections": [_section(key, layout) for key, layout in SECTIONS.items() if key in used],
         "compareRunCharts": charts,
     }
+
+
+def _groups(param: str) -> dict[str, Any]:
+    return {"aggregateFunction": "average", "groupByKeys": [{"mode": "param", "groupByData": param}]}
 
 
 def _titles(view: View) -> dict[str, str]:

@@ -17,12 +17,14 @@ from pydantic import (
     ValidationError,
 )
 
+from orchestrator.assembly import build
 from orchestrator.check import Checker
-from orchestrator.domains import AnyDomain
-from orchestrator.mistakes import Problem, SpecError, findings, read_path
-from orchestrator.space import Search, build, candidates, is_random, trainings
+from orchestrator.domains import AnyDomain, path_in_run
+from orchestrator.entries import Search, mistakes, paths_of
+from orchestrator.mistakes import Path, Problem, SpecError, findings
+from orchestrator.space import candidates, is_random, trainings
 from orchestrator.yaml_file import Document, override, read_yaml
-from trainables.records import Mistake, Record, choice
+from trainables.records import Record, choice
 from trainables.run import Run
 
 MOST_TRAININGS = 10_000  # of one sweep
@@ -34,18 +36,10 @@ def _folder_name(name: str) -> str:
     return name
 
 
-def _path_in_run(path: str) -> str:
-    if not re.fullmatch(r"[^.\[\]]+(\.[^.\[\]]+)*", path):
-        raise ValueError("is no path. Write keys with dots between them, such as network.latent_dim.")
-    if path.startswith("run."):
-        raise ValueError(f"is relative to run. Write '{path.removeprefix('run.')}'.")
-    return path
-
-
-def _one_worker(workers: int) -> int:
-    if workers > 1:
-        raise ValueError(f"{workers} workers a trial need the distributed engine, which comes later. Write 1.")
-    return workers
+def _paths_in_run(key: str) -> str:
+    for path in paths_of(key):
+        path_in_run(path)
+    return key
 
 
 def _share_of_gpus(gpus: float) -> float:
@@ -76,6 +70,17 @@ class Asha(Record):
     source: ClassVar[str] = "Li et al. 2020, A system for massively parallel hyperparameter tuning, Algorithm 2"
 
 
+class Hyperband(Asha):
+    """Several ASHAs side by side: the first with grace_epochs, each further one with reduction_factor times as many.
+
+    A hedge against an objective that says little early on: the last one trains its trials in full.
+    """
+
+    name: Literal["hyperband"] = "hyperband"
+
+    source: ClassVar[str] = "Li et al. 2020, A system for massively parallel hyperparameter tuning, section 3"
+
+
 class NoScheduler(Record):
     """Trains every trial to its end."""
 
@@ -84,6 +89,7 @@ class NoScheduler(Record):
 
 SCHEDULERS: tuple[type[Record], ...] = (
     Asha,
+    Hyperband,
     NoScheduler,
 )
 
@@ -91,11 +97,13 @@ SCHEDULERS: tuple[type[Record], ...] = (
 class Resources(Record):
     """What one trial takes."""
 
-    workers: Annotated[PositiveInt, AfterValidator(_one_worker)] = 1
-    """Processes that share a trial's batches."""
+    workers: PositiveInt = 1
+    """Processes that share a trial's batches. The numbers do not depend on how many."""
     cpus_per_worker: PositiveFloat = 1
     gpus_per_worker: Annotated[NonNegativeFloat, AfterValidator(_share_of_gpus)] = 0
     """Parts of a GPU are allowed: 0.5 puts two workers on one."""
+    placement: Literal["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"] = "PACK"
+    """Of a trial's workers: on few machines, on many; strict: on one alone, on as many as there are workers."""
 
 
 class SweepSpec(Record):
@@ -107,10 +115,12 @@ class SweepSpec(Record):
     """What the sweep is for, in a few words."""
     run: Run
     """A complete training. Without `search` it is the only one."""
-    search: dict[Annotated[str, AfterValidator(_path_in_run)], AnyDomain] = {}
-    """What varies: path relative to `run` -> domain."""
+    search: dict[Annotated[str, AfterValidator(_paths_in_run)], AnyDomain] = {}
+    """What varies: path relative to `run` -> domain. A zip has several paths, with commas between."""
     trials: PositiveInt = 1
     """Draws of the random domains; each is repeated at every point of the grids."""
+    seeds: PositiveInt = 1
+    """Trainings of each configuration: with run.seed, run.seed + 1, ... They are ranked by their mean."""
     search_seed: NonNegativeInt = 0
     """Decides what is drawn. The trainings' own seed is run.seed."""
     objective: Objective = Objective()
@@ -119,17 +129,24 @@ class SweepSpec(Record):
     pictures_every: PositiveInt | None = None
     """Epochs between pictures; default: pictures at a trial's end alone."""
 
-    def mistakes(self) -> Iterator[Mistake]:
-        """Values that are sound by themselves, but not together."""
+    def mistakes(self) -> Iterator[tuple[Path, str]]:
+        """Values that are sound by themselves, but not together: (place in the spec, what and its cure)."""
+        if any(mistakes(self.search)):
+            return  # they are told as those of the search
         random = any(map(is_random, self.search.values()))
         if random and "trials" not in self.model_fields_set:
-            yield "trials", "is missing. Say how often the search draws from its domains."
+            yield ("trials",), "is missing. Say how often the search draws from its domains."
         if self.trials > 1 and not random:
-            yield "trials", f"{self.trials} trials would all be alike: the search draws nothing at random. Write 1."
+            yield ("trials",), f"{self.trials} trials would all be alike: the search draws nothing at random. Write 1."
         if trainings(self, MOST_TRAININGS + 1) > MOST_TRAININGS:
-            yield "search", f"asks for more than {MOST_TRAININGS:,} trainings. Make the grids or 'trials' smaller."
-        if "epochs" in self.search and isinstance(self.scheduler, Asha):
-            yield "search.epochs", "ASHA decides how long a trial trains. To vary epochs use 'scheduler: {name: none}'."
+            smaller = "Make the grids, 'trials' or 'seeds' smaller."
+            yield ("search",), f"asks for more than {MOST_TRAININGS:,} trainings. {smaller}"
+        keys = {path: key for key in self.search for path in paths_of(key)}
+        if self.seeds > 1 and "seed" in keys:
+            yield ("seeds",), "varies run.seed, and so does search.seed. Remove one of them."
+        if "epochs" in keys and isinstance(self.scheduler, Asha):
+            cure = "To vary epochs use 'scheduler: {name: none}'."
+            yield ("search", keys["epochs"]), f"the scheduler decides how long a trial trains. {cure}"
 
 
 def read_spec(file: str | FilePath, settings: Iterable[str] = (), data_root: FilePath | None = None) -> SweepSpec:
@@ -141,8 +158,8 @@ def read_spec(file: str | FilePath, settings: Iterable[str] = (), data_root: Fil
     spec, problems = _validated(document)
     checker = Checker(document, _metric(document), data_root)
     if isinstance(document.values.get("run"), dict):
-        checker.check_probes(_complete(document.values["run"]), _readable(document.values.get("search")))
-    if spec and not problems:
+        checker.check_search(_complete(document.values["run"]), _readable(document.values.get("search")))
+    if spec and not problems and not checker.problems:
         checker.check_trials(candidates(spec))
     if problems or checker.problems:
         raise SpecError(problems + checker.problems)
@@ -163,8 +180,7 @@ def _validated(document: Document) -> tuple[SweepSpec | None, list[Problem]]:
     except ValidationError as error:
         found = [(finding.path, finding.text) for finding in findings(error, SweepSpec, document.values)]
         return None, [Problem(document.place(path), path, text) for path, text in found]
-    found = [(read_path(path), text) for path, text in spec.mistakes()]
-    return spec, [Problem(document.place(path), path, text) for path, text in found]
+    return spec, [Problem(document.place(path), path, text) for path, text in spec.mistakes()]
 
 
 def _metric(document: Document) -> str | None:

@@ -122,6 +122,12 @@ def test_the_charts_of_the_view_are_parallel_coordinates_curves_and_pictures():
     assert [section["uuid"] for section in state["compareRunSections"]] == list(SECTIONS)
 
 
+def test_runs_that_share_a_parameter_are_shown_as_one():
+    assert page_state(view(), "first")["groupBy"] is None
+    groups = page_state(view(grouped_by="configuration"), "first")["groupBy"]
+    assert groups["groupByKeys"] == [{"mode": "param", "groupByData": "configuration"}]
+
+
 def test_the_view_has_no_empty_section():
     state = page_state(view(axes=[], pictures=[]), "first")
     assert [section["name"] for section in state["compareRunSections"]] == ["Curves"]

@@ -8,20 +8,22 @@ from pydantic import TypeAdapter
 from scipy import stats
 
 from orchestrator.domains import DOMAINS, NAMES, AnyDomain
-from orchestrator.space import notes, probing, trainings, trials
+from orchestrator.probing import probing
+from orchestrator.space import notes, parameters, trainings, trials
 from tests.specs import spec_of, with_search
 from trainables.run import Run
 
 EXAMPLES = {
     "choice": ({"choice": [3, "a", [1, 2]]}, [3, "a", [1, 2]]),
     "grid": ({"grid": [3, "a", [1, 2]]}, [3, "a", [1, 2]]),
+    "zip": ({"zip": [[3, "a"], [4, [1, 2]]]}, [{0: 3, 1: "a"}, {0: 4, 1: [1, 2]}]),
     "uniform": ({"uniform": [-1, 2]}, [-1, 2]),
     "loguniform": ({"loguniform": [0.1, 30]}, [0.1, 30]),
     "randint": ({"randint": [-2, 3]}, [-2, 3]),
     "quniform": ({"quniform": [0, 1, 0.3]}, [0, 0.9]),
     "normal": ({"normal": [1, 0.5]}, [-0.5, 1, 2.5]),
 }
-SAMPLED = [name for name in NAMES if name != "grid"]
+SAMPLED = [name for name in NAMES if name not in ("grid", "zip")]
 
 
 def domain(values):
@@ -50,7 +52,7 @@ def test_probes_are_all_options_or_the_ends_of_a_range(name):
     assert [pick.value for pick in domain(values).probes()] == probes
 
 
-@pytest.mark.parametrize("name", ["choice", "grid", "uniform", "loguniform", "randint"])
+@pytest.mark.parametrize("name", ["choice", "grid", "zip", "uniform", "loguniform", "randint"])
 def test_a_probe_tells_where_its_value_is_written(name):
     values, probes = EXAMPLES[name]
     assert [pick.below for pick in domain(values).probes()] == [(name, index) for index in range(len(probes))]
@@ -252,11 +254,42 @@ def test_a_path_makes_the_part_that_is_off_by_default(tmp_path):
     assert all(trial.run["optimizer"]["plateau"]["patience"] == 10 for trial in listed)
 
 
-def test_trials_share_no_mutable_value(tmp_path):
-    _, listed = sweep(tmp_path, "search: {network.hidden: {grid: [[8, 8], [4]]}, seed: {grid: [0, 1]}}\n")
+@pytest.mark.parametrize("seeds", ["seed: {grid: [0, 1]}}\n", "network.latent_dim: {grid: [4]}}\nseeds: 2\n"])
+def test_trials_share_no_mutable_value(tmp_path, seeds):
+    _, listed = sweep(tmp_path, "search: {network.hidden: {grid: [[8, 8], [4]]}, " + seeds)
     listed[0].config["network.hidden"].append(9)
+    listed[0].run["network"]["hidden"].append(9)
     assert [trial.config["network.hidden"] for trial in listed[1:]] == [[8, 8], [4], [4]]
-    assert listed[0].run["network"]["hidden"] == [8, 8]
+    assert [trial.run["network"]["hidden"] for trial in listed[1:]] == [[8, 8], [4], [4]]
+
+
+def test_seeds_replicate_each_configuration_side_by_side(tmp_path):
+    search = "search: {method.beta: {uniform: [0, 1]}, network.latent_dim: {grid: [2, 4]}}\ntrials: 3\n"
+    spec, listed = sweep(tmp_path, search + "seeds: 2\n", "run.seed=5")
+    _, single = sweep(tmp_path, search, "run.seed=5")
+    assert [trial.number for trial in listed] == list(range(1, 13))
+    assert [trial.configuration for trial in listed] == [number for number in range(1, 7) for _ in range(2)]
+    assert [trial.seed for trial in listed] == [trial.run["seed"] for trial in listed] == [5, 6] * 6
+    assert [trial.config for trial in listed[::2]] == [trial.config for trial in listed[1::2]]
+    assert [(trial.config, trial.run) for trial in listed[::2]] == [(trial.config, trial.run) for trial in single]
+    assert trainings(spec) == 12 and not notes(spec, listed)
+
+
+def test_a_small_space_counts_its_configurations_not_its_seeds(tmp_path):
+    spec, listed = sweep(tmp_path, "search: {network.latent_dim: {choice: [2, 3]}}\ntrials: 5\nseeds: 3\n")
+    assert len(listed) == 6
+    assert notes(spec, listed) == [
+        "5 trials asked for, but the search holds only 2 different configurations: all are run."
+    ]
+
+
+def test_parameters_tell_replicas_apart(tmp_path):
+    spec, listed = sweep(tmp_path, "search: {method.beta: {grid: [1, 2]}}\nseeds: 2\n")
+    assert [parameters(spec, trial) for trial in listed] == [
+        {"method.beta": beta, "configuration": beta, "seed": seed} for beta in (1, 2) for seed in (0, 1)
+    ]
+    spec, listed = sweep(tmp_path, "search: {method.beta: {grid: [1, 2]}}\n")
+    assert [parameters(spec, trial) for trial in listed] == [{"method.beta": 1}, {"method.beta": 2}]
 
 
 def test_choices_may_nest_to_any_depth(tmp_path):

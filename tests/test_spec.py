@@ -30,11 +30,14 @@ MISTAKES = {
         ("trials: 4\nsearch_seed: -1", "16: search_seed: must be at least 0, not -1."),
         ("trials: 4\npictures_every: 1.5", "16: pictures_every: must be a whole number, not 1.5."),
         ("trials: 20_000", "8: search: asks for more than 10,000 trainings."),
-        ("trials: 4\nresources: {workers: 2}", "16: resources.workers: 2 workers a trial need the distributed"),
+        ("trials: 4\nseeds: 2_501", "8: search: asks for more than 10,000 trainings."),
+        ("trials: 4\nseeds: 0", "16: seeds: must be above 0, not 0."),
+        ("trials: 4\nresources: {workers: 0}", "16: resources.workers: must be above 0, not 0."),
+        ("trials: 4\nresources: {placement: SPRAED}", "16: resources.placement: unknown word 'SPRAED'. Known: PACK"),
         ("trials: 4\nresources: {gpus_per_worker: 1.5}", "16: resources.gpus_per_worker: must be a whole number"),
         ("trials: 4\nscheduler: {name: ash}", "16: scheduler.name: unknown name 'ash'. Did you mean 'asha'?"),
         ("trials: 4\nscheduler: asha", "16: scheduler: must be a mapping, not 'asha'. Write {name: asha}."),
-        ("trials: 4\nscheduler: {grace_epochs: 2}", "16: scheduler: has no 'name'. Known: asha, none."),
+        ("trials: 4\nscheduler: {grace_epochs: 2}", "16: scheduler: has no 'name'. Known: asha, hyperband, none."),
         ("trials: 4\nobjective: {mode: maxi}", "16: objective.mode: unknown word 'maxi'. Did you mean 'max'?"),
         ("trials: 4\nobjective: {metric: val/elbow}", "16: objective.metric: the method 'ard_vae' has no metric"),
     ),
@@ -124,7 +127,8 @@ MISTAKES = {
         ("{choice: [1, 4]}", "12: search.method.choice[1].mapping.clusters.choice[0]: sectors of 1 plane"),
     ),
     "network.latent_dim:": (
-        ("epochs:", "14: search.epochs: ASHA decides how long a trial trains."),
+        ("seed: {grid: [1, 2]}\nseeds: 2\n#", "15: seeds: varies run.seed, and so does search.seed."),
+        ("epochs:", "14: search.epochs: the scheduler decides how long a trial trains."),
     ),
 }
 """Part of TINY -> (what is written in its place, how the error begins)."""

@@ -1,0 +1,112 @@
+"""Who is ahead in a results.json: trials by their best value, and configurations by the mean of their seeds."""
+
+import math
+import statistics
+from collections import Counter
+from typing import Any
+
+RANKED = ("completed", "stopped")  # a trial that diverged or failed stands below all others, whatever it had reached
+
+Results = dict[str, Any]
+Trial = dict[str, Any]
+
+
+def best_value(trial: Trial, metric: str) -> float:
+    """The best objective value of a trial; NaN if it never had a finite one."""
+    value = trial["best"].get(metric)
+    return math.nan if value is None else value
+
+
+def replicated(results: Results) -> bool:
+    """Whether a configuration was trained with several seeds."""
+    return any(len(trials) > 1 for trials in _replicas(results["trials"]).values())
+
+
+def ranked(results: Results) -> list[Trial]:
+    """The trials from best to worst by their best value, equal ones by id; with several seeds, configuration by
+    configuration."""
+    trials = sorted(results["trials"], key=lambda trial: _place(trial, results["objective"]))
+    if not replicated(results):
+        return trials
+    by_id = {trial["id"]: trial for trial in trials}
+    return [by_id[name] for standing in configurations(results) for name in standing["trials"]]
+
+
+def configurations(results: Results) -> list[dict[str, Any]]:
+    """The configurations from best to worst by the mean of their trials' best values.
+
+    Each is a dict: `configuration`, `config`, `trials` (ids, best first), `n`, `mean`, `std`, `epochs` (of all trials),
+    `statuses` {status: how many}. `std` is that of the population (divided by n, as ARD-VAE's tables have it) and None
+    for a single value. A trial that diverged or failed is not in the mean, and its configuration stands below all
+    that have none such: leaving out the bad seeds must not pay.
+    """
+    objective = results["objective"]
+    trials = sorted(results["trials"], key=lambda trial: _place(trial, objective))
+    standings = [_standing(number, own, objective["metric"]) for number, own in _replicas(trials).items()]
+    sign = _sign(objective)
+
+    def place(standing: dict[str, Any]) -> tuple:
+        unsound = any(status not in RANKED for status in standing["statuses"])
+        return unsound, standing["n"] == 0, sign * (standing["mean"] or 0.0), standing["configuration"]
+
+    return sorted(standings, key=place)
+
+
+def champion(results: Results) -> tuple[dict[str, float], dict[str, str]]:
+    """What a sweep is credited with: the metrics of its best trial at its best epoch, and tags that name it.
+
+    With several seeds: the means over the best configuration's trials, and the objective's `_std` and `_n`. Both are
+    empty if no trial has a finite objective.
+    """
+    metric = results["objective"]["metric"]
+    counted = [trial for trial in ranked(results) if _counts(trial, metric)]
+    if not counted:
+        return {}, {}
+    if not replicated(results):
+        return _known(counted[0]["best"]), {"best_trial": counted[0]["id"]}
+    best = next(standing for standing in configurations(results) if standing["n"])
+    own = [_known(trial["best"]) for trial in counted if trial["configuration"] == best["configuration"]]
+    means = {key: statistics.fmean(one[key] for one in own) for key in own[0] if all(key in one for one in own)}
+    spread = {f"{metric}_n": float(best["n"])} | ({} if best["std"] is None else {f"{metric}_std": best["std"]})
+    return means | spread, {"best_configuration": str(best["configuration"]), "best_trial": best["trials"][0]}
+
+
+def _standing(number: int, trials: list[Trial], metric: str) -> dict[str, Any]:
+    values = [best_value(trial, metric) for trial in trials if _counts(trial, metric)]
+    return {
+        "configuration": number,
+        "config": trials[0]["config"],
+        "trials": [trial["id"] for trial in trials],
+        "n": len(values),
+        "mean": statistics.fmean(values) if values else None,
+        "std": statistics.pstdev(values) if len(values) > 1 else None,
+        "epochs": sum(trial["epochs"] for trial in trials),
+        "statuses": dict(Counter(trial["status"] for trial in trials)),
+    }
+
+
+def _replicas(trials: list[Trial]) -> dict[int, list[Trial]]:
+    """Configuration -> its trials. Results that name none have one trial for each."""
+    replicas: dict[int, list[Trial]] = {}
+    for number, trial in enumerate(trials, start=1):
+        replicas.setdefault(trial.get("configuration", number), []).append(trial)
+    return replicas
+
+
+def _counts(trial: Trial, metric: str) -> bool:
+    """Whether a trial has a value that may be ranked."""
+    return trial["status"] in RANKED and not math.isnan(best_value(trial, metric))
+
+
+def _place(trial: Trial, objective: dict[str, str]) -> tuple:
+    value = best_value(trial, objective["metric"])
+    known = 0.0 if math.isnan(value) else _sign(objective) * value
+    return trial["status"] not in RANKED, math.isnan(value), known, trial["id"]
+
+
+def _sign(objective: dict[str, str]) -> float:
+    return {"max": -1.0, "min": 1.0}[objective["mode"]]
+
+
+def _known(metrics: dict[str, float | None]) -> dict[str, float]:
+    return {key: value for key, value in metrics.items() if value is not None}

@@ -1,0 +1,99 @@
+"""Who is ahead: trials by value, configurations by the mean of their seeds, and how both are shown."""
+
+import csv
+import io
+import math
+import statistics
+
+import numpy as np
+import pytest
+
+from orchestrator.results import as_csv, as_markdown, as_table
+from orchestrator.standings import champion, configurations, ranked, replicated
+
+VALUES = {  # configuration -> (status, best objective) of each seed
+    1: [("completed", -30.0), ("completed", -20.0), ("stopped", -25.0)],
+    2: [("completed", -10.0), ("diverged", -1.0), ("completed", -12.0)],
+    3: [("completed", -21.0), ("completed", -22.0), ("completed", -24.0)],
+    4: [("failed", None), ("failed", None), ("diverged", None)],
+    5: [("stopped", None), ("completed", -26.0), ("stopped", None)],
+}
+
+
+def results_of(values=VALUES, mode="max"):
+    trials = []
+    for configuration, seeds in values.items():
+        for seed, (status, value) in enumerate(seeds):
+            best = {} if value is None else {"epoch": 2 + seed, "val/elbo": value, "val/kl": float(seed)}
+            known = {"id": f"{len(trials) + 1:04d}", "configuration": configuration, "seed": seed, "reason": None}
+            trials.append(known | {"config": {"lr": configuration}, "status": status, "epochs": 3, "best": best})
+    return {"name": "a", "objective": {"metric": "val/elbo", "mode": mode}, "trials": trials}
+
+
+def test_configurations_rank_by_their_mean_and_one_with_a_bad_seed_ranks_below():
+    standings = configurations(results_of())
+    assert [one["configuration"] for one in standings] == [3, 1, 5, 2, 4]
+    assert [one["n"] for one in standings] == [3, 3, 1, 2, 0]
+    assert [one["epochs"] for one in standings] == [9] * 5
+    assert standings[1]["statuses"] == {"completed": 2, "stopped": 1}
+
+
+def test_a_minimum_ranks_upside_down():
+    assert [one["configuration"] for one in configurations(results_of(mode="min"))] == [5, 1, 3, 2, 4]
+
+
+def test_mean_and_deviation_are_those_of_the_population():
+    first, second, single, *_, none = configurations(results_of())
+    assert (first["mean"], first["std"]) == pytest.approx((np.mean([21, 22, 24]) * -1, np.std([21, 22, 24])))
+    assert second["std"] == pytest.approx(statistics.pstdev([-30, -20, -25]))
+    assert (single["mean"], single["std"]) == (-26.0, None)
+    assert (none["mean"], none["std"]) == (None, None)
+
+
+def test_trials_stand_configuration_by_configuration_the_best_seed_first():
+    names = [trial["id"] for trial in ranked(results_of())]
+    assert names[:6] == ["0007", "0008", "0009", "0002", "0003", "0001"]
+    assert sorted(names) == [f"{number:04d}" for number in range(1, 16)]
+
+
+def test_the_champion_of_several_seeds_is_the_best_mean_of_every_metric():
+    metrics, tags = champion(results_of())
+    assert tags == {"best_configuration": "3", "best_trial": "0007"}
+    assert metrics.pop("val/elbo_std") == pytest.approx(np.std([21, 22, 24]))
+    assert metrics == pytest.approx({"epoch": 3.0, "val/elbo": -67 / 3, "val/kl": 1.0, "val/elbo_n": 3.0})
+
+
+def test_the_champion_of_one_seed_is_a_trial_that_ended_well():
+    values = {1: [("completed", -30.0)], 2: [("diverged", -1.0)], 3: [("stopped", -20.0)]}
+    metrics, tags = champion(results_of(values))
+    assert not replicated(results_of(values))
+    assert (metrics["val/elbo"], tags) == (-20.0, {"best_trial": "0003"})
+
+
+def test_without_a_finite_objective_there_is_no_champion():
+    assert champion(results_of({1: [("diverged", None), ("stopped", None)]})) == ({}, {})
+    assert champion(results_of({1: [("failed", None)]})) == ({}, {})
+
+
+def test_equal_means_rank_by_number():
+    values = {2: [("completed", 1.0), ("completed", 3.0)], 1: [("completed", 2.0), ("completed", 2.0)]}
+    assert [one["configuration"] for one in configurations(results_of(values))] == [1, 2]
+
+
+def test_the_leaderboard_of_several_seeds_has_a_row_for_each_configuration():
+    rows = list(csv.DictReader(io.StringIO(as_csv(results_of()))))
+    assert list(rows[0]) == ["rank", "configuration", "mean val/elbo", "std", "n", "epochs", "status", "lr"]
+    assert [row["configuration"] for row in rows] == ["3", "1", "5", "2", "4"]
+    assert float(rows[0]["mean val/elbo"]) == -67 / 3 and math.isnan(float(rows[2]["std"]))
+    assert as_markdown(results_of()).splitlines()[4] == "| 3 | 5 | -26 | - | 1 | 9 | 1 completed, 2 stopped | 5 |"
+    assert as_table(results_of()).title == "a: 15 trials of 5 configurations by their mean val/elbo"
+
+
+def test_the_leaderboard_of_one_seed_has_a_row_for_each_trial():
+    values = {1: [("completed", -30.0)], 2: [("completed", -20.0)]}
+    assert as_csv(results_of(values)).splitlines() == [
+        "rank,trial,val/elbo,epochs,status,lr",
+        "1,0002,-20.0,3,completed,2",
+        "2,0001,-30.0,3,completed,1",
+    ]
+    assert as_table(results_of(values)).title == "a: 2 trials by val/elbo"
