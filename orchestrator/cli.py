@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
+from orchestrator import stopping
 from orchestrator.errors import UserError
 
-USERS_MISTAKE, INTERRUPTED = 2, 130
+USERS_MISTAKE = 2
 PORT = 5000
 
 spec_argument = click.argument("spec", type=click.Path(path_type=Path))
@@ -28,6 +29,9 @@ data_option = click.option(
 tracking_option = click.option(
     "--tracking-uri", help="MLflow's store: http://..., postgresql://..., or (default) sqlite below --out."
 )
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print results (or the plan) as JSON; progress goes to stderr."
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -44,7 +48,7 @@ def cli() -> None:
 @data_option
 @tracking_option
 @click.option("--dry-run", is_flag=True, help="Print the plan and start nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print results (or the plan) as JSON; progress goes to stderr.")
+@json_option
 def sweep(spec, out, name, settings, data_root, tracking_uri, dry_run, as_json) -> None:
     """Run the sweep that SPEC describes."""
     from orchestrator import plan, space
@@ -57,9 +61,23 @@ def sweep(spec, out, name, settings, data_root, tracking_uri, dry_run, as_json) 
         return
     from orchestrator.launch import launch
 
-    interrupted = launch(spec, trials, planned, spec_file, out, tracking_uri or _store(out), data_root, as_json)
-    if interrupted:
-        sys.exit(INTERRUPTED)
+    _ended(launch(spec, trials, spec_file, out, tracking_uri or _store(out), data_root, as_json))
+
+
+@cli.command()
+@click.argument("name")
+@out_option
+@data_option
+@tracking_option
+@json_option
+def resume(name, out, data_root, tracking_uri, as_json) -> None:
+    """Go on with the sweep NAME, which was stopped or killed.
+
+    It goes on as it was started, but for the options given here.
+    """
+    from orchestrator.resuming import resume as go_on
+
+    _ended(go_on(name, out, tracking_uri, _store(out), data_root, as_json))
 
 
 @cli.command()
@@ -150,15 +168,27 @@ def _store(out: Path) -> str:
 
 
 def main() -> None:
-    """The entry point. Exit codes: 0 fine, 2 the user's mistake (a line for each), 130 Ctrl-C, 1 ours (a traceback)."""
+    """The entry point.
+
+    Exit codes: 0 fine, 2 the user's mistake (a line for each), 130 Ctrl-C, 143 SIGTERM, 1 ours (a traceback).
+    """
+    stopping.listen()
     try:
         cli.main(standalone_mode=False)
     except click.ClickException as error:
         _end(USERS_MISTAKE, error.format_message())
     except UserError as error:
         _end(USERS_MISTAKE, *error.lines)
-    except (click.Abort, KeyboardInterrupt):
-        _end(INTERRUPTED)
+    except click.Abort as error:
+        _end(stopping.exit_code(error.__cause__))
+    except KeyboardInterrupt as stop:
+        _end(stopping.exit_code(stop))
+
+
+def _ended(stop: KeyboardInterrupt | None) -> None:
+    """The end of a sweep, with its exit code."""
+    if stop:
+        sys.exit(stopping.exit_code(stop))
 
 
 def _end(code: int, *lines: str) -> None:

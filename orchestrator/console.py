@@ -37,6 +37,7 @@ class Board:
     latest: dict[str, tuple[int, float]] = field(default_factory=dict)  # trial -> (epoch, objective)
     best: tuple[float, str, int] | None = None  # objective, trial, epoch
     epochs: int = 0
+    recalled: int = 0  # of these epochs, trained before this process
     started: float = field(default_factory=time.monotonic)
     first_epoch: float | None = None  # when it was done
 
@@ -68,9 +69,9 @@ class Board:
         """Time gone and, once it can be told, about how long is left."""
         now = time.monotonic()
         gone = clock(now - self.started)
-        if self.first_epoch is None or self.epochs < 2 or self.share() in (0.0, 1.0):
+        if self.first_epoch is None or self.epochs < self.recalled + 2 or self.share() in (0.0, 1.0):
             return f"{gone} gone"
-        seconds_per_epoch = (now - self.first_epoch) / (self.epochs - 1)
+        seconds_per_epoch = (now - self.first_epoch) / (self.epochs - self.recalled - 1)
         return f"{gone} gone, about {clock(max(0.0, self.expected_epochs - self.epochs) * seconds_per_epoch)} left"
 
     def best_so_far(self) -> str:
@@ -85,6 +86,13 @@ class View:
 
     def __init__(self, board: Board):
         self.board = board
+
+    def recall(self, news: list[tuple], paused: list[str]) -> None:
+        """What happened before this process, as the other methods would have been told."""
+        for name, *values in news:
+            getattr(View, name)(self, *values)
+        self.board.states.update(dict.fromkeys(paused, "paused"))
+        self.board.first_epoch, self.board.recalled = None, self.board.epochs
 
     def trial_started(self, trial: str, config: dict[str, Any], name: str) -> None:
         self.board.begin(trial, config)
@@ -127,6 +135,9 @@ class PlainLines(View):
         super().trial_resumed(trial)
         self.say(f"{trial} resumed")
 
+    def trial_noticed(self, trial: str, text: str) -> None:
+        self.say(f"{trial} {text}")
+
     def trial_paused(self, trial: str) -> None:
         super().trial_paused(trial)
         epoch, value = self.board.latest[trial]
@@ -150,6 +161,9 @@ class LivePanel(View):
 
     def close(self) -> None:
         self.live.stop()
+
+    def trial_noticed(self, trial: str, text: str) -> None:
+        self.live.console.print(f"{trial} {text}", markup=False, highlight=False, soft_wrap=True)
 
     def render(self) -> Group:
         board = self.board

@@ -1,6 +1,8 @@
 """Files that are written whole or not at all, where they are, and numbers that every reader of JSON takes."""
 
 import os
+import re
+import shutil
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,13 @@ def write_whole(path: Path, text: str) -> None:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def remove_half_written(folder: Path) -> None:
+    """Remove what a process that was killed has left beside the files that it was writing."""
+    for path in folder.glob(".*"):
+        if re.fullmatch(r"\..+\.\d+", path.name):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def pictures_folder(trial: Path, epoch: int) -> Path:

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from orchestrator import locks
 from orchestrator.console import Board, watch
 from orchestrator.errors import UserError
 from orchestrator.mlflow_store import prepare_store
+from orchestrator.plan import plan
 from orchestrator.recording import open_tracker
-from orchestrator.results import as_json, as_table, ranked, show
-from orchestrator.sweep import Outcome, claim, disk_errors_told, run_sweep
+from orchestrator.results import as_json, as_table, show
+from orchestrator.standings import ranked
+from orchestrator.sweep import Outcome, claim, disk_errors_told, resume_command, run_sweep
 from trainables.checkpoint import CheckpointError
 from trainables.data import DataError, Dataset
 from trainables.run import Run
@@ -21,41 +24,66 @@ if TYPE_CHECKING:
     from orchestrator.spec import SweepSpec
 
 SHOWN = 10  # trials in the closing leaderboard
+HASTE_S = 3.0  # for MLflow to take the rest, of a sweep that is stopped
 
 
 def launch(
     spec: "SweepSpec",
     trials: "list[Trial]",
-    plan: dict[str, Any],
     spec_file: Path,
     out: Path,
     uri: str,
     data_root: Path | None,
     json_wanted: bool,
-) -> bool:
-    """Run a sweep, and tell of it. True if it was interrupted. Raises UserError, TrackingError and DataError."""
-    console = Console(stderr=json_wanted)
-    runs = [Run.model_validate(trial.run) for trial in trials]
-    load_all((run.data for run in runs), data_root)
-    prepare_store(uri)
+) -> KeyboardInterrupt | None:
+    """Run a sweep, and tell of it. What stopped it, if anything did. Raises UserError, TrackingError and DataError."""
+    prepare(trials, uri, data_root)
     folder = claim(out, spec)
-    tracker = open_tracker(uri, spec, trials, folder, str(spec_file), data_root)
-    board = Board(spec.name, spec.objective.metric, spec.objective.mode, len(trials), plan["epochs_expected"])
-    view = watch(board, console)
+    with locks.driver(folder):
+        return run_and_tell(spec, trials, folder, out, str(spec_file), uri, data_root, json_wanted)
+
+
+def prepare(trials: "list[Trial]", uri: str, data_root: Path | None) -> None:
+    """Read the data and open the store, before anything starts. Raises UserError."""
+    load_all((Run.model_validate(trial.run).data for trial in trials), data_root)
+    prepare_store(uri)
+
+
+def run_and_tell(
+    spec: "SweepSpec",
+    trials: "list[Trial]",
+    folder: Path,
+    out: Path,
+    source: str,
+    uri: str,
+    data_root: Path | None,
+    json_wanted: bool,
+) -> KeyboardInterrupt | None:
+    """Run a sweep whose folder is claimed, from wherever it left off, and tell of it. What stopped it, if anything."""
+    console = Console(stderr=json_wanted)
     try:
-        outcome = run_sweep(spec, trials, folder, tracker, view, data_root)
-    finally:
-        view.close()
-        unsent = tracker.close()
-    if json_wanted:
-        print(as_json(outcome.results), end="")
-    close(console, outcome, out, unsent)
-    return outcome.interrupted
+        tracker = open_tracker(uri, spec, trials, folder, source, data_root)
+        expected = plan(spec, trials, out)["epochs_expected"]
+        view = watch(Board(spec.name, spec.objective.metric, spec.objective.mode, len(trials), expected), console)
+        stopped = True  # unless it comes to its end
+        try:
+            outcome = run_sweep(spec, trials, folder, tracker, view, data_root, source)
+            stopped = outcome.interrupted
+        finally:
+            view.close()
+            unsent = tracker.close(*([HASTE_S, HASTE_S] if stopped else []))
+        close(console, outcome, out, unsent, json_wanted)
+    except KeyboardInterrupt:  # before it began, or for the second time
+        say(console, f"resume       {resume_command(folder)}")
+        raise
+    return outcome.stop
 
 
-def close(console: Console, outcome: Outcome, out: Path, unsent: int) -> None:
+def close(console: Console, outcome: Outcome, out: Path, unsent: int, json_wanted: bool) -> None:
     """The last words of a sweep: the leaderboard, where the best is, and what to do next."""
     name = outcome.results["name"]
+    if json_wanted:
+        print(as_json(outcome.results), end="")
     console.print(as_table(outcome.results, SHOWN))
     best = next((trial for trial in ranked(outcome.results) if trial["checkpoint"]), None)
     lines = [f"results      {outcome.folder / 'results.json'}"]
@@ -69,8 +97,13 @@ def close(console: Console, outcome: Outcome, out: Path, unsent: int) -> None:
         )
     if outcome.interrupted:
         lines.append("The sweep was interrupted; these are the trials that had begun.")
+        lines.append(f"resume       {resume_command(outcome.folder)}")
     for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(console, line)
+
+
+def say(console: Console, line: str) -> None:
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def train_one(spec: "SweepSpec", out: Path, data_root: Path | None) -> None:

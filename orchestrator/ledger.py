@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.files import finite_or_null, write_whole
+from orchestrator.standings import configurations, replicated
 
-RANKED = ("completed", "stopped")  # the other statuses, "diverged" and "failed", stand below them whatever was reached
 INTERRUPTED = "interrupted"  # the reason of a trial that ends as `stopped` because the sweep was ended
 
 
@@ -16,7 +16,7 @@ class Ledger:
 
     Args:
         folder: of the sweep.
-        trials: id -> {"config", "seed", "folder"}, in the order of results.json.
+        trials: id -> {"configuration", "config", "seed", "folder"}, in the order of results.json.
         objective: {"metric", "mode"}.
     """
 
@@ -30,9 +30,9 @@ class Ledger:
         """The trial has a slot. False if it had one before."""
         if trial in self.entries:
             return False
-        known = {"id": trial, "config": self.trials[trial]["config"], "seed": self.trials[trial]["seed"]}
+        known = {"id": trial} | {key: self.trials[trial][key] for key in ("configuration", "config", "seed")}
         open_ = {"status": None, "epochs": 0, "last": {}, "best": {}, "checkpoint": None, "reason": None}
-        self.entries[trial] = known | open_
+        self.entries[trial] = known | open_ | {"retries": 0}
         self.scores[trial] = -math.inf
         return True
 
@@ -47,6 +47,10 @@ class Ledger:
             self.scores[trial] = score
             entry["best"] = {"epoch": epoch} | finite_or_null(metrics)
         return True
+
+    def retry(self, trial: str) -> None:
+        """The trial failed and is tried again."""
+        self.entries[trial]["retries"] += 1
 
     def end(self, trial: str, status: str, reason: str | None) -> dict[str, Any]:
         """The trial is over; its entry."""
@@ -66,19 +70,14 @@ class Ledger:
         return len(ended) == len(self.trials)
 
     def results(self) -> dict[str, Any]:
-        """The content of results.json: the trials that are over, in order."""
+        """The content of results.json: the trials that are over, in order; of several seeds also their means."""
         ended = [self.entries[trial] for trial in self.trials if self.entries.get(trial, {}).get("status")]
-        return {"name": self.name, "objective": self.objective, "trials": ended}
+        results = {"name": self.name, "objective": self.objective, "trials": ended}
+        return results | ({"configurations": configurations(results)} if replicated(results) else {})
 
     def write(self) -> None:
         """Write results.json. Raises OSError."""
         write_whole(self.folder / "results.json", json.dumps(self.results(), indent=2, allow_nan=False) + "\n")
-
-    def best(self) -> dict[str, Any] | None:
-        """The entry of the best of the trials that are over; None while none of them has a finite objective."""
-        finite = [trial for trial in self.trials if self.scores.get(trial, -math.inf) > -math.inf]
-        ranked = [trial for trial in finite if self.entries[trial]["status"] in RANKED]
-        return self.entries[max(ranked, key=self.scores.get)] if ranked else None
 
 
 def known_numbers(metrics: dict[str, float | None]) -> dict[str, float]:

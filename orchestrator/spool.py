@@ -195,11 +195,16 @@ class Sender:
         self._closing.set()
         self._run()
 
-    def close(self, patience_s: float) -> None:
-        """Send the rest, then stop the thread; stop it anyway once nothing has got through for `patience_s` seconds."""
-        self._progress_s = time.monotonic()
+    def close(self, patience_s: float, longest_s: float) -> None:
+        """Send the rest, then stop the thread.
+
+        It is stopped anyway once nothing has got through for `patience_s` seconds, and after `longest_s` seconds.
+        """
+        self._progress_s = begun = time.monotonic()
         self._closing.set()
-        while self._thread.is_alive() and time.monotonic() - self._progress_s < patience_s:
+        while self._thread.is_alive() and (now := time.monotonic()) - self._progress_s < patience_s:
+            if now - begun > longest_s:
+                break
             self._thread.join(0.02)
         self._abandoned.set()
 

@@ -9,6 +9,7 @@ import getpass
 import hashlib
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import subprocess
@@ -25,6 +26,7 @@ from orchestrator.saved_view import PICTURE_PREFIX, View, link
 from orchestrator.spool import PARENT, Sender, Spool, TrackingError
 
 PACKAGES = ("vaeorch", "torch", "ray", "mlflow")  # whose versions are kept as tags
+ABORTED = "aborted"  # how a sweep ends that is broken off, and with it its trials
 PATIENCE_S = 10.0  # how long the end of a sweep waits for a store that takes nothing
 
 
@@ -33,15 +35,15 @@ class History:
     """What has been recorded of one run: enough to record nothing twice."""
 
     running: bool = False
-    ended: bool = False
+    status: str | None = None  # with which it ended
     epoch: int = 0
     pictures: set[tuple[str, int]] = field(default_factory=set)
 
     def note(self, event: Mapping[str, Any]) -> None:
         if event["kind"] == "started":
-            self.running, self.ended = True, False
+            self.running, self.status = True, None
         elif event["kind"] == "ended":
-            self.running, self.ended = False, True
+            self.running, self.status = False, event["status"]
         elif event["kind"] == "epoch":
             self.epoch = max(self.epoch, event["epoch"])
         elif event["kind"] == "picture":
@@ -115,8 +117,12 @@ class Tracker:
         self, trial_id: str, status: str, reason: str | None = None, best: Mapping[str, float] | None = None
     ) -> None:
         """Tell how a trial ended, why (`asha@9`, `diverged@120:kl`) and its best metrics. The first telling holds."""
-        if not self._run(trial_id).ended:
+        if not self._run(trial_id).status:
             self._end(trial_id, status, {"stop_reason": reason or ""}, best or {})
+
+    def ended(self, trial_id: str) -> bool:
+        """Has the trial come to its own end? One that ended with its sweep has not."""
+        return self._run(trial_id).status not in (None, ABORTED)
 
     def sweep_ended(
         self, status: str, best_metrics: Mapping[str, float] | None = None, tags: Mapping[str, str] | None = None
@@ -127,12 +133,12 @@ class Tracker:
                 self.trial_ended(uid, status, f"sweep {status}")
         self._end(PARENT, status, tags or {}, best_metrics or {})
 
-    def close(self, patience_s: float = PATIENCE_S) -> int:
+    def close(self, patience_s: float = PATIENCE_S, longest_s: float = math.inf) -> int:
         """Send what is left, as long as it gets through; return the number of events that stay unsent.
 
         They are safe in the folder: `sync` sends them later.
         """
-        self._sender.close(patience_s)
+        self._sender.close(patience_s, longest_s)
         self._spool.close()
         return self._spool.unsent()
 
@@ -167,18 +173,26 @@ def sync(folder: Path, uri: str | None = None) -> int:
     Without `uri` it goes where the sweep last sent it. A store that never had the sweep gets all of it.
     Raises TrackingError for a bad address, a folder without a sweep, and a sweep that is still running.
     """
-    file = _identity_file(folder)
-    if not file.exists():
+    uri = uri or recorded_store(folder)
+    if uri is None or not _identity_file(folder).exists():
         raise TrackingError(f"{folder}: no sweep was recorded here")
-    uri = uri or json.loads(file.read_text())["uri"]
-    if ":***@" in uri:
-        raise TrackingError(f"{uri}: the password is not kept; give the whole address with --tracking-uri")
     check_store(uri)
     set_environment()
     spool = Spool(folder / "spool", uri)
     Sender(spool, MlflowStore(uri, _identity(folder, None, uri), folder)).flush()
     spool.close()
     return spool.unsent()
+
+
+def recorded_store(folder: Path) -> str | None:
+    """The address to which the sweep in `folder` was sent last; None if it was never recorded. Raises TrackingError."""
+    file = _identity_file(folder)
+    if not file.exists():
+        return None
+    uri = json.loads(file.read_text())["uri"]
+    if ":***@" in uri:
+        raise TrackingError(f"{uri}: the password is not kept; give the whole address with --tracking-uri")
+    return uri
 
 
 def provenance(source: str) -> dict[str, str]:

@@ -1,22 +1,29 @@
 """What a trial keeps on disk, and its work from wherever its folder left off. Knows nothing of Ray.
 
-    config.json     the trial's id, its place in the search space, the whole run
-    metrics.jsonl   one line per epoch
-    checkpoint.pt   the state after the last epoch
-    best.pt         the state after the epoch with the best objective
-    pictures/0009/  the pictures drawn after epoch 9
-    error.txt       the whole story of a failure
+    config.json             the trial's id, its place in the search space, the whole run
+    metrics.jsonl           one line per epoch
+    checkpoint.pt           the state after the last epoch
+    checkpoint.previous.pt  the state an epoch earlier, should the other be damaged
+    best.pt                 the state after the epoch with the best objective
+    pictures/0009/          the pictures drawn after epoch 9
+    error.txt               the whole story of a failure
+    workers.jsonl   of a trial with many workers: who took it up, after which epoch, and where they ran
+    restarts.txt    of a trial with many workers: one line each time they were lost and started anew
 """
 
 import json
 import math
-from collections.abc import Iterator
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
-from orchestrator.files import finite_or_null, pictures_folder, write_whole
+from orchestrator.files import finite_or_null, pictures_folder, remove_half_written, write_whole
 from trainables import checkpoint
+from trainables.checkpoint import CheckpointError
 from trainables.run import Run
-from trainables.train import Diverged, Report, train
+from trainables.train import Diverged, Report, reopen, train
 
 IDENTITY = ("id", "config", "seed", "run")  # of a slot's config, what config.json holds
 COUNTS = ("epoch", "images", "seconds")  # what a line of metrics.jsonl holds besides metrics
@@ -28,25 +35,41 @@ class TrialFolder:
     def __init__(self, path: Path, metric: str, mode: str):
         self.path, self.metric = path, metric
         self.sign = {"max": 1.0, "min": -1.0}[mode]
-        self.checkpoint = path / "checkpoint.pt"
+        self.checkpoint, self.previous = path / "checkpoint.pt", path / "checkpoint.previous.pt"
+        self.notice: str | None = None  # what the user should know of how the trial was taken up again
         self.report: Report | None = None  # of the epoch just finished
+        self.reopen: Callable[[], Report] | None = None  # makes it from the checkpoint that the trial goes on from
         self.lines: list[dict] = []  # of metrics.jsonl, one per epoch
         self.best = -math.inf  # sign * objective
 
     def open(self) -> Path | None:
         """The checkpoint to go on from, if there is one; metrics.jsonl is cut back to its epoch.
 
-        Raises CheckpointError when it cannot be read.
+        A damaged checkpoint is set aside for the one before. Raises CheckpointError when none can be read.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        if not self.checkpoint.exists():
-            return None
-        epoch = checkpoint.load(self.checkpoint)["epoch"]
-        text = (self.path / "metrics.jsonl").read_text(encoding="utf-8")
-        self.lines = [from_json(line) for line in text.splitlines()[:epoch]]
-        write_whole(self.path / "metrics.jsonl", "".join(map(to_json, self.lines)))
-        self.best = max(self._score(line) for line in self.lines)
-        return self.checkpoint
+        for folder in (self.path, self.path / "pictures"):
+            remove_half_written(folder)
+        kept, epoch = self._newest()
+        file = self.path / "metrics.jsonl"
+        if kept or file.exists():
+            text = file.read_text(encoding="utf-8")
+            self.lines = [from_json(line) for line in text.splitlines()[:epoch]]
+            write_whole(file, "".join(map(to_json, self.lines)))
+        self.best = max(map(self._score, self.lines), default=-math.inf)
+        return kept
+
+    def _newest(self) -> tuple[Path | None, int]:
+        """The last checkpoint that can be read, and its epoch; no file, and 0, if none was ever written."""
+        if self.checkpoint.exists():
+            try:
+                return self.checkpoint, checkpoint.load(self.checkpoint)["epoch"]
+            except CheckpointError as error:
+                if not self.previous.exists():
+                    raise
+                self.checkpoint.replace(self.checkpoint.with_suffix(".damaged"))
+                self.notice = f"{error} The trial goes on from {self.previous.name}."
+        return (self.previous, checkpoint.load(self.previous)["epoch"]) if self.previous.exists() else (None, 0)
 
     def keep(self, report: Report, draw: bool) -> None:
         """Keep the epoch just finished. The checkpoint comes last: with it the epoch counts as done."""
@@ -60,12 +83,21 @@ class TrialFolder:
         if self._score(line) > self.best:
             self.best = self._score(line)
             report.save(self.path / "best.pt")
+        if self.checkpoint.exists():
+            self.checkpoint.replace(self.previous)
         report.save(self.checkpoint)
 
     def draw(self) -> None:
-        """The pictures of the epoch just finished, unless they are there."""
-        if self.report and not (folder := pictures_folder(self.path, self.report.epoch)).exists():
-            self.report.draw(folder, [metrics_of(line) for line in self.lines])
+        """The pictures of the epoch just finished, unless they are there. All or none."""
+        folder = pictures_folder(self.path, len(self.lines))
+        if not self.lines or folder.exists():
+            return
+        beside = folder.with_name(f".{folder.name}.{os.getpid()}")
+        try:
+            (self.report or self.reopen()).draw(beside, [metrics_of(line) for line in self.lines])
+            beside.replace(folder)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
 
     def _score(self, line: dict) -> float:
         """The objective, more being better; what is not finite is worst."""
@@ -81,10 +113,12 @@ def results(config: dict, folder: TrialFolder) -> Iterator[dict]:
     last_epoch = config.get("last_epoch", run.epochs)
     resume = folder.open()
     write_whole(folder.path / "config.json", json.dumps({key: config[key] for key in IDENTITY}, indent=2) + "\n")
+    data_root = config["data_root"] and Path(config["data_root"])
     if resume:
-        yield result(folder, folder.lines[-1], last_epoch)
+        folder.reopen = partial(reopen, run, data_root, resume)
+        yield result(folder, folder.lines[-1], last_epoch) | ({"notice": folder.notice} if folder.notice else {})
     try:
-        for report in train(run, config["data_root"] and Path(config["data_root"]), resume):
+        for report in train(run, data_root, resume):
             every = config["pictures_every"] or last_epoch
             folder.keep(report, draw=report.epoch == last_epoch or report.epoch % every == 0)
             yield result(folder, folder.lines[-1], last_epoch)

@@ -6,8 +6,6 @@ scheduler alone that decides which trial gets a slot, and when.
 
 import re
 from collections import deque
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from ray.tune import Callback
@@ -17,20 +15,27 @@ from ray.tune.search.search_algorithm import SearchAlgorithm
 
 from orchestrator import asha
 from orchestrator.files import pictures_folder, write_whole
-from orchestrator.ledger import Ledger, known_numbers
+from orchestrator.memory import oom_kills
+from orchestrator.progress import Progress
+from orchestrator.stopping import Deferred
+from orchestrator.telling import Audience
 
 DECISIONS = {asha.CONTINUE: TrialScheduler.CONTINUE, asha.PAUSE: TrialScheduler.PAUSE, asha.STOP: TrialScheduler.STOP}
 LONGEST_REASON = 300  # characters
+DIED = "died unexpectedly"  # what Ray says of a process that was killed
+OOM_WORDS = ("NODE_OUT_OF_MEMORY", "ray.exceptions.OutOfMemoryError")  # what it says when it did so itself
+OOM_REASON = "Its process was killed because memory ran out. Give a trial more of it, or run fewer at a time."
+METRICS = "metrics/"  # before their names where Tune has flattened a result
 
 
 class Source(SearchAlgorithm):
-    """Gives Tune the trials of a list of slot configs.
+    """Gives Tune the trials of a list of slot configs; `retries` are those that trials have used up before.
 
     It is finished when the last trial has ended: until then Tune keeps a paused trial's actor for the next trial.
     """
 
-    def __init__(self, configs: list[dict]):
-        self.waiting, self.given = deque(configs), []
+    def __init__(self, configs: list[dict], retries: dict[str, int]):
+        self.waiting, self.given, self.retries = deque(configs), [], retries
 
     def add_configurations(self, experiments: list[Experiment]) -> None:
         [self.experiment] = experiments
@@ -46,7 +51,7 @@ class Source(SearchAlgorithm):
             trial_id=config["id"],
             storage=spec["storage"],
             placement_group_factory=spec["resources_per_trial"],
-            max_failures=spec["max_failures"],
+            max_failures=max(0, spec["max_failures"] - self.retries.get(config["id"], 0)),
         )
         self.given.append(trial)
         return trial
@@ -56,12 +61,13 @@ class Source(SearchAlgorithm):
 
 
 class Scheduler(TrialScheduler):
-    """Asks `core` (asha.Asha or asha.RunAll) what to do, and keeps `slots` slots busy."""
+    """Asks `progress` what to do, and keeps `slots` slots busy."""
 
-    def __init__(self, core, slots: int):
+    def __init__(self, progress: Progress, slots: int):
         super().__init__()
-        self.core, self.slots = core, slots
+        self.progress, self.slots = progress, slots
         self.trials: dict[int, Trial] = {}
+        self.broken: deque[Trial] = deque()  # those that an earlier process left in the middle of something
         self.new: deque[Trial] = deque()  # never started
         self.promoted: Trial | None = None  # promoted, perhaps still writing its checkpoint
 
@@ -69,22 +75,24 @@ class Scheduler(TrialScheduler):
         if number(trial) in self.trials:  # a retry: it has its slot, and Tune starts it again by itself
             return
         self.trials[number(trial)] = trial
-        self.new.append(trial)
+        if trial.config["id"] not in self.progress.standing:
+            self.new.append(trial)
+        elif self._broken(trial):
+            self.broken.append(trial)
         trial.set_status(Trial.PAUSED)
 
     def on_trial_result(self, tune_controller, trial: Trial, result: dict) -> str:
-        decision = self.core.report(number(trial), result["epoch"], result["value"])
+        metrics = {key.removeprefix(METRICS): value for key, value in result.items() if key.startswith(METRICS)}
+        decision = self.progress.report(trial.config["id"], result["epoch"], metrics)
         if decision == asha.CONTINUE and self.promoted is trial:
             self.promoted = None  # it was promoted and then failed while it wrote its checkpoint
         return DECISIONS[decision]
 
     def on_trial_complete(self, tune_controller, trial: Trial, result: dict) -> None:
-        if result["diverged"]:
-            self.core.abandon(number(trial))
+        pass
 
     def on_trial_error(self, tune_controller, trial: Trial) -> None:
-        if not trial.should_recover():
-            self.core.abandon(number(trial))
+        pass
 
     def on_trial_remove(self, tune_controller, trial: Trial) -> None:
         pass
@@ -100,8 +108,10 @@ class Scheduler(TrialScheduler):
         return trial
 
     def _next(self) -> Trial | None:
-        """A promoted trial, else a new one. None while the promoted one is not ready for its new slot."""
-        if self.promoted is None and (promoted := self.core.next()) is not None:
+        """A broken trial, else a promoted one, else a new one. None while the promoted one is not ready for a slot."""
+        if self.broken:
+            return self.broken.popleft()
+        if self.promoted is None and (promoted := self.progress.next()) is not None:
             self.promoted = self.trials[promoted]
         if self.promoted is None:
             return self.new.popleft() if self.new else None
@@ -110,82 +120,73 @@ class Scheduler(TrialScheduler):
             self.promoted = None
         return trial if ready else None
 
+    def _broken(self, trial: Trial) -> bool:
+        """Was it on its way, or pausing, with its pictures still to be drawn?"""
+        name, folder = trial.config["id"], Path(trial.config["folder"])
+        paused, epochs = self.progress.standing[name], self.progress.ledger.entries[name]["epochs"]
+        return not paused or not pictures_folder(folder, epochs).exists()
+
 
 class Listener(Callback):
-    """Tells the ledger, the tracker and the console what happens, in plain values, each thing once.
+    """Hears from Tune what happens to trials, and passes it on to `progress`, which decides what is new in it."""
 
-    Both listeners have `trial_started(id, params, name)`, `epoch(id, epoch, metrics)` and `trial_ended(id, status,
-    reason, best)`; the tracker also `pictures(id, epoch, paths)`, the console `trial_paused(id)`, `trial_resumed(id)`.
-    """
+    def __init__(self, progress: Progress, audience: Audience, stop: Deferred):
+        self.progress, self.audience, self.stop = progress, audience, stop
+        self.oom_kills = oom_kills()
 
-    def __init__(self, ledger: Ledger, core, tracker, console):
-        self.ledger, self.core, self.tracker, self.console = ledger, core, tracker, console
-        self.heard: list[Callable[[], None]] = []  # in this step of Tune's loop
+    def setup(self, **info) -> None:
+        self.stop.install()  # Tune has taken Ctrl-C by now
 
     def on_trial_start(self, iteration, trials, trial: Trial, **info) -> None:
-        if not self._begin(trial):
-            self._tell(self.console.trial_resumed, trial.config["id"])
+        if not self.progress.begin(trial.config["id"]):
+            self._passing("trial_resumed", trial)
 
     def on_trial_result(self, iteration, trials, trial: Trial, result: dict, **info) -> None:
-        known = (trial.config["id"], result["epoch"], result["metrics"])
-        if result["diverged"] is None and self.ledger.add(*known):
-            self._tell(self.tracker.epoch, *known)
-            self._tell(self.console.epoch, *known)
-            self._pictures(trial, result["epoch"])
+        """Tune does not ask the scheduler about a trial's last result."""
+        if result["diverged"] is None:
+            self.progress.report(trial.config["id"], result["epoch"], result["metrics"])
+        if notice := result.get("notice"):
+            self._passing("trial_noticed", trial, notice)
 
     def on_trial_save(self, iteration, trials, trial: Trial, **info) -> None:
         """Tune saves when a trial pauses, and only then."""
-        self._pictures(trial, trial.last_result["epoch"])
-        self._tell(self.console.trial_paused, trial.config["id"])
+        self._passing("trial_paused", trial)
 
     def on_trial_complete(self, iteration, trials, trial: Trial, **info) -> None:
         last = trial.last_result
-        if last["diverged"]:
-            self._end(trial, "diverged", last["diverged"])
-        elif last["finished"]:
-            self._end(trial, "completed", None)
+        if last.get("diverged"):
+            self.progress.end(trial.config["id"], "diverged", last["diverged"])
+        elif last.get("finished"):
+            self.progress.end(trial.config["id"], "completed", None)
         else:
-            self._end(trial, "stopped", self.core.reason(number(trial)))
+            self.progress.end(trial.config["id"], "stopped", self.progress.core.reason(number(trial)))
+
+    def on_trial_recover(self, iteration, trials, trial: Trial, **info) -> None:
+        if self.stop.number is None:  # or its process was ended together with this one
+            self.progress.begin(trial.config["id"])  # its slot may have failed before it had it
+            self.progress.retry(trial.config["id"])
 
     def on_trial_error(self, iteration, trials, trial: Trial, **info) -> None:
-        self._begin(trial)  # its slot may have failed before it had it
-        folder = Path(trial.config["folder"])
-        folder.mkdir(parents=True, exist_ok=True)
-        text = Path(trial.error_file).read_text(encoding="utf-8")
-        write_whole(folder / "error.txt", text)
-        self._end(trial, "failed", reason_of(text))
+        if self.stop.number is None:
+            self.progress.begin(trial.config["id"])
+            folder = Path(trial.config["folder"])
+            folder.mkdir(parents=True, exist_ok=True)
+            text = Path(trial.error_file).read_text(encoding="utf-8")
+            write_whole(folder / "error.txt", text)
+            self.progress.end(trial.config["id"], "failed", reason_of(text, oom_kills() > self.oom_kills))
+            self.oom_kills = oom_kills()
 
     def on_step_end(self, iteration, trials, **info) -> None:
-        """Pass on what was heard: here an error of a listener or of the disk ends the sweep, and is seen.
+        """Tell what is new: here an error of a listener or of the disk ends the sweep, and is seen.
 
         In its other calls Tune takes an error for the trial's.
         """
-        heard, self.heard = self.heard, []
-        for tell in heard:
-            tell()
+        self.progress.check()
+        self.audience.tell(self.progress.take_news())
+        self.stop.check()
 
-    def _begin(self, trial: Trial) -> bool:
-        """False if the trial began before."""
-        config = trial.config
-        new = self.ledger.begin(config["id"])
-        if new:
-            for listener in (self.tracker, self.console):
-                self._tell(listener.trial_started, config["id"], config["config"], config["id"])
-        return new
-
-    def _pictures(self, trial: Trial, epoch: int) -> None:
-        paths = sorted(pictures_folder(Path(trial.config["folder"]), epoch).glob("*.png"))
-        if paths:
-            self._tell(self.tracker.pictures, trial.config["id"], epoch, paths)
-
-    def _end(self, trial: Trial, status: str, reason: str | None) -> None:
-        entry = self.ledger.end(trial.config["id"], status, reason)
-        self._tell(self.ledger.write)
-        for listener in (self.tracker, self.console):
-            self._tell(listener.trial_ended, entry["id"], status, reason, known_numbers(entry["best"]))
-
-    def _tell(self, method: Callable, *values) -> None:
-        self.heard.append(partial(method, *values))
+    def _passing(self, name: str, trial: Trial, *values) -> None:
+        self.progress.news.append((name, trial.config["id"], *values))
 
 
 def number(trial: Trial) -> int:
@@ -193,9 +194,14 @@ def number(trial: Trial) -> int:
     return trial.config["number"]
 
 
-def reason_of(text: str) -> str:
-    """One line of what Tune wrote of a trial's failures: the last exception, or how its process died."""
+def reason_of(text: str, oom_killed: bool = False) -> str:
+    """One line of what Tune wrote of a trial's failures: the last exception, or how its process died.
+
+    `oom_killed`: the system has just killed some process for want of memory.
+    """
     last = re.split(r"^Failure # .*\n", text, flags=re.MULTILINE)[-1]
+    if any(word in last for word in OOM_WORDS) or (oom_killed and DIED in last):
+        return OOM_REASON
     after_frames = re.split(r'^  File ".*\n', last, flags=re.MULTILINE)[-1]
     lines = [line for line in after_frames.splitlines() if line.strip() and not line.startswith(" ")]
     return re.sub(r"^(\w+\.)+(?=\w+(:|$))", "", lines[0])[:LONGEST_REASON] if lines else "unknown"

@@ -110,6 +110,14 @@ def test_dry_run_as_json_can_be_read_by_a_program(vaeorch, spec, tmp_path):
     assert (code, plan["trials"], plan["epochs_at_most"], plan["slots"]) == (0, 1, 7, 1)
 
 
+def test_dry_run_tells_how_many_seeds_each_configuration_has(vaeorch, spec, tmp_path):
+    words = ["--set", "seeds=3", "--set", "search.method.beta={grid: [1, 2]}", "--dry-run"]
+    code, out, _ = vaeorch("sweep", spec, "--out", tmp_path, *words)
+    assert code == 0
+    assert "tiny: 6 trials (2 configurations, 3 seeds each) into " in out
+    assert "18 at most" in out
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -125,7 +133,7 @@ def test_dry_run_as_json_can_be_read_by_a_program(vaeorch, spec, tmp_path):
         (["sweep", "SPEC", "--name", "a/b"], "no plain folder name"),
         (["sweep", "SPEC", "--set", "run.batch_size=1000"], "run.batch_size: a batch of 1,000 is larger than the 200"),
         (["sweep", "SPEC", "--set", "resources.cpus_per_worker=4096"], "resources.cpus_per_worker"),
-        (["sweep", "SPEC", "--set", "resources.workers=2"], "resources.workers"),
+        (["sweep", "SPEC", "--set", "resources.workers=4096"], "4096 workers need 4096 cpus"),
         (["sweep", "SPEC", "--set", "objective.metric=val/variance_min"], "has no metric 'val/variance_min'"),
         (["sweep", "SPEC", "--tracking-uri", "ftp://x"], "ftp://x"),
         (["sweep", "SPEC", "--tracking-uri", "sqlite:////proc/none/mlflow.db"], "/proc/none/mlflow.db"),
@@ -211,6 +219,24 @@ def test_an_occupied_folder_is_left_as_it_was(vaeorch, spec, tmp_path):
     assert one_line(err)
     assert "holds another sweep" in err
     assert [p.name for p in (tmp_path / "runs" / "tiny").iterdir()] == ["spec.yaml"]
+
+
+def test_sweep_runs_on_without_its_tracking_server_and_sync_sends_the_rest(vaeorch, spec, tmp_path):
+    """A real sweep whose server refuses; with --json the results alone are on stdout."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        refusing = f"http://127.0.0.1:{server.getsockname()[1]}"  # closed again before it is used
+    out, store = tmp_path / "runs", f"sqlite:///{tmp_path / 'mlflow.db'}"
+    words = ["sweep", str(spec), "--out", str(out), "--tracking-uri", refusing, "--json"]
+    said = subprocess.run([sys.executable, "-m", "orchestrator", *words], cwd=ROOT, capture_output=True, text=True)
+    assert said.returncode == 0, said.stderr
+    [trial] = json.loads(said.stdout)["trials"]
+    assert (trial["status"], trial["epochs"]) == ("completed", 3)
+    assert "unsent" in said.stderr and "vaeorch sync tiny" in said.stderr
+    assert vaeorch("sync", "tiny", "--out", out, "--tracking-uri", store)[:2] == (0, "Everything is sent.\n")
+    from orchestrator.mlflow_store import connect
+
+    runs = connect(store).search_runs(["1"], "tags.kind = 'trial'")
+    assert [run.data.metrics["val/elbo"] for run in runs] == [trial["last"]["val/elbo"]]
 
 
 def test_train_writes_checkpoints_metrics_and_pictures(vaeorch, spec, tmp_path):

@@ -9,7 +9,11 @@ from orchestrator.ledger import Ledger
 
 
 def ledger_in(folder, mode="max", trials=("0001", "0002")):
-    known = {name: {"config": {"lr": 0.1}, "seed": 7, "folder": str(folder / name)} for name in trials}
+    same = {"config": {"lr": 0.1}, "seed": 7}
+    known = {
+        name: same | {"configuration": number, "folder": str(folder / name)}
+        for number, name in enumerate(trials, start=1)
+    }
     return Ledger(folder, "a", {"metric": "m", "mode": mode}, known)
 
 
@@ -27,7 +31,8 @@ def test_results_hold_the_trials_that_are_over_in_their_order(tmp_path):
     assert [trial["id"] for trial in read["trials"]] == ["0001", "0002"]
     metrics = {"m": 1.0}
     assert read["trials"][0] == {
-        **{"id": "0001", "config": {"lr": 0.1}, "seed": 7, "status": "stopped", "epochs": 1, "last": metrics},
+        **{"id": "0001", "configuration": 1, "config": {"lr": 0.1}, "seed": 7, "status": "stopped"},
+        **{"epochs": 1, "last": metrics},
         **{"best": {"epoch": 1, "m": 1.0}, "checkpoint": None, "reason": "asha@1"},
     }
 
@@ -43,7 +48,6 @@ def test_best_is_the_best_finite_epoch_and_the_first_of_equal_ones(tmp_path, mod
     assert entry["last"] == {"m": None, "other": 7.0}  # JSON has no infinity
     ledger.write()
     assert "Infinity" not in (tmp_path / "results.json").read_text()
-    assert ledger.best() == entry
 
 
 def test_an_epoch_told_again_is_known(tmp_path):
@@ -76,18 +80,24 @@ def test_the_checkpoint_is_the_best_one_where_there_is_one(tmp_path):
     ]
 
 
-def test_a_trial_that_diverged_is_not_the_best_whatever_it_had_reached(tmp_path):
-    ledger = ledger_in(tmp_path)
-    for trial, value, status in [("0001", 1.0, "stopped"), ("0002", 2.0, "diverged")]:
+def test_several_seeds_add_the_means_of_their_configurations(tmp_path):
+    known = {"configuration": 1, "config": {"lr": 0.1}}
+    trials = {
+        name: known | {"seed": seed, "folder": str(tmp_path / name)} for seed, name in enumerate(("0001", "0002"))
+    }
+    ledger = Ledger(tmp_path, "a", {"metric": "m", "mode": "max"}, trials)
+    for trial, value in zip(trials, (1.0, 4.0), strict=True):
         ledger.begin(trial)
         ledger.add(trial, 1, {"m": value})
-        ledger.end(trial, status, None)
-    assert ledger.best()["id"] == "0001"
+        ledger.end(trial, "completed", None)
+    ledger.write()
+    (standing,) = json.loads((tmp_path / "results.json").read_text())["configurations"]
+    assert (standing["mean"], standing["std"], standing["n"], standing["trials"]) == (2.5, 1.5, 2, ["0002", "0001"])
+    assert [trial["configuration"] for trial in ledger.results()["trials"]] == [1, 1]
 
 
-def test_no_trial_with_a_finite_objective_means_no_best_trial(tmp_path):
+def test_a_trial_without_a_finite_objective_has_no_best_epoch(tmp_path):
     ledger = ledger_in(tmp_path)
-    assert ledger.best() is None
     ledger.begin("0001")
     ledger.add("0001", 1, {"m": math.nan})
-    assert ledger.best() is None and ledger.end("0001", "diverged", "nll at step 3")["best"] == {}
+    assert ledger.end("0001", "diverged", "nll at step 3")["best"] == {}

@@ -5,7 +5,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from trainables.sums import add, all_reduce, gather, share
+from trainables.sums import add, all_reduce, from_all, gather, share
 
 X = torch.randn(7, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
@@ -27,7 +27,8 @@ def _worker(rank, world, port_file, queue):
     total = all_reduce({"rows": torch.tensor(float(len(mine))), "sum": mine.detach().sum(0)})
     loss = whole_batch_loss(gather(mine))
     loss.backward()
-    queue.put((rank, total["rows"].item(), total["sum"].tolist(), loss.item(), (mine.grad / world).tolist()))
+    told = from_all({"i": rank})
+    queue.put((rank, total["rows"].item(), total["sum"].tolist(), loss.item(), (mine.grad / world).tolist(), told))
     dist.barrier()
     dist.destroy_process_group()
 
@@ -44,10 +45,11 @@ def test_sums_and_whole_batch_gradients_on_workers_equal_one_worker(world, tmp_p
         worker.join(30)
     gradients = torch.cat([torch.tensor(answer[4], dtype=torch.float64).reshape(-1, 3) for answer in answers])
     torch.testing.assert_close(gradients, reference_gradient(), rtol=1e-12, atol=0)
-    for _, rows, total, loss, _ in answers:
+    for _, rows, total, loss, _, told in answers:
         assert rows == 7
         torch.testing.assert_close(torch.tensor(total, dtype=torch.float64), X.sum(0), rtol=1e-12, atol=1e-14)
         assert loss == pytest.approx(whole_batch_loss(X).item(), rel=1e-12)
+        assert told == [{"i": i} for i in range(world)]
 
 
 def test_shares_cover_every_row_once(monkeypatch):
@@ -69,3 +71,4 @@ def test_add_sums_in_float64():
 def test_one_worker_needs_no_process_group():
     assert all_reduce({"a": torch.ones(2), "b": torch.tensor(3.0)})["b"].item() == 3.0
     assert gather(X) is X
+    assert from_all("a") == ["a"]

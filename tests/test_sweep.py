@@ -39,8 +39,8 @@ class Recorder:
 
 def trials_of(*changes: dict, epochs: int = EPOCHS) -> list[Trial]:
     runs = [a_run(epochs=epochs, **change).model_dump(mode="json") for change in changes]
-    pairs = zip(changes, runs, strict=True)
-    return [Trial(number, number, dict(change), run, run["seed"]) for number, (change, run) in enumerate(pairs, start=1)]
+    pairs = enumerate(zip(changes, runs, strict=True), start=1)
+    return [Trial(number, number, dict(change), run, run["seed"]) for number, (change, run) in pairs]
 
 
 def spec_of(name: str, epochs: int = EPOCHS, **changes) -> SweepSpec:
@@ -77,9 +77,10 @@ def test_results_file_is_the_outcome_with_its_checkpoints(swept):
     assert outcome.results["name"] == "tiny" and outcome.results["objective"] == {"metric": "val/elbo", "mode": "max"}
     for trial in outcome.results["trials"]:
         keys = ["id", "configuration", "config", "seed", "status", "epochs", "last", "best", "checkpoint", "reason"]
-        assert list(trial) == keys
+        assert list(trial) == [*keys, "retries"]
         assert Path(trial["checkpoint"]).exists() if trial["epochs"] else trial["checkpoint"] is None
     assert outcome.results["trials"][0]["config"] == GOOD
+    assert [trial["retries"] for trial in outcome.results["trials"]] == [0, 0, 0, 1, 0]
 
 
 def test_a_failed_trial_leaves_its_traceback(swept):
@@ -231,7 +232,7 @@ def test_the_spec_in_the_folder_is_the_sweeps_own(tmp_path):
 
 
 def resources(cpus: float = 1, gpus: float = 0) -> SimpleNamespace:
-    return SimpleNamespace(cpus_per_worker=cpus, gpus_per_worker=gpus)
+    return SimpleNamespace(workers=1, cpus_per_worker=cpus, gpus_per_worker=gpus, placement="PACK")
 
 
 @pytest.mark.parametrize(

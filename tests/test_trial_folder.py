@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from itertools import islice
 from pathlib import Path
 
@@ -68,6 +69,66 @@ def test_a_run_broken_between_its_line_and_its_checkpoint_does_the_epoch_again(w
     after = list(results(config, folder_in(tmp_path)))
     assert [result["epoch"] for result in after] == [2, 3, 4]
     assert numbers(lines_in(tmp_path)) == numbers(lines_in(whole[0]))
+
+
+def broken_run(tmp_path, epochs: int) -> dict:
+    config = config_of(a_run(epochs=4))
+    list(islice(results(config, folder_in(tmp_path)), epochs))
+    return config
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b""])
+def test_a_truncated_checkpoint_gives_way_to_the_one_before_and_says_so(whole, tmp_path, damage):
+    config = broken_run(tmp_path, 3)
+    file = tmp_path / "checkpoint.pt"
+    file.write_bytes(damage(file.read_bytes()))
+    after = list(results(config, folder_in(tmp_path)))
+    assert [result["epoch"] for result in after] == [2, 3, 4]
+    assert re.search(r"checkpoint.pt: not a whole .* goes on from checkpoint.previous.pt", after[0].pop("notice"))
+    assert numbers(after) == numbers(whole[1])[1:]
+    assert numbers(lines_in(tmp_path)) == numbers(lines_in(whole[0]))
+    assert checkpoint.load(tmp_path / "checkpoint.previous.pt")["epoch"] == 3
+
+
+def test_a_truncated_checkpoint_does_not_take_the_place_of_the_one_before(tmp_path):
+    config = broken_run(tmp_path, 3)
+    (tmp_path / "checkpoint.pt").write_bytes(b"half")
+    next(results(config, folder_in(tmp_path)))  # killed again before the next epoch
+    assert next(results(config, folder_in(tmp_path)))["epoch"] == 2
+
+
+def test_a_run_broken_while_the_checkpoint_changes_place_goes_on_from_the_one_before(whole, tmp_path):
+    config = broken_run(tmp_path, 2)
+    (tmp_path / "checkpoint.pt").replace(tmp_path / "checkpoint.previous.pt")
+    (tmp_path / ".checkpoint.pt.123").write_bytes(b"half of the next one")
+    after = list(results(config, folder_in(tmp_path)))
+    assert "notice" not in after[0] and [result["epoch"] for result in after] == [2, 3, 4]
+    assert numbers(lines_in(tmp_path)) == numbers(lines_in(whole[0]))
+    assert not list(tmp_path.rglob(".*"))
+
+
+def test_a_run_broken_in_its_first_epoch_begins_anew(whole, tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"epoch": 1, "val/elbo": -9.0, "images": 1, "seconds": 1.0}\n{"ep')
+    list(results(config_of(a_run(epochs=4)), folder_in(tmp_path)))
+    assert numbers(lines_in(tmp_path)) == numbers(lines_in(whole[0]))
+
+
+def test_pictures_of_a_run_that_was_broken_are_those_of_the_unbroken_one(tmp_path):
+    first = folder_in(tmp_path / "first")
+    config = config_of(a_run(epochs=4))
+    running = results(config, first)
+    next(running), next(running)
+    first.draw()
+    broken_run(tmp_path / "second", 2)
+    (tmp_path / "second" / "pictures").mkdir()
+    (tmp_path / "second" / "pictures" / ".0002.99").mkdir()  # half drawn
+    again = folder_in(tmp_path / "second")
+    next(results(config, again))  # has only its checkpoint
+    again.draw()
+    drawn = [sorted((tmp_path / name / "pictures").rglob("*.png")) for name in ("first", "second")]
+    assert [path.name for path in drawn[0]] == [path.name for path in drawn[1]] != []
+    for one, other in zip(*drawn, strict=True):
+        assert one.read_bytes() == other.read_bytes()
 
 
 def test_a_finished_run_is_not_trained_again(whole):

@@ -1,0 +1,14 @@
+"""Whether Linux has killed processes for want of memory: they die without a word, and Ray can only guess why."""
+
+import re
+from pathlib import Path
+
+COUNTERS = (Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat"))  # of this container, else of the machine
+
+
+def oom_kills() -> int:
+    """The processes killed so far by the system's out-of-memory killer; 0 where nobody counts them."""
+    for file in COUNTERS:
+        if file.exists() and (found := re.search(r"^oom_kill (\d+)$", file.read_text(), re.MULTILINE)):
+            return int(found[1])
+    return 0

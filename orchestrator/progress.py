@@ -1,0 +1,166 @@
+"""Where a sweep stands: what its scheduler has decided and what became of its trials, changed by events alone.
+
+Every event is applied, written to the journal, and only then acted upon and told. So a kill at any point leaves a
+journal that is behind what was done by nothing, and ahead of it by one event at most: played again, the journal gives
+the same scheduler and the same ledger, and whoever is told of events drops those that are known.
+"""
+
+from typing import Any
+
+from orchestrator.asha import CONTINUE, PAUSE
+from orchestrator.journal import Journal, JournalError
+from orchestrator.ledger import Ledger, known_numbers
+
+WORST = ("diverged", "failed")  # a trial that ends so takes the last place at the rung ahead of it
+FORMAT = 1  # of the journal's events
+
+Telling = tuple[Any, ...]  # the name of a listener's method, and its values
+
+
+class Progress:
+    """The scheduler's `core` and the ledger, with the journal that both can be made from.
+
+    Args:
+        core: asha.Asha or asha.RunAll, that nobody else changes; it knows trials by their number.
+        ledger: that nobody else adds to; its trials have a "number".
+        journal: whose events are played again, here and now.
+
+    Raises JournalError if a decision comes out otherwise than it was written down.
+    """
+
+    def __init__(self, core, ledger: Ledger, journal: Journal):
+        self.core, self.ledger, self.journal = core, ledger, journal
+        self.names = {known["number"]: trial for trial, known in ledger.trials.items()}
+        self.standing: dict[str, bool] = {}  # trials that began and have not ended -> are they paused? Latest last.
+        self.over = False  # the sweep came to its end
+        self.news: list[Telling] = []  # not yet told
+        self.error: OSError | None = None  # of the journal; nothing is written after it
+        for number, event in enumerate(journal.events, start=1):
+            self._again(number, event)
+
+    def start(self, **facts: Any) -> None:
+        """The sweep begins; `facts` are for whoever resumes it. Of no effect if it began before."""
+        if not self.journal.events:
+            self._do("sweep", format=FORMAT, **facts)
+
+    def begin(self, trial: str) -> bool:
+        """The trial has a slot. False if it had one before."""
+        if trial in self.ledger.entries:
+            return False
+        self._do("began", trial=trial)
+        return True
+
+    def report(self, trial: str, epoch: int, metrics: dict[str, float]) -> str:
+        """What the trial does after `epoch`: asha.CONTINUE, PAUSE or STOP.
+
+        A trial that is taken up again repeats its last epochs. They change nothing: it is to go where it stood.
+        """
+        known = self.ledger.entries[trial]["epochs"]
+        if epoch > known:
+            return self._do("epoch", trial=trial, epoch=epoch, metrics=metrics)
+        return PAUSE if epoch == known and self.standing.get(trial) else CONTINUE
+
+    def next(self) -> int | None:
+        """Promote a paused trial and give its number, or None when there is none to promote."""
+        return self._do("promoted")
+
+    def retry(self, trial: str) -> None:
+        """The trial failed and is tried again."""
+        self._do("retried", trial=trial)
+
+    def end(self, trial: str, status: str, reason: str | None) -> None:
+        """The trial is over."""
+        self._do("ended", trial=trial, status=status, reason=reason)
+
+    def finish(self) -> None:
+        """The sweep is over, and everybody has been told. Raises OSError."""
+        if not self.over:
+            self._do("finished")
+        self.check()
+
+    def check(self) -> None:
+        """Raises the OSError that an earlier event could not be written for."""
+        if self.error:
+            raise self.error
+
+    def take_news(self) -> list[Telling]:
+        """What is to be told, once."""
+        news, self.news = self.news, []
+        return news
+
+    def _do(self, kind: str, **facts: Any) -> Any:
+        answer = APPLY[kind](self, facts)
+        if self.error is None and not (kind == "promoted" and answer is None):
+            try:
+                self.journal.append({"event": kind, **facts, "answer": answer})
+            except OSError as error:  # to be raised where Tune does not take it for the trial's
+                self.error = error
+        return answer
+
+    def _again(self, number: int, event: dict) -> None:
+        place = f"{self.journal.path}:{number}"
+        kind, answer = event.pop("event"), event.pop("answer")
+        strange = "trial" in event and event["trial"] not in self.ledger.trials
+        if strange or kind not in APPLY or event.get("format", FORMAT) != FORMAT:
+            raise JournalError(f"{place}: is of another version of vaeorch, or of another sweep.")
+        found = APPLY[kind](self, event)
+        if found != answer:
+            raise JournalError(
+                f"{place}: the journal says {kind} -> {answer}, the spec.yaml beside it leads to {found}."
+                " The spec was changed since, or the sweep ran with another version of vaeorch: resume it with that."
+            )
+
+    def _sweep(self, facts: dict) -> None:
+        pass
+
+    def _began(self, facts: dict) -> None:
+        trial = facts["trial"]
+        self.ledger.begin(trial)
+        self.standing[trial] = False
+        self.news.append(("trial_started", trial, self.ledger.trials[trial]["parameters"], trial))
+
+    def _epoch(self, facts: dict) -> str:
+        trial, epoch, metrics = facts["trial"], facts["epoch"], facts["metrics"]
+        self.ledger.add(trial, epoch, metrics)
+        self.news.append(("epoch", trial, epoch, metrics))
+        answer = self.core.report(self._number(trial), epoch, metrics[self.ledger.objective["metric"]])
+        self._stands(trial, paused=answer == PAUSE)
+        return answer
+
+    def _promoted(self, facts: dict) -> int | None:
+        number = self.core.next()
+        if number is not None:
+            self._stands(self.names[number], paused=False)
+        return number
+
+    def _retried(self, facts: dict) -> None:
+        self.ledger.retry(facts["trial"])
+
+    def _ended(self, facts: dict) -> None:
+        trial, status, reason = facts["trial"], facts["status"], facts["reason"]
+        if status in WORST:
+            self.core.abandon(self._number(trial))
+        del self.standing[trial]
+        entry = self.ledger.end(trial, status, reason)
+        self.news.append(("trial_ended", trial, status, reason, known_numbers(entry["best"])))
+
+    def _finished(self, facts: dict) -> None:
+        self.over = True
+
+    def _number(self, trial: str) -> int:
+        return self.ledger.trials[trial]["number"]
+
+    def _stands(self, trial: str, paused: bool) -> None:
+        self.standing.pop(trial)
+        self.standing[trial] = paused
+
+
+APPLY = {
+    "sweep": Progress._sweep,
+    "began": Progress._began,
+    "epoch": Progress._epoch,
+    "promoted": Progress._promoted,
+    "retried": Progress._retried,
+    "ended": Progress._ended,
+    "finished": Progress._finished,
+}

@@ -1,0 +1,59 @@
+"""The verb `resume`: a sweep goes on from its folder alone."""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from orchestrator import locks, space
+from orchestrator.errors import UserError
+from orchestrator.files import remove_half_written
+from orchestrator.journal import Journal, JournalError
+from orchestrator.launch import close, prepare, run_and_tell
+from orchestrator.results import read_results
+from orchestrator.spec import read_spec
+from orchestrator.sweep import Outcome, disk_errors_told
+from orchestrator.tracking import recorded_store, sync
+
+
+def resume(
+    name: str, out: Path, uri: str | None, default_uri: str, data_root: Path | None, json_wanted: bool
+) -> KeyboardInterrupt | None:
+    """Go on with the sweep in OUT/NAME as it was started, but for the store and the data root, if they are given.
+
+    Of a sweep that is over it tells the results again. What stopped it, if anything did. Raises UserError,
+    TrackingError and DataError.
+    """
+    folder = (out / name).resolve()
+    if not (folder / "spec.yaml").is_file():
+        there = ", ".join(sorted(path.parent.name for path in out.glob("*/spec.yaml"))) or "none yet"
+        raise UserError(f"{folder}: no sweep was started here. Sweeps in {out}: {there}.")
+    with disk_errors_told(folder, "Free room, then try again."), locks.driver(folder):
+        journal = Journal(folder)
+        uri = uri or recorded_store(folder) or default_uri
+        if any(event["event"] == "finished" for event in journal.events):
+            outcome = Outcome(folder, read_results(out, name), None)
+            return close(Console(stderr=json_wanted), outcome, out, sync(folder, uri), json_wanted)
+        facts = beginning(journal)
+        data_root = data_root or (facts["data_root"] and Path(facts["data_root"]))
+        spec = read_spec(folder / "spec.yaml", data_root=data_root)
+        trials = facts["trials"] or space.trials(spec)
+        prepare(trials, uri, data_root)
+        remove_half_written(folder)
+        source = facts["source"] or str(folder / "spec.yaml")
+        return run_and_tell(spec, trials, folder, out, source, uri, data_root, json_wanted)
+
+
+def beginning(journal: Journal) -> dict[str, Any]:
+    """How the sweep was started: source, data root and trials; none of them if it was killed before it said so.
+
+    The trials are not drawn anew: another version might draw others. Raises JournalError.
+    """
+    if not journal.events:
+        return {"source": None, "data_root": None, "trials": []}
+    facts = journal.events[0]
+    known = {field.name for field in fields(space.Trial)}
+    if facts["event"] != "sweep" or any(trial.keys() != known for trial in facts["trials"]):
+        raise JournalError(f"{journal.path}:1: was begun by another version of vaeorch: resume it with that.")
+    return facts | {"trials": [space.Trial(**trial) for trial in facts["trials"]]}

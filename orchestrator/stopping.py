@@ -1,0 +1,59 @@
+"""Ctrl-C and SIGTERM: both end what runs in order, each with its own exit code."""
+
+import signal
+from types import FrameType
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as a batch system or `kill` sends it."""
+
+
+SIGNALS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
+
+
+def listen() -> None:
+    """From here on SIGTERM raises Terminated, as Ctrl-C raises KeyboardInterrupt."""
+    signal.signal(signal.SIGTERM, _raise)
+
+
+def exit_code(stop: KeyboardInterrupt) -> int:
+    """130 for Ctrl-C, 143 for SIGTERM, as shells have it."""
+    return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
+
+
+def _raise(number: int, frame: FrameType | None) -> None:
+    raise SIGNALS[signal.Signals(number)]
+
+
+class Deferred:
+    """Inside this context a signal raises only where `check` is called, so that nothing is left half done.
+
+    A second one raises at once.
+    """
+
+    def __init__(self):
+        self.number: int | None = None
+
+    def __enter__(self) -> "Deferred":
+        self._before = {number: signal.getsignal(number) for number in SIGNALS}
+        self.install()
+        return self
+
+    def __exit__(self, *error) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def install(self) -> None:
+        """Take the signals, also back from others who took them meanwhile."""
+        for number in SIGNALS:
+            signal.signal(number, self._note)
+
+    def check(self) -> None:
+        """Raises KeyboardInterrupt or Terminated if a signal came."""
+        if self.number is not None:
+            _raise(self.number, None)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.number is not None:
+            _raise(number, frame)
+        self.number = number
