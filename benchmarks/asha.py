@@ -1,6 +1,6 @@
 """Our promotion ASHA and Hyperband against Ray's ASHA and against no early stopping, on the same learning curves.
 
-    python benchmarks/asha.py [--trials 60] [--shuffles 100] [--slots 1 4 16] [--curves FILE]
+    python benchmarks/asha.py [--trials 60] [--shuffles 100] [--slots 1 4 16] [--curves FILE] [--set ...]
 
 The curves are real: configurations of search_spaces/quickstart.yaml, each trained for 27 epochs on `digits`. With
 --curves they are kept in FILE, or taken from it if it is there. Then each scheduler is played on them, in `shuffles`
@@ -30,23 +30,23 @@ Curves = list[list[float]]
 """The objective, more being better, of each configuration (row) after each epoch."""
 
 
-def record(trials: int) -> Curves:
-    """Train the configurations, one line of progress for each."""
+def record(settings: list[str]) -> Curves:
+    """Train the configurations, one line of progress for each; `settings` change the spec as --set does."""
     from orchestrator.space import trials as listed
     from orchestrator.spec import read_spec
     from trainables.run import Run
     from trainables.train import Diverged, train
 
-    spec = read_spec(ROOT / "search_spaces" / "quickstart.yaml", [f"trials={trials}"])
-    curves = []
-    for trial in listed(spec):
+    spec = read_spec(ROOT / "search_spaces" / "quickstart.yaml", settings)
+    curves, trials = [], listed(spec)
+    for trial in trials:
         run, curve = Run.model_validate(trial.run), []
         try:
             curve += [report.metrics[spec.objective.metric] for report in train(run)]
         except Diverged:
             curve += [math.nan] * (run.epochs - len(curve))
         curves.append(curve)
-        print(f"{trial.number}/{trials}: {curve[-1]:.2f}", flush=True)
+        print(f"{trial.number}/{len(trials)}: {curve[-1]:.2f}", flush=True)
     return curves
 
 
@@ -175,11 +175,12 @@ def main() -> None:
     parser.add_argument("--shuffles", type=int, default=100)
     parser.add_argument("--slots", type=int, nargs="+", default=[1, 4, 16])
     parser.add_argument("--curves", type=Path)
+    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="PATH=VALUE")
     words = parser.parse_args()
     if words.curves and words.curves.exists():
         curves = json.loads(words.curves.read_text())
     else:
-        curves = record(words.trials)
+        curves = record([f"trials={words.trials}", *words.settings])
         if words.curves:
             words.curves.write_text(json.dumps(curves))
     print(f"{len(curves)} configurations, {len(curves[0])} epochs each, {words.shuffles} orders\n")

@@ -52,8 +52,8 @@ def _of_configurations(results: dict[str, Any]) -> Board:
     for one in configurations(results):
         mean, std = (math.nan if one[key] is None else one[key] for key in ("mean", "std"))
         ends = ", ".join(f"{count} {status}" for status, count in one["statuses"].items())
-        rows.append(([one["configuration"], mean, std, one["n"], one["epochs"], ends], one["config"]))
-    return ["configuration", f"mean {results['objective']['metric']}", "std", "n", "epochs", "status"], rows
+        rows.append(([one["configuration"], mean, std, one["n"], ends], one["config"]))
+    return ["configuration", f"mean {results['objective']['metric']}", "std", "n", "status"], rows
 
 
 BOARDS = {False: _of_trials, True: _of_configurations}
@@ -102,11 +102,13 @@ def as_table(results: dict[str, Any], most: int | None = None):
     """The leaderboard as a rich table that fits a terminal: what varies stands in one column."""
     from rich.table import Table
 
-    names, rows = BOARDS[replicated(results)](results)
+    several = replicated(results)
+    names, rows = BOARDS[several](results)
     table = Table(title=_title(results), box=None, title_justify="left")
-    for name in ("rank", *names):
-        table.add_column(name, justify="left" if name == "status" else "right", no_wrap=True)
-    table.add_column("varies" if "configuration" in names else "configuration", overflow="fold")
+    for name in ("rank", *names[:-1]):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("status", no_wrap=not several)
+    table.add_column("varies" if several else "configuration", overflow="fold")
     for rank, (row, config) in enumerate(rows[:most], start=1):
         table.add_row(*map(show, (rank, *row)), listed(config))
     return table

@@ -23,8 +23,7 @@ def replicated(results: Results) -> bool:
 
 
 def ranked(results: Results) -> list[Trial]:
-    """The trials from best to worst by their best value, equal ones by id; with several seeds, configuration by
-    configuration."""
+    """The trials from best to worst by their best value, equal ones by id; replicas stay together."""
     trials = sorted(results["trials"], key=lambda trial: _place(trial, results["objective"]))
     if not replicated(results):
         return trials

@@ -183,8 +183,14 @@ def world_in(folder, table) -> World:
     return World(folder, table)
 
 
+@pytest.fixture
+def fast_disk(monkeypatch):
+    """Losses of power are not what is tested."""
+    monkeypatch.setattr(os, "fsync", lambda file: None)
+
+
 @pytest.mark.parametrize("seed", range(4))
-def test_a_driver_killed_after_any_step_and_started_again_comes_to_the_same_end(tmp_path, seed):
+def test_a_driver_killed_after_any_step_and_started_again_comes_to_the_same_end(tmp_path, fast_disk, seed):
     table = a_table(seed)
     unbroken = world_in(tmp_path / "unbroken", table)
     expected = outcome(unbroken, drive(unbroken))
@@ -205,7 +211,7 @@ def test_a_driver_killed_after_any_step_and_started_again_comes_to_the_same_end(
 
 
 @pytest.mark.parametrize("every", [1, 2, 3, 5, 11, 40])
-def test_a_driver_killed_again_and_again_comes_to_the_same_end(tmp_path, every):
+def test_a_driver_killed_again_and_again_comes_to_the_same_end(tmp_path, fast_disk, every):
     """Each process does `every` new things, then dies: what it repeats of the past must not stop it for ever."""
     table = a_table(4)
     unbroken = world_in(tmp_path / "unbroken", table)

@@ -7,6 +7,7 @@ import statistics
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from orchestrator.results import as_csv, as_markdown, as_table
 from orchestrator.standings import champion, configurations, ranked, replicated
@@ -82,10 +83,10 @@ def test_equal_means_rank_by_number():
 
 def test_the_leaderboard_of_several_seeds_has_a_row_for_each_configuration():
     rows = list(csv.DictReader(io.StringIO(as_csv(results_of()))))
-    assert list(rows[0]) == ["rank", "configuration", "mean val/elbo", "std", "n", "epochs", "status", "lr"]
+    assert list(rows[0]) == ["rank", "configuration", "mean val/elbo", "std", "n", "status", "lr"]
     assert [row["configuration"] for row in rows] == ["3", "1", "5", "2", "4"]
     assert float(rows[0]["mean val/elbo"]) == -67 / 3 and math.isnan(float(rows[2]["std"]))
-    assert as_markdown(results_of()).splitlines()[4] == "| 3 | 5 | -26 | - | 1 | 9 | 1 completed, 2 stopped | 5 |"
+    assert as_markdown(results_of()).splitlines()[4] == "| 3 | 5 | -26 | - | 1 | 1 completed, 2 stopped | 5 |"
     assert as_table(results_of()).title == "a: 15 trials of 5 configurations by their mean val/elbo"
 
 
@@ -97,3 +98,12 @@ def test_the_leaderboard_of_one_seed_has_a_row_for_each_trial():
         "2,0001,-30.0,3,completed,1",
     ]
     assert as_table(results_of(values)).title == "a: 2 trials by val/elbo"
+
+
+@pytest.mark.parametrize("values", [VALUES, {1: [("completed", -30.0)], 2: [("stopped", -20.0)]}])
+def test_the_table_tells_what_varies_in_a_narrow_terminal(values):
+    console = Console(width=80, file=io.StringIO())
+    console.print(as_table(results_of(values)))
+    text = console.file.getvalue()
+    assert all(f"lr={configuration}" in text for configuration in values)
+    assert max(map(len, text.splitlines())) <= 80

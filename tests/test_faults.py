@@ -1,0 +1,110 @@
+"""Faults while a sweep runs, on real Ray: a slot's process is killed, a disk is full, memory runs out."""
+
+import errno
+import json
+import os
+import signal
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import torch
+from runs import a_run
+from test_sweep import Recorder, spec_of, trials_of
+
+from orchestrator import local_ray, memory, slot
+from orchestrator.sweep import claim, run_sweep
+from orchestrator.tuning import OOM_REASON, reason_of
+from trainables import checkpoint
+from trainables.train import train
+
+EPOCHS = 3
+KILLED, FULL, OUT_OF_MEMORY, SOUND = 1, 2, 3, 4  # the trials, by what befalls them
+
+
+class FaultySlot(slot.Slot):
+    """What befalls a trial befalls it in its second epoch; once, but memory is short each time."""
+
+    def step(self) -> dict:
+        number, folder = self.config["number"], Path(self.config["folder"])
+        second = len(self.trainer.folder.lines) == 1
+        known = (folder / "befallen").exists()
+        if second and number == KILLED and not known:
+            (folder / "befallen").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if second and number == OUT_OF_MEMORY:
+            counter = folder.parents[1] / "oom"
+            counter.write_text(f"oom_kill {memory_kills(counter) + 1}\n")
+            os.kill(os.getpid(), signal.SIGKILL)
+        if second and number == FULL and not known:
+            (folder / "befallen").touch()
+            full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            with mock.patch.object(checkpoint, "save", side_effect=full):
+                return super().step()
+        return super().step()
+
+
+def memory_kills(counter: Path) -> int:
+    return int(counter.read_text().split()[1]) if counter.exists() else 0
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """Four trials on one slot: the outcome, and what the tracker was told."""
+    spec = spec_of("faulty", EPOCHS, scheduler={"name": "none"}, resources={"cpus_per_worker": local_ray.cpus()})
+    folder, tracker = claim(tmp_path_factory.mktemp("out"), spec), Recorder()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent))  # slots are to find this file
+        patch.setattr(slot, "Slot", FaultySlot)
+        patch.setattr(memory, "COUNTERS", (folder / "oom",))
+        trials = trials_of({}, {"seed": 1}, {"seed": 2}, {"seed": 3}, epochs=EPOCHS)
+        return run_sweep(spec, trials, folder, tracker, Recorder()), tracker.told
+
+
+def test_a_trial_whose_process_is_killed_or_whose_disk_is_full_goes_on_and_its_retries_are_counted(swept):
+    found = [(trial["status"], trial["epochs"], trial["retries"]) for trial in swept[0].results["trials"]]
+    assert found == [("completed", 3, 1), ("completed", 3, 1), ("failed", 1, 1), ("completed", 3, 0)]
+
+
+def test_a_trial_that_ran_out_of_memory_says_so(swept):
+    assert swept[0].results["trials"][OUT_OF_MEMORY - 1]["reason"] == OOM_REASON
+
+
+@pytest.mark.parametrize("trial", [KILLED, FULL, SOUND])
+def test_the_numbers_are_those_of_a_run_without_faults_and_told_once(swept, trial):
+    told = [(event[2], event[3]) for event in swept[1] if event[:2] == ("epoch", f"{trial:04d}")]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(local_ray.cpus())  # as in the slot
+    run = a_run(epochs=EPOCHS, seed=trial - 1) if trial > 1 else a_run(epochs=EPOCHS)
+    expected = [(report.epoch, report.metrics) for report in train(run)]
+    torch.set_num_threads(threads)
+    assert told == expected
+
+
+def test_the_journal_tells_of_the_retries(swept):
+    events = [json.loads(line) for line in (swept[0].folder / "journal.jsonl").read_text().splitlines()]
+    assert [event["trial"] for event in events if event["event"] == "retried"] == ["0001", "0002", "0003"]
+
+
+@pytest.mark.parametrize(
+    ("text", "oom_killed", "found"),
+    [
+        ("The actor died unexpectedly before finishing this task.\n\tpid: 7\n", True, True),
+        ("The actor died unexpectedly before finishing this task.\n\tpid: 7\n", False, False),
+        ("ray.exceptions.OutOfMemoryError: Task was killed due to the node running low on memory.\n", False, True),
+        ("Worker exit type: NODE_OUT_OF_MEMORY Worker exit detail: Task was killed.\n", False, True),
+        ("torch.OutOfMemoryError: CUDA out of memory.\n", True, False),
+    ],
+)
+def test_memory_is_the_reason_only_where_it_was(text, oom_killed, found):
+    assert (reason_of(text, oom_killed) == OOM_REASON) == found
+
+
+def test_kills_for_memory_are_counted_in_the_container_before_the_machine(tmp_path, monkeypatch):
+    files = tmp_path / "memory.events", tmp_path / "vmstat"
+    monkeypatch.setattr(memory, "COUNTERS", files)
+    assert memory.oom_kills() == 0
+    files[1].write_text("pgfault 12\noom_kill 5\nnuma_hit 3\n")
+    assert memory.oom_kills() == 5
+    files[0].write_text("low 0\nhigh 0\nmax 9\noom 4\noom_kill 3\noom_group_kill 0\n")
+    assert memory.oom_kills() == 3
