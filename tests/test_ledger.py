@@ -32,8 +32,8 @@ def test_results_hold_the_trials_that_are_over_in_their_order(tmp_path):
     metrics = {"m": 1.0}
     assert read["trials"][0] == {
         **{"id": "0001", "configuration": 1, "config": {"lr": 0.1}, "seed": 7, "status": "stopped"},
-        **{"epochs": 1, "last": metrics},
-        **{"best": {"epoch": 1, "m": 1.0}, "checkpoint": None, "reason": "asha@1"},
+        **{"epochs": 1, "retries": 0, "last": metrics},
+        **{"best": {"epoch": 1, "m": 1.0}, "checkpoint": None, "reason": "asha@1", "retries": 0},
     }
 
 
