@@ -1,15 +1,16 @@
-"""The command line, with a signal to the driver at a point of its work: `python fatal.py WORDS...`.
+"""The command line, with a signal to the driver at a point of its work. See `serve`.
 
-The variable FATAL names the point and the signal: {"at": name of a function of AT, "signal": number, ...}. Functions of
-this file that stand in for others do their work until the point is reached, and half of it there.
+A point is {"at": a name in AT, "signal": number, ...}. The functions in AT stand in for others: they do their work
+until the point is reached, and there half of it.
 """
 
 import json
 import os
 import signal
+import sys
 import time
 
-from orchestrator import cli, journal, ledger, slot, spool, tracking, trial_folder
+from orchestrator import cli, journal, ledger, mlflow_store, slot, spool, tracking, trial_folder
 from trainables import checkpoint, pictures
 
 POINT = json.loads(os.environ.get("FATAL", "{}"))
@@ -135,13 +136,39 @@ class FatalSlot(slot.Slot):
         super().setup(config)
 
 
+def run(words: list[str], point: dict, said: str, mark: str) -> None:
+    """The command line in this process, its words in a file; the processes that it starts inherit the mark."""
+    with open(said, "w") as out, open(os.devnull) as nothing:
+        os.dup2(nothing.fileno(), 0), os.dup2(out.fileno(), 1), os.dup2(out.fileno(), 2)
+    os.environ |= {"FATAL": json.dumps(point), "FATAL_DRIVER": str(os.getpid()), "FATAL_MARK": mark}
+    POINT.update(point)
+    if point and point["at"] not in IN_SLOTS:
+        wrapped(*AT[point["at"]])
+    if point and point["at"] == "acknowledged":
+        wrapped(journal.Journal, "append", stall)
+    slot.Slot = FatalSlot
+    sys.argv = ["vaeorch", *words]
+    cli.main()
+
+
+def serve() -> None:
+    """Run one command line after the other, as standard input has them; tell each one's exit code.
+
+    Each has a process of its own, made by a fork of this one: so only the first waits for imports.
+    """
+    mlflow_store.set_environment()
+    import mlflow  # noqa: F401
+
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            run(**json.loads(line))
+            break
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
 if __name__ == "__main__":
     import fatal
 
-    slot.Slot = fatal.FatalSlot
-    os.environ["FATAL_DRIVER"] = str(os.getpid())
-    if POINT and POINT["at"] not in IN_SLOTS:
-        fatal.wrapped(*fatal.AT[POINT["at"]])
-        if POINT["at"] == "acknowledged":
-            fatal.wrapped(journal.Journal, "append", fatal.stall)
-    cli.main()
+    fatal.serve()
