@@ -186,6 +186,8 @@ def recorded(out: Path) -> dict[str, tuple]:
         }
         tags = {key: run.data.tags.get(key) for key in ("kind", "status", "stop_reason", "best_trial")}
         found[run.data.tags.get("trial_id", "sweep")] = (run.info.status, run.data.params, tags, histories)
+        if run.data.tags["kind"] == "sweep":  # its best so far is told at every stop, and the last telling counts
+            histories.update({name: repr(value) for name, value in run.data.metrics.items()})
     return found
 
 
