@@ -18,7 +18,7 @@ CONVOLUTIONS = "beta_vae, convolutions with batch norm"
 NAIVE = "intel_vae sparse, averages of averages"
 CASES = [*METHODS, CONVOLUTIONS]
 WORLDS = (1, 2, 4)
-NOISE = 1e-6  # a bias before batch norm has no gradient: 1e-10 of rounding is all that ever reaches it
+NOISE = 1e-6  # a bias before batch norm has no gradient and holds nothing but rounding, however small
 
 
 def run_of(case, images):

@@ -2,6 +2,7 @@
 
 # Shapes: B rows of a batch, D latent dimensions.
 
+from abc import abstractmethod
 from collections.abc import Iterator
 
 from torch import Tensor, nn
@@ -17,9 +18,9 @@ class Mapping(Record):
     so it is known only to `build`.
     """
 
+    @abstractmethod
     def build(self, latent_dim: int) -> nn.Module:
         """g: (B, latent_dim) -> (B, latent_dim)."""
-        raise NotImplementedError
 
     def mistakes(self, latent_dim: int) -> Iterator[Mistake]:
         """Why this mapping cannot act on `latent_dim` dimensions. `build` may be called only if there is none."""
