@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from pydantic import ValidationError
 
 from trainables.data import DataError
 from trainables.data.idx import read_idx, read_pair
@@ -140,6 +141,36 @@ def test_mnist01_takes_the_first_zeros_and_ones_in_turns(numbered_root):
     assert np.array_equal(numbers(splits.val.x), expected[5_000:5_500].ravel())
     assert np.array_equal(numbers(splits.test.x), expected[:980].ravel())
     assert splits.train.y[:6].tolist() == [0, 1, 0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("dataset", [Mnist, Mnist32, FashionMnist])
+@pytest.mark.parametrize("held", [5_000, 10_000])
+def test_the_last_training_images_validate_as_many_as_asked_for(dataset, held):
+    facts = dataset(val_from_train=held).facts()
+    assert (facts.train_rows, facts.val_rows) == (60_000 - held, held)
+
+
+def test_intel_vaes_split_trains_on_the_first_55000_images(numbered_root, no_network):
+    splits = Mnist(val_from_train=5_000).load(numbered_root)
+    assert np.array_equal(numbers(splits.train.x), np.arange(55_000))
+    assert np.array_equal(numbers(splits.val.x), np.arange(55_000, 60_000))
+
+
+@pytest.mark.parametrize(("zeros", "ones", "share"), [(1, 1, 0.5), (2, 3, 0.4), (1, 3, 0.25), (1, 4, 0.2), (0, 1, 0)])
+def test_mnist01_in_the_proportions_of_intel_vaes_table_3(numbered_root, no_network, zeros, ones, share):
+    dataset = Mnist01(zeros=zeros, ones=ones)
+    splits = dataset.load(numbered_root)
+    assert splits.facts() == dataset.facts()
+    for rows, each in ((splits.train, 5_000), (splits.val, 500), (splits.test, 980)):
+        assert (rows.y == 0).double().mean().item() == pytest.approx(share)
+        found, counts = np.unique(numbers(rows.x)[rows.y == 1], return_counts=True)
+        assert len(found) == each and set(counts) == {ones}
+    assert splits.train.y[: 2 * (zeros + ones)].tolist() == 2 * ([0] * zeros + [1] * ones)
+
+
+def test_mnist01_without_images_is_a_mistake():
+    with pytest.raises(ValidationError, match="zeros and ones are both 0, which leaves no images: make one of them 1"):
+        Mnist01(zeros=0, ones=0)
 
 
 def test_files_of_another_size_are_refused(tmp_path):

@@ -1,19 +1,21 @@
-"""The user's own data: one file of images or vectors."""
+"""The user's own data: one file of images or vectors, or a folder of pictures."""
 
 # Shapes: N rows of the file, D numbers of a vector, images (N, C, H, W).
+
+from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-import numpy as np
-import torch
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
-from trainables.data.base import UNIT, DataError, Dataset, Facts, Range, Rows, Splits, hold_out
-from trainables.data.files import Unfit, read
+from trainables.data.base import SIGNED, UNIT, DataError, Dataset, Facts, Part, Range, Rows, Splits, Unfit, hold_out
+from trainables.data.files import read
+from trainables.data.folders import pictures
+from trainables.late import np, torch
 
 MOST_CHANNELS = 4
-RANGES: tuple[Range, ...] = (UNIT, (-1.0, 1.0))
+RANGES: tuple[Range, ...] = (UNIT, SIGNED)
 
 
 def _absolute(path: str) -> str:
@@ -21,8 +23,11 @@ def _absolute(path: str) -> str:
     return str(Path(path).expanduser().absolute())
 
 
+OwnPath = Annotated[str, AfterValidator(_absolute)]
+
+
 class Array(Dataset):
-    """Your own file: .npy, .npz (key x, optional y) or .parquet, of images or vectors, uint8 or float.
+    """Your own file: .npy, .npz (key x, optional y) or .parquet, of images or vectors; or a folder of pictures.
 
     - `x` (N, D) is vectors; (N, H, W) grey images; (N, C, H, W) or (N, H, W, C) images of C = 1 to 4 channels, where
       just one of the two places may hold such a number. Labels `y` (N,) are whole numbers.
@@ -31,28 +36,45 @@ class Array(Dataset):
     - uint8 counts from 0 to 255 and is scaled to [0, 1]. Floats must lie in [0, 1], or else in [-1, 1], to be taken as
       bounded (all of them, images and vectors alike); others are unbounded and pass as they are. Any other type is
       refused.
+    - `images` instead of `path` names a folder of .png, .jpg or other pictures of one size, read as they are needed; or
+      one of such folders, one for each class, whose labels follow the order of the classes' names.
     - A fixed shuffle holds `val_fraction` of the rows out to validate. There are no test rows.
     """
 
     name: Literal["array"] = "array"
-    path: Annotated[str, AfterValidator(_absolute)]
+    path: OwnPath | None = None
+    """The file."""
+    images: OwnPath | None = None
+    """The folder."""
     val_fraction: float = Field(0.1, gt=0, lt=1)
     """Which part of the rows validates; at least one row, and all but one at most."""
 
     source: ClassVar[str] = "your own file"
     licence: ClassVar[str] = "your own"
+    citation: ClassVar[str] = "your own"
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Array:
+        if (self.path is None) == (self.images is None):
+            raise ValueError("array needs one of 'path', a file, and 'images', a folder: name one of the two.")
+        return self
 
     def _facts(self, root: Path) -> Facts:
-        return self._read(root).facts()
+        return self._open(root).facts()
 
-    def _read(self, root: Path) -> Splits:
-        path = Path(self.path)
+    def _open(self, root: Path) -> Splits:
+        field, reader = ("path", _file) if self.path else ("images", pictures)
+        path = Path(getattr(self, field))
         try:
-            rows = _rows(*read(path))
+            rows = reader(path)
         except Unfit as error:
-            raise DataError(f"{path}: {error}", "path") from error
+            raise DataError(f"{path}: {error}", field) from error
         val_rows = min(max(round(len(rows) * self.val_fraction), 1), len(rows) - 1)
         return hold_out(rows, val_rows)
+
+
+def _file(path: Path) -> Part:
+    return _rows(*read(path))
 
 
 def _rows(x: np.ndarray, y: np.ndarray | None) -> Rows:

@@ -1,21 +1,26 @@
-"""What every data set is: a record that states its facts without reading, and loads its splits."""
+"""What every data set is: a record that states its facts without reading, and opens its splits."""
 
-# Shapes: N rows of a set, B rows of a batch, X data dimensions (C, H, W or one).
+# Shapes: N rows of a set, B rows of a batch, K rows asked for, X data dimensions (C, H, W or one),
+# A attributes, F factors.
+
+from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-import torch
 from pydantic import PositiveInt
-from torch import Tensor
 
+from trainables.late import np, torch
 from trainables.records import Record
 
 Range = tuple[float, float]
 UNIT: Range = (0.0, 1.0)
+SIGNED: Range = (-1.0, 1.0)
+PER_ROW = ("x", "y", "factors", "attributes")
+SPLITS = ("train", "val", "test")
 
 
 class DataError(Exception):
@@ -27,6 +32,10 @@ class DataError(Exception):
     def __init__(self, text: str, field: str = ""):
         super().__init__(text)
         self.field = field
+
+
+class Unfit(Exception):
+    """What is wrong with a file or a row of it; whoever knows its name puts that before it."""
 
 
 def one_line(error: Exception) -> str:
@@ -45,17 +54,42 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class Rows:
-    """The rows of one split: `x` (N, *X) uint8 or float32, `y` (N,) int64 or None where there are no labels."""
+class Attributes:
+    """What is true of each row: `values` (N, A) bool, one name for each column."""
 
-    x: Tensor
-    y: Tensor | None
+    values: torch.Tensor
+    names: tuple[str, ...]
+
+    def __getitem__(self, index: torch.Tensor | slice) -> Attributes:
+        return replace(self, values=self.values[index])
+
+
+@dataclass(frozen=True)
+class Factors(Attributes):
+    """What each row was made from: `values` (N, F) int64, factor f from 0 to `sizes[f]` - 1."""
+
+    sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows in memory: `x` (N, *X) uint8 or float32; `y` (N,) int64 or None where there are no labels."""
+
+    x: torch.Tensor
+    y: torch.Tensor | None
     range: Range | None
+    factors: Factors | None = None
+    attributes: Attributes | None = None
 
     def __len__(self) -> int:
         return len(self.x)
 
-    def batch(self, index: Tensor) -> Tensor:
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of one row."""
+        return tuple(self.x.shape[1:])
+
+    def batch(self, index: torch.Tensor) -> torch.Tensor:
         """The rows `index` (B,) as float32 (B, *X) in the set's range. Bytes 0..255 span the range from end to end."""
         x_BX = self.x.index_select(0, index)
         if x_BX.dtype != torch.uint8:
@@ -63,26 +97,62 @@ class Rows:
         low, high = self.range
         return x_BX.to(torch.float32).div_(255).mul_(high - low).add_(low)
 
-    def take(self, index: Tensor | slice) -> "Rows":
+    def take(self, index: torch.Tensor | slice) -> Rows:
         """Some of the rows, in the order of `index`. A slice shares memory."""
-        return replace(self, x=self.x[index], y=None if self.y is None else self.y[index])
+        parts = {name: getattr(self, name) for name in PER_ROW}
+        return replace(self, **{name: part[index] for name, part in parts.items() if part is not None})
+
+    def read(self) -> Rows:
+        """Itself: they are read."""
+        return self
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Rows that still lie in files, or are still to be drawn: `order` (N,) int64 holds their numbers there.
+
+    `fetch` makes Rows of K such numbers, an int64 array, in their order. `shape` is that of one row.
+    """
+
+    order: torch.Tensor
+    fetch: Callable[[np.ndarray], Rows]
+    shape: tuple[int, ...]
+    range: Range | None
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def take(self, index: torch.Tensor | slice) -> Stored:
+        """Some of the rows, in the order of `index`; nothing is read yet."""
+        return replace(self, order=self.order[index])
+
+    def read(self) -> Rows:
+        """The rows in memory. Raises DataError that names the file, the row and the reason."""
+        return self.fetch(self.order.numpy())
+
+
+Part = Rows | Stored
 
 
 @dataclass(frozen=True)
 class Splits:
-    """A data set in memory. `test` is None where the set has no test rows of its own."""
+    """A data set, each part in memory or still to be read. `test` is None where the set has no test rows of its own."""
 
-    train: Rows
-    val: Rows
-    test: Rows | None
+    train: Part
+    val: Part
+    test: Part | None
 
     def facts(self) -> Facts:
-        """The facts of what was loaded."""
-        return Facts(tuple(self.train.x.shape[1:]), self.train.range, len(self.train), len(self.val))
+        """The facts of what is there."""
+        return Facts(self.train.shape, self.train.range, len(self.train), len(self.val))
+
+    def read(self) -> Splits:
+        """The same in memory."""
+        return Splits(self.train.read(), self.val.read(), None if self.test is None else self.test.read())
 
 
 class Dataset(Record):
-    """A data set by name, or its first rows. Subclasses say how to read the whole of it."""
+    """A data set by name, or its first rows. Subclasses say how to open the whole of it."""
 
     name: str
     train_rows: PositiveInt | None = None
@@ -91,6 +161,11 @@ class Dataset(Record):
     """Use only the first so many validation rows; None: all."""
 
     licence: ClassVar[str] = ""
+    kl_warmup: ClassVar[float] = 0.0  # share of the epochs over which the KL's weight rises, unless the run says
+    citation: ClassVar[str] = ""
+    """Whom to cite: authors, title, where, year."""
+    home: ClassVar[str] = ""
+    """Where its files are published; empty where there are none to get."""
 
     def facts(self, root: Path | None = None) -> Facts:
         """Shape, range and sizes, read from disk only where they are not known beforehand. Raises DataError."""
@@ -98,12 +173,19 @@ class Dataset(Record):
         rows = {split: self._asked(split, getattr(whole, split)) for split in ("train_rows", "val_rows")}
         return replace(whole, **rows)
 
-    def load(self, root: Path | None = None) -> Splits:
-        """The rows, from below `root` (None: the user's cache). Raises DataError."""
-        whole = self._read(data_root(root))
+    def open(self, root: Path | None = None) -> Splits:
+        """The splits, from below `root` (None: the user's cache); rows are read as they are asked for.
+
+        Raises DataError where a file is missing or its lists are unsound.
+        """
+        whole = self._open(data_root(root))
         train = whole.train.take(slice(self._asked("train_rows", len(whole.train))))
         val = whole.val.take(slice(self._asked("val_rows", len(whole.val))))
         return Splits(train, val, whole.test)
+
+    def load(self, root: Path | None = None) -> Splits:
+        """The splits in memory. Raises DataError."""
+        return self.open(root).read()
 
     def _asked(self, field: str, there: int) -> int:
         asked = getattr(self, field)
@@ -116,8 +198,20 @@ class Dataset(Record):
         """Facts of the whole set."""
 
     @abstractmethod
-    def _read(self, root: Path) -> Splits:
+    def _open(self, root: Path) -> Splits:
         """The whole set."""
+
+
+class Photographs(Dataset):
+    """Colour pictures, which some papers give to their networks in [-1, 1] and some in [0, 1]."""
+
+    signed: bool = False
+    """Values in [-1, 1], as VIMAE and WAE; otherwise in [0, 1]."""
+
+    @property
+    def range(self) -> Range:
+        """That of a batch's values."""
+        return SIGNED if self.signed else UNIT
 
 
 def data_root(root: Path | None) -> Path:
@@ -125,8 +219,21 @@ def data_root(root: Path | None) -> Path:
     return Path.home() / ".cache" / "vaeorch" if root is None else Path(root)
 
 
-def hold_out(rows: Rows, val_rows: int) -> Splits:
-    """Shuffles with a fixed seed and holds the last `val_rows` out: runs of all seeds see the same split."""
-    index = torch.from_numpy(np.random.default_rng(0).permutation(len(rows)))
-    split = len(rows) - val_rows
-    return Splits(rows.take(index[:split]), rows.take(index[split:]), None)
+def shuffled(rows: Part) -> Part:
+    """All rows in an order drawn with a fixed seed."""
+    return rows.take(torch.from_numpy(np.random.default_rng(0).permutation(len(rows))))
+
+
+def hold_out(rows: Part, val_rows: int, test_rows: int = 0) -> Splits:
+    """Shuffles with a fixed seed and holds out the last rows, to test, and those before them, to validate.
+
+    Runs of all seeds see the same split.
+    """
+    mixed, first_test = shuffled(rows), len(rows) - test_rows
+    val, test = slice(first_test - val_rows, first_test), slice(first_test, None)
+    return Splits(mixed.take(slice(val.start)), mixed.take(val), mixed.take(test) if test_rows else None)
+
+
+def chunks(part: Part, rows: int) -> Iterator[Rows]:
+    """A split in pieces of so many rows, each read when its turn comes; the last may be shorter."""
+    return (part.take(slice(start, start + rows)).read() for start in range(0, len(part), rows))

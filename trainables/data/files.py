@@ -2,29 +2,18 @@
 
 # Shapes: N rows of the file, D numbers of a vector.
 
-import tokenize
+from __future__ import annotations
+
 import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
-from trainables.data.base import one_line
-
-Arrays = tuple[np.ndarray, np.ndarray | None]
-DAMAGED = (
-    *(OSError, EOFError, ValueError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error),
-    *(SyntaxError, tokenize.TokenError),  # numpy parses the header of an array as Python literals
-)
-"""What numpy, zipfile and pyarrow raise on a file that is not what its suffix says."""
+from trainables.data.base import Unfit, one_line
+from trainables.data.places import DAMAGED
+from trainables.late import np
 
 
-class Unfit(Exception):
-    """What is wrong with a file, and the cure; whoever knows its name puts that before it."""
-
-
-def read(path: Path) -> Arrays:
+def read(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     """`x` (N, ...) and `y`, None where the file has none. Nothing in it is executed. Raises Unfit."""
     reader = READERS.get(path.suffix.lower())
     if reader is None:
@@ -37,12 +26,12 @@ def read(path: Path) -> Arrays:
         raise Unfit(f"not a sound {path.suffix} file of plain numbers ({one_line(error)}): write it again.") from error
 
 
-def _npy(path: Path) -> Arrays:
+def _npy(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     with path.open("rb") as stream:
         return _plain(stream), None
 
 
-def _npz(path: Path) -> Arrays:
+def _npz(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     with zipfile.ZipFile(path) as archive:
         keys = [name.removesuffix(".npy") for name in archive.namelist()]
         if "x" not in keys:
@@ -58,7 +47,7 @@ def _plain(stream) -> np.ndarray:
     return np.lib.format.read_array(stream, allow_pickle=False)  # never objects: a pickle can run code
 
 
-def _parquet(path: Path) -> Arrays:
+def _parquet(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     import pyarrow.parquet  # slow to import, and needed here alone
 
     table = pyarrow.parquet.ParquetFile(path).read()
@@ -100,4 +89,4 @@ def _columns(table) -> np.ndarray:
     return np.column_stack([table[field.name].to_numpy() for field in used])
 
 
-READERS: dict[str, Callable[[Path], Arrays]] = {".npy": _npy, ".npz": _npz, ".parquet": _parquet}
+READERS: dict[str, Callable[[Path], tuple]] = {".npy": _npy, ".npz": _npz, ".parquet": _parquet}

@@ -2,20 +2,19 @@
 
 # Shapes: N images of a file, H rows, W columns of pixels.
 
+from __future__ import annotations
+
 import gzip
 import math
 import struct
 import zlib
 from pathlib import Path
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from trainables.data.base import DataError, one_line
+from trainables.data.places import CURE
+from trainables.late import np, torch
 
 UBYTE = 0x08
-CURE = "delete it and get it again"
 
 
 def find(folder: Path, name: str) -> Path | None:
@@ -23,7 +22,7 @@ def find(folder: Path, name: str) -> Path | None:
     return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
 
 
-def read_pair(images: Path, labels: Path, classes: int) -> tuple[Tensor, Tensor]:
+def read_pair(images: Path, labels: Path, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Images (N, 1, H, W) uint8 and their labels (N,) int64. Raises DataError where the two do not belong together."""
     x_NHW, y_N = read_idx(images, rank=3), read_idx(labels, rank=1)
     if len(x_NHW) != len(y_N):

@@ -2,6 +2,8 @@
 
 # Shapes: N rows of a split, images (N, 1, H, W).
 
+from __future__ import annotations
+
 import http.client
 import os
 import socket
@@ -12,49 +14,64 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
-import torch
-import torch.nn.functional as F
+from pydantic import Field, NonNegativeInt, model_validator
 
 from trainables.data.base import UNIT, DataError, Dataset, Facts, Rows, Splits, one_line
-from trainables.data.idx import CURE, find, read_pair
+from trainables.data.idx import find, read_pair
+from trainables.data.places import CURE
+from trainables.late import F, torch
 
 TRAIN = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
 TEST = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
-TRAIN_ROWS, VAL_ROWS, TEST_ROWS = 50_000, 10_000, 10_000
+KNOWN_ROWS, TEST_ROWS = 60_000, 10_000
 SIDE = 28  # pixels
 CLASSES = 10
 PATIENCE_S = 30  # torchvision itself waits for a silent server for ever
 
 
-class Official(Dataset):
-    """The files as published: the first 50,000 training images, the last 10,000 of them to validate, 10,000 to test."""
+class Published(Dataset):
+    """The four files of the MNIST family, as published."""
 
+    licence: ClassVar[str] = "none stated by its authors; usually given as CC BY-SA 3.0"
+    citation: ClassVar[str] = (
+        "LeCun, Bottou, Bengio, Haffner: Gradient-based learning applied to document recognition, "
+        "Proceedings of the IEEE 86(11), 1998"
+    )
+    home: ClassVar[str] = "yann.lecun.com/exdb/mnist"
     folder: ClassVar[str] = "MNIST"
-
-    def _facts(self, root: Path) -> Facts:
-        return Facts((1, SIDE, SIDE), UNIT, TRAIN_ROWS, VAL_ROWS)
-
-    def _read(self, root: Path) -> Splits:
-        known, test = self._published(root)
-        return Splits(known.take(slice(TRAIN_ROWS)), known.take(slice(TRAIN_ROWS, None)), test)
 
     def _published(self, root: Path) -> tuple[Rows, Rows]:
         """The 60,000 images of the training file, and those of the test file."""
         folder = root / self.folder / "raw"
         fetch_absent(self.folder, folder)
-        return _rows(folder, TRAIN, TRAIN_ROWS + VAL_ROWS), _rows(folder, TEST, TEST_ROWS)
+        return _rows(folder, TRAIN, KNOWN_ROWS), _rows(folder, TEST, TEST_ROWS)
+
+
+class Official(Published):
+    """60,000 training images, the last of them to validate, and 10,000 to test."""
+
+    val_from_train: int = Field(10_000, gt=0, lt=KNOWN_ROWS)
+    """The last so many images of the training file validate: 10,000 in ARD-VAE and VIMAE, 5,000 in Intel-VAE."""
+
+    def _facts(self, root: Path) -> Facts:
+        return Facts((1, SIDE, SIDE), UNIT, KNOWN_ROWS - self.val_from_train, self.val_from_train)
+
+    def _open(self, root: Path) -> Splits:
+        known, test = self._published(root)
+        train_rows = KNOWN_ROWS - self.val_from_train
+        return Splits(known.take(slice(train_rows)), known.take(slice(train_rows, None)), test)
 
 
 class Mnist(Official):
     """Handwritten digits, 28x28 grey, 10 classes.
 
-    ARD-VAE, VIMAE: 50,000 / 10,000 / 10,000 images, the validation images the last of the training file.
+    ARD-VAE, VIMAE: 50,000 / 10,000 / 10,000 images, the validation images the last of the training file. Intel-VAE:
+    55,000 / 5,000 / 10,000.
     """
 
     name: Literal["mnist"] = "mnist"
 
     source: ClassVar[str] = "LeCun et al. 1998, Gradient-based learning applied to document recognition"
-    licence: ClassVar[str] = "none stated by its authors; usually given as CC BY-SA 3.0"
 
 
 class Mnist32(Official):
@@ -63,42 +80,52 @@ class Mnist32(Official):
     name: Literal["mnist32"] = "mnist32"
 
     source: ClassVar[str] = "LeCun et al. 1998; ARD-VAE"
-    licence: ClassVar[str] = Mnist.licence
     margin: ClassVar[int] = 2  # pixels
 
     def _facts(self, root: Path) -> Facts:
         side = SIDE + 2 * self.margin
         return replace(super()._facts(root), shape=(1, side, side))
 
-    def _read(self, root: Path) -> Splits:
-        bare = super()._read(root)
+    def _open(self, root: Path) -> Splits:
+        bare = super()._open(root)
         return Splits(self._padded(bare.train), self._padded(bare.val), self._padded(bare.test))
 
     def _padded(self, rows: Rows) -> Rows:
         return replace(rows, x=F.pad(rows.x, [self.margin] * 4))
 
 
-class Mnist01(Official):
-    """The zeros and ones of MNIST, as many of each: 10,000 / 1,000 / 1,960 images.
+class Mnist01(Published):
+    """The zeros and ones of MNIST, as many of each or in chosen proportions: 10,000 / 1,000 / 1,960 images.
 
     Of each digit the first 5,000 of the training file to train, the next 500 to validate, the first 980 of the test
-    file to test. Zeros and ones take turns, so that the first rows of a split are balanced too.
+    file to test. Zeros and ones take turns, so that the first rows of a split are in proportion too.
     """
 
     name: Literal["mnist01"] = "mnist01"
+    zeros: NonNegativeInt = 1
+    """Copies of each zero, in all splits."""
+    ones: NonNegativeInt = 1
+    """Copies of each one. Intel-VAE, table 3: zeros to ones as 1:1, 2:3, 1:3, 1:4 and, one digit alone, 0:1."""
 
-    source: ClassVar[str] = "LeCun et al. 1998; Intel-VAE, table C.1"
-    licence: ClassVar[str] = Mnist.licence
+    source: ClassVar[str] = "LeCun et al. 1998; Intel-VAE, tables 3 and C.1"
     each: ClassVar[tuple[int, int, int]] = (5_000, 500, 980)  # of either digit, to train, validate, test
+
+    @model_validator(mode="after")
+    def _some(self) -> Mnist01:
+        if self.zeros + self.ones == 0:
+            raise ValueError("zeros and ones are both 0, which leaves no images: make one of them 1.")
+        return self
 
     def _facts(self, root: Path) -> Facts:
         train, val, _ = self.each
-        return replace(super()._facts(root), train_rows=2 * train, val_rows=2 * val)
+        copies = self.zeros + self.ones
+        return Facts((1, SIDE, SIDE), UNIT, copies * train, copies * val)
 
-    def _read(self, root: Path) -> Splits:
+    def _open(self, root: Path) -> Splits:
         known, unseen = self._published(root)
         train, val, test = self.each
-        return Splits(_turns(known, 0, train), _turns(known, train, train + val), _turns(unseen, 0, test))
+        parts = (known, 0, train), (known, train, train + val), (unseen, 0, test)
+        return Splits(*(_turns(rows, start, stop, self.zeros, self.ones) for rows, start, stop in parts))
 
 
 class FashionMnist(Official):
@@ -108,6 +135,11 @@ class FashionMnist(Official):
 
     source: ClassVar[str] = "Xiao et al. 2017, Fashion-MNIST, arXiv 1708.07747"
     licence: ClassVar[str] = "MIT"
+    citation: ClassVar[str] = (
+        "Xiao, Rasul, Vollgraf: Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms, "
+        "arXiv 1708.07747, 2017"
+    )
+    home: ClassVar[str] = "github.com/zalandoresearch/fashion-mnist"
     folder: ClassVar[str] = "FashionMNIST"
 
 
@@ -120,9 +152,10 @@ def _rows(folder: Path, names: tuple[str, str], expected: int) -> Rows:
     return Rows(x_NX, y_N, UNIT)
 
 
-def _turns(rows: Rows, start: int, stop: int) -> Rows:
-    """The zeros and the ones from number `start` of each to `stop`, in turns: 0, 1, 0, 1, ..."""
-    places = [(rows.y == digit).nonzero().flatten()[start:stop] for digit in (0, 1)]
+def _turns(rows: Rows, start: int, stop: int, zeros: int, ones: int) -> Rows:
+    """The zeros and the ones from number `start` of each to `stop`, in turns: 0, 1, 0, 1 or 0, 0, 1, 0, 0, 1."""
+    zero, one = ((rows.y == digit).nonzero().flatten()[start:stop] for digit in (0, 1))
+    places = [zero] * zeros + [one] * ones
     return rows.take(torch.stack(places, dim=1).flatten())
 
 

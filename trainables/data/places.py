@@ -1,0 +1,43 @@
+"""Where files of data sets are looked for, and what is said where one is not there or not sound."""
+
+from __future__ import annotations
+
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from trainables.data.base import DataError, Dataset, Unfit, one_line
+
+CURE = "delete it and get it again"
+ELSEWHERE = "put it there, or name another data root (--data-root or VAEORCH_DATA)"
+DAMAGED = (
+    *(OSError, EOFError, ValueError, LookupError, RuntimeError, MemoryError, OverflowError),
+    *(zipfile.BadZipFile, zlib.error),
+    *(SyntaxError, tokenize.TokenError),  # numpy parses the header of an array as Python literals
+)
+"""What numpy, zipfile, h5py, pyarrow and Pillow raise on a file that is not what its suffix says."""
+
+
+def find(dataset: type[Dataset], root: Path, *names: str) -> Path:
+    """The first of `names` below `root` that exists. Raises DataError that says where to get it."""
+    there = next((root / name for name in names if (root / name).exists()), None)
+    if there is None:
+        raise DataError(f"{root}: no {' nor '.join(names)}: get it from {dataset.home} and {ELSEWHERE}.")
+    return there
+
+
+@contextmanager
+def sound(path: Path, row: str = "") -> Iterator[None]:
+    """What goes wrong with a file, told with its name, and the row where it is known. Raises DataError."""
+    place = f"{path}: {row}: " if row else f"{path}: "
+    try:
+        yield
+    except Unfit as error:
+        raise DataError(f"{place}{error}: {CURE}.") from error
+    except PermissionError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}): make it readable.") from error
+    except DAMAGED as error:
+        raise DataError(f"{place}damaged or something else ({one_line(error)}): {CURE}.") from error
