@@ -1,6 +1,6 @@
 """Batch norm over the whole batch, however many workers share it, on any device."""
 
-# Shapes: B rows of this worker, C channels, H height, W width.
+# Shapes: B rows of this worker, C channels, then height and width of an image, or nothing for a vector.
 
 import torch
 from torch import Tensor, nn
@@ -8,31 +8,42 @@ from torch import Tensor, nn
 from trainables.sums import over_workers, rank_and_world
 
 
-class BatchNorm2d(nn.BatchNorm2d):
-    """As torch's; while several workers train, its statistics are those of all their rows.
+class OverWorkers:
+    """Makes torch's batch norm exact: while several workers train, its statistics are those of all their rows.
 
     torch's own SyncBatchNorm does this on CUDA only. Here one collective carries the sums of x and x^2 in float64, with
-    gradient, so that N workers take the step that one would. A worker may have no rows.
+    gradient, so that N workers take the step that one would. A worker may have no rows. A channel with one value in the
+    whole batch, which torch refuses, becomes its bias and leaves the running variance as it was.
     """
 
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        if not self.training or rank_and_world()[1] == 1:
-            return super().forward(x_BCHW)
-        values = x_BCHW.double()
-        count = values.new_full((1,), x_BCHW.numel() / x_BCHW.shape[1])
-        sums = over_workers(torch.cat([count, values.sum((0, 2, 3)), values.square().sum((0, 2, 3))]))
+    def forward(self, x_BC: Tensor) -> Tensor:
+        if not self.training or (rank_and_world()[1] == 1 and x_BC.numel() != x_BC.shape[1]):
+            return super().forward(x_BC)
+        values, axes = x_BC.double(), [0, *range(2, x_BC.ndim)]
+        count = values.new_full((1,), x_BC.numel() / x_BC.shape[1])
+        sums = over_workers(torch.cat([count, values.sum(axes), values.square().sum(axes)]))
         count, (total_C, square_C) = sums[0], sums[1:].chunk(2)
         mean_C = total_C / count
         variance_C = (square_C / count - mean_C.square()).clamp_min(0)
-        self._track(mean_C, variance_C * count / (count - 1))
-        scale_C = self.weight * (variance_C + self.eps).rsqrt().to(x_BCHW.dtype)
-        return torch.addcmul(
-            (self.bias - mean_C.to(x_BCHW.dtype) * scale_C)[:, None, None], x_BCHW, scale_C[:, None, None]
-        )
+        self._track(mean_C, variance_C, count)
+        scale_C = self.weight * (variance_C + self.eps).rsqrt().to(x_BC.dtype)
+        shift_C = self.bias - mean_C.to(x_BC.dtype) * scale_C
+        per_channel = (-1, *[1] * (x_BC.ndim - 2))
+        return torch.addcmul(shift_C.view(per_channel), x_BC, scale_C.view(per_channel))
 
     @torch.no_grad()
-    def _track(self, mean_C: Tensor, variance_C: Tensor) -> None:
+    def _track(self, mean_C: Tensor, variance_C: Tensor, count: Tensor) -> None:
         """Move the running statistics, the variance being the unbiased one."""
+        unbiased_C = variance_C * count / (count - 1).clamp_min(1)
         self.num_batches_tracked += 1
         self.running_mean.lerp_(mean_C.to(self.running_mean.dtype), self.momentum)
-        self.running_var.lerp_(variance_C.to(self.running_var.dtype), self.momentum)
+        step = self.momentum * (count > 1).to(self.running_var.dtype)
+        self.running_var.lerp_(unbiased_C.to(self.running_var.dtype), step)
+
+
+class BatchNorm1d(OverWorkers, nn.BatchNorm1d):
+    """Of vectors, (B, C)."""
+
+
+class BatchNorm2d(OverWorkers, nn.BatchNorm2d):
+    """Of images, (B, C, H, W)."""

@@ -7,7 +7,10 @@ number of padding pixels is odd the extra one goes last, which neither `Conv2d` 
 # Shapes: B rows of a batch, C channels, H height, W width.
 
 import math
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, TypeVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -15,6 +18,8 @@ from torch import Tensor, nn
 from trainables.networks.batch_norm import BatchNorm2d
 
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+Start = Callable[[Any], Any]
+"""Gives a layer its first weights and biases, and returns it."""
 
 TRUNCATED_SD = 0.87962566103423978
 """Standard deviation of N(0, 1) cut off at -2 and 2."""
@@ -64,19 +69,29 @@ class Recentre(nn.Module):
         return 2 * x_BCHW - 1
 
 
-def batch_norm(channels: int, eps: float = 1e-3, momentum: float = 0.01) -> nn.Module:
-    """Batch norm per channel of (B, C, H, W); the defaults are Keras' (its momentum 0.99 is PyTorch's 0.01).
+def batch_norm(width: int, eps: float = 1e-3, momentum: float = 0.01, of: type[nn.Module] = BatchNorm2d) -> nn.Module:
+    """Batch norm of images' channels, or of vectors; the defaults are Keras' (its momentum 0.99 is PyTorch's 0.01).
 
     Every network makes its batch norm here and nowhere else.
     """
-    return BatchNorm2d(channels, eps=eps, momentum=momentum)
+    return of(width, eps=eps, momentum=momentum)
+
+
+def as_made(layer: Layer) -> Layer:
+    """The layer with PyTorch's own start: weights and biases uniform within 1 / sqrt(fan in)."""
+    return layer
 
 
 def glorot_uniform(layer: Layer) -> Layer:
     """The layer with Keras' default start: weights uniform with variance 2 / (fan in + fan out), biases 0."""
     nn.init.xavier_uniform_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer
+    return zero_bias(layer)
+
+
+def glorot_normal(layer: Layer) -> Layer:
+    """The layer with Keras' `glorot_normal`: a cut normal whose variance is 2 / (fan in + fan out), biases 0."""
+    fans = sum(layer.weight.shape[:2]) * layer.weight[0, 0].numel()
+    return truncated_normal(layer, math.sqrt(2 / fans) / TRUNCATED_SD)
 
 
 def he_normal(layer: Layer) -> Layer:
@@ -86,8 +101,47 @@ def he_normal(layer: Layer) -> Layer:
     cut is 2 / fan in. The fan in of a transposed convolution is, as in Keras, its output channels times the kernel's
     area.
     """
-    fan_in = layer.weight[0].numel()
-    sd = math.sqrt(2 / fan_in) / TRUNCATED_SD
+    return truncated_normal(layer, math.sqrt(2 / layer.weight[0].numel()) / TRUNCATED_SD)
+
+
+def truncated_normal(layer: Layer, sd: float) -> Layer:
+    """The layer with TensorFlow's `truncated_normal`: N(0, sd^2) cut off at 2 sd, which leaves 0.88 sd; biases 0."""
     nn.init.trunc_normal_(layer.weight, std=sd, a=-2 * sd, b=2 * sd)
-    nn.init.zeros_(layer.bias)
+    return zero_bias(layer)
+
+
+def normal(layer: Layer, sd: float) -> Layer:
+    """The layer with weights from N(0, sd^2), biases 0."""
+    nn.init.normal_(layer.weight, std=sd)
+    return zero_bias(layer)
+
+
+def zero_bias(layer: Layer) -> Layer:
+    """The layer, its biases 0 if it has any."""
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
     return layer
+
+
+@dataclass(frozen=True)
+class Starts:
+    """How a network's layers start. The defaults are Keras'."""
+
+    conv: Start = glorot_uniform
+    transposed: Start = glorot_uniform
+    last: Start = glorot_uniform  # the transposed convolution that makes the image
+    linear: Start = glorot_uniform
+
+
+def relu(_width: int) -> list[nn.Module]:
+    """ReLU, after a layer of any width."""
+    return [nn.ReLU()]
+
+
+def dense(
+    widths: Sequence[int], start: Start = glorot_uniform, after: Callable[[int], list[nn.Module]] = relu
+) -> list[nn.Module]:
+    """Linear layers from width to width; each but the last is followed by what `after` makes for its width."""
+    *hidden, last = pairwise(widths)
+    body = [module for pair in hidden for module in (start(nn.Linear(*pair)), *after(pair[1]))]
+    return [*body, start(nn.Linear(*last))]

@@ -1,33 +1,30 @@
 """Fully connected networks, for vectors and small images."""
 
+from __future__ import annotations
+
 import math
-from itertools import pairwise
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
-from torch import nn
 
-from trainables.networks.blocks import glorot_uniform
-from trainables.networks.network import Network
+from trainables.late import blocks, nn
+from trainables.networks.network import Layered
 
 
-class Mlp(Network):
+class Mlp(Layered):
     """Fully connected layers with ReLU between them; the decoder mirrors the encoder."""
 
-    source: ClassVar[str] = "VIMAE, Figure 1 (256-256-256); Intel-VAE uses 10-10-10 on synthetic data, its code 10-10"
+    source: ClassVar[str] = "Intel-VAE, appendix C.4 (10-10-10; its code 10-10)"
 
     name: Literal["mlp"] = "mlp"
     hidden: Annotated[tuple[PositiveInt, ...], Field(strict=False)] = (256, 256, 256)  # a YAML list is a tuple here
+    """Units of the encoder's hidden layers, from the data to the code."""
 
     def encoder(self, shape: tuple[int, ...], outputs: int) -> nn.Module:
-        return nn.Sequential(nn.Flatten(), *dense((math.prod(shape), *self.hidden, outputs)))
+        widths = (math.prod(shape), *self.hidden, outputs)
+        return nn.Sequential(nn.Flatten(), *blocks.dense(widths, self.starts().linear, self.after_down))
 
     def decoder(self, shape: tuple[int, ...], latent_dim: int, multiple: int) -> nn.Module:
-        outputs = (shape[0] * multiple, *shape[1:])
-        return nn.Sequential(*dense((latent_dim, *reversed(self.hidden), math.prod(outputs))), nn.Unflatten(1, outputs))
-
-
-def dense(widths: tuple[int, ...]) -> list[nn.Module]:
-    """Linear layers from width to width, ReLU between them and none at the end."""
-    layers = [(nn.ReLU(), glorot_uniform(nn.Linear(*pair))) for pair in pairwise(widths)]
-    return [layer for pair in layers for layer in pair][1:]
+        made = (shape[0] * multiple, *shape[1:])
+        widths = (latent_dim, *reversed(self.hidden), math.prod(made))
+        return nn.Sequential(*blocks.dense(widths, self.starts().linear, self.after_up), nn.Unflatten(1, made))

@@ -1,12 +1,18 @@
 """What a network is: the record a user writes, and the two modules made from it."""
 
+from __future__ import annotations
+
 from abc import abstractmethod
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import PositiveInt
-from torch import nn
 
+from trainables.late import blocks, nn
 from trainables.records import Mistake, Record
+
+if TYPE_CHECKING:
+    from trainables.networks.blocks import Starts
 
 
 class Network(Record):
@@ -20,7 +26,7 @@ class Network(Record):
 
     @abstractmethod
     def encoder(self, shape: tuple[int, ...], outputs: int) -> nn.Module:
-        """(B, *shape) in the data's range -> (B, outputs), unbounded."""
+        """(B, *shape) in the data's range -> (B, outputs), unbounded. It ends in one linear layer for all outputs."""
 
     @abstractmethod
     def decoder(self, shape: tuple[int, ...], latent_dim: int, multiple: int) -> nn.Module:
@@ -29,3 +35,38 @@ class Network(Record):
     def mistakes(self, shape: tuple[int, ...]) -> Iterator[Mistake]:
         """Why this network cannot take data of this shape."""
         return iter(())
+
+
+class Layered(Network):
+    """A network that repeats one kind of layer. What a paper says of all its layers is said once, here."""
+
+    def starts(self) -> Starts:
+        """First weights and biases, by kind of layer."""
+        return blocks.Starts()
+
+    def after_down(self, width: int) -> list[nn.Module]:
+        """What follows each of the encoder's layers, given its channels or units."""
+        return self.after_up(width)
+
+    def after_up(self, width: int) -> list[nn.Module]:
+        """What follows each of the decoder's layers, given its channels or units."""
+        return [nn.ReLU()]
+
+
+class ImageNetwork(Network):
+    """A network for images. It takes those of other sizes than its paper's if it can make them, with other weights."""
+
+    made_for: ClassVar[tuple[int, int, int]]
+    """(C, H, W) of the paper's images."""
+
+    @property
+    @abstractmethod
+    def side(self) -> int:
+        """Heights and widths must be multiples of it: the decoder's first image grows by this factor to the data's."""
+
+    def mistakes(self, shape: tuple[int, ...]) -> Iterator[Mistake]:
+        if len(shape) != 3 or shape[1] % self.side or shape[2] % self.side:
+            sizes = f" whose height and width are multiples of {self.side}" if self.side > 1 else ""
+            cure = "Choose such data, or the network 'mlp', which takes any"
+            asked = f"{self.name} takes images{sizes}, such as {self.made_for} (channels, height, width)"
+            yield "name", f"{asked}, but the data has shape {tuple(shape)}. {cure}."
