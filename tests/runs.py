@@ -14,6 +14,28 @@ METHODS = {
     "intel_vae learned sectors": {"name": "intel_vae", "mapping": {"name": "sectors", "clusters": 3, "learned": True}},
     "intel_vae sparse": {"name": "intel_vae", "mapping": {"name": "sparse", "gamma": 3.0}},
     "intel_vae hierarchical": {"name": "intel_vae", "mapping": {"name": "hierarchical", "groups": [2, 4]}},
+    "sparse_vae": {"name": "sparse_vae"},
+    "tc_vae": {"name": "tc_vae", "beta": 3.0},
+    "dip_vae I": {"name": "dip_vae", "lambda_od": 1.0},
+    "dip_vae II": {"name": "dip_vae", "form": "II", "lambda_od": 2.0, "lambda_d": 3.0},
+    "rae": {"name": "rae", "regulariser": {"name": "l2", "weight": 1e-4}},
+    "rae gp": {"name": "rae", "regulariser": {"name": "gp", "weight": 1e-3}},
+    "rae sn": {"name": "rae", "beta": 0.01, "regulariser": {"name": "sn"}},
+    "dd_vae": {"name": "dd_vae", "alpha": 3.0},
+    "wae_mmd": {"name": "wae_mmd"},
+    "vimae": {"name": "vimae", "pretraining_steps": 5},
+    "vimae logistic": {"name": "vimae", "prior_form": "logistic", "kernel": "rbf", "input_noise": "clipped"}
+    | {"pretraining_steps": 2},
+    "info_vae": {"name": "info_vae", "alpha": 0.5, "lam": 10.0},
+    "rate_bound_vae": {"name": "rate_bound_vae", "rate": 5.0, "reconstruction_weight": 1.0},
+    "gm_vae": {"name": "gm_vae", "components": 3, "context_dim": 2, "hidden": 8, "free_nats": 0.5},
+    "mog_vae": {"name": "mog_vae", "components": 4},
+    "mog_vae official": {"name": "mog_vae", "components": 4, "means": "axes", "variance": 2.718, "entropy_weight": 6.0},
+    "vamp_vae": {"name": "vamp_vae", "components": 20, "beta": 0.5},
+    "geco_l0_arm_vae": {"name": "geco_l0_arm_vae", "tau": 20.0},
+    "geco_l0_arm_vae, goal out of reach": {"name": "geco_l0_arm_vae", "tau": 0.1},
+    "mask_aae": {"name": "mask_aae", "critic_width": 16, "critic_depth": 2},
+    "sylvester_vae": {"name": "sylvester_vae", "steps": 2, "columns": 3},
 }
 
 

@@ -10,8 +10,8 @@ from scipy import integrate, stats
 from trainables.divergences import gaussian_kl, kl
 from trainables.likelihoods import Bernoulli, Gaussian, Laplace, SquaredError
 from trainables.noise import Noise
+from trainables.posteriors import Draw, Point
 from trainables.posteriors import Gaussian as GaussianPosterior
-from trainables.posteriors import Point
 from trainables.priors import ARD, Normal, StudentTARD
 
 
@@ -39,7 +39,7 @@ def test_kl_to_the_normal_prior_matches_torch_distributions():
     theirs = torch.distributions.kl_divergence(
         torch.distributions.Normal(q.mean_BD, (0.5 * q.log_variance_BD).exp()), torch.distributions.Normal(0.0, 1.0)
     ).sum(1)
-    torch.testing.assert_close(kl(q, Normal(3), q.mean_BD), theirs, rtol=1e-12, atol=0)
+    torch.testing.assert_close(kl(q, Normal(3), Draw(q.mean_BD)), theirs, rtol=1e-12, atol=0)
 
 
 def test_kl_to_the_ard_prior_matches_torch_distributions():
@@ -48,7 +48,7 @@ def test_kl_to_the_ard_prior_matches_torch_distributions():
         torch.distributions.Normal(q.mean_BD, (0.5 * q.log_variance_BD).exp()),
         torch.distributions.Normal(0.0, prior.variance_D.sqrt()),
     ).sum(1)
-    torch.testing.assert_close(kl(q, prior, q.mean_BD), theirs, rtol=1e-12, atol=0)
+    torch.testing.assert_close(kl(q, prior, Draw(q.mean_BD)), theirs, rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("prior", [Normal(3), ard()[0]], ids=["normal", "ard"])
@@ -59,7 +59,7 @@ def test_closed_form_kl_matches_monte_carlo(prior):
     y = q.mean_BD + (0.5 * q.log_variance_BD).exp() * eps
     sampled = torch.stack([q.log_prob(some) - prior.log_prob(some) for some in y])
     error = sampled.std(0) / math.sqrt(draws)
-    assert ((kl(q, prior, q.mean_BD) - sampled.mean(0)).abs() < 4.5 * error).all()
+    assert ((kl(q, prior, Draw(q.mean_BD)) - sampled.mean(0)).abs() < 4.5 * error).all()
 
 
 def test_kl_is_invariant_when_an_axis_and_its_variance_are_rescaled_together():
@@ -93,7 +93,7 @@ def test_ard_variance_never_vanishes():
     prior = ARD(2)
     prior.absorb(prior.statistics(torch.zeros(10, 2)))
     assert (prior.variance_D == 1e-8).all()
-    assert kl(posterior(dim=2), prior, torch.zeros(5, 2)).isfinite().all()
+    assert kl(posterior(dim=2), prior, Draw(torch.zeros(5, 2))).isfinite().all()
 
 
 @pytest.mark.parametrize("rows", [4, 50, 10_000])
@@ -137,12 +137,12 @@ def test_student_t_kl_exceeds_the_gaussian_kl_by_the_first_term_of_its_expansion
 
 def test_point_has_all_its_mass_on_the_mean():
     q = Point.of(torch.randn(4, 3))
-    assert (q.sample(Noise(0, rows=slice(0, 4), total=4)) == q.mean_BD).all()
+    assert (q.draw(Noise(0, rows=slice(0, 4), total=4)).y_BD == q.mean_BD).all()
 
 
 def test_posterior_samples_have_the_stated_moments():
     q = GaussianPosterior(torch.full((200_000, 1), 1.5), torch.full((200_000, 1), math.log(0.25)))
-    y = q.sample(Noise(0, rows=slice(0, 200_000), total=200_000))
+    y = q.draw(Noise(0, rows=slice(0, 200_000), total=200_000)).y_BD
     assert y.mean().item() == pytest.approx(1.5, abs=4.5 * 0.5 / math.sqrt(200_000))
     assert y.std().item() == pytest.approx(0.5, rel=0.01)
 

@@ -13,8 +13,9 @@ from scipy import integrate, ndimage, stats
 from trainables.mappings import MAPPINGS
 from trainables.mappings.hierarchical import Hierarchical
 from trainables.mappings.manifolds import Holes, Identity, Sphere
+from trainables.mappings.modules.sparse import sparsity
 from trainables.mappings.sectors import Sectors
-from trainables.mappings.sparse import Sparse, sparsity
+from trainables.mappings.sparse import Sparse
 from trainables.records import choice, summary
 
 SPEC = TypeAdapter(choice(MAPPINGS))

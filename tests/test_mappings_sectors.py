@@ -12,7 +12,8 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from trainables.mappings.sectors import SMOOTHING, Cuts, Sectors
+from trainables.mappings.modules.sectors import SMOOTHING, Cuts
+from trainables.mappings.sectors import Sectors
 
 CLUSTERS = [2, 3, 4, 5, 10]
 SHARES = [

@@ -15,10 +15,11 @@ from trainables.run import Run
 from trainables.train import Training, loss_of, sums_of, train
 
 
-def terms_of(run):
-    training = Training(run)
+def terms_of(run, training=None, phase=None):
+    """A fresh training or the given one, its terms on the first batch in this phase (default: the main one), rows."""
+    training = training or Training(run)
     x, noise, rows = next(training.batches(torch.arange(64), "train"))
-    return training, training.learner(x, noise), rows
+    return training, training.learner(x, noise, phase=phase or run.method.phases[0].name), rows
 
 
 def test_every_method_and_mapping_has_an_example():
@@ -35,20 +36,29 @@ def test_every_record_says_what_it_is_and_where_it_comes_from(record):
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_terms_are_per_row_or_of_the_whole_batch_and_finite(example):
-    _, terms, rows = terms_of(a_run(example))
-    for weight, value in terms.values():
-        assert isinstance(weight, float)
-        assert value.shape in {(rows,), ()}
-        assert value.isfinite().all()
+    run = a_run(example)
+    for phase in dict.fromkeys(run.method.phases):
+        _, terms, rows = terms_of(run, phase=phase.name)
+        for weight, value in terms.values():
+            assert isinstance(weight, float)
+            assert value.shape in {(rows,), ()}
+            assert value.isfinite().all()
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_every_parameter_gets_a_finite_gradient(example):
-    training, terms, rows = terms_of(a_run(example))
-    loss_of(terms, sums_of(terms, rows), rows).backward()
-    for name, parameter in training.learner.named_parameters():
-        assert parameter.grad is not None, name
-        assert parameter.grad.isfinite().all(), name
+def test_every_parameter_gets_a_finite_gradient_in_each_phase_that_moves_it_and_there_is_one(example):
+    run, training = a_run(example), Training(a_run(example))
+    left = dict(training.learner.vae.named_parameters())
+    for phase in dict.fromkeys(run.method.phases):
+        _, terms, rows = terms_of(run, training, phase.name)
+        training.learner.zero_grad(set_to_none=True)
+        loss_of(terms, sums_of(terms, rows), rows).backward()
+        for name, parameter in training.learner.vae.named_parameters():
+            if name.startswith(phase.parts):
+                assert parameter.grad is not None, (phase.name, name)
+                assert parameter.grad.isfinite().all(), (phase.name, name)
+                left.pop(name, None)
+    assert not left
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
@@ -86,8 +96,8 @@ def test_the_kl_stays_on_the_latent_before_the_mapping():
     by_hand = 0.5 * (q.mean_BD**2 + q.log_variance_BD.exp() - q.log_variance_BD - 1).sum(1)
     torch.testing.assert_close(terms["kl"][1], by_hand)
     seen = training.learner.vae(x, noise)
-    assert (seen.z_BD == training.learner.vae.mapping(seen.y_BD)).all()
-    assert not torch.equal(seen.z_BD, seen.y_BD)
+    assert (seen.z_BL == training.learner.vae.mapping(seen.y_BD)).all()
+    assert not torch.equal(seen.z_BL, seen.y_BD)
 
 
 def test_ard_held_out_rows_default_to_the_papers_size():
@@ -119,5 +129,5 @@ def test_ard_finds_the_intrinsic_dimension_of_linear_data(tmp_path):
 def test_posterior_sampling_uses_the_noise_of_its_rows():
     q = Gaussian(torch.zeros(3, 2), torch.zeros(3, 2))
     assert torch.equal(
-        q.sample(Noise(1, rows=slice(4, 7), total=9)), Noise(1, rows=slice(4, 7), total=9).normal("posterior", 2)
+        q.draw(Noise(1, rows=slice(4, 7), total=9)).y_BD, Noise(1, rows=slice(4, 7), total=9).normal("posterior", 2)
     )

@@ -7,9 +7,11 @@ import pytest
 import torch
 from torch import nn
 
+from tests.runs import METHODS as EXAMPLES
 from tests.runs import a_run
-from trainables.metrics import METRICS, View, metrics_of
+from trainables.metrics import METRICS, metrics_of
 from trainables.metrics.basic import hoyer, mean_of
+from trainables.metrics.view import View
 from trainables.relevance import Relevance, measure, moments, relevance, sensitivity, weight
 from trainables.train import Training, train
 
@@ -168,7 +170,10 @@ def test_validation_metrics_match_a_loop_over_rows():
 def test_only_ard_has_variances():
     names = {name: [m.name for m in metrics_of(a_run(name).method)] for name in ("vae", "ard_vae")}
     assert set(names["ard_vae"]) - set(names["vae"]) == {"variance_min", "variance_max"}
-    assert set(names["ard_vae"]) == {m.name for m in METRICS}
+
+
+def test_every_metric_is_of_some_method():
+    assert {metric for example in EXAMPLES for metric in metrics_of(a_run(example).method)} == set(METRICS)
 
 
 def test_variances_are_those_of_the_prior():

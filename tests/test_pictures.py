@@ -28,7 +28,7 @@ def linear_vae(shape, span=UNIT, latent_dim=2, method=None, likelihood=None) -> 
     """A VAE whose encoder and decoder are one linear layer each."""
     torch.manual_seed(0)
     network = Mlp(latent_dim=latent_dim, hidden=())
-    return VAE(method or BetaVAE(), network, likelihood or SquaredError(), shape, span).eval()
+    return VAE(method or BetaVAE(), network, likelihood or SquaredError(), torch.zeros(1, *shape), span).eval()
 
 
 def constant_vae(shape, span, raw: list[float], **others) -> VAE:
@@ -211,7 +211,7 @@ def test_cloud_holds_the_data_and_as_many_samples_with_the_likelihoods_noise():
     rows = Rows(torch.randn(1000, 2), None, None)
     vae = constant_vae((2,), None, [0.0, 0.0, 0.0, 0.0], likelihood=Gaussian())
     vae.decoder[0].bias.data = torch.tensor([5.0, -5.0, math.log(4.0), math.log(0.25)])  # means, log variances
-    figure = pictures.pictures_of(vae, rows, [], 0)["samples.png"]
+    figure = pictures.pictures_of(vae, rows, BetaVAE().sampler(vae, rows, 0), [], 0)["samples.png"]
     data, samples = (np.asarray(points.get_offsets()) for points in figure.axes[0].collections)
     np.testing.assert_array_equal(data, rows.x)
     assert samples.shape == (1000, 2)
@@ -254,7 +254,7 @@ def test_latents_without_a_legend_are_one_cloud(recwarn, y_B):
 
 def test_latents_are_the_mean_representations_of_the_validation_rows():
     vae, rows = linear_vae((1, 8, 8)), byte_rows(20, (1, 8, 8))
-    figure = pictures.pictures_of(vae, rows, [], 0)["latents.png"]
+    figure = pictures.pictures_of(vae, rows, BetaVAE().sampler(vae, rows, 0), [], 0)["latents.png"]
     shown = np.concatenate([points.get_offsets() for points in figure.axes[0].collections])
     expected = vae.encoder(rows.batch(torch.arange(20)))[:, :2].detach()
     np.testing.assert_allclose(sorted(shown.tolist()), sorted(expected.tolist()), rtol=0, atol=1e-6)
@@ -270,7 +270,7 @@ def test_samples_depend_on_the_seed_and_on_nothing_else(tmp_path):
 
 def test_drawing_leaves_weights_running_statistics_and_random_state_alone(tmp_path):
     torch.manual_seed(0)
-    vae = VAE(ARDVAE(), ArdMnist(latent_dim=2), SquaredError(), (1, 32, 32), UNIT).train()
+    vae = VAE(ARDVAE(), ArdMnist(latent_dim=2), SquaredError(), torch.zeros(1, 1, 32, 32), UNIT).train()
     before = {name: value.clone() for name, value in vae.state_dict().items()}
     state = torch.get_rng_state()
     drawn(vae, byte_rows(4, (1, 32, 32)), tmp_path)

@@ -135,8 +135,8 @@ def test_divergence_names_the_step_and_the_term():
 def test_divergence_is_found_at_the_step_where_it_happens(monkeypatch):
     update, steps = Training.update, []
 
-    def poison(self, loss, rows):
-        update(self, loss, rows)
+    def poison(self, loss, rows, phase):
+        update(self, loss, rows, phase)
         steps.append(self.step)
         if self.step == 4:
             self.learner.vae.decoder.get_parameter(next(iter(dict(self.learner.vae.decoder.named_parameters())))).data[
@@ -165,8 +165,8 @@ def test_plateau_halves_the_learning_rate_at_the_tenth_epoch_without_progress():
     training = Training(a_run(optimizer={"lr": 5e-4, "plateau": {}}))
     rates = []
     for _ in range(22):
-        training.plateau.step(1.0)
-        rates.append(training.optimizer.param_groups[0]["lr"])
+        training.schedule(1.0)
+        rates.append(training.optimizers["all"].param_groups[0]["lr"])
     assert rates == [5e-4] * 10 + [2.5e-4] * 10 + [1.25e-4] * 2
 
 

@@ -1,20 +1,28 @@
 """KL(q(y|x) || p(y)) per row, in nats: in closed form where there is one, else from the sample at hand."""
 
-# Shapes: B rows, D latent dimensions.
+# Shapes: B rows, D dimensions of the code y.
 
 from torch import Tensor
 
-from trainables.posteriors import Gaussian, Posterior
-from trainables.priors import ARD, Normal, Prior
+from trainables.noise import Noise
+from trainables.posteriors import Draw, Gaussian, Posterior
+from trainables.priors import ARD, Normal, Prior, WideNormal
+from trainables.spike_slab import SpikeAndSlab, SpikeAndSlabPrior, spike_and_slab_kl
 
 
-def kl(q: Posterior, prior: Prior, y_BD: Tensor) -> Tensor:
+def kl(q: Posterior, prior: Prior, drawn: Draw) -> Tensor:
     """KL(q || prior), shape (B,).
 
     Pairs without a closed form use the one-sample estimate log q(y) - log p(y), y ~ q.
     """
     closed = CLOSED_FORMS.get((type(q), type(prior)))
-    return closed(q, prior) if closed else q.log_prob(y_BD) - prior.log_prob(y_BD)
+    return closed(q, prior) if closed else drawn.log_q() - prior.log_prob(drawn.y_BD)
+
+
+def sampled_kl(q: Posterior, prior: Prior, noise: Noise, samples: int) -> Tensor:
+    """The mean of that estimate over so many draws of q, shape (B,)."""
+    draws = [q.draw(noise.under("kl", k)) for k in range(samples)]
+    return sum(drawn.log_q() - prior.log_prob(drawn.y_BD) for drawn in draws) / samples
 
 
 def gaussian_kl(mean_BD: Tensor, log_variance_BD: Tensor, prior_variance_D: Tensor) -> Tensor:
@@ -23,7 +31,7 @@ def gaussian_kl(mean_BD: Tensor, log_variance_BD: Tensor, prior_variance_D: Tens
     Source: ARD-VAE, eq. 17 (the official code has s where this has log s; only the logged value differs).
     """
     ratio_BD = (mean_BD.square() + log_variance_BD.exp()) / prior_variance_D
-    return 0.5 * (prior_variance_D.log() - log_variance_BD - 1 + ratio_BD).sum(1)
+    return 0.5 * (prior_variance_D.log() - log_variance_BD - 1 + ratio_BD).sum(-1)
 
 
 def _to_normal(q: Gaussian, prior: Normal) -> Tensor:
@@ -34,7 +42,13 @@ def _to_ard(q: Gaussian, prior: ARD) -> Tensor:
     return gaussian_kl(q.mean_BD, q.log_variance_BD, prior.variance_D)
 
 
+def _to_wide(q: Gaussian, prior: WideNormal) -> Tensor:
+    return gaussian_kl(q.mean_BD, q.log_variance_BD, prior.variance)
+
+
 CLOSED_FORMS = {
     (Gaussian, Normal): _to_normal,
+    (Gaussian, WideNormal): _to_wide,
     (Gaussian, ARD): _to_ard,
+    (SpikeAndSlab, SpikeAndSlabPrior): spike_and_slab_kl,
 }

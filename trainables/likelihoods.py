@@ -3,39 +3,57 @@
 # Shapes: B rows, X data dimensions (C, H, W or one); the decoder's output is (B, multiple * C, H, W) or (B, multiple
 # * X).
 
+from __future__ import annotations
+
 import math
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-import torch
-import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor
 
-from trainables.posteriors import LOG_VARIANCE_RANGE
+from trainables.late import F, torch
 from trainables.records import Record
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Range = tuple[float, float] | None
 
-LINKS = {(0.0, 1.0): torch.sigmoid, (-1.0, 1.0): torch.tanh, None: lambda raw: raw}
+LOG_VARIANCE_RANGE = (-20.0, 20.0)
+"""The official codes do not clamp; this keeps exp() finite (reference: WAE clips to +-50)."""
+
+LINKS = {
+    (0.0, 1.0): lambda raw: raw.sigmoid(),
+    (-1.0, 1.0): lambda raw: raw.tanh(),
+    None: lambda raw: raw,
+}
 """From raw output to the data's range; None is data without bounds."""
 
 
-class Likelihood(Protocol):
+class Likelihood(ABC):
     """The decoder's output for one batch, as a distribution."""
 
     mean_BX: Tensor
 
+    @abstractmethod
     def nll(self, x_BX: Tensor) -> Tensor:
-        """Negative log likelihood in nats, shape (B,): a sum over all pixels and channels."""
+        """What training minimises, in nats, shape (B,): -log p(x|z), or that less a constant.
 
+        A sum over all pixels and channels.
+        """
+
+    def log_prob(self, x_BX: Tensor) -> Tensor:
+        """log p(x|z) in nats, constants included, shape (B,)."""
+        return -self.nll(x_BX)
+
+    @abstractmethod
     def sample(self, eps_BX: Tensor) -> Tensor:
         """What generation shows. The mean; only a learned variance adds its noise."""
 
 
 @dataclass(frozen=True)
-class MeanOnly:
+class MeanOnly(Likelihood):
     """A likelihood that generation shows by its mean."""
 
     mean_BX: Tensor
@@ -48,6 +66,10 @@ class MeanOnly:
 class SquaredErrors(MeanOnly):
     def nll(self, x_BX: Tensor) -> Tensor:
         return _sum((x_BX - self.mean_BX).square())
+
+    def log_prob(self, x_BX: Tensor) -> Tensor:
+        """log N(x; mean, 1/2 I)."""
+        return -self.nll(x_BX) - math.prod(x_BX.shape[1:]) / 2 * math.log(math.pi)
 
 
 @dataclass(frozen=True)
@@ -67,13 +89,21 @@ class LaplaceMeans(MeanOnly):
 
 
 @dataclass(frozen=True)
-class GaussianOutputs:
+class GaussianOutputs(Likelihood):
     mean_BX: Tensor
     log_variance_BX: Tensor
+    log_variance_weight: float = 1.0
 
     def nll(self, x_BX: Tensor) -> Tensor:
+        return self._energy(x_BX, self.log_variance_weight)
+
+    def log_prob(self, x_BX: Tensor) -> Tensor:
+        """log N(x; mean, exp(log variance)), whatever the loss makes of the log variance."""
+        return -self._energy(x_BX, 1.0)
+
+    def _energy(self, x_BX: Tensor, weight: float) -> Tensor:
         square_BX = (x_BX - self.mean_BX).square() * (-self.log_variance_BX).exp()
-        return 0.5 * _sum(square_BX + self.log_variance_BX + math.log(2 * math.pi))
+        return 0.5 * _sum(square_BX + weight * self.log_variance_BX + math.log(2 * math.pi))
 
     def sample(self, eps_BX: Tensor) -> Tensor:
         return self.mean_BX + (0.5 * self.log_variance_BX).exp() * eps_BX
@@ -118,22 +148,27 @@ class Laplace(LikelihoodSpec):
 
     name: Literal["laplace"] = "laplace"
     scale: Annotated[float, Field(gt=0)] = 1.0  # in the data's units; Intel-VAE uses 1, DD-VAE 0.1
-    source: ClassVar[str] = "Intel-VAE, figure 7, and its code"
+    linear: bool = False  # DD-VAE: the decoder's raw output is the mean, and may leave the data's range
+    source: ClassVar[str] = "Intel-VAE, figure 7, and its code; Mathieu et al. 2019 and its code"
 
     def of(self, raw: Tensor, data_range: Range) -> Likelihood:
-        return LaplaceMeans(LINKS[data_range](raw), self.scale)
+        return LaplaceMeans(LINKS[None if self.linear else data_range](raw), self.scale)
 
 
 class Gaussian(LikelihoodSpec):
     """Gaussian density whose mean and log variance the decoder gives, per data value."""
 
     name: Literal["gaussian"] = "gaussian"
+    log_variance_weight: Annotated[float, Field(gt=0)] = 1.0
+    """The notebooks of Intel-VAE have the data's dimension, 2, by mistake: the variance they fit is half of the
+    residuals', and a model does not collapse. With any number but 1 `nll` is no density, and `elbo` no bound."""
     source: ClassVar[str] = "Intel-VAE, section 6.1 (synthetic data)"
     multiple: ClassVar[int] = 2
 
     def of(self, raw: Tensor, data_range: Range) -> Likelihood:
         mean_BX, log_variance_BX = raw.chunk(2, dim=1)
-        return GaussianOutputs(LINKS[data_range](mean_BX), log_variance_BX.clamp(*LOG_VARIANCE_RANGE))
+        log_variance_BX = log_variance_BX.clamp(*LOG_VARIANCE_RANGE)
+        return GaussianOutputs(LINKS[data_range](mean_BX), log_variance_BX, self.log_variance_weight)
 
 
 LIKELIHOODS: tuple[type[LikelihoodSpec], ...] = (

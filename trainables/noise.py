@@ -1,5 +1,6 @@
 """Randomness as a function of (seed, epoch, step, row), never of rank or of what was drawn before."""
 
+from collections.abc import Callable
 from hashlib import blake2b
 
 import torch
@@ -25,5 +26,20 @@ class Noise:
 
     def normal(self, stream: str, *shape: int) -> Tensor:
         """Independent N(0, 1) of shape (B, *shape); another `stream` is independent of this one."""
+        return self._rows(torch.randn, stream, shape)
+
+    def uniform(self, stream: str, *shape: int) -> Tensor:
+        """Independent uniform numbers from [0, 1) of shape (B, *shape), likewise."""
+        return self._rows(torch.rand, stream, shape)
+
+    def under(self, *words: int | str) -> "Noise":
+        """Noise for the same rows, independent of this one and of that under other words."""
+        return Noise(*self.key, *words, rows=self.rows, total=self.total, device=self.device)
+
+    def shared(self, rows: int = 1) -> "Noise":
+        """Noise for `rows` rows that all workers have in common, whatever their shares of the batch."""
+        return Noise(*self.key, "shared", rows=slice(rows), total=rows, device=self.device)
+
+    def _rows(self, draw: Callable[..., Tensor], stream: str, shape: tuple[int, ...]) -> Tensor:
         generator = torch.Generator().manual_seed(seed_of(*self.key, stream))
-        return torch.randn(self.total, *shape, generator=generator)[self.rows].to(self.device, non_blocking=True)
+        return draw(self.total, *shape, generator=generator)[self.rows].to(self.device, non_blocking=True)

@@ -16,6 +16,7 @@ from torch import Tensor
 from torchvision.utils import make_grid
 
 from trainables.data import Rows, Splits
+from trainables.methods import Sampler
 from trainables.model import VAE, Learner
 from trainables.noise import Noise
 from trainables.priors import ARD
@@ -46,12 +47,15 @@ def draw(learner: Learner, splits: Splits, folder: Path, history: Sequence[dict[
         seed: of the samples: one epoch is compared with the next on the same draws.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = pictures_of(learner.vae.eval(), splits.val, history, seed)
+    vae = learner.vae.eval()
+    pictures = pictures_of(vae, splits.val, learner.method.sampler(vae, splits.train, seed), history, seed)
     return [write(picture, folder / name) for name, picture in pictures.items()]
 
 
 @torch.no_grad()
-def pictures_of(vae: VAE, rows: Rows, history: Sequence[dict[str, float]], seed: int) -> dict[str, Picture]:
+def pictures_of(
+    vae: VAE, rows: Rows, sampler: Sampler, history: Sequence[dict[str, float]], seed: int
+) -> dict[str, Picture]:
     """File name -> picture: grids of images, a scatter for points of a plane, and what the latent space allows."""
     seen = min(ROWS_SEEN, len(rows))
     device = next(vae.parameters()).device
@@ -62,10 +66,10 @@ def pictures_of(vae: VAE, rows: Rows, history: Sequence[dict[str, float]], seed:
     if len(vae.shape) == 3:
         span = rows.range or (float(x_BX.min()), float(x_BX.max()))
         pictures["reconstructions.png"] = reconstructions(vae, x_BX[:RECONSTRUCTIONS], span)
-        pictures["samples.png"] = grid(generated(vae, SAMPLES, seed, device), span, COLUMNS)
+        pictures["samples.png"] = grid(generated(vae, sampler, SAMPLES, seed, device), span, COLUMNS)
         pictures["traversals.png"] = traversals(vae, mean_BD[0], scores, span)
     if vae.shape == (2,):
-        pictures["samples.png"] = cloud(x_BX.cpu(), generated(vae, seen, seed, device).cpu())
+        pictures["samples.png"] = cloud(x_BX.cpu(), generated(vae, sampler, seen, seed, device).cpu())
     if isinstance(vae.prior, ARD):
         if len(vae.shape) == 3:
             noise = Noise(seed, "samples", rows=slice(SAMPLES), total=SAMPLES, device=device)
@@ -80,14 +84,14 @@ def pictures_of(vae: VAE, rows: Rows, history: Sequence[dict[str, float]], seed:
 def scores_of(vae: VAE, x_BX: Tensor, mean_BD: Tensor, seed: int) -> Relevance:
     """The relevance of the axes on these rows alone, whatever other workers hold."""
     noise = Noise(seed, "pictures", rows=slice(len(x_BX)), total=len(x_BX), device=x_BX.device)
-    z_BD = vae.mapping(vae.encode(x_BX).sample(noise))
-    return relevance(moments(z_BD, mean_BD), sensitivity(vae, z_BD[:JACOBIAN_ROWS]))
+    z_BD = vae.sample_latents(x_BX, noise)
+    return relevance(moments(z_BD, mean_BD), sensitivity(vae, z_BD[:JACOBIAN_ROWS]), vae.relevance_form)
 
 
-def generated(vae: VAE, total: int, seed: int, device: torch.device) -> Tensor:
-    """Data (B, X) made of `total` samples of the prior; a likelihood with a learned variance adds its noise."""
+def generated(vae: VAE, sampler: Sampler, total: int, seed: int, device: torch.device) -> Tensor:
+    """Data (B, X) made of `total` latents from `sampler`; a likelihood with a learned variance adds its noise."""
     noise = Noise(seed, "samples", rows=slice(total), total=total, device=device)
-    return vae.generate(noise.normal("prior", vae.latent_dim)).sample(noise.normal("data", *vae.shape))
+    return vae.decode(sampler(noise)).sample(noise.normal("data", *vae.shape))
 
 
 def reconstructions(vae: VAE, x_BX: Tensor, span: Range) -> Image.Image:

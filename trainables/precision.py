@@ -1,9 +1,11 @@
 """Precision of the networks' arithmetic. Weights, latents, losses and statistics stay in float32 or better."""
 
+from __future__ import annotations
+
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
-import torch
+from trainables.late import torch
 
 Precision = Literal["fp32", "tf32", "bf16"]
 """fp32: full float32. tf32: matrix products of 10-bit mantissas, on GPUs that have them. bf16: autocast to bfloat16."""

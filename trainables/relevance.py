@@ -7,6 +7,7 @@ unchanged when an axis and its variance are rescaled together. The score is unch
 # Shapes: B rows, D latent axes, O data values of one row, flattened.
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -70,10 +71,7 @@ def sensitivity(vae: VAE, z_BD: Tensor) -> Sums:
 
 
 def weight(sums: Sums, form: Form = "square_mean_abs") -> Tensor:
-    """w (D,): the published code's sum_k (mean_i |J_ik|)^2, or eq.
-
-    19's sum_k mean_i J_ik^2. The former is never larger.
-    """
+    """w (D,): the code's sum_k (mean_i |J_ik|)^2, never larger than eq. 19's sum_k mean_i J_ik^2, the other form."""
     if form == "mean_square":
         return sums["square_D"] / sums["jacobian_rows"]
     return (sums["absolute_OD"] / sums["jacobian_rows"]).square().sum(0)
@@ -93,7 +91,6 @@ def relevance(moment_sums: Sums, sensitivity_sums: Sums, form: Form = "square_me
     )
 
 
-@torch.no_grad()
 def measure(vae: VAE, x_BX: Tensor, form: Form = "square_mean_abs", seed: int = 0) -> Relevance:
     """The relevance of a trained model's axes by the published procedure.
 
@@ -102,12 +99,25 @@ def measure(vae: VAE, x_BX: Tensor, form: Form = "square_mean_abs", seed: int = 
         form: which weight to use, see `weight`.
         seed: of the one sample per row.
     """
+    found = published_sums(vae, x_BX, seed, share)
+    return relevance(*map(all_reduce, found), form)
+
+
+def measure_alone(vae: VAE, x_BX: Tensor, form: Form = "square_mean_abs", seed: int = 0) -> Relevance:
+    """The same, by one worker that has all rows and waits for no other."""
+    return relevance(*published_sums(vae, x_BX, seed, slice), form)
+
+
+@torch.no_grad()
+def published_sums(vae: VAE, x_BX: Tensor, seed: int, part: Callable[[int], slice]) -> tuple[Sums, Sums]:
+    """The moments and the sensitivity that `measure` needs, of this worker's `part` of every 1,000 rows."""
     vae.eval()
     moment_sums, at = [], []
     for batch, start in zip(x_BX.split(1000), range(0, len(x_BX), 1000), strict=True):
-        mine = share(len(batch))
+        mine = part(len(batch))
         q = vae.encode(batch[mine])
-        z_BD = vae.mapping(q.sample(Noise(seed, "relevance", start, rows=mine, total=len(batch), device=x_BX.device)))
+        noise = Noise(seed, "relevance", start, rows=mine, total=len(batch), device=x_BX.device)
+        z_BD = vae.mapping(q.draw(noise).y_BD)
         moment_sums.append(moments(z_BD, vae.mapping(q.mean_BD)))
         at.append(z_BD[torch.arange(len(batch), device=z_BD.device)[mine] + start < JACOBIAN_ROWS])
-    return relevance(all_reduce(add(moment_sums)), all_reduce(sensitivity(vae, torch.cat(at))), form)
+    return add(moment_sums), sensitivity(vae, torch.cat(at))

@@ -1,12 +1,15 @@
 """Run: the frozen record of all that decides a run's numbers."""
 
-from collections.abc import Iterator
-from typing import Annotated
+from __future__ import annotations
 
-import torch
+import math
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Literal
+
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from trainables.data import DATASETS, Facts
+from trainables.late import torch
 from trainables.likelihoods import LIKELIHOODS, Bernoulli, SquaredError
 from trainables.methods import METHODS
 from trainables.metrics import metric_names
@@ -15,6 +18,7 @@ from trainables.precision import Precision
 from trainables.records import Mistake, Record, choice, within
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+Milestone = Annotated[tuple[PositiveInt, PositiveFloat], Field(strict=False)]
 
 
 class Plateau(Record):
@@ -37,20 +41,35 @@ class Plateau(Record):
 
 
 class Optimizer(Record):
-    """Adam, optionally with gradient clipping and a plateau scheduler."""
+    """Adam or RMSProp, optionally with gradient clipping, fixed changes of the learning rate, and a plateau scheduler.
 
+    A method of several phases has one of each of these per phase.
+    """
+
+    algorithm: Literal["adam", "amsgrad", "rmsprop"] = "adam"
     lr: PositiveFloat = 1e-3
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Of RMSProp it is the decay (TensorFlow: 0.9); its momentum is 0."""
     eps: PositiveFloat = 1e-7
     """Keras; PyTorch's own default is 1e-8."""
     clip_norm: PositiveFloat | None = None
-    """Largest 2-norm of the gradient of all parameters."""
+    """Largest 2-norm of the gradient of all parameters that a step moves."""
+    schedule: Annotated[tuple[Milestone, ...], Field(strict=False)] = ()
+    """[[30, 0.5], [50, 0.2]]: after 30 epochs the learning rate is halved, after 50 it is divided by 5 (VIMAE, WAE)."""
     plateau: Plateau | None = None
 
-    def build(self, parameters: Iterator[torch.nn.Parameter]) -> torch.optim.Optimizer:
-        """Adam with one fused kernel for all parameters, which matters where networks are small."""
-        return torch.optim.Adam(parameters, lr=self.lr, betas=(self.beta1, self.beta2), eps=self.eps, fused=True)
+    def build(self, parameters: Iterable[torch.nn.Parameter], lr_scale: float = 1.0) -> torch.optim.Optimizer:
+        """Adam takes one fused kernel for all parameters, which matters where networks are small."""
+        lr = self.lr * lr_scale
+        if self.algorithm == "rmsprop":
+            return torch.optim.RMSprop(parameters, lr=lr, alpha=self.beta2, eps=self.eps)
+        betas, amsgrad = (self.beta1, self.beta2), self.algorithm == "amsgrad"
+        return torch.optim.Adam(parameters, lr=lr, betas=betas, eps=self.eps, amsgrad=amsgrad, fused=True)
+
+    def factor_after(self, epoch: int) -> float:
+        """What the schedule multiplies the learning rate by once `epoch` epochs are finished."""
+        return math.prod(factor for at, factor in self.schedule if at == epoch)
 
 
 class Run(Record):
@@ -66,9 +85,15 @@ class Run(Record):
     """Rows over all workers."""
     precision: Precision = "fp32"
     """Of the networks' arithmetic."""
-    kl_warmup_epochs: NonNegativeFloat = 0.0
-    """The KL's weight rises linearly from 0 to its full value over these epochs."""
+    kl_warmup_epochs: NonNegativeFloat | None = None
+    """The KL's weight rises linearly from 0 to its full value over these epochs. Default: half of them for data sets
+    on which a model without a warm-up collapses (the synthetic ones), else none."""
     seed: NonNegativeInt = 0
+
+    @property
+    def warmup_epochs(self) -> float:
+        """The epochs of KL warm-up, the data set's own where none were asked for."""
+        return self.data.kl_warmup * self.epochs if self.kl_warmup_epochs is None else self.kl_warmup_epochs
 
     def metric_names(self) -> tuple[str, ...]:
         """The metrics of this run's reports, as `val/elbo`."""

@@ -77,7 +77,7 @@ class _OverWorkers(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> Tensor:
-        return _summed(grad)
+        return _OverWorkers.apply(grad)  # which has a gradient of its own: a penalty on gradients needs it
 
 
 class _Gather(torch.autograd.Function):
@@ -96,7 +96,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> Tensor:
-        return _summed(grad)[ctx.rows]
+        return _OverWorkers.apply(grad)[ctx.rows]
 
 
 def _summed(x: Tensor) -> Tensor:

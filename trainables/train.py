@@ -2,8 +2,9 @@
 
 # Shapes: B rows of this worker's share of a batch, X data dimensions.
 
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from torch import Tensor, nn
 from trainables import checkpoint
 from trainables.data import Splits
 from trainables.data.epochs import batches, plan
-from trainables.metrics import look, metrics_of
+from trainables.methods import Phase
+from trainables.metrics import metrics_of
+from trainables.metrics.view import look
 from trainables.model import VAE, Learner
 from trainables.noise import Noise, seed_of
 from trainables.objective import Terms
@@ -21,6 +24,7 @@ from trainables.precision import set_matrix_products
 from trainables.run import Run
 from trainables.sums import Sums, add, all_reduce, rank_and_world, share
 
+EXAMPLES = 1000  # training rows that a model may take starting values from
 SETTLE_EVERY = 100  # steps between looks at the losses; each look waits for the device and for the other workers
 
 
@@ -71,17 +75,18 @@ def train(run: Run, data_root: Path | None = None, resume: Path | None = None) -
             training.learner.absorb(training.held_out_sums(held_index))
 
         training.learner.train()
-        tally = Tally(training.step)
+        tally = Tally(training.step, run.method.phases[0].name, run.method.term_names)
         for x_BX, noise, rows in training.batches(train_index, "train"):
-            terms = model(x_BX, noise, training.kl_scale())
+            phase = run.method.phase(training.step, training.learner.vae)
+            terms = model(x_BX, noise, training.kl_scale(), phase.name)
             sums = sums_of(terms, len(x_BX))
-            training.update(loss_of(terms, sums, rows), rows)
-            tally.add(terms, sums, len(x_BX))
+            training.update(loss_of(terms, sums, rows), rows, phase)
+            training.learner.after_step(phase, sums, rows)
+            tally.add(phase.name, terms, sums, len(x_BX))
         training.epoch += 1
 
         metrics = tally.means() | training.validate()
-        if training.plateau:
-            training.plateau.step(metrics["val/loss"])
+        training.schedule(metrics["val/loss"])
         yield Report(training.epoch, training.images, time.perf_counter() - started, metrics, training)
 
 
@@ -107,14 +112,16 @@ class Training:
         self.splits: Splits = run.data.load(data_root)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.learner = build(run, self.splits).to(self.device)
-        self.optimizer = run.optimizer.build(self.learner.parameters())
-        self.plateau = run.optimizer.plateau.build(self.optimizer) if run.optimizer.plateau else None
+        phases, of = dict.fromkeys(run.method.phases), run.optimizer
+        self.optimizers = {phase.name: of.build(self.learner.parameters_of(phase), phase.lr_scale) for phase in phases}
+        self.plateaus = {name: of.plateau.build(some) for name, some in self.optimizers.items() if of.plateau}
         self.epoch = self.step = self.images = 0
 
     def named(self) -> dict[str, nn.Module]:
         """The things with a state_dict."""
-        things = {"learner": self.learner, "optimizer": self.optimizer, "plateau": self.plateau}
-        return {name: thing for name, thing in things.items() if thing}
+        optimizers = {f"optimizer/{phase}": optimizer for phase, optimizer in self.optimizers.items()}
+        plateaus = {f"plateau/{phase}": plateau for phase, plateau in self.plateaus.items()}
+        return {"learner": self.learner} | optimizers | plateaus
 
     def state(self) -> dict:
         """What a checkpoint holds: plain values and tensors."""
@@ -133,7 +140,10 @@ class Training:
 
     def distributed(self) -> nn.Module:
         """The learner, wrapped for several workers where there are several."""
-        return nn.parallel.DistributedDataParallel(self.learner) if rank_and_world()[1] > 1 else self.learner
+        if rank_and_world()[1] == 1:
+            return self.learner
+        several = len(self.run.method.phases) > 1  # then no phase reaches every parameter
+        return nn.parallel.DistributedDataParallel(self.learner, find_unused_parameters=several)
 
     def batches(self, index: Tensor, stream: str) -> Iterator[tuple[Tensor, Noise, int]]:
         """This worker's share of each batch of an epoch: its rows, their noise, and the rows of the whole batch."""
@@ -151,20 +161,29 @@ class Training:
 
     def kl_scale(self) -> float:
         """The KL's share of its full weight: rises linearly over the warm-up."""
-        if not self.run.kl_warmup_epochs:
+        if not self.run.warmup_epochs:
             return 1.0
         rows = len(self.splits.train)
         rows_per_epoch = rows - self.run.method.held_out(rows).rows
-        return min(1.0, self.images / rows_per_epoch / self.run.kl_warmup_epochs)
+        return min(1.0, self.images / rows_per_epoch / self.run.warmup_epochs)
 
-    def update(self, loss: Tensor, rows: int) -> None:
-        """One gradient step on a batch of `rows`."""
-        self.optimizer.zero_grad(set_to_none=True)
+    def update(self, loss: Tensor, rows: int, phase: Phase) -> None:
+        """One gradient step on a batch of `rows`, on the phase's parameters."""
+        optimizer = self.optimizers[phase.name]
+        self.learner.zero_grad(set_to_none=True)
         loss.backward()
         if self.run.optimizer.clip_norm:
-            nn.utils.clip_grad_norm_(self.learner.parameters(), self.run.optimizer.clip_norm)
-        self.optimizer.step()
+            nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], self.run.optimizer.clip_norm)
+        optimizer.step()
         self.step, self.images = self.step + 1, self.images + rows
+
+    def schedule(self, val_loss: float) -> None:
+        """Set the learning rates of the epochs to come."""
+        for plateau in self.plateaus.values():
+            plateau.step(val_loss)
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] *= self.run.optimizer.factor_after(self.epoch)
 
     def validate(self) -> dict[str, float]:
         """The metrics of the validation rows. One that is not finite is for the reader to judge."""
@@ -176,8 +195,9 @@ def build(run: Run, splits: Splits) -> Learner:
     """A model with the run's own initial weights. The global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(run.seed, "weights"))
-        shape, data_range = tuple(splits.train.x.shape[1:]), splits.train.range
-        vae = VAE(run.method, run.network, run.likelihood, shape, data_range, run.precision)
+        train = splits.train
+        examples_BX = train.batch(torch.randperm(len(train))[:EXAMPLES]).to(torch.get_default_dtype())
+        vae = VAE(run.method, run.network, run.likelihood, examples_BX, train.range, run.precision)
     return Learner(run.method, vae)
 
 
@@ -197,34 +217,55 @@ def loss_of(terms: Terms, sums: Sums, total: int) -> Tensor:
 
 
 class Tally:
-    """Sums of an epoch's terms over rows and workers. One that is not finite ends the run on all workers at once."""
+    """Sums of an epoch's terms over rows and workers. One that is not finite ends the run on all workers at once.
 
-    def __init__(self, first_step: int):
-        self.step, self.names, self.total = first_step, [], 0.0
-        self.pending: list[tuple[list[float], Tensor, int]] = []  # weights, sums and rows of a step
+    Terms of the phase `main` are named `train/<term>`, those of another phase `train/<phase>/<term>`. All reports have
+    those named `promised`, of `main`: they are nan in an epoch without a step of it.
+    """
 
-    def add(self, terms: Terms, sums: Sums, rows: int) -> None:
+    def __init__(self, first_step: int, main: str, promised: Sequence[str]):
+        self.step, self.main = first_step, main
+        self.names = {main: [*promised, "loss"]}  # phase -> its terms, and "loss"
+        self.totals: dict[str, Tensor] = {}  # phase -> sums of its terms, its loss and its rows
+        self.pending: list[tuple[str, int, list[float], Tensor, int]] = []  # phase, step, weights, sums, rows
+
+    def add(self, phase: str, terms: Terms, sums: Sums, rows: int) -> None:
         """Count one step of this worker."""
-        self.names = list(terms)
-        self.pending.append(([weight for weight, _ in terms.values()], torch.stack(list(sums.values())).detach(), rows))
+        self.names[phase] = [*terms, "loss"]
+        weights = [weight for weight, _ in terms.values()]
+        self.pending.append((phase, self.step, weights, torch.stack(list(sums.values())).detach(), rows))
+        self.step += 1
         if len(self.pending) == SETTLE_EVERY:
             self.settle()
 
     def settle(self) -> None:
-        """Add the pending steps to the total. Raises Diverged at the first that is not finite."""
-        weights, sums, rows = zip(*self.pending, strict=True)
-        sums = torch.stack(sums).double()
-        loss = (sums * sums.new_tensor(weights)).sum(1)
-        table = all_reduce({"steps": torch.column_stack([sums, loss, sums.new_tensor(rows)])})["steps"].cpu()
-        if not table.isfinite().all():
-            row, column = (~table.isfinite()).nonzero()[0].tolist()
-            raise Diverged(self.step + row, [*self.names, "loss"][column])
-        self.total = self.total + table.sum(0)
-        self.step, self.pending = self.step + len(self.pending), []
+        """Add the pending steps to the totals. Raises Diverged at the first that is not finite."""
+        steps, tables = {}, {}
+        for phase in dict.fromkeys(phase for phase, *_ in self.pending):
+            mine = [entry for some, *entry in self.pending if some == phase]
+            steps[phase], weights, sums, rows = zip(*mine, strict=True)
+            sums = torch.stack(sums).double()
+            loss = (sums * sums.new_tensor(weights)).sum(1)
+            tables[phase] = torch.column_stack([sums, loss, sums.new_tensor(rows)])
+        self.pending = []
+        tables = {phase: table.cpu() for phase, table in all_reduce(tables).items()}
+        bad = [
+            (steps[phase][row], self.names[phase][column])
+            for phase, table in tables.items()
+            for row, column in (~table.isfinite()).nonzero().tolist()
+        ]
+        if bad:
+            raise Diverged(*min(bad, key=lambda found: found[0]))
+        for phase, table in tables.items():
+            self.totals[phase] = self.totals.get(phase, 0.0) + table.sum(0)
 
     def means(self) -> dict[str, float]:
-        """The means over the epoch's rows, as `train/<term>`."""
+        """The means over the rows that each phase has seen in this epoch."""
         if self.pending:
             self.settle()
-        *sums, rows = self.total.tolist()
-        return {f"train/{name}": value / rows for name, value in zip([*self.names, "loss"], sums, strict=True)}
+        means = {}
+        for phase, names in self.names.items():
+            prefix = "train" if phase == self.main else f"train/{phase}"
+            *sums, rows = self.totals[phase].tolist() if phase in self.totals else [math.nan] * (len(names) + 1)
+            means |= {f"{prefix}/{name}": value / rows for name, value in zip(names, sums, strict=True)}
+        return means

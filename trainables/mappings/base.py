@@ -2,13 +2,18 @@
 
 # Shapes: B rows of a batch, D latent dimensions.
 
+from __future__ import annotations
+
 from abc import abstractmethod
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from torch import Tensor, nn
-
-from trainables.objective import Terms
 from trainables.records import Mistake, Record
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from trainables.objective import Terms
 
 
 class Mapping(Record):

@@ -1,18 +1,17 @@
 """The hierarchical mapping: each group of dimensions is computed from the group above it and its own share of y."""
 
-# Shapes: B rows of a batch, D latent dimensions.
+from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Annotated, ClassVar, Literal
 
-import torch
 from pydantic import Field, PositiveInt
-from torch import Tensor, nn
 
+from trainables.late import Late, nn
 from trainables.mappings.base import Mapping
-from trainables.networks.blocks import glorot_uniform
 from trainables.records import Mistake
+
+hierarchical = Late("trainables.mappings.modules.hierarchical")
 
 
 class Hierarchical(Mapping):
@@ -26,7 +25,7 @@ class Hierarchical(Mapping):
     groups: Annotated[tuple[PositiveInt, ...], Field(strict=False)] | None = None
 
     def build(self, latent_dim: int) -> nn.Module:
-        return Hierarchy(self._groups(latent_dim))
+        return hierarchical.Hierarchy(self._groups(latent_dim))
 
     def mistakes(self, latent_dim: int) -> Iterator[Mistake]:
         groups = self._groups(latent_dim)
@@ -38,19 +37,3 @@ class Hierarchical(Mapping):
 
     def _groups(self, latent_dim: int) -> tuple[int, ...]:
         return (latent_dim // 2, latent_dim - latent_dim // 2) if self.groups is None else self.groups
-
-
-class Hierarchy(nn.Module):
-    """(B, D) -> (B, D): z_0 = y_0 and z_i = ReLU(W_i [z_(i-1), y_i] + b_i), with a linear layer per group but one."""
-
-    def __init__(self, groups: tuple[int, ...]):
-        super().__init__()
-        self.groups = groups
-        self.layers = nn.ModuleList(glorot_uniform(nn.Linear(above + own, own)) for above, own in pairwise(groups))
-
-    def forward(self, y_BD: Tensor) -> Tensor:
-        top, *lower = y_BD.split(self.groups, 1)
-        z = [top]
-        for layer, y in zip(self.layers, lower, strict=True):
-            z.append(layer(torch.cat((z[-1], y), 1)).relu())
-        return torch.cat(z, 1)

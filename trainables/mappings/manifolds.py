@@ -1,21 +1,17 @@
 """Mappings onto a fixed shape: the whole space, the sphere, and the circle glued into a chain of loops."""
 
-# Shapes: B rows of a batch, D latent dimensions.
+from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
-import torch
 from pydantic import PositiveFloat, PositiveInt
-from torch import Tensor, nn
 
+from trainables.late import Late, nn
 from trainables.mappings.base import Mapping
 from trainables.records import Mistake
 
-EPS = 1e-7
-MIN_NORM = 1e-4  # g has slope 1 / |y|; inside this radius it is linear, so that slopes stay below 1e4
-CHORD = 1 / math.sqrt(3)  # distance of the loops' arcs from their circles' centres, in units of half an arc's chord
+manifolds = Late("trainables.mappings.modules.manifolds")
 
 
 class Identity(Mapping):
@@ -37,7 +33,7 @@ class Sphere(Mapping):
     name: Literal["sphere"] = "sphere"
 
     def build(self, latent_dim: int) -> nn.Module:
-        return Projection()
+        return manifolds.Projection()
 
 
 class Holes(Mapping):
@@ -50,51 +46,8 @@ class Holes(Mapping):
     scale: PositiveFloat = 2.0  # half the chain's length; equation 5 has 1, the authors' code 2
 
     def build(self, latent_dim: int) -> nn.Module:
-        return Chain(self.holes, self.scale)
+        return manifolds.Chain(self.holes, self.scale)
 
     def mistakes(self, latent_dim: int) -> Iterator[Mistake]:
         if latent_dim < 2:
             yield "holes", f"holes need 2 latent dimensions, latent_dim is {latent_dim}. Use a larger one."
-
-
-def project(y_BD: Tensor) -> Tensor:
-    """y / (|y| + eps), continuous at the origin (Intel-VAE, section 6.1)."""
-    return y_BD / (torch.linalg.vector_norm(y_BD, dim=1, keepdim=True).clamp_min(MIN_NORM) + EPS)
-
-
-class Projection(nn.Module):
-    """(B, D) -> (B, D) on the unit sphere."""
-
-    def forward(self, y_BD: Tensor) -> Tensor:
-        return project(y_BD)
-
-
-class Chain(nn.Module):
-    """(B, D) -> (B, D): the first two coordinates on a chain of loops from (-scale, 0) to (scale, 0).
-
-    The circle's points (c, s) and (c, -s) meet where c is one of the nodes -1 + 2k/holes, 0 < k < holes.
-    """
-
-    def __init__(self, holes: int, scale: float):
-        super().__init__()
-        self.holes, self.scale = holes, scale
-
-    def forward(self, y_BD: Tensor) -> Tensor:
-        c_B, s_B = project(y_BD[:, :2]).unbind(1)
-        loops_B2 = self.scale * torch.stack((c_B, s_B * self.squeeze(c_B)), 1)
-        return torch.cat((loops_B2, y_BD[:, 2:]), 1)
-
-    def squeeze(self, c_B: Tensor) -> Tensor:
-        """w(c), which is 0 at the glue points and makes of the circle (c, s) the chain (c, s * w(c)).
-
-        Between two nodes w is an arc of a circle of radius 2/sqrt(3) half chords, so it meets the axis at 60 degrees.
-        An inner segment is an arc's whole chord. The outer two are half a chord: the other half lies past the end.
-        """
-        if self.holes == 1:
-            return torch.ones_like(c_B)
-        k_B = ((c_B + 1) * self.holes / 2).floor().clamp(0, self.holes - 1)  # the segment between nodes k and k + 1
-        first_B, last_B = (k_B == 0).to(c_B.dtype), (k_B == self.holes - 1).to(c_B.dtype)
-        centre_B = (2 * k_B + 1 + last_B - first_B) / self.holes - 1
-        half_B = (1 + first_B + last_B) / self.holes
-        # |c| <= 1 keeps the radicand between 1/3 and 4/3
-        return half_B * ((4 / 3 - ((c_B - centre_B) / half_B).square()).sqrt() - CHORD)

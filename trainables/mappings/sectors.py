@@ -1,20 +1,17 @@
 """The cluster mapping: cuts planes into sectors, or axes in two, and pushes the pieces apart."""
 
-# Shapes: B rows of a batch, D latent dimensions, K clusters (of one cut, or of all cuts together).
+from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from functools import reduce
 from typing import Annotated, ClassVar, Literal
 
-import torch
 from pydantic import Discriminator, Field, PositiveFloat, Tag
-from torch import Tensor, nn
 
+from trainables.late import Late, nn
 from trainables.mappings.base import Mapping
 from trainables.records import Mistake
 
-SMOOTHING = 1e-6  # in units of y: bounds the slope of the push, which by equation 6 is infinite at a boundary
+sectors = Late("trainables.mappings.modules.sectors")
 
 AtLeastTwo = Annotated[int, Field(ge=2)]
 NumberOrList = Annotated[
@@ -38,175 +35,35 @@ class Sectors(Mapping):
     learned: bool = False  # train the clusters' proportions too: the sectors' angles, the places where axes are cut
 
     def build(self, latent_dim: int) -> nn.Module:
-        return Cuts(CUTS[self.on].cuts(self))
+        return sectors.Cuts(sectors.CUTS[self.on](self.per_cut(), self.c1, self.c2, self.learned))
+
+    def per_cut(self) -> tuple[int, ...]:
+        """The number of clusters of each plane, or 2 for each axis."""
+        if self.on == "axes":
+            return (2,) * (self.clusters.bit_length() - 1)
+        return (self.clusters,) if isinstance(self.clusters, int) else self.clusters
 
     def mistakes(self, latent_dim: int) -> Iterator[Mistake]:
-        return CUTS[self.on].mistakes(self, latent_dim)
+        return MISTAKES[self.on](self, latent_dim)
 
 
-def push(distance: Tensor, c1: float, c2: float) -> Tensor:
-    """c1 * ((distance + eps)**c2 - eps**c2): equation 6 with a finite slope, exactly 0 at distance 0."""
-    return c1 * SMOOTHING**c2 * torch.expm1(c2 * torch.log1p(distance / SMOOTHING))
-
-
-def distance_to_ray(y_B2: Tensor, direction_B2: Tensor) -> Tensor:
-    """Distance (B,) of points to the ray from the origin along a unit vector; finite gradients everywhere."""
-    along_B = (y_B2 * direction_B2).sum(1)
-    across_B = direction_B2[:, 0] * y_B2[:, 1] - direction_B2[:, 1] * y_B2[:, 0]
-    return torch.where(along_B > 0, across_B.abs(), torch.linalg.vector_norm(y_B2, dim=1))
-
-
-def directions(angle_K: Tensor) -> Tensor:
-    """Unit vectors (K, 2)."""
-    return torch.stack((angle_K.cos(), angle_K.sin()), 1)
-
-
-class Cut(nn.Module):
-    """One plane or axis cut into K clusters: (B, width) -> (B, width).
-
-    `shares` decides the proportions: trained and saved if they are learned, else a constant that no checkpoint holds.
-    """
-
-    width: ClassVar[int]
-
-    def __init__(self, shares: Tensor, spec: Sectors):
-        super().__init__()
-        self.c1, self.c2 = spec.c1, spec.c2
-        if spec.learned:
-            self.shares = nn.Parameter(shares)
-        else:
-            self.register_buffer("shares", shares, persistent=False)
-
-
-class Plane(Cut):
-    """A plane cut into sectors, the first of which starts at angle 0; a sector's angle is 2 pi softmax(shares).
-
-    A learned sector may be wider than pi. The nearest point of its boundary is then, for some points, the origin.
-    """
-
-    width = 2
-
-    def __init__(self, clusters: int, spec: Sectors):
-        super().__init__(torch.zeros(clusters), spec)
-
-    @classmethod
-    def cuts(cls, spec: Sectors) -> list[Cut]:
-        return [cls(clusters, spec) for clusters in _per_plane(spec)]
-
-    @classmethod
-    def mistakes(cls, spec: Sectors, latent_dim: int) -> Iterator[Mistake]:
-        planes = len(_per_plane(spec))
-        if 2 * planes > latent_dim:
-            yield "clusters", (
-                f"sectors of {planes} plane{'s' * (planes > 1)} need {2 * planes} latent dimensions, latent_dim is "
-                f"{latent_dim}. Use a larger one, fewer planes, or 'on: axes' with 2, 4, 8, ... clusters."
-            )
-
-    def masses(self) -> Tensor:
-        """Each sector's probability (K,) under N(0, I), which looks the same in all directions."""
-        return self.shares.softmax(0)
-
-    def starts(self) -> Tensor:
-        """The angle (K,) at which each sector starts."""
-        angle_K = 2 * math.pi * self.masses()
-        return torch.cat((angle_K.new_zeros(1), angle_K.cumsum(0)[:-1]))
-
-    def cluster(self, y_B2: Tensor) -> Tensor:
-        """The sector (B,) that each point lies in."""
-        angle_B = torch.atan2(y_B2[:, 1], y_B2[:, 0]).remainder(2 * math.pi)
-        return torch.bucketize(angle_B.detach(), self.starts()[1:].detach(), right=True)
-
-    def forward(self, y_B2: Tensor) -> Tensor:
-        start_K, k_B = self.starts(), self.cluster(y_B2)
-        ray_K2 = directions(start_K)  # neighbours share a ray, so that they agree on it to the last bit
-        distance_B = torch.minimum(
-            distance_to_ray(y_B2, ray_K2[k_B]),
-            distance_to_ray(y_B2, ray_K2.roll(-1, 0)[k_B]),
+def too_many_planes(spec: Sectors, latent_dim: int) -> Iterator[Mistake]:
+    planes = len(spec.per_cut())
+    if 2 * planes > latent_dim:
+        yield "clusters", (
+            f"sectors of {planes} plane{'s' * (planes > 1)} need {2 * planes} latent dimensions, latent_dim is "
+            f"{latent_dim}. Use a larger one, fewer planes, or 'on: axes' with 2, 4, 8, ... clusters."
         )
-        centre_K2 = directions(start_K + math.pi * self.masses())
-        return y_B2 + push(distance_B, self.c1, self.c2)[:, None] * centre_K2[k_B]
 
 
-class Axis(Cut):
-    """An axis cut in two at b = 8 sigmoid(shares) - 4: y + c1 sign(y - b) |y - b|**c2.
-
-    Equation 6 for two clusters, with the direction that the paper's text and the authors' code agree on.
-    """
-
-    width = 1
-
-    def __init__(self, spec: Sectors):
-        super().__init__(torch.zeros(1), spec)
-
-    @classmethod
-    def cuts(cls, spec: Sectors) -> list[Cut]:
-        return [cls(spec) for _ in range(_axes(spec))]
-
-    @classmethod
-    def mistakes(cls, spec: Sectors, latent_dim: int) -> Iterator[Mistake]:
-        if not isinstance(spec.clusters, int) or 2 ** _axes(spec) != spec.clusters:
-            yield "clusters", "'on: axes' cuts each axis in two and needs one number, a power of two: 2, 4, 8, ..."
-        elif _axes(spec) > latent_dim:
-            yield "clusters", (
-                f"{spec.clusters} clusters on axes need {_axes(spec)} latent dimensions, latent_dim is {latent_dim}. "
-                "Use a larger one or fewer clusters."
-            )
-
-    def boundary(self) -> Tensor:
-        """b, (1,), between -4 and 4."""
-        return 8 * self.shares.sigmoid() - 4
-
-    def masses(self) -> Tensor:
-        """The probabilities (2,) of y <= b and y > b under N(0, 1)."""
-        b = self.boundary()
-        return torch.special.ndtr(torch.cat((b, -b)))
-
-    def cluster(self, y_B1: Tensor) -> Tensor:
-        """0 or 1 (B,): the side of b that each point lies on."""
-        return (y_B1 > self.boundary()).squeeze(1).long()
-
-    def forward(self, y_B1: Tensor) -> Tensor:
-        offset_B1 = y_B1 - self.boundary()
-        return y_B1 + offset_B1.sign() * push(offset_B1.abs(), self.c1, self.c2)
+def too_many_axes(spec: Sectors, latent_dim: int) -> Iterator[Mistake]:
+    if not isinstance(spec.clusters, int) or 2 ** len(spec.per_cut()) != spec.clusters:
+        yield "clusters", "'on: axes' cuts each axis in two and needs one number, a power of two: 2, 4, 8, ..."
+    elif len(spec.per_cut()) > latent_dim:
+        yield "clusters", (
+            f"{spec.clusters} clusters on axes need {len(spec.per_cut())} latent dimensions, latent_dim is "
+            f"{latent_dim}. Use a larger one or fewer clusters."
+        )
 
 
-class Cuts(nn.Module):
-    """(B, D) -> (B, D): each cut acts on its own dimensions, in their order; the dimensions left over stay.
-
-    K, the number of clusters, is the product of the cuts' numbers; the first cut's index changes slowest.
-    """
-
-    def __init__(self, cuts: list[Cut]):
-        super().__init__()
-        self.cuts = nn.ModuleList(cuts)
-
-    def forward(self, y_BD: Tensor) -> Tensor:
-        *pieces, rest = self._split(y_BD)
-        return torch.cat([*(cut(piece) for cut, piece in zip(self.cuts, pieces, strict=True)), rest], 1)
-
-    def proportions(self) -> Tensor:
-        """The clusters' probabilities (K,) under the prior N(0, I)."""
-        return reduce(torch.kron, (cut.masses() for cut in self.cuts))
-
-    def cluster(self, y_BD: Tensor) -> Tensor:
-        """The cluster (B,) of each y, in the order of `proportions`."""
-        index_B = torch.zeros(len(y_BD), dtype=torch.long, device=y_BD.device)
-        for cut, piece in zip(self.cuts, self._split(y_BD), strict=False):
-            index_B = index_B * len(cut.masses()) + cut.cluster(piece)
-        return index_B
-
-    def _split(self, y_BD: Tensor) -> tuple[Tensor, ...]:
-        """One piece per cut, and the dimensions left over."""
-        widths = [cut.width for cut in self.cuts]
-        return y_BD.split([*widths, y_BD.shape[1] - sum(widths)], 1)
-
-
-def _per_plane(spec: Sectors) -> tuple[int, ...]:
-    return (spec.clusters,) if isinstance(spec.clusters, int) else spec.clusters
-
-
-def _axes(spec: Sectors) -> int:
-    return spec.clusters.bit_length() - 1
-
-
-CUTS: dict[str, type[Plane] | type[Axis]] = {"planes": Plane, "axes": Axis}
+MISTAKES = {"planes": too_many_planes, "axes": too_many_axes}

@@ -1,17 +1,26 @@
 """ARD-VAE: a prior whose variance per axis is estimated from encoded data, so that unneeded axes fall away."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import NonNegativeFloat, PositiveInt
 
-from trainables.methods.base import HeldOut, Method, negative_elbo
-from trainables.objective import Pass, Terms
-from trainables.priors import ARD, StudentTARD
+from trainables.late import Late, torch
+from trainables.methods.base import HeldOut, Method, Sampler, Setting, divergences, negative_elbo, priors
 from trainables.records import Mistake
 
-PRIORS = {"gaussian": ARD, "student_t": StudentTARD}
+if TYPE_CHECKING:
+    from trainables.data import Rows
+    from trainables.model import VAE
+    from trainables.objective import Pass, Terms
+    from trainables.priors import ARD
+
+scoring = Late("trainables.relevance")
+
 PAPER_DZ_SIZE = 10_000
+VALIDATION_SAMPLES = 64
 
 
 class ARDVAE(Method):
@@ -25,15 +34,35 @@ class ARDVAE(Method):
     refresh_epochs: PositiveInt = 1
     """Epochs between fresh draws of D_z (u in Algorithm 1)."""
     prior_form: Literal["gaussian", "student_t"] = "gaussian"
-    """Eq. 17 in closed form, or eq. 11 by one sample."""
+    """Eq. 17 in closed form, or eq. 11 by one sample, in validation by 64."""
+    relevance: Literal["square_mean_abs", "mean_square"] = "square_mean_abs"
+    """The weight of an axis: the official code's square of the mean absolute Jacobian, or eq. 19's mean square."""
+    generate: Literal["active", "all"] = "active"
+    """Samples move the relevant axes, the others being at their mean, or all axes (ARD-VAE-ALL)."""
     source: ClassVar[str] = "ARD-VAE, section 3 and supplement, Algorithms 1 and 2"
     own_metrics: ClassVar[tuple[str, ...]] = ("variance_min", "variance_max")
 
-    def prior(self, latent_dim: int) -> ARD:
-        return PRIORS[self.prior_form](latent_dim)
+    def prior(self, setting: Setting) -> ARD:
+        return priors.ARD_FORMS[self.prior_form](setting.latent_dim)
 
     def terms(self, seen: Pass) -> Terms:
-        return negative_elbo(seen, self.beta)
+        terms = negative_elbo(seen, self.beta)
+        if self.prior_form == "student_t" and not seen.vae.training:
+            weight, _ = terms["kl"]
+            terms["kl"] = (weight, divergences.sampled_kl(seen.q, seen.vae.prior, seen.noise, VALIDATION_SAMPLES))
+        return terms
+
+    def relevance_form(self) -> Literal["square_mean_abs", "mean_square"]:
+        return self.relevance
+
+    def sampler(self, vae: VAE, train: Rows, seed: int) -> Sampler:
+        """From the prior, or by the official code's generation, with the variances of the first 10,000 rows."""
+        if self.generate == "all":
+            return super().sampler(vae, train, seed)
+        first = torch.arange(min(len(train), scoring.MOMENT_ROWS))
+        x_BX = train.batch(first).to(next(vae.parameters()))
+        scores = scoring.measure_alone(vae, x_BX, self.relevance, seed)
+        return lambda noise: scores.sample(noise.normal("prior", vae.latent_dim))
 
     def held_out(self, train_rows: int) -> HeldOut:
         return HeldOut(self.dz_size or max(1, min(PAPER_DZ_SIZE, train_rows // 4)), self.refresh_epochs)

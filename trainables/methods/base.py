@@ -1,19 +1,36 @@
 """What a method is: its hyper-parameters, the parts it needs, and its objective."""
 
-# Shapes: B rows, D latent dimensions.
+# Shapes: B rows, X data dimensions, D dimensions of the code y, L latent dimensions of z.
+
+from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from torch import nn
-
-from trainables.divergences import kl
-from trainables.objective import Pass, Terms
-from trainables.posteriors import Gaussian, Posterior
-from trainables.priors import Normal, Prior
+from trainables.late import Late, nn
 from trainables.records import Mistake, Record
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from trainables.data import Rows
+    from trainables.likelihoods import Range
+    from trainables.model import VAE
+    from trainables.noise import Noise
+    from trainables.objective import Pass, Terms
+    from trainables.posteriors import Head, Posterior
+    from trainables.priors import Prior
+    from trainables.relevance import Form
+    from trainables.sums import Sums
+
+divergences = Late("trainables.divergences")
+posteriors = Late("trainables.posteriors")
+priors = Late("trainables.priors")
+
+Sampler = Callable[["Noise"], "Tensor"]
+"""Noise of B rows -> latents z (B, L) of generated data."""
 
 
 @dataclass(frozen=True)
@@ -24,22 +41,83 @@ class HeldOut:
     every_epochs: int = 1  # epochs between fresh draws
 
 
+@dataclass(frozen=True)
+class Phase:
+    """A kind of gradient step: whose parameters it moves, and how fast. It has an optimizer of its own."""
+
+    name: str = "all"
+    parts: tuple[str, ...] = ("",)  # how the names of its parameters begin, as in `encoder.`
+    lr_scale: float = 1.0  # times the optimizer's learning rate
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The model that a method's parts are built for."""
+
+    latent_dim: int
+    shape: tuple[int, ...]
+    examples_BX: Tensor  # training rows, for starting values
+    data_range: Range  # (least, largest) value of the data; None where it has no bounds
+    encode: Callable[[Tensor], Posterior]  # the model's own as in evaluation, for priors that are made with it
+
+
 class Method(Record):
     """What a paper proposes. Fields are the paper's hyper-parameters."""
 
-    posterior: ClassVar[type[Posterior]] = Gaussian
+    term_names: ClassVar[tuple[str, ...]] = ("nll", "kl")  # that every report of this method has
     own_metrics: ClassVar[tuple[str, ...]] = ()  # metrics beyond those of every method
+    phases: ClassVar[tuple[Phase, ...]] = (Phase(),)
+    """One turn of gradient steps; a phase may come more than once. Validation looks at the first. All steps of a phase
+    must have the same terms."""
 
     @abstractmethod
     def terms(self, seen: Pass) -> Terms:
-        """The objective's terms for one batch."""
+        """The objective's terms for one batch, in the phase `seen.phase`."""
 
-    def prior(self, latent_dim: int) -> Prior:
-        return Normal(latent_dim)
+    def phase(self, step: int, vae: VAE) -> Phase:
+        """The phase of the run's gradient step `step`, counted from 0: turn after turn, a fresh batch each."""
+        return self.phases[step % len(self.phases)]
+
+    def code_dim(self, latent_dim: int) -> int:
+        """D, the dimensions of the code y that the posterior is over; the decoder sees z = g(y) of `latent_dim`."""
+        return latent_dim
+
+    def posterior(self) -> Head:
+        """q(y|x): how the encoder's output is read."""
+        return posteriors.Gaussian
+
+    def prior(self, setting: Setting) -> Prior:
+        return priors.Normal(self.code_dim(setting.latent_dim))
 
     def map(self, latent_dim: int) -> nn.Module:
         """z = g(y), the mapping between posterior and decoder."""
         return nn.Identity()
+
+    def extras(self, setting: Setting) -> nn.Module:
+        """Whatever else is trained or counted: `vae.extras`."""
+        return nn.Module()
+
+    def regularise(self, vae: VAE) -> None:
+        """Change the model's layers once, before training."""
+
+    def encoder_input(self, x_BX: Tensor, noise: Noise) -> Tensor:
+        """What the encoder sees of a training row."""
+        return x_BX
+
+    def after_step(self, vae: VAE, phase: Phase, sums: Sums, rows: int) -> None:
+        """What follows a gradient step. `sums` are this worker's, of the terms; the whole batch has `rows` rows."""
+
+    def relevance_form(self) -> Form:
+        """How the Jacobian of the decoder becomes the weight of an axis; see `trainables.relevance.weight`."""
+        return "square_mean_abs"
+
+    def sampler(self, vae: VAE, train: Rows, seed: int) -> Sampler:
+        """How a trained model generates: from its prior, unless the method says otherwise."""
+        return lambda noise: vae.mapping(vae.prior.sample(noise))
+
+    def proposal(self, vae: VAE, x_BX: Tensor) -> Posterior:
+        """What importance sampling of p(x) draws the code from: q(y|x)."""
+        return vae.encode(x_BX)
 
     def held_out(self, train_rows: int) -> HeldOut:
         return HeldOut()
@@ -49,9 +127,9 @@ class Method(Record):
         return iter(())
 
 
-def negative_elbo(seen: Pass, beta: float) -> Terms:
-    """Reconstruction + beta * KL, in nats, per row. The KL stays on y (Intel-VAE, section 4)."""
+def negative_elbo(seen: Pass, beta: float, reconstruction_weight: float = 1.0) -> Terms:
+    """Weighted reconstruction + beta * KL, in nats, per row. The KL stays on y (Intel-VAE, section 4)."""
     return {
-        "nll": (1.0, seen.decoded.nll(seen.x_BX)),
-        "kl": (beta * seen.kl_scale, kl(seen.q, seen.prior, seen.y_BD)),
+        "nll": (reconstruction_weight, seen.decoded.nll(seen.x_BX)),
+        "kl": (beta * seen.kl_scale, divergences.kl(seen.q, seen.vae.prior, seen.drawn)),
     }

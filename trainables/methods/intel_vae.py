@@ -1,15 +1,20 @@
 """Intel-VAE: inductive biases through a mapping between the Gaussian latent and the decoder."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import NonNegativeFloat
-from torch import nn
 
+from trainables.late import nn
 from trainables.mappings import MAPPINGS
-from trainables.methods.base import Method, negative_elbo
-from trainables.objective import Pass, Terms
+from trainables.methods.base import Method, Setting, negative_elbo, priors
 from trainables.records import Mistake, choice, within
+
+if TYPE_CHECKING:
+    from trainables.objective import Pass, Terms
+    from trainables.priors import Normal
 
 
 class IntelVAE(Method):
@@ -21,13 +26,18 @@ class IntelVAE(Method):
     name: Literal["intel_vae"] = "intel_vae"
     mapping: choice(MAPPINGS)
     beta: NonNegativeFloat = 1.0
+    prior_log_variance: float = 0.0
+    """Of the normal that the KL is taken to. The notebooks have 1 for the synthetic sets, by mistake."""
     source: ClassVar[str] = "Intel-VAE, sections 4 and 5"
+
+    def prior(self, setting: Setting) -> Normal:
+        return priors.normal(setting.latent_dim, self.prior_log_variance)
 
     def map(self, latent_dim: int) -> nn.Module:
         return self.mapping.build(latent_dim)
 
     def terms(self, seen: Pass) -> Terms:
-        return negative_elbo(seen, self.beta) | self.mapping.terms(seen.mapping, seen.y_BD)
+        return negative_elbo(seen, self.beta) | self.mapping.terms(seen.vae.mapping, seen.y_BD)
 
     def mistakes(self, latent_dim: int, train_rows: int) -> Iterator[Mistake]:
         return within("mapping", self.mapping.mistakes(latent_dim))

@@ -1,21 +1,43 @@
 """The variational autoencoder and its beta-weighted form."""
 
-from typing import ClassVar, Literal
+from __future__ import annotations
 
-from pydantic import NonNegativeFloat
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from trainables.methods.base import Method, negative_elbo
-from trainables.objective import Pass, Terms
+from pydantic import NonNegativeFloat, PositiveFloat
+
+from trainables.late import Late
+from trainables.methods.base import Method, Setting, negative_elbo, priors
+
+if TYPE_CHECKING:
+    from trainables.objective import Pass, Terms
+    from trainables.priors import Normal
+
+sparse = Late("trainables.mappings.modules.sparse")
+sums = Late("trainables.sums")
 
 
 class VAE(Method):
     """Plain VAE: one reparameterised sample, KL to N(0, I) in closed form."""
 
     name: Literal["vae"] = "vae"
+    reconstruction_weight: PositiveFloat = 1.0
+    """VIMAE's comparison: 0.05, of the squared error."""
+    gamma: NonNegativeFloat = 0.0
+    """Weight of the sparse loss L_sp on |z|, Intel-VAE's ablation of its sparse mapping: 0.01 to 100; 0 is without."""
+    prior_log_variance: float = 0.0
+    """Of the normal that the KL is taken to. The notebooks of Intel-VAE have 1 for the synthetic sets, by mistake."""
     source: ClassVar[str] = "Kingma & Welling 2014"
 
+    def prior(self, setting: Setting) -> Normal:
+        return priors.normal(setting.latent_dim, self.prior_log_variance)
+
     def terms(self, seen: Pass) -> Terms:
-        return negative_elbo(seen, beta=1.0)
+        return negative_elbo(seen, 1.0, self.reconstruction_weight) | (self._sparse_loss(seen) if self.gamma else {})
+
+    def _sparse_loss(self, seen: Pass) -> Terms:
+        """L_sp of the whole batch, with |z| in the place of the sparse mapping's gates."""
+        return {"sparsity": (self.gamma, sparse.sparsity(sums.gather(seen.z_BL.abs())))}
 
 
 class BetaVAE(Method):
@@ -24,7 +46,9 @@ class BetaVAE(Method):
     name: Literal["beta_vae"] = "beta_vae"
     beta: NonNegativeFloat = 1.0
     """VIMAE's beta_H: 10 or 100; beta_A: 0.2 or 0.4."""
+    reconstruction_weight: PositiveFloat = 1.0
+    """VIMAE's comparison: 0.05, of the squared error."""
     source: ClassVar[str] = "Higgins et al. 2017; VIMAE, section 5"
 
     def terms(self, seen: Pass) -> Terms:
-        return negative_elbo(seen, self.beta)
+        return negative_elbo(seen, self.beta, self.reconstruction_weight)

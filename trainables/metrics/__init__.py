@@ -2,12 +2,18 @@
 
 # Shapes: N rows of this worker, D latent axes.
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from trainables.methods import Method
-from trainables.metrics.basic import active, elbo, hoyer, mean_of, variance_max, variance_min
-from trainables.metrics.view import View, look
+from trainables.metrics.basic import active, elbo, hoyer, mean_of, multiplier, opened, variance_max, variance_min
+from trainables.metrics.iwae import iwae
+
+if TYPE_CHECKING:
+    from trainables.metrics.view import View
 
 
 @dataclass(frozen=True)
@@ -35,20 +41,40 @@ METRICS: tuple[Metric, ...] = (
     Metric("hoyer", hoyer, "Hoyer sparsity of the sampled latents; N(0, I) has .22 at 128 axes", "Mathieu et al. 2019"),
     Metric("variance_min", variance_min, "smallest variance of the ARD prior", "ARD-VAE, figure 1"),
     Metric("variance_max", variance_max, "largest variance of the ARD prior", "ARD-VAE, figure 1"),
+    Metric("gates_open", opened, "axes whose gate is open: sigmoid(g) > 0.5", "De Boom et al. 2020"),
+    Metric("multiplier", multiplier, "lambda of the reconstruction's constraint", "De Boom et al. 2020"),
+    Metric("mask_open", opened, "axes whose mask is 0.1 or more", "Mondal et al. 2020"),
 )
 
-COMMON = ("loss", "elbo", "nll", "kl", "mse", "active", "hoyer")
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number about a trained model that takes too long for every epoch: compute(learner, rows, k, seed) -> float."""
+
+    name: str
+    compute: Callable[..., float]
+    summary: str
+    source: str
+
+
+ESTIMATES: tuple[Estimate, ...] = (
+    Estimate("iwae", iwae, "log p(x) in nats per row, from below, by k importance samples", "Burda et al. 2016"),
+)
+
+COMMON = ("loss", "nll", "mse", "active", "hoyer")
+OF_A_RATE = ("elbo", "kl")  # of methods whose posterior has one
 
 
 def metrics_of(method: Method) -> tuple[Metric, ...]:
     """The metrics that this method can have."""
-    names = COMMON + method.own_metrics
+    names = COMMON + OF_A_RATE * ("kl" in method.term_names) + method.own_metrics
     return tuple(metric for metric in METRICS if metric.name in names)
 
 
 def metric_names(method: Method) -> tuple[str, ...]:
     """The names of the numbers in a report: `train/...` of the epoch's own batches, `val/...` after it."""
-    return ("train/loss", "train/nll", "train/kl", *(f"val/{metric.name}" for metric in metrics_of(method)))
+    terms = ("loss", *method.term_names)
+    return (*(f"train/{term}" for term in terms), *(f"val/{metric.name}" for metric in metrics_of(method)))
 
 
-__all__ = ["METRICS", "Metric", "View", "look", "metric_names", "metrics_of"]
+__all__ = ["ESTIMATES", "METRICS", "Estimate", "Metric", "metric_names", "metrics_of"]

@@ -2,14 +2,19 @@
 
 # Shapes: N rows of this worker, D latent axes.
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import torch
+from trainables.late import Late, torch
 
-from trainables.metrics.view import View
-from trainables.relevance import moments, relevance, sensitivity
-from trainables.sums import all_reduce
+if TYPE_CHECKING:
+    from trainables.metrics.view import View
+
+scoring = Late("trainables.relevance")
+sums = Late("trainables.sums")
 
 SMALLEST_DEVIATION = 1e-8
 
@@ -19,8 +24,9 @@ def mean_of(name: str) -> Callable[[View], float]:
 
     def compute(view: View) -> float:
         value = view.per_row[name]
-        sums = all_reduce({"sum": value.sum(), "rows": torch.tensor(float(len(value)), device=value.device)})
-        return float(sums["sum"] / sums["rows"])
+        rows = torch.tensor(float(len(value)), device=value.device)
+        total = sums.all_reduce({"sum": value.sum(), "rows": rows})
+        return float(total["sum"] / total["rows"])
 
     return compute
 
@@ -31,9 +37,10 @@ def elbo(view: View) -> float:
 
 
 def active(view: View) -> float:
-    """How many axes carry 99 % of the relevance score on these rows (ARD-VAE, section 3.4; its code's weight)."""
-    scores = relevance(all_reduce(moments(view.z_ND, view.mean_ND)), all_reduce(sensitivity(view.vae, view.first_JD)))
-    return float(scores.active().sum())
+    """How many axes carry 99 % of the relevance score on these rows (ARD-VAE, section 3.4)."""
+    moments = sums.all_reduce(scoring.moments(view.z_ND, view.mean_ND))
+    sensitivity = sums.all_reduce(scoring.sensitivity(view.vae, view.first_JD))
+    return float(scoring.relevance(moments, sensitivity, view.vae.relevance_form).active().sum())
 
 
 def hoyer(view: View) -> float:
@@ -47,14 +54,14 @@ def hoyer(view: View) -> float:
     rows, dim = torch.tensor(float(len(z_ND)), device=z_ND.device), z_ND.shape[1]
     if dim == 1:
         return 0.0
-    first = all_reduce({"rows": rows, "sum_D": z_ND.sum(0)})
+    first = sums.all_reduce({"rows": rows, "sum_D": z_ND.sum(0)})
     mean_D = first["sum_D"] / first["rows"]
-    spread = all_reduce({"square_D": (z_ND - mean_D).square().sum(0)})
+    spread = sums.all_reduce({"square_D": (z_ND - mean_D).square().sum(0)})
     deviation_D = (spread["square_D"] / first["rows"]).sqrt()
     scaled_ND = torch.where(deviation_D < SMALLEST_DEVIATION, 0.0, z_ND / deviation_D.clamp_min(SMALLEST_DEVIATION))
     ratio_N = scaled_ND.abs().sum(1) / scaled_ND.norm(dim=1).clamp_min(1e-300)
     score_N = (math.sqrt(dim) - ratio_N) / (math.sqrt(dim) - 1)
-    return float(all_reduce({"score": score_N.sum()})["score"] / first["rows"])
+    return float(sums.all_reduce({"score": score_N.sum()})["score"] / first["rows"])
 
 
 def variance_min(view: View) -> float:
@@ -63,3 +70,12 @@ def variance_min(view: View) -> float:
 
 def variance_max(view: View) -> float:
     return float(view.vae.prior.variance_D.max())
+
+
+def opened(view: View) -> float:
+    """How many axes the method's own mapping leaves open, whatever their relevance."""
+    return float(view.vae.mapping.opened().sum())
+
+
+def multiplier(view: View) -> float:
+    return view.vae.extras().item()

@@ -39,16 +39,17 @@ def look(learner: Learner, rows: Rows, batch_size: int, seed: int, device: torch
         index = torch.arange(start, min(start + batch_size, len(rows)))
         mine = share(len(index))
         x_BX = rows.batch(index[mine]).to(device, torch.get_default_dtype())
-        seen = vae(x_BX, Noise(seed, "look", start, rows=mine, total=len(index), device=device))
+        noise = Noise(seed, "look", start, rows=mine, total=len(index), device=device)
+        seen = vae(x_BX, noise, phase=learner.method.phases[0].name)
         terms = learner.method.terms(seen)
         values = {name: value.double().expand(len(x_BX)) for name, (_, value) in terms.items()}
         values["loss"] = sum(weight * values[name] for name, (weight, _) in terms.items())
         values["mse"] = (x_BX - seen.decoded.mean_BX).double().square().flatten(1).mean(1)
         for name, value in values.items():
             per_row.setdefault(name, []).append(value)
-        z.append(seen.z_BD)
+        z.append(seen.z_BL)
         mean.append(vae.mapping(seen.q.mean_BD))
-        first.append(seen.z_BD[index[mine].to(device) < JACOBIAN_ROWS])
+        first.append(seen.z_BL[index[mine].to(device) < JACOBIAN_ROWS])
     return View(
         vae,
         {name: torch.cat(parts) for name, parts in per_row.items()},

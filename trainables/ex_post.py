@@ -1,0 +1,54 @@
+"""Ex-post density estimation: a mixture of Gaussians fitted to the codes of a trained autoencoder, to generate from."""
+
+# Shapes: N rows of the data, B rows of generated data, L latent dimensions, K components.
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from trainables.data import Rows
+from trainables.model import VAE
+from trainables.noise import Noise, seed_of
+
+ROWS_AT_ONCE = 1000
+LARGEST_SEED = 2**32  # that scikit-learn takes
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A Gaussian mixture: weights, means, and roots R of the covariances R R^T."""
+
+    weight_K: Tensor
+    mean_KL: Tensor
+    root_KLL: Tensor
+
+    def sample(self, noise: Noise) -> Tensor:
+        """One sample (B, L) for each of the noise's rows."""
+        eps_BL = noise.normal("prior", self.mean_KL.shape[1])
+        uniform_B = noise.uniform("component").to(self.weight_K)
+        k_B = torch.bucketize(uniform_B, self.weight_K.cumsum(0)[:-1], right=True)
+        z_BL = self.mean_KL[k_B]
+        for k, root_LL in enumerate(self.root_KLL):  # by component: a root for each row would not fit in memory
+            z_BL[k_B == k] += eps_BL[k_B == k] @ root_LL.T
+        return z_BL
+
+
+@torch.no_grad()
+def encodings(vae: VAE, rows: Rows) -> Tensor:
+    """The representations (N, L) of all rows, the model in evaluation mode. No other worker is waited for."""
+    vae.eval()
+    device, dtype = next(vae.parameters()).device, torch.get_default_dtype()
+    pieces = torch.arange(len(rows)).split(ROWS_AT_ONCE)
+    return torch.cat([vae.represent(rows.batch(piece).to(device, dtype)) for piece in pieces])
+
+
+def fit(z_NL: Tensor, components: int, seed: int) -> Mixture:
+    """The mixture of largest likelihood that expectation maximisation finds; full covariances (RAE's code: 10)."""
+    from sklearn.mixture import GaussianMixture  # slow to load, and only this needs it
+
+    state = seed_of(seed, "mixture") % LARGEST_SEED
+    found = GaussianMixture(components, max_iter=2000, tol=1e-3, random_state=state).fit(z_NL.double().cpu().numpy())
+    weight_K, mean_KL, covariance_KLL = map(torch.from_numpy, (found.weights_, found.means_, found.covariances_))
+    root_KLL = torch.linalg.cholesky(covariance_KLL)
+    return Mixture(weight_K.to(z_NL), mean_KL.to(z_NL), root_KLL.to(z_NL))

@@ -1,0 +1,1 @@
+"""The modules that the mappings build. They load torch; the records beside this folder do not."""

@@ -1,0 +1,44 @@
+"""The dimension selector, and the term that makes it select."""
+
+# Shapes: B rows of a batch, D latent dimensions.
+
+from torch import Tensor, nn
+
+from trainables.networks.blocks import dense
+
+HIDDEN = (10, 10)
+OPEN = 2.0  # the last layer's first bias: gates start at sigmoid(2) = 0.88, so that the decoder sees y at all
+TINY = 1e-8  # added to each gate: a row of closed gates has an entropy, and its gradient is finite
+
+
+class DimensionSelector(nn.Module):
+    """(B, D) -> (B, D): y * DS(y), row by row and dimension by dimension."""
+
+    def __init__(self, latent_dim: int, floor: float):
+        super().__init__()
+        self.floor = floor
+        self.selector = nn.Sequential(*dense((latent_dim, *HIDDEN, latent_dim)))
+        nn.init.constant_(self.selector[-1].bias, OPEN)
+
+    def gates(self, y_BD: Tensor) -> Tensor:
+        """DS(y), (B, D), between floor and 1."""
+        return self.floor + (1 - self.floor) * self.selector(y_BD).sigmoid()
+
+    def forward(self, y_BD: Tensor) -> Tensor:
+        return y_BD * self.gates(y_BD)
+
+
+def sparsity(gates_BD: Tensor) -> Tensor:
+    """L_sp, a scalar in nats: mean entropy of the rows' gates minus the entropy of their mean (equation 7).
+
+    As in the authors' code rows are normalised before they are averaged. So it is minus the mutual information between
+    row and dimension, and lies between -log(min(B, D)) and 0. Not a mean over rows: it needs the whole batch.
+    """
+    p_BD = gates_BD + TINY
+    p_BD = p_BD / p_BD.sum(1, keepdim=True)
+    return entropy(p_BD).mean() - entropy(p_BD.mean(0))
+
+
+def entropy(p: Tensor) -> Tensor:
+    """-sum p log p over the last dimension, for p > 0."""
+    return -(p * p.log()).sum(-1)

@@ -1,0 +1,45 @@
+"""DD-VAE: Disentangling disentanglement, a prior for sparse codes and a term that makes all codes obey it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field, NonNegativeFloat
+
+from trainables.late import Late
+from trainables.methods.base import Method, Setting, negative_elbo, posteriors, priors
+
+if TYPE_CHECKING:
+    from trainables.objective import Pass, Terms
+    from trainables.posteriors import SoftplusGaussian
+    from trainables.priors import SparseMixture
+
+mmd = Late("trainables.mmd")
+
+
+class DDVAE(Method):
+    """VAE whose prior has a spike at 0 on every axis, with an MMD per axis between all codes of a batch and the prior.
+
+    The KL is that of one sample. The authors' code has `likelihood: {name: laplace, scale: 0.1, linear: true}`,
+    `optimizer: {algorithm: amsgrad, lr: 5e-4}` and batches of 500.
+    """
+
+    name: Literal["dd_vae"] = "dd_vae"
+    gamma: Annotated[float, Field(ge=0, le=1)] = 0.8
+    """Weight of the prior's spike N(0, 0.05^2) beside N(0, 1). With 0, and alpha 0, this is the VAE."""
+    alpha: NonNegativeFloat = 100.0
+    """Weight of the MMD: the authors' script has 0 and 100."""
+    beta: NonNegativeFloat = 1.0
+    """Weight of the KL."""
+    source: ClassVar[str] = "Mathieu et al. 2019, section 5, and its code"
+    term_names: ClassVar[tuple[str, ...]] = ("nll", "kl", "mmd")
+
+    def posterior(self) -> type[SoftplusGaussian]:
+        return posteriors.SoftplusGaussian
+
+    def prior(self, setting: Setting) -> SparseMixture:
+        return priors.SparseMixture(setting.latent_dim, self.gamma)
+
+    def terms(self, seen: Pass) -> Terms:
+        discrepancy = mmd.AXIS_BY_AXIS.to_prior(seen.y_BD, seen.vae.prior, seen.noise)
+        return negative_elbo(seen, self.beta) | {"mmd": (self.alpha, discrepancy)}

@@ -1,0 +1,65 @@
+"""DIP-VAE: the covariance of the codes over a batch is drawn towards the identity."""
+
+# Shapes: B rows of the whole batch, D dimensions of the code y.
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import NonNegativeFloat
+
+from trainables.late import Late, torch
+from trainables.methods.base import Method, negative_elbo
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from trainables.objective import Pass, Terms
+    from trainables.posteriors import Gaussian
+
+sums = Late("trainables.sums")
+
+
+class DIPVAE(Method):
+    """VAE that penalises how far the codes' covariance is from the identity, so that dimensions are uncorrelated."""
+
+    name: Literal["dip_vae"] = "dip_vae"
+    form: Literal["I", "II"] = "I"
+    """The covariance of the posteriors' means (I) or of the codes drawn from them (II)."""
+    lambda_od: NonNegativeFloat = 10.0
+    """Weight of the squared covariances, off the diagonal."""
+    lambda_d: NonNegativeFloat | None = None
+    """Weight of (variance - 1)^2, on the diagonal. Default: 10 lambda_od for I, lambda_od for II."""
+    term_names: ClassVar[tuple[str, ...]] = ("nll", "kl", "off_diagonal", "diagonal")
+    source: ClassVar[str] = "Kumar et al. 2018, equations 6 and 7; ARD-VAE, supplement, table 6"
+
+    def terms(self, seen: Pass) -> Terms:
+        covariance_DD = FORMS[self.form](*whole_batch(seen.q))
+        variance_D = covariance_DD.diagonal()
+        return negative_elbo(seen, beta=1.0) | {
+            "off_diagonal": (self.lambda_od, (covariance_DD - variance_D.diag()).square().sum()),
+            "diagonal": (self._lambda_d(), (variance_D - 1).square().sum()),
+        }
+
+    def _lambda_d(self) -> float:
+        return DIAGONAL[self.form] * self.lambda_od if self.lambda_d is None else self.lambda_d
+
+
+def whole_batch(q: Gaussian) -> tuple[Tensor, Tensor]:
+    """Means and variances (B, D) of the posteriors of all workers' rows."""
+    return sums.gather(torch.cat((q.mean_BD, q.log_variance_BD.exp()), 1)).chunk(2, 1)
+
+
+def covariance_of_means(mean_BD: Tensor, _variance_BD: Tensor) -> Tensor:
+    """(D, D), divided by B."""
+    centred_BD = mean_BD - mean_BD.mean(0)
+    return centred_BD.T @ centred_BD / len(mean_BD)
+
+
+def covariance_of_codes(mean_BD: Tensor, variance_BD: Tensor) -> Tensor:
+    """(D, D): by the law of total covariance, that of the means and the mean of the posteriors' own."""
+    return covariance_of_means(mean_BD, variance_BD) + variance_BD.mean(0).diag()
+
+
+FORMS = {"I": covariance_of_means, "II": covariance_of_codes}
+DIAGONAL = {"I": 10.0, "II": 1.0}

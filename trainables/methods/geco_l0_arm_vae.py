@@ -1,0 +1,96 @@
+"""GECO-L0-ARM-VAE: the fewest latent axes that reconstruct well enough, found by gates on the axes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import PositiveFloat
+
+from trainables.late import Late, nn, torch
+from trainables.methods.base import Method, Phase, Setting, divergences, posteriors
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from trainables.likelihoods import Likelihood
+    from trainables.model import VAE
+    from trainables.objective import Pass, Terms
+    from trainables.posteriors import Gaussian
+    from trainables.sums import Sums
+
+gates = Late("trainables.gates")
+sums = Late("trainables.sums")
+
+
+class GecoL0ArmVAE(Method):
+    """VAE that closes as many axes as it can while its mean reconstruction error stays below `tau`.
+
+    min over networks and gates, max over lambda: KL of the open axes + ||nu||_0 + lambda (mean nll - tau). All gates
+    are open, and ||nu||_0 has no weight, until the moving average of the constraint is at most 0 for the first time.
+    ARD-VAE's runs of it have `optimizer: {lr: 5e-4}` without a plateau, and squared errors.
+    """
+
+    name: Literal["geco_l0_arm_vae"] = "geco_l0_arm_vae"
+    tau: PositiveFloat = 10.0
+    """Mean of the reconstruction term per row that is asked for: squared errors summed over pixels. ARD-VAE's
+    supplement: MNIST 10, CelebA 300, CIFAR10 25, ImageNet 15."""
+    source: ClassVar[str] = "De Boom et al. 2020; ARM: Yin & Zhou 2019, Li & Ji 2019"
+    term_names: ClassVar[tuple[str, ...]] = ("nll", "kl", "l0", "allowance")
+    own_metrics: ClassVar[tuple[str, ...]] = ("gates_open", "multiplier")
+
+    def map(self, latent_dim: int) -> nn.Module:
+        return gates.Gates(latent_dim)
+
+    def extras(self, setting: Setting) -> nn.Module:
+        return gates.Multiplier()
+
+    def terms(self, seen: Pass) -> Terms:
+        """`l0` is the expected number of open gates; `allowance` is lambda tau, and lifts lambda where C_ma > 0."""
+        state = seen.vae.extras
+        multiplier, narrowing = state().item(), bool(state.met)
+        if narrowing and seen.vae.training:
+            nll_B, kl_B, l0 = sampled_terms(seen, multiplier)
+        else:
+            nll_B, kl_B = costs(seen, seen.decoded, seen.vae.mapping.opened())
+            l0 = seen.vae.mapping.expected()
+        average = state.average_with(self.constraint({"nll": nll_B.sum()}, seen.noise.total))
+        return {
+            "nll": (multiplier, nll_B),
+            "kl": (seen.kl_scale, kl_B),
+            "l0": (float(narrowing), l0),
+            "allowance": (-1.0, state.lifted(self.tau, average)),
+        }
+
+    def constraint(self, mine: Sums, rows: int) -> Tensor:
+        """C = mean nll - tau of the whole batch of `rows`, from this worker's sums, float64."""
+        return sums.all_reduce({"nll": mine["nll"]})["nll"] / rows - self.tau
+
+    def after_step(self, vae: VAE, phase: Phase, sums: Sums, rows: int) -> None:
+        vae.extras.absorb(self.constraint(sums, rows))
+
+    def proposal(self, vae: VAE, x_BX: Tensor) -> Gaussian:
+        """A closed axis reaches no decoder, and no KL keeps its posterior near: there the prior is drawn from."""
+        return narrowed(vae.encode(x_BX), vae.mapping.opened())
+
+
+def sampled_terms(seen: Pass, multiplier: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Reconstruction, KL and L0 (B,) at gates drawn for this step; L0's gradient is that of the other two, too."""
+    vae, gates = seen.vae, seen.vae.mapping
+    u_L = seen.noise.shared().uniform("gates", vae.latent_dim)[0]
+    open_L = gates.sampled(u_L)
+    nll_B, kl_B = costs(seen, vae.decode(seen.y_BD * open_L), open_L)
+    with torch.no_grad():
+        open_L = gates.mirrored(u_L)
+        other_nll_B, other_kl_B = costs(seen, vae.decode(seen.y_BD * open_L), open_L)
+    excess_B = multiplier * (other_nll_B - nll_B) + seen.kl_scale * (other_kl_B - kl_B)
+    return nll_B, kl_B, gates.expected() + gates.surrogate(u_L, excess_B)
+
+
+def costs(seen: Pass, decoded: Likelihood, open_L: Tensor) -> tuple[Tensor, Tensor]:
+    """Reconstruction and KL, (B,) each, where only these gates are open; `decoded` is what they let through."""
+    return decoded.nll(seen.x_BX), divergences.kl(narrowed(seen.q, open_L), seen.vae.prior, seen.drawn)
+
+
+def narrowed(q: Gaussian, open_L: Tensor) -> Gaussian:
+    """q with N(0, 1) on the closed axes, which therefore have no KL to the prior."""
+    return posteriors.Gaussian(q.mean_BD * open_L, q.log_variance_BD * open_L)

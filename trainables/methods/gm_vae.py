@@ -1,0 +1,51 @@
+"""GM-VAE: a prior whose clusters are moved and shaped by a noise variable of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import NonNegativeFloat, PositiveInt
+
+from trainables.late import Late, nn
+from trainables.methods.base import Method, Setting
+
+if TYPE_CHECKING:
+    from trainables.mixtures import ContextMixture
+    from trainables.objective import Pass, Terms
+
+mixtures = Late("trainables.mixtures")
+
+
+class GMVAE(Method):
+    """VAE with the prior w ~ N(0, I), k uniform, x ~ N(m_k(w), diag v_k(w)) on codes y = (x, w); x is decoded.
+
+    The posterior is q(x|data) q(w|data) p(k|x, w): two Gaussians of one encoder and Bayes' rule.
+    """
+
+    name: Literal["gm_vae"] = "gm_vae"
+    components: PositiveInt = 10
+    """K. MNIST-01: 2."""
+    context_dim: PositiveInt = 10
+    """Dimensions of w, called noise in the paper. MNIST-01: 1."""
+    hidden: PositiveInt = 100
+    """Tanh units between w and the clusters."""
+    free_nats: NonNegativeFloat = 0.0
+    """Least that a row pays for KL(p(k|x, w) || uniform): below it, clusters may be told apart at no cost. 0.5 where
+    the paper's minimum information constraint is wanted."""
+    source: ClassVar[str] = "Dilokthanakul et al. 2016; Intel-VAE, section 6.2 (baseline)"
+
+    def code_dim(self, latent_dim: int) -> int:
+        return latent_dim + self.context_dim
+
+    def prior(self, setting: Setting) -> ContextMixture:
+        return mixtures.ContextMixture(setting.latent_dim, self.context_dim, self.components, self.hidden)
+
+    def map(self, latent_dim: int) -> nn.Module:
+        return mixtures.First(latent_dim)
+
+    def terms(self, seen: Pass) -> Terms:
+        pieces = mixtures.pieces_of(seen.q, seen.vae.prior, seen.y_BD)
+        terms = {"nll": (1.0, seen.decoded.nll(seen.x_BX)), "kl": (seen.kl_scale, sum(pieces))}
+        if self.free_nats:  # kl + shortfall holds max(KL of k, free nats)
+            terms["shortfall"] = (seen.kl_scale, (self.free_nats - pieces.component).clamp_min(0))
+        return terms

@@ -1,0 +1,46 @@
+"""InfoVAE: weights for the information that a code holds of its row, and for how far all codes are from the prior."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from trainables.late import Late
+from trainables.methods.base import Method, negative_elbo
+from trainables.records import Mistake
+
+if TYPE_CHECKING:
+    from trainables.objective import Pass, Terms
+
+mmd = Late("trainables.mmd")
+
+
+class InfoVAE(Method):
+    """Reconstruction + (1 - alpha) KL + (alpha + lam - 1) MMD, whose MMD stands for the divergence of all codes.
+
+    alpha = 1 is MMD-VAE; alpha = 0, lam = 1 is the VAE. VIMAE's notation: a = 1 - alpha weighs the information.
+    """
+
+    name: Literal["info_vae"] = "info_vae"
+    alpha: float
+    """At most 1."""
+    lam: float
+    """Lambda, at least 1 - alpha."""
+    kernel: Literal["imq", "rbf"] = "imq"
+    """WAE's kernels, without bias; or Zhao's, with bias, against 200 samples of the prior."""
+    source: ClassVar[str] = "Zhao et al. 2017; VIMAE, section 3"
+    term_names: ClassVar[tuple[str, ...]] = ("nll", "kl", "mmd")
+
+    def terms(self, seen: Pass) -> Terms:
+        discrepancy = mmd.DISCREPANCIES[self.kernel].to_prior(seen.y_BD, seen.vae.prior, seen.noise)
+        return negative_elbo(seen, beta=1 - self.alpha) | {"mmd": (self.alpha + self.lam - 1, discrepancy)}
+
+    def mistakes(self, latent_dim: int, train_rows: int) -> Iterator[Mistake]:
+        if self.alpha > 1:
+            yield "alpha", f"the KL's weight 1 - alpha is {1 - self.alpha:g}, below 0. Make alpha at most 1."
+        if self.alpha + self.lam < 1:
+            yield (
+                "lam",
+                f"the MMD's weight alpha + lam - 1 is {self.alpha + self.lam - 1:g}, below 0. Make lam at least "
+                f"{1 - self.alpha:g}.",
+            )

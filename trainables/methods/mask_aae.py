@@ -1,0 +1,133 @@
+"""MaskAAE: an adversarial autoencoder that learns which latent axes to mask."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import PositiveInt
+
+from trainables.late import Late, nn, torch
+from trainables.methods.base import Method, Phase, Setting, posteriors
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from trainables.model import VAE
+    from trainables.objective import Pass, Terms
+    from trainables.posteriors import Posterior
+    from trainables.sums import Sums
+
+mask = Late("trainables.mask")
+sums = Late("trainables.sums")
+
+AUTOENCODER = Phase("autoencoder", ("encoder.", "decoder."))
+CRITIC = Phase("critic", ("extras.",), lr_scale=0.2)
+GENERATOR = Phase("generator", ("encoder.",), lr_scale=0.2)
+MASK = Phase("mask", ("mapping.",))
+
+SPREAD_WEIGHT = 100.0
+PENALTY_WEIGHT = 10.0
+MASK_NLL_WEIGHT = 1000.0
+LARGEST_POLARISATION = 2048.0
+
+
+class MaskAAE(Method):
+    """Autoencoder with z = a * E(x), whose codes a critic compares with a * N(0, I), and whose mask a is trained.
+
+    The paper's runs have `likelihood: {name: bernoulli}`, batches of 64 and `optimizer: {algorithm: rmsprop, lr: 5e-4,
+    beta2: 0.9, eps: 1e-10}`: 5e-4 for networks and mask, 1e-4 for critic and generator.
+    """
+
+    name: Literal["mask_aae"] = "mask_aae"
+    critic_width: PositiveInt = 1024
+    """Units of each of the critic's hidden layers."""
+    critic_depth: PositiveInt = 4
+    """Hidden layers of the critic."""
+    source: ClassVar[str] = "Mondal et al. 2020, code; WGAN-GP: Gulrajani et al. 2017"
+    term_names: ClassVar[tuple[str, ...]] = ("nll", "spread")
+    own_metrics: ClassVar[tuple[str, ...]] = ("mask_open",)
+    phases: ClassVar[tuple[Phase, ...]] = (AUTOENCODER, *[CRITIC] * 5, GENERATOR, MASK)
+
+    def posterior(self) -> type[Posterior]:
+        return posteriors.Point
+
+    def map(self, latent_dim: int) -> nn.Module:
+        return mask.Mask(latent_dim)
+
+    def extras(self, setting: Setting) -> nn.Module:
+        return mask.Adversary(setting.latent_dim, self.critic_width, self.critic_depth)
+
+    def terms(self, seen: Pass) -> Terms:
+        return TERMS[seen.phase](seen)
+
+    def after_step(self, vae: VAE, phase: Phase, sums: Sums, rows: int) -> None:
+        if phase == MASK:
+            vae.mapping.project()
+            vae.extras.turns += 1
+
+
+def autoencoder_terms(seen: Pass) -> Terms:
+    """Reconstruction, a mean over data values, and how much the unmasked codes vary where the mask is closed."""
+    scale = loss_scale(seen.vae)
+    return {
+        "nll": (scale / math.prod(seen.vae.shape), seen.decoded.nll(seen.x_BX)),
+        "spread": (scale * SPREAD_WEIGHT, seen.vae.mapping.spread(sums.gather(seen.y_BD))),
+    }
+
+
+def critic_terms(seen: Pass) -> Terms:
+    """WGAN-GP on latents; the penalty is taken between a code and a draw of the prior."""
+    critic, code_BL, drawn_BL = seen.vae.extras, seen.z_BL.detach(), prior_latents(seen).detach()
+    between_BL = torch.lerp(drawn_BL, code_BL, seen.noise.uniform("between", 1))
+    return {
+        "codes": (1.0, critic(code_BL)),
+        "prior": (-1.0, critic(drawn_BL)),
+        "penalty": (PENALTY_WEIGHT, critic.gradient_penalty(between_BL)),
+    }
+
+
+def generator_terms(seen: Pass) -> Terms:
+    return {"codes": (-1.0, seen.vae.extras(seen.z_BL))}
+
+
+def mask_terms(seen: Pass) -> Terms:
+    """Reconstruction; (1 - critic's mean gap)^2 of the whole batch; a rising pull of the mask towards 0 and 1."""
+    vae, scale = seen.vae, loss_scale(seen.vae)
+    z_BL = vae.mapping(seen.y_BD.detach())
+    gap = sums.gather(vae.extras(z_BL) - vae.extras(prior_latents(seen))).mean()
+    pull = polarisation_weight(int(vae.extras.turns), vae.latent_dim)
+    return {
+        "nll": (scale * MASK_NLL_WEIGHT / math.prod(vae.shape), vae.decode(z_BL).nll(seen.x_BX)),
+        "gap": (scale, (1 - gap).square()),
+        "polarisation": (scale * pull, vae.mapping.polarisation()),
+    }
+
+
+TERMS = {
+    AUTOENCODER.name: autoencoder_terms,
+    CRITIC.name: critic_terms,
+    GENERATOR.name: generator_terms,
+    MASK.name: mask_terms,
+}
+
+
+def prior_latents(seen: Pass) -> Tensor:
+    """a * N(0, I), a draw for each row, (B, L)."""
+    return seen.vae.mapping(seen.vae.prior.sample(seen.noise))
+
+
+def period(latent_dim: int) -> int:
+    """T, the unit of the schedules in turns."""
+    return 75 if latent_dim <= 20 else min(10_000, int(112.5 * latent_dim))
+
+
+def polarisation_weight(turns: int, latent_dim: int) -> float:
+    """2 / L, doubled every 4 T turns up to 2048."""
+    doublings = turns // (4 * period(latent_dim))
+    return 2.0 ** min(math.log2(LARGEST_POLARISATION), math.log2(2 / latent_dim) + doublings)
+
+
+def loss_scale(vae: VAE) -> float:
+    """Of the autoencoder's and the mask's loss: 1, from turn 5 T on 1/5 (of no effect but rounding in RMSProp)."""
+    return 1.0 if int(vae.extras.turns) < 5 * period(vae.latent_dim) else 0.2

@@ -1,0 +1,46 @@
+"""MoG-VAE: a fixed mixture of Gaussians as prior."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import PositiveFloat, PositiveInt
+
+from trainables.late import Late
+from trainables.methods.base import Setting
+from trainables.methods.mixture_prior import MixturePrior
+from trainables.records import Mistake
+
+if TYPE_CHECKING:
+    from trainables.mixtures import FixedMixture
+
+mixtures = Late("trainables.mixtures")
+
+Means = Literal["frame", "axes"]
+
+
+class MoGVAE(MixturePrior):
+    """VAE with the prior 1/K sum_k N(m_k, v I), whose K means stand at distance 2 from the origin."""
+
+    name: Literal["mog_vae"] = "mog_vae"
+    components: PositiveInt = 10
+    """K. The paper names none for MNIST; its code has 2 (MNIST-01) and 4."""
+    means: Means = "frame"
+    """`frame`: orthonormal directions, random but the same in every run. `axes`: in pairs at +-2 on the first K/2 axes,
+    as the official code has it for K = 2 and 4."""
+    variance: PositiveFloat = 1.0
+    """v. The official code has 2.71828, a log variance of 1."""
+    source: ClassVar[str] = "Intel-VAE, section 6.2 (baseline) and its code"
+
+    def prior(self, setting: Setting) -> FixedMixture:
+        means_KD = mixtures.MEANS[self.means](self.components, setting.latent_dim)
+        return mixtures.FixedMixture(means_KD, self.variance)
+
+    def mistakes(self, latent_dim: int, train_rows: int) -> Iterator[Mistake]:
+        most = {"frame": latent_dim, "axes": 2 * latent_dim}[self.means]
+        if self.components > most:
+            room = f"'{self.means}' has room for {most} means in {latent_dim} latent dimensions, not {self.components}"
+            yield "components", f"{room}. Take fewer components, or more latent dimensions."
+        if self.means == "axes" and self.components % 2:
+            yield "components", f"means on 'axes' come in pairs, {self.components} do not. Use an even number."

@@ -1,0 +1,115 @@
+"""RAE: a deterministic autoencoder with a regularised decoder, which generates from a density fitted afterwards."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import NonNegativeFloat, PositiveInt
+
+from trainables.late import Late
+from trainables.methods.base import Method, Sampler, posteriors
+from trainables.records import Mistake, Record, choice
+
+if TYPE_CHECKING:
+    from trainables.data import Rows
+    from trainables.model import VAE
+    from trainables.objective import Pass, Terms
+    from trainables.posteriors import Head
+
+ex_post = Late("trainables.ex_post")
+smoothness = Late("trainables.smoothness")
+
+
+class Regulariser(Record):
+    """How the decoder is kept smooth."""
+
+    source: ClassVar[str] = "Ghosh et al. 2020 and its code"
+
+    def change(self, vae: VAE) -> None:
+        """Change the model's layers once, before training."""
+
+    def terms(self, seen: Pass) -> Terms:
+        """What is added to the loss."""
+        return {}
+
+
+class L2(Regulariser):
+    """The sum of squares of the decoder's transposed convolution kernels (of an MLP's weights), without biases."""
+
+    name: Literal["l2"] = "l2"
+    weight: NonNegativeFloat = 1e-7
+    """MNIST and CelebA 1e-7; CIFAR10, ImageNet, DSprites and 3D Shapes 1e-6."""
+    dense: bool = False
+    """Linear layers too, as the official code has for CelebA."""
+
+    def terms(self, seen: Pass) -> Terms:
+        weights = smoothness.decoder_weights(seen.vae.decoder, self.dense)
+        return {"l2": (self.weight, sum(weight.square().sum() for weight in weights))}
+
+
+class GP(Regulariser):
+    """The squared gradient of the decoder's output with respect to the code."""
+
+    name: Literal["gp"] = "gp"
+    weight: NonNegativeFloat = 0.5e-7
+
+    def terms(self, seen: Pass) -> Terms:
+        return {"gp": (self.weight, smoothness.gradient_penalty(seen))}
+
+
+class SN(Regulariser):
+    """Spectral normalisation of every layer, the encoder's included, as in the official code."""
+
+    name: Literal["sn"] = "sn"
+
+    def change(self, vae: VAE) -> None:
+        smoothness.normalise(vae)
+
+
+REGULARISERS: tuple[type[Regulariser], ...] = (
+    L2,
+    GP,
+    SN,
+)
+
+
+class RAE(Method):
+    """Autoencoder with small codes and a smooth decoder; its codes' density is estimated once it is trained.
+
+    The loss is a mean over data values and over latent dimensions, not a sum: with a sum the same weights would be a
+    thousand times weaker.
+    """
+
+    name: Literal["rae"] = "rae"
+    beta: NonNegativeFloat = 1e-4
+    """Weight of the codes' mean square. L2: MNIST, CelebA, DSprites and 3D Shapes 1e-4, CIFAR10 and ImageNet 1e-3; SN:
+    MNIST 0.009, CIFAR10 0.03, CelebA 0.0024."""
+    regulariser: choice(REGULARISERS) = L2()
+    components: PositiveInt = 10
+    """Gaussians, with full covariances, of the mixture that samples are drawn from; with 1 it is a single Gaussian."""
+    term_names: ClassVar[tuple[str, ...]] = ("nll", "code")
+    source: ClassVar[str] = "Ghosh et al. 2020 and its code; ARD-VAE, supplement, table 6"
+
+    def posterior(self) -> Head:
+        return posteriors.Point
+
+    def regularise(self, vae: VAE) -> None:
+        self.regulariser.change(vae)
+
+    def terms(self, seen: Pass) -> Terms:
+        return {
+            "nll": (1 / math.prod(seen.vae.shape), seen.decoded.nll(seen.x_BX)),
+            "code": (self.beta, seen.z_BL.square().mean(1)),
+        } | self.regulariser.terms(seen)
+
+    def sampler(self, vae: VAE, train: Rows, seed: int) -> Sampler:
+        return ex_post.fit(ex_post.encodings(vae, train), self.components, seed).sample
+
+    def mistakes(self, latent_dim: int, train_rows: int) -> Iterator[Mistake]:
+        if self.components > train_rows:
+            yield (
+                "components",
+                f"{self.components:,} Gaussians cannot be fitted to {train_rows:,} training rows. Use fewer.",
+            )

@@ -1,0 +1,43 @@
+"""Sparse-VAE (variational sparse coding): spike-and-slab codes, most of whose dimensions a row leaves at 0."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field, NonNegativeFloat
+
+from trainables.late import Late
+from trainables.methods.base import Method, Sampler, Setting, negative_elbo, priors
+
+if TYPE_CHECKING:
+    from trainables.data import Rows
+    from trainables.model import VAE
+    from trainables.objective import Pass, Terms
+    from trainables.posteriors import Head
+    from trainables.priors import Prior
+
+spike_slab = Late("trainables.spike_slab")
+
+
+class SparseVAE(Method):
+    """VAE with a spike-and-slab posterior and prior: a dimension is 0, or drawn from a Gaussian."""
+
+    name: Literal["sparse_vae"] = "sparse_vae"
+    alpha: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """The prior probability that a dimension is not 0: 0.01 and 0.2 in Intel-VAE's comparison."""
+    beta: NonNegativeFloat = 1.0
+    generate: Literal["prior", "normal"] = "prior"
+    """Samples are decoded from the prior; the official code decodes N(0, I), which the model has never seen."""
+    source: ClassVar[str] = "Tonolini et al. 2020; Intel-VAE, section 6.3"
+
+    def posterior(self) -> Head:
+        return spike_slab.SpikeAndSlab
+
+    def prior(self, setting: Setting) -> Prior:
+        return spike_slab.SpikeAndSlabPrior(setting.latent_dim, self.alpha)
+
+    def terms(self, seen: Pass) -> Terms:
+        return negative_elbo(seen, self.beta)
+
+    def sampler(self, vae: VAE, train: Rows, seed: int) -> Sampler:
+        return {"prior": vae.prior, "normal": priors.Normal(vae.latent_dim)}[self.generate].sample

@@ -1,0 +1,36 @@
+"""VIMAE: the Variational InfoMax Autoencoder, which bounds a code's capacity by its prior and not by its rate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import NonNegativeInt
+
+from trainables.methods.base import Setting, priors
+from trainables.methods.wae_mmd import WAEMMD, mmd
+
+if TYPE_CHECKING:
+    from trainables.mmd import Discrepancy
+    from trainables.priors import Prior
+
+
+class VIMAE(WAEMMD):
+    """WAE-MMD with noisy input, its encoder pre-trained, and a prior of unit variance: normal or logistic.
+
+    Section 5 halves the learning rate after 30 epochs and divides it by 5 after 50: `optimizer.schedule`.
+    """
+
+    name: Literal["vimae"] = "vimae"
+    prior_form: Literal["normal", "logistic"] = "normal"
+    """VIMAE-n or VIMAE-l. A logistic has 0.0144 nats per axis less capacity."""
+    kernel: Literal["imq", "rbf"] = "imq"
+    """WAE's kernels, without bias, for which lambda is meant; Zhao's, with bias, against 200 samples of the prior."""
+    pretraining_steps: NonNegativeInt = 200
+    """At most so many steps first match the codes' mean and covariance to the prior's, as in WAE's code."""
+    source: ClassVar[str] = "VIMAE, sections 4 and 5, equation 7"
+
+    def prior(self, setting: Setting) -> Prior:
+        return priors.UNIT_VARIANCE[self.prior_form](setting.latent_dim)
+
+    def discrepancy(self) -> Discrepancy:
+        return mmd.DISCREPANCIES[self.kernel]

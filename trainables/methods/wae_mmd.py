@@ -1,0 +1,78 @@
+"""WAE-MMD: a deterministic autoencoder whose codes, taken together, are drawn to the prior."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import NonNegativeFloat, NonNegativeInt
+
+from trainables.late import Late
+from trainables.methods.base import Method, Phase, Setting, posteriors
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from trainables.mmd import Discrepancy, Moments
+    from trainables.model import VAE
+    from trainables.noise import Noise
+    from trainables.objective import Pass, Terms
+    from trainables.posteriors import Point
+    from trainables.sums import Sums
+
+mmd = Late("trainables.mmd")
+pixel_noise = Late("trainables.pixel_noise")
+workers = Late("trainables.sums")
+
+TRAIN = Phase()
+PRETRAIN = Phase("pretrain", parts=("encoder.",))
+
+
+class WAEMMD(Method):
+    """Autoencoder with a squared error * 0.05 and an MMD between all codes of a batch and N(0, I).
+
+    Each code is a point, so that there is no rate and no ELBO.
+    """
+
+    name: Literal["wae_mmd"] = "wae_mmd"
+    lam: NonNegativeFloat = 10.0
+    """Lambda, the weight of the MMD: MNIST 10; CelebA, CIFAR10 and ImageNet 100 (ARD-VAE, supplement, table 6)."""
+    reconstruction_weight: NonNegativeFloat = 0.05
+    """WAE's code; ARD-VAE, supplement, table 6."""
+    input_noise: Literal["truncated", "clipped", "none"] = "truncated"
+    """On the encoder's input while training, in the data's units: N(0, 0.01^2) redrawn beyond 0.02 (WAE's code), or set
+    to +-0.01 beyond it (RAE's port of WAE)."""
+    pretraining_steps: NonNegativeInt = 0
+    """At most so many steps first match the codes' mean and covariance to the prior's: WAE's code 200, ARD-VAE 0."""
+    source: ClassVar[str] = "Tolstikhin et al. 2018 and its code; ARD-VAE, supplement, section 2"
+    term_names: ClassVar[tuple[str, ...]] = ("nll", "mmd")
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        return (TRAIN, PRETRAIN) if self.pretraining_steps else (TRAIN,)
+
+    def phase(self, step: int, vae: VAE) -> Phase:
+        return PRETRAIN if step < self.pretraining_steps and not vae.extras.matched else TRAIN
+
+    def posterior(self) -> type[Point]:
+        return posteriors.Point
+
+    def extras(self, setting: Setting) -> Moments:
+        return mmd.Moments()
+
+    def encoder_input(self, x_BX: Tensor, noise: Noise) -> Tensor:
+        return x_BX + pixel_noise.PIXEL_NOISES[self.input_noise](noise, x_BX)
+
+    def discrepancy(self) -> Discrepancy:
+        return mmd.DISCREPANCIES["imq"]
+
+    def terms(self, seen: Pass) -> Terms:
+        if seen.phase == PRETRAIN.name:
+            return {"moments": (1.0, seen.vae.extras.distance(seen.y_BD))}
+        return {
+            "nll": (self.reconstruction_weight, seen.decoded.nll(seen.x_BX)),
+            "mmd": (self.lam, self.discrepancy().to_prior(seen.y_BD, seen.vae.prior, seen.noise)),
+        }
+
+    def after_step(self, vae: VAE, phase: Phase, sums: Sums, rows: int) -> None:
+        if phase == PRETRAIN:
+            vae.extras.look(workers.all_reduce(sums)["moments"] / rows)
