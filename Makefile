@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test kills lint lock clean
+.PHONY: quickstart test lint lock clean
 
 quickstart: .venv/installed
 	$(BIN)/vaeorch sweep search_spaces/quickstart.yaml
@@ -10,10 +10,6 @@ quickstart: .venv/installed
 test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest
-
-# Fifteen kills of one real sweep, each resumed: the longest test, 5 to 10 minutes on 2 cores, and not part of the suite.
-kills: .venv/installed
-	$(BIN)/python -m pytest tests/kill_chain.py
 
 lint: .venv/installed
 	$(BIN)/ruff check .

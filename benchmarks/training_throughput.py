@@ -79,7 +79,7 @@ def main() -> None:
     import tempfile
     from pathlib import Path
 
-    Training.validate = lambda self: {}
+    Training.validate = lambda self: {"val/loss": 0.0}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--cases", nargs="+", choices=CASES, default=list(CASES) if torch.cuda.is_available() else ON_A_CPU

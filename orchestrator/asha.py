@@ -49,9 +49,12 @@ class Asha:
         """What a trial does after `epoch` epochs with this objective value: CONTINUE, PAUSE or STOP.
 
         A trial goes on without a pause exactly when `next` would have called it back at once. An epoch that is reported
-        again, by a trial taken up from its checkpoint, gets the answer that it would have had.
+        again, by a trial taken up from its checkpoint, gets the answer that it would have had. A trial that is at its
+        end, though no rung let it pass, was trained by an earlier sweep: no rung can call it back.
         """
         if epoch >= self.max_epochs:
+            for rung in self.rungs:
+                rung.promoted.add(trial)
             return STOP
         reached = [rung for rung in self.rungs if rung.epoch <= epoch]
         if not reached:

@@ -4,6 +4,7 @@ from trainables.data import DATASETS
 from trainables.likelihoods import LIKELIHOODS
 from trainables.mappings import MAPPINGS
 from trainables.methods import METHODS
+from trainables.methods.rae import REGULARISERS
 from trainables.metrics import METRICS
 from trainables.networks import NETWORKS
 from trainables.records import name_of, summary
@@ -11,6 +12,7 @@ from trainables.records import name_of, summary
 TABLES = {
     "methods": METHODS,
     "mappings (of intel_vae)": MAPPINGS,
+    "regularisers (of rae)": REGULARISERS,
     "networks": NETWORKS,
     "likelihoods": LIKELIHOODS,
     "data sets": DATASETS,

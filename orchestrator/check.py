@@ -51,6 +51,12 @@ class Checker:
                 return
             self._check(candidate, f"So it is in trial {number}: {_listed(candidate.config)}.")
 
+    def allows(self, candidate: Candidate) -> bool:
+        """Whether a configuration can run. What was found before is forgotten."""
+        self.told.clear()
+        self._check(candidate)
+        return not self.told
+
     def _check(self, candidate: Candidate, tried: str = "", shown: Path | None = None) -> None:
         """`tried` tells which combination of values this is, wherever a place below `shown` does not tell it."""
         try:

@@ -48,8 +48,9 @@ def cli() -> None:
 @data_option
 @tracking_option
 @click.option("--dry-run", is_flag=True, help="Print the plan and start nothing.")
+@click.option("--reuse", is_flag=True, help="Take equal trials from finished sweeps in --out, made with the same code.")
 @json_option
-def sweep(spec, out, name, settings, data_root, tracking_uri, dry_run, as_json) -> None:
+def sweep(spec, out, name, settings, data_root, tracking_uri, dry_run, reuse, as_json) -> None:
     """Run the sweep that SPEC describes."""
     from orchestrator import plan, space
 
@@ -61,7 +62,7 @@ def sweep(spec, out, name, settings, data_root, tracking_uri, dry_run, as_json) 
         return
     from orchestrator.launch import launch
 
-    _ended(launch(spec, trials, spec_file, out, tracking_uri or _store(out), data_root, as_json))
+    _ended(launch(spec, trials, spec_file, out, tracking_uri or _store(out), data_root, as_json, reuse))
 
 
 @cli.command()

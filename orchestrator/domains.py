@@ -7,6 +7,7 @@ may set several paths together: `network.latent_dim, method.beta: {zip: [[8, 0.5
 import math
 import re
 from collections.abc import Callable, Iterator
+from statistics import NormalDist
 from typing import Annotated, Any, NamedTuple, Union
 
 from numpy.random import Generator
@@ -17,6 +18,7 @@ from orchestrator.mistakes import Path, domain_word, near
 from trainables.records import Record
 
 WIDEST_NORMAL = 3.0  # standard deviations
+STANDARD = NormalDist()
 EXACT = 2**53  # up to here every whole number is a float
 
 Countable = Annotated[int, Field(ge=-EXACT, le=EXACT)]
@@ -27,6 +29,20 @@ class Pick(NamedTuple):
 
     below: Path
     value: Any
+
+
+class Scale(NamedTuple):
+    """The numbers from `low` to `high` that stand for the values of a domain.
+
+    Each is as likely: of `whole` numbers each one, of others each stretch, of its logarithm if `log`. Numbers near each
+    other stand for values that are alike, unless they are mere `labels`.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    whole: bool = False
+    labels: bool = False
 
 
 def path_in_run(path: str) -> str:
@@ -59,6 +75,14 @@ class Domain(Record):
     def size(self) -> float:
         """How many values there are, options counting as one each."""
         return math.inf
+
+    def scale(self) -> Scale:
+        """The numbers that stand for its values: here those of its options, from 0."""
+        return Scale(0, len(self.probes()) - 1, whole=True, labels=True)
+
+    def at(self, number: float) -> Pick:
+        """The value that a number of its scale stands for."""
+        return self.probes()[number]
 
     def takes(self, value: Any) -> bool:
         """Whether a number that is no probe can be among the samples, other than by a wonder."""
@@ -101,12 +125,25 @@ def domains_in(tree: Any) -> Iterator["Domain"]:
     yield from (domain for value in below for domain in domains_in(value))
 
 
+def is_countable(domain: "Domain") -> bool:
+    """Whether a domain has an end of values."""
+    return domain.scale().whole
+
+
+def steps(domain: "Domain", points: int | None) -> Iterator[Pick]:
+    """All values of a domain, in order; of one without an end of them `points`, evenly apart on its scale."""
+    low, high, log, whole, _ = domain.scale()
+    if whole:
+        return map(domain.at, range(int(low), int(high) + 1))
+    shares = (index / (points - 1) for index in range(points))
+    between = (low ** (1 - share) * high**share if log else low * (1 - share) + high * share for share in shares)
+    return (domain.at(min(max(number, low), high)) for number in between)
+
+
 class Choice(Domain):
     """One of a list, each as likely. Options may be mappings with domains of their own, to any depth."""
 
-    choice: Annotated[
-        tuple["Option", ...], Field(min_length=1), AfterValidator(_no_entry), AfterValidator(_no_grid)
-    ]
+    choice: Annotated[tuple["Option", ...], Field(min_length=1), AfterValidator(_no_entry), AfterValidator(_no_grid)]
 
     def probes(self) -> tuple[Pick, ...]:
         return tuple(Pick(("choice", index), option) for index, option in enumerate(self.choice))
@@ -151,6 +188,12 @@ class Range(Domain):
         name = domain_name(type(self))
         return tuple(Pick((name, index), end) for index, end in enumerate(getattr(self, name)))
 
+    def scale(self) -> Scale:
+        return Scale(*getattr(self, domain_name(type(self))))
+
+    def at(self, number: float) -> Pick:
+        return Pick((), number)
+
 
 class Uniform(Range):
     """A number from low to high: [low, high]."""
@@ -166,6 +209,9 @@ class LogUniform(Range):
 
     loguniform: Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(_rising)]
 
+    def scale(self) -> Scale:
+        return Scale(*self.loguniform, log=True)
+
     def sample(self, rng: Generator) -> Pick:
         low, high = self.loguniform
         value = math.exp(rng.uniform(math.log(low), math.log(high)))
@@ -176,6 +222,9 @@ class RandInt(Range):
     """A whole number from low to high, both included: [low, high]."""
 
     randint: Annotated[tuple[Countable, Countable], AfterValidator(_rising)]
+
+    def scale(self) -> Scale:
+        return Scale(*self.randint, whole=True)
 
     def sample(self, rng: Generator) -> Pick:
         low, high = self.randint
@@ -205,8 +254,14 @@ class QUniform(Domain):
     def probes(self) -> tuple[Pick, ...]:
         return Pick(("quniform", 0), self._value(0)), Pick(("quniform", 1), self._value(self.size() - 1))
 
+    def scale(self) -> Scale:
+        return Scale(0, self.size() - 1, whole=True)
+
+    def at(self, number: float) -> Pick:
+        return Pick((), self._value(number))
+
     def sample(self, rng: Generator) -> Pick:
-        return Pick((), self._value(int(rng.integers(self.size()))))
+        return self.at(int(rng.integers(self.size())))
 
     def size(self) -> int:
         low, high, step = self.quniform
@@ -231,6 +286,16 @@ class Normal(Domain):
     def probes(self) -> tuple[Pick, ...]:
         mean, deviation = self.normal
         return tuple(Pick((), mean + z * deviation) for z in (-WIDEST_NORMAL, 0.0, WIDEST_NORMAL))
+
+    def scale(self) -> Scale:
+        """The share of the values that lie below."""
+        return Scale(0, 1)
+
+    def at(self, number: float) -> Pick:
+        mean, deviation = self.normal
+        lowest = STANDARD.cdf(-WIDEST_NORMAL)
+        z = STANDARD.inv_cdf(lowest + number * (1 - 2 * lowest))
+        return Pick((), mean + min(max(z, -WIDEST_NORMAL), WIDEST_NORMAL) * deviation)
 
     def sample(self, rng: Generator) -> Pick:
         mean, deviation = self.normal

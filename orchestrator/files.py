@@ -33,6 +33,11 @@ def pictures_folder(trial: Path, epoch: int) -> Path:
     return trial / "pictures" / f"{epoch:04d}"
 
 
+def restarts_file(trial: Path) -> Path:
+    """What says in a trial's folder, a line for each, when its worker group was lost and started anew."""
+    return trial / "restarts.txt"
+
+
 def finite_or_null(values: dict[str, Any]) -> dict[str, Any]:
     """The same values with None for NaN and infinities, which JSON does not know."""
     return {key: value if not isinstance(value, float) or isfinite(value) else None for key, value in values.items()}

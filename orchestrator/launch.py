@@ -13,6 +13,7 @@ from orchestrator.mlflow_store import prepare_store
 from orchestrator.plan import plan
 from orchestrator.recording import open_tracker
 from orchestrator.results import as_json, as_table, show
+from orchestrator.space import examples
 from orchestrator.standings import ranked
 from orchestrator.sweep import Outcome, claim, disk_errors_told, resume_command, run_sweep
 from trainables.checkpoint import CheckpointError
@@ -35,17 +36,18 @@ def launch(
     uri: str,
     data_root: Path | None,
     json_wanted: bool,
+    reuse: bool = False,
 ) -> KeyboardInterrupt | None:
     """Run a sweep, and tell of it. What stopped it, if anything did. Raises UserError, TrackingError and DataError."""
-    prepare(trials, uri, data_root)
+    prepare(spec, trials, uri, data_root)
     folder = claim(out, spec)
     with locks.driver(folder):
-        return run_and_tell(spec, trials, folder, out, str(spec_file), uri, data_root, json_wanted)
+        return run_and_tell(spec, trials, folder, out, str(spec_file), uri, data_root, json_wanted, reuse)
 
 
-def prepare(trials: "list[Trial]", uri: str, data_root: Path | None) -> None:
+def prepare(spec: "SweepSpec", trials: "list[Trial]", uri: str, data_root: Path | None) -> None:
     """Read the data and open the store, before anything starts. Raises UserError."""
-    load_all((Run.model_validate(trial.run).data for trial in trials), data_root)
+    load_all((Run.model_validate(trial.run).data for trial in examples(spec, trials)), data_root)
     prepare_store(uri)
 
 
@@ -58,16 +60,18 @@ def run_and_tell(
     uri: str,
     data_root: Path | None,
     json_wanted: bool,
+    reuse: bool,
 ) -> KeyboardInterrupt | None:
     """Run a sweep whose folder is claimed, from wherever it left off, and tell of it. What stopped it, if anything."""
     console = Console(stderr=json_wanted)
     try:
         tracker = open_tracker(uri, spec, trials, folder, source, data_root)
-        expected = plan(spec, trials, out)["epochs_expected"]
-        view = watch(Board(spec.name, spec.objective.metric, spec.objective.mode, len(trials), expected), console)
+        planned = plan(spec, trials, out)
+        sizes = planned["trials"], planned["epochs_expected"]
+        view = watch(Board(spec.name, spec.objective.metric, spec.objective.mode, *sizes), console)
         stopped = True  # unless it comes to its end
         try:
-            outcome = run_sweep(spec, trials, folder, tracker, view, data_root, source)
+            outcome = run_sweep(spec, trials, folder, tracker, view, data_root, source, reuse)
             stopped = outcome.interrupted
         finally:
             view.close()
@@ -95,6 +99,8 @@ def close(console: Console, outcome: Outcome, out: Path, unsent: int, json_wante
         lines.append(
             f"unsent       {unsent} events: MLflow does not answer. Send them: vaeorch sync {name} --out {out}"
         )
+    if outcome.results.get("budget", {}).get("used_up"):
+        lines.append("The budget is used up; these are the trials that had begun.")
     if outcome.interrupted:
         lines.append("The sweep was interrupted; these are the trials that had begun.")
         lines.append(f"resume       {resume_command(outcome.folder)}")

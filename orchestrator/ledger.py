@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from orchestrator.account import UNLIMITED, Account
 from orchestrator.files import finite_or_null, write_whole
 from orchestrator.standings import configurations, replicated
 
@@ -16,21 +17,25 @@ class Ledger:
 
     Args:
         folder: of the sweep.
-        trials: id -> {"configuration", "config", "seed", "folder"}, in the order of results.json.
+        trials: id -> {"configuration", "config", "seed", "stage", "folder"}, in the order of results.json.
         objective: {"metric", "mode"}.
+        account: of the sweep's budget.
     """
 
-    def __init__(self, folder: Path, name: str, objective: dict[str, str], trials: dict[str, dict]):
-        self.folder, self.name, self.objective, self.trials = folder, name, objective, trials
+    def __init__(
+        self, folder: Path, name: str, objective: dict[str, str], trials: dict[str, dict], account: Account = UNLIMITED
+    ):
+        self.folder, self.name, self.objective, self.trials, self.account = folder, name, objective, trials, account
         self.sign = {"max": 1.0, "min": -1.0}[objective["mode"]]
         self.entries: dict[str, dict] = {}  # of the trials that began
         self.scores: dict[str, float] = {}  # sign * best objective so far
+        self.made_with: list[dict] = []  # code and data of each process that trained, if they were not always the same
 
     def begin(self, trial: str) -> bool:
         """The trial has a slot. False if it had one before."""
         if trial in self.entries:
             return False
-        known = {"id": trial} | {key: self.trials[trial][key] for key in ("configuration", "config", "seed")}
+        known = {"id": trial} | {key: self.trials[trial][key] for key in ("configuration", "config", "seed", "stage")}
         open_ = {"status": None, "epochs": 0, "last": {}, "best": {}, "checkpoint": None, "reason": None}
         self.entries[trial] = known | open_ | {"retries": 0}
         self.scores[trial] = -math.inf
@@ -64,16 +69,18 @@ class Ledger:
         unfinished = [trial for trial, entry in self.entries.items() if entry["status"] is None]
         return [self.end(trial, "stopped", INTERRUPTED) for trial in unfinished]
 
-    def complete(self) -> bool:
-        """Whether every trial of the sweep has come to its own end."""
-        ended = [entry for entry in self.entries.values() if entry["status"] and entry["reason"] != INTERRUPTED]
-        return len(ended) == len(self.trials)
-
     def results(self) -> dict[str, Any]:
         """The content of results.json: the trials that are over, in order; of several seeds also their means."""
         ended = [self.entries[trial] for trial in self.trials if self.entries.get(trial, {}).get("status")]
-        results = {"name": self.name, "objective": self.objective, "trials": ended}
+        results = {"name": self.name, "objective": self.objective, "made_with": self._made_with()}
+        if self.account.limits:
+            results["budget"] = self.account.statement() | {"used_up": self.account.empty is not None}
+        results["trials"] = ended
         return results | ({"configurations": configurations(results)} if replicated(results) else {})
+
+    def _made_with(self) -> dict | None:
+        """Code and data that all trials were trained with; None if they were not the same for all."""
+        return self.made_with[0] if len(self.made_with) == 1 else None
 
     def write(self) -> None:
         """Write results.json. Raises OSError."""

@@ -110,13 +110,13 @@ def gpus() -> int:
 
 
 @contextmanager
-def private_ray(gpus_used: bool, dashboard: bool) -> Iterator[Path]:
+def private_ray(gpus_used: bool, dashboard: bool, cure: str = "Try again.") -> Iterator[Path]:
     """A Ray that only this process knows, quiet, and a scratch folder that goes with it.
 
     A Ray that this process is connected to already is used as it is. With `dashboard` it can be asked for the state of
     its actors: so Ray Train finds out that a slot is dead, and gives its workers' places back.
 
-    Raises UserError when the folder for temporary files cannot be written.
+    Raises UserError when the folder for temporary files cannot be written, and when Ray does not start.
     """
     os.environ.update(ENVIRONMENT)
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # or Ray would write one into the home folder
@@ -127,12 +127,24 @@ def private_ray(gpus_used: bool, dashboard: bool) -> Iterator[Path]:
     scratch, connected = scratch_folder(), ray.is_initialized()
     try:
         if not connected:
-            start(scratch, gpus() if gpus_used else 0, free_port() if dashboard else None)
+            start_or_tell(scratch, gpus() if gpus_used else 0, free_port() if dashboard else None, cure)
         yield scratch
     finally:
         if not connected:
             ray.shutdown()
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def start_or_tell(scratch: Path, gpus: int, dashboard_port: int | None, cure: str) -> None:
+    """Start Ray. It gives up by itself: when its node is not up after 30 s, for one. What it began ends with us.
+
+    Raises UserError, with `cure`.
+    """
+    try:
+        start(scratch, gpus, dashboard_port)
+    except Exception as error:  # of any kind: Ray raises a bare Exception when time is up
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(f"Ray did not start: {reason} Where this machine is overloaded, wait. {cure}") from None
 
 
 def start(scratch: Path, gpus: int, dashboard_port: int | None) -> None:

@@ -7,73 +7,95 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.asha import rung_epochs
 from orchestrator.hyperband import Deal, bracket_graces, bracket_sizes
+from orchestrator.lineup import sizes
 from orchestrator.local_ray import count_slots
-from orchestrator.space import Trial, notes
+from orchestrator.space import Trial, examples, notes
 
 if TYPE_CHECKING:
     from orchestrator.spec import SweepSpec
 
 
 def plan(spec: "SweepSpec", trials: list[Trial], out: Path) -> dict[str, Any]:
-    """The plan in plain values. Raises UserError when this machine has not the resources."""
+    """The plan in plain values; `trials` are those known up front. Raises UserError: this machine lacks resources."""
+    search, confirm = sizes(spec, len(trials))
+    epochs = [trial.run["epochs"] for trial in trials] or [most_of_any(spec)] * search
+    again = confirm * spec.run.epochs
     domains = {path: domain.model_dump(mode="json") for path, domain in spec.search.items()}
     return {
         "name": spec.name,
         "folder": str((out / spec.name).resolve()),
-        "trials": len(trials),
+        "trials": search + confirm,
+        "confirming": confirm,
         "seeds": spec.seeds,
         "search": domains,
+        "searcher": spec.searcher.model_dump(),
         "objective": spec.objective.model_dump(),
         "scheduler": spec.scheduler.model_dump(),
         "resources": spec.resources.model_dump(),
-        "slots": min(count_slots(spec.resources), len(trials)),
-        "epochs_at_most": sum(most_epochs(spec, trial) for trial in trials),
-        "epochs_expected": round(expected_epochs(spec, trials)),
-        "notes": notes(spec, trials) + none_finishes(spec, len(trials)),
+        "budget": spec.budget.model_dump(exclude_none=True) if spec.budget else {},
+        "slots": min(count_slots(spec.resources), search + confirm),
+        "epochs_at_most": sum(most_epochs(spec, each) for each in epochs) + again,
+        "epochs_expected": round(within_budget(spec, expected_epochs(spec, epochs) + again)),
+        "paper": len(spec.paper),
+        "notes": notes(spec, epochs) + none_finishes(spec, search),
     }
 
 
 def as_text(plan: dict[str, Any]) -> str:
     """The plan for people."""
-    resources, scheduler, seeds = dict(plan["resources"]), dict(plan["scheduler"]), plan["seeds"]
-    times = f" ({plan['trials'] // seeds} configurations, {seeds} seeds each)" if seeds > 1 else ""
+    resources, seeds = dict(plan["resources"]), plan["seeds"]
+    searching = plan["trials"] - plan["confirming"]
+    times = f" ({searching // seeds} configurations, {seeds} seeds each)" if seeds > 1 else ""
+    times += f", {plan['confirming']} of them to confirm the best" if plan["confirming"] else ""
     lines = [
         f"{plan['name']}: {plan['trials']} trials{times} into {plan['folder']}",
         f"  objective  {plan['objective']['metric']} ({plan['objective']['mode']})",
-        f"  scheduler  {scheduler.pop('name')} {pairs(scheduler)}".rstrip(),
+        f"  searcher   {named(plan['searcher'])}",
+        f"  scheduler  {named(plan['scheduler'])}",
         f"  resources  {plan['slots']} slots, each with {pairs(resources)}",
+        *([f"  budget     {pairs(plan['budget'])}"] if plan["budget"] else []),
         f"  epochs     {plan['epochs_at_most']:,} at most, about {plan['epochs_expected']:,} expected",
         *(f"  search     {path}: {flow(domain)}" for path, domain in plan["search"].items()),
+        *([f"  paper      {plan['paper']} values to compare with"] if plan["paper"] else []),
         *(f"  note       {note}" for note in plan["notes"]),
     ]
     return "\n".join(lines)
 
 
-def most_epochs(spec: "SweepSpec", trial: Trial) -> int:
-    """The epochs that a trial may train."""
-    return getattr(spec.scheduler, "max_epochs", None) or trial.run["epochs"]
+def most_epochs(spec: "SweepSpec", epochs: int) -> int:
+    """The epochs that a trial of so many may train."""
+    return getattr(spec.scheduler, "max_epochs", None) or epochs
 
 
-def expected_epochs(spec: "SweepSpec", trials: list[Trial]) -> float:
-    """Epochs of a whole sweep."""
-    return sum(EXPECTED[spec.scheduler.name](spec, trials))
+def most_of_any(spec: "SweepSpec") -> int:
+    """The epochs of the longest run of a search."""
+    return max([spec.run.epochs, *(trial.run["epochs"] for trial in examples(spec, []))])
 
 
-def _under_asha(spec: "SweepSpec", trials: list[Trial]) -> Iterator[float]:
-    return (halved(spec.scheduler, spec.scheduler.grace_epochs) for _ in trials)
+def expected_epochs(spec: "SweepSpec", epochs: list[int]) -> float:
+    """Epochs of a whole search, from those of each trial's run."""
+    return sum(EXPECTED[spec.scheduler.name](spec, epochs))
 
 
-def _under_hyperband(spec: "SweepSpec", trials: list[Trial]) -> Iterator[float]:
+def within_budget(spec: "SweepSpec", epochs: float) -> float:
+    return min(epochs, spec.budget.epochs) if spec.budget and spec.budget.epochs else epochs
+
+
+def _under_asha(spec: "SweepSpec", epochs: list[int]) -> Iterator[float]:
+    return (halved(spec.scheduler, spec.scheduler.grace_epochs) for _ in epochs)
+
+
+def _under_hyperband(spec: "SweepSpec", epochs: list[int]) -> Iterator[float]:
     scheduler = spec.scheduler
     graces = bracket_graces(scheduler.grace_epochs, scheduler.reduction_factor, scheduler.max_epochs)
     deal = Deal(bracket_sizes(len(graces), scheduler.reduction_factor))
-    return (halved(scheduler, graces[deal.bracket(trial.number)]) for trial in trials)
+    return (halved(scheduler, graces[deal.bracket(number)]) for number in range(1, len(epochs) + 1))
 
 
 EXPECTED = {
     "asha": _under_asha,
     "hyperband": _under_hyperband,
-    "none": lambda spec, trials: (most_epochs(spec, trial) for trial in trials),
+    "none": lambda spec, epochs: (most_epochs(spec, each) for each in epochs),
 }
 """The scheduler's name -> the epochs that each trial will take in the mean."""
 
@@ -94,6 +116,13 @@ def none_finishes(spec: "SweepSpec", trials: int) -> list[str]:
     if trials >= needed:
         return []
     return [f"{trials} trials are too few for one to reach epoch {last}: ASHA needs {needed}, or other rungs."]
+
+
+def named(record: dict[str, Any]) -> str:
+    """A record with a name in a few words; what is not set is left out."""
+    return (
+        f"{record['name']} {pairs({key: value for key, value in record.items() if value and key != 'name'})}".rstrip()
+    )
 
 
 def pairs(values: dict[str, Any]) -> str:

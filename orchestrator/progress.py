@@ -5,14 +5,19 @@ journal that is behind what was done by nothing, and ahead of it by one event at
 the same scheduler and the same ledger, and whoever is told of events drops those that are known.
 """
 
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
-from orchestrator.asha import CONTINUE, PAUSE
+from orchestrator.account import UNLIMITED, Account
+from orchestrator.asha import CONTINUE, PAUSE, RunAll
 from orchestrator.journal import Journal, JournalError
 from orchestrator.ledger import Ledger, known_numbers
 
 WORST = ("diverged", "failed")  # a trial that ends so takes the last place at the rung ahead of it
+SLOT, GROUP = "slot", "group"  # what fails when a trial is tried again
 FORMAT = 1  # of the journal's events
+TO_THE_END = RunAll()
 
 Telling = tuple[Any, ...]  # the name of a listener's method, and its values
 
@@ -24,14 +29,28 @@ class Progress:
         core: asha.Asha or asha.RunAll, that nobody else changes; it knows trials by their number.
         ledger: that nobody else adds to; its trials have a "number".
         journal: whose events are played again, here and now.
+        slot_config: makes of a trial in plain values what the ledger holds of it; for trials found while it runs.
+        account: what is left of the budget.
 
     Raises JournalError if a decision comes out otherwise than it was written down.
     """
 
-    def __init__(self, core, ledger: Ledger, journal: Journal):
+    def __init__(
+        self,
+        core,
+        ledger: Ledger,
+        journal: Journal,
+        slot_config: Callable[[dict], dict] = dict,
+        account: Account = UNLIMITED,
+    ):
         self.core, self.ledger, self.journal = core, ledger, journal
+        self.slot_config, self.account = slot_config, account
         self.names = {known["number"]: trial for trial, known in ledger.trials.items()}
         self.standing: dict[str, bool] = {}  # trials that began and have not ended -> are they paused? Latest last.
+        self.params: dict[int, dict] = {}  # of each configuration drawn, what it was drawn as; None: there was none
+        self.confirming: set[str] | None = None  # the trials that confirm the search, once it is over
+        self.cut: set[str] = set()  # trials that would have gone on, had the budget not been used up
+        self.retries: Counter[tuple[str, str]] = Counter()  # of each trial, of SLOT and of GROUP
         self.over = False  # the sweep came to its end
         self.news: list[Telling] = []  # not yet told
         self.error: OSError | None = None  # of the journal; nothing is written after it
@@ -39,9 +58,23 @@ class Progress:
             self._again(number, event)
 
     def start(self, **facts: Any) -> None:
-        """The sweep begins; `facts` are for whoever resumes it. Of no effect if it began before."""
+        """The sweep begins; `facts` are for whoever resumes it. If it began before, only a new `made_with` is noted."""
         if not self.journal.events:
             self._do("sweep", format=FORMAT, **facts)
+        elif facts.get("made_with") not in self.ledger.made_with:
+            self._do("changed", made_with=facts["made_with"])
+
+    def draw(self, configuration: int, params: dict | None, trials: list[dict]) -> None:
+        """A configuration of the search is found, with its trials; or there is none left for that number."""
+        self._do("drawn", configuration=configuration, params=params, trials=trials)
+
+    def confirm(self, trials: list[dict]) -> None:
+        """The search is over, and these are trained in full, whatever their results are."""
+        self._do("confirming", trials=trials)
+
+    def reuse(self, trial: str, source: str, epochs: list[dict[str, float]]) -> None:
+        """The trial need not run: an earlier sweep's has these metrics after each epoch, and its folder is copied."""
+        self._do("reused", trial=trial, source=source, epochs=epochs)
 
     def begin(self, trial: str) -> bool:
         """The trial has a slot. False if it had one before."""
@@ -50,23 +83,24 @@ class Progress:
         self._do("began", trial=trial)
         return True
 
-    def report(self, trial: str, epoch: int, metrics: dict[str, float]) -> str:
-        """What the trial does after `epoch`: asha.CONTINUE, PAUSE or STOP.
+    def report(self, trial: str, epoch: int, metrics: dict[str, float], seconds: float = 0.0) -> str:
+        """What the trial does after `epoch`, which took `seconds`: asha.CONTINUE, PAUSE or STOP.
 
         A trial that is taken up again repeats its last epochs. They change nothing: it is to go where it stood.
         """
         known = self.ledger.entries[trial]["epochs"]
         if epoch > known:
-            return self._do("epoch", trial=trial, epoch=epoch, metrics=metrics)
+            price = {"price": self.account.price(seconds)} if self.account.limits else {}
+            return self._do("epoch", trial=trial, epoch=epoch, metrics=metrics, **price)
         return PAUSE if epoch == known and self.standing.get(trial) else CONTINUE
 
     def next(self) -> int | None:
         """Promote a paused trial and give its number, or None when there is none to promote."""
-        return self._do("promoted")
+        return None if self.account.empty else self._do("promoted")
 
-    def retry(self, trial: str) -> None:
-        """The trial failed and is tried again."""
-        self._do("retried", trial=trial)
+    def retry(self, trial: str, of: str = SLOT) -> None:
+        """The trial is tried again: its SLOT failed, or its worker GROUP was started anew."""
+        self._do("retried", trial=trial, of=of)
 
     def end(self, trial: str, status: str, reason: str | None) -> None:
         """The trial is over."""
@@ -77,6 +111,10 @@ class Progress:
         if not self.over:
             self._do("finished")
         self.check()
+
+    def reason(self, trial: str) -> str | None:
+        """Why a paused trial was not called back."""
+        return self.account.empty if trial in self.cut else self._core(trial).reason(self._number(trial)) or None
 
     def check(self) -> None:
         """Raises the OSError that an earlier event could not be written for."""
@@ -111,7 +149,20 @@ class Progress:
             )
 
     def _sweep(self, facts: dict) -> None:
-        pass
+        self.ledger.made_with.append(facts.get("made_with"))
+
+    def _drawn(self, facts: dict) -> None:
+        self.params[facts["configuration"]] = facts["params"]
+        self._enter(facts["trials"])
+
+    def _confirming(self, facts: dict) -> None:
+        self.confirming = set(self._enter(facts["trials"]))
+
+    def _enter(self, trials: list[dict]) -> list[str]:
+        configs = {config["id"]: config for config in map(self.slot_config, trials)}
+        self.ledger.trials |= configs
+        self.names |= {config["number"]: trial for trial, config in configs.items()}
+        return list(configs)
 
     def _began(self, facts: dict) -> None:
         trial = facts["trial"]
@@ -119,13 +170,28 @@ class Progress:
         self.standing[trial] = False
         self.news.append(("trial_started", trial, self.ledger.trials[trial]["parameters"], trial))
 
+    def _reused(self, facts: dict) -> None:
+        trial = facts["trial"]
+        self._began(facts)
+        for epoch, metrics in enumerate(facts["epochs"], start=1):
+            self._learn(trial, epoch, metrics)
+        self.ledger.entries[trial]["reused_from"] = facts["source"]
+        self._ended({"trial": trial, "status": "completed", "reason": f"reused from {facts['source']}"})
+
     def _epoch(self, facts: dict) -> str:
-        trial, epoch, metrics = facts["trial"], facts["epoch"], facts["metrics"]
-        self.ledger.add(trial, epoch, metrics)
-        self.news.append(("epoch", trial, epoch, metrics))
-        answer = self.core.report(self._number(trial), epoch, metrics[self.ledger.objective["metric"]])
+        trial, epoch = facts["trial"], facts["epoch"]
+        answer = self._learn(trial, epoch, facts["metrics"])
+        self.account.pay(facts.get("price", {}))
+        if answer == CONTINUE and self.account.empty and epoch < self.ledger.trials[trial]["last_epoch"]:
+            self.cut.add(trial)
+            answer = PAUSE
         self._stands(trial, paused=answer == PAUSE)
         return answer
+
+    def _learn(self, trial: str, epoch: int, metrics: dict[str, float]) -> str:
+        self.ledger.add(trial, epoch, metrics)
+        self.news.append(("epoch", trial, epoch, metrics))
+        return self._core(trial).report(self._number(trial), epoch, metrics[self.ledger.objective["metric"]])
 
     def _promoted(self, facts: dict) -> int | None:
         number = self.core.next()
@@ -134,18 +200,23 @@ class Progress:
         return number
 
     def _retried(self, facts: dict) -> None:
+        self.retries[facts["trial"], facts["of"]] += 1
         self.ledger.retry(facts["trial"])
 
     def _ended(self, facts: dict) -> None:
         trial, status, reason = facts["trial"], facts["status"], facts["reason"]
         if status in WORST:
-            self.core.abandon(self._number(trial))
+            self._core(trial).abandon(self._number(trial))
         del self.standing[trial]
         entry = self.ledger.end(trial, status, reason)
         self.news.append(("trial_ended", trial, status, reason, known_numbers(entry["best"])))
 
     def _finished(self, facts: dict) -> None:
         self.over = True
+
+    def _core(self, trial: str):
+        """Who decides for a trial."""
+        return TO_THE_END if trial in (self.confirming or ()) else self.core
 
     def _number(self, trial: str) -> int:
         return self.ledger.trials[trial]["number"]
@@ -157,6 +228,10 @@ class Progress:
 
 APPLY = {
     "sweep": Progress._sweep,
+    "changed": Progress._sweep,
+    "drawn": Progress._drawn,
+    "confirming": Progress._confirming,
+    "reused": Progress._reused,
     "began": Progress._began,
     "epoch": Progress._epoch,
     "promoted": Progress._promoted,

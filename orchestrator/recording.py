@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.lineup import sizes
 from orchestrator.saved_view import View
-from orchestrator.space import parameters
+from orchestrator.space import examples, parameters
 from orchestrator.tracking import Tracker, provenance
 
 if TYPE_CHECKING:
@@ -20,21 +21,23 @@ def open_tracker(
 ) -> Tracker:
     """A Tracker that has been told of the sweep in `folder` (OUT/NAME); `source` is the file its spec came from.
 
+    `trials` are those that are known up front.
+
     Raises TrackingError and DataError.
     """
     tracker = Tracker(uri, spec.name, spec.name, folder)
     tracker.sweep_started(
-        description=describe(spec, len(trials), folder),
+        description=describe(spec, sum(sizes(spec, len(trials))), folder),
         config_file=folder / "spec.yaml",
         tags=provenance(source),
         dataset=dataset_facts(spec, data_root),
-        view=view_of(spec, trials, data_root),
+        view=view_of(spec, examples(spec, trials), data_root),
     )
     return tracker
 
 
 def view_of(spec: "SweepSpec", trials: "list[Trial]", data_root: Path | None) -> View:
-    """What MLflow's page shows of the sweep. Raises DataError."""
+    """What MLflow's page shows of a sweep with such trials. Raises DataError."""
     configs, metric = [parameters(spec, trial) for trial in trials], spec.objective.metric
     shape, epochs = spec.run.data.facts(data_root).shape, spec.run.epochs
     return View(
@@ -45,7 +48,7 @@ def view_of(spec: "SweepSpec", trials: "list[Trial]", data_root: Path | None) ->
         curves=[name for name in CURVES if name != metric],
         pictures=OF_IMAGES if len(shape) == 3 else OF_A_PLANE if shape == (2,) else (),
         first_epoch=min(spec.pictures_every or epochs, getattr(spec.scheduler, "grace_epochs", epochs)),
-        grouped_by="configuration" if spec.seeds > 1 else None,
+        grouped_by="configuration" if spec.replicated else None,
     )
 
 

@@ -52,6 +52,7 @@ def _of_configurations(results: dict[str, Any]) -> Board:
     for one in configurations(results):
         mean, std = (math.nan if one[key] is None else one[key] for key in ("mean", "std"))
         ends = ", ".join(f"{count} {status}" for status, count in one["statuses"].items())
+        ends += " (confirmed)" if one["confirmed"] else ""
         rows.append(([one["configuration"], mean, std, one["n"], ends], one["config"]))
     return ["configuration", f"mean {results['objective']['metric']}", "std", "n", "status"], rows
 

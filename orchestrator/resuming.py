@@ -39,10 +39,11 @@ def resume(
         data_root = data_root or (facts["data_root"] and Path(facts["data_root"]))
         spec = read_spec(folder / "spec.yaml", data_root=data_root)
         trials = facts["trials"] or space.trials(spec)
-        prepare(trials, uri, data_root)
-        remove_half_written(folder)
+        prepare(spec, trials, uri, data_root)
+        for written in (folder, folder / "trials"):
+            remove_half_written(written)
         source = facts["source"] or str(folder / "spec.yaml")
-        return run_and_tell(spec, trials, folder, out, source, uri, data_root, json_wanted)
+        return run_and_tell(spec, trials, folder, out, source, uri, data_root, json_wanted, facts["reuse"])
 
 
 def beginning(journal: Journal) -> dict[str, Any]:
@@ -51,7 +52,7 @@ def beginning(journal: Journal) -> dict[str, Any]:
     The trials are not drawn anew: another version might draw others. Raises JournalError.
     """
     if not journal.events:
-        return {"source": None, "data_root": None, "trials": []}
+        return {"source": None, "data_root": None, "reuse": False, "trials": []}
     facts = journal.events[0]
     known = {field.name for field in fields(space.Trial)}
     if facts["event"] != "sweep" or any(trial.keys() != known for trial in facts["trials"]):

@@ -1,17 +1,18 @@
-"""The search space: the list of trials, made up front.
+"""The search space: its configurations, and the list of those trials that are known up front.
 
 The rules:
 - A path under `search` is relative to `run`. Shorter paths are applied first: `method` chooses a whole method, then
   `method.beta` sets a value within it. A value that is put replaces what was there, with all that was in it.
 - A `grid` is walked through in full, several grids are crossed, and each point of them gets the same `trials` draws of
   the other domains: (points) x (trials) configurations. A `zip` is a grid over rows that set several paths together.
+- The searcher `grid` walks through every domain; `optuna` draws while the sweep runs, so nothing is known up front.
 - An entry whose `when` does not hold sets nothing: a grid then makes no further points.
 - The draw number k of a domain is a function of search_seed, k and the domain's place in the spec. More trials, or a
   further domain, leave the draws there were as they are.
 - Each configuration is trained with `seeds` seeds: run.seed, run.seed + 1, ... Its replicas stand next to each other in
   the list of trials. Whatever stops trials early takes each replica for a trial of its own.
-- No configuration is listed twice: one that was drawn before is drawn again. Where there are fewer than asked for, all
-  are listed, and `notes` says so.
+- No two configurations make equal runs, however they are written: one that was drawn before is drawn again. Where there
+  are fewer than asked for, all are listed, and `notes` says so.
 """
 
 import copy
@@ -19,20 +20,24 @@ import itertools
 import json
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from orchestrator.assembly import Candidate, Odometer, assemble, build, every
-from orchestrator.domains import Choice, Domain, Pick, Walked, domains_in
+from orchestrator.domains import Choice, Domain, Pick, Walked, domains_in, steps
 from orchestrator.entries import in_order
 from orchestrator.mistakes import Path, show_path
+from orchestrator.probing import probing
+from orchestrator.standings import SEARCH
 
 if TYPE_CHECKING:
     from orchestrator.spec import SweepSpec
 
+MOST_TRAININGS = 10_000  # of one sweep
 MOST_REPEATS = 1_000  # draws in a row that are all known, until a space counts as exhausted
 
 Point = dict[Path, Pick]
@@ -48,36 +53,59 @@ class Trial:
     config: dict[str, Any]  # what varies: dotted path relative to `run` -> value
     run: dict[str, Any]  # the complete Run
     seed: int  # the Run's
+    stage: str = SEARCH
 
 
 def trials(spec: "SweepSpec") -> list[Trial]:
-    """All trainings of a sweep, in the order in which they start; the same list for the same spec."""
-    listed = []
-    for configuration, candidate in enumerate(candidates(spec), start=1):
-        run = build(candidate.values).model_dump(mode="json")
-        for seed in range(run["seed"], run["seed"] + spec.seeds):
-            replica, config = copy.deepcopy(run) | {"seed": seed}, copy.deepcopy(candidate.config)
-            listed.append(Trial(len(listed) + 1, configuration, config, replica, seed))
-    return listed
+    """All trainings that are known up front, in the order in which they start; the same list for the same spec."""
+    numbered = enumerate(candidates(spec), start=1)
+    return [trial for configuration, found in numbered for trial in replicas(spec, configuration, found)]
+
+
+def examples(spec: "SweepSpec", listed: list[Trial]) -> list[Trial]:
+    """The trials that are known up front; where there are none, those with each option and each end of a range."""
+    run = spec.run.model_dump(mode="json")
+    probed = [found for _, found in probing(run, spec.search)] or [Candidate(run, {}, {}, {})]
+    return listed or [trial for number, found in enumerate(probed, start=1) for trial in replicas(spec, number, found)]
+
+
+def replicas(spec: "SweepSpec", configuration: int, found: Candidate) -> list[Trial]:
+    """The trainings of one configuration, one for each seed."""
+    run = build(found.values).model_dump(mode="json")
+    return [
+        Trial(number, configuration, copy.deepcopy(found.config), copy.deepcopy(run) | {"seed": seed}, seed)
+        for seed, number in enumerate(numbers_of(spec, configuration), start=run["seed"])
+    ]
+
+
+def trial_name(number: int) -> str:
+    """The id of a trial, and the name of its folder."""
+    return f"{number:04d}"
+
+
+def numbers_of(spec: "SweepSpec", configuration: int) -> range:
+    """The numbers of a configuration's trials."""
+    return range((configuration - 1) * spec.seeds + 1, configuration * spec.seeds + 1)
 
 
 def parameters(spec: "SweepSpec", trial: Trial) -> dict[str, Any]:
-    """What tells a trial from the others: what varies, and with several seeds also its configuration and its seed."""
-    return trial.config | ({"configuration": trial.configuration, "seed": trial.seed} if spec.seeds > 1 else {})
+    """What tells a trial from the others: what varies, and where replicas are, its configuration, seed and stage."""
+    replica = {"configuration": trial.configuration, "seed": trial.seed} if spec.replicated else {}
+    return trial.config | replica | ({"stage": trial.stage} if spec.confirm else {})
 
 
-def notes(spec: "SweepSpec", listed: list[Trial]) -> list[str]:
-    """What the user should know of the list of trials."""
-    asked, found = trainings(spec) // spec.seeds, len(listed) // spec.seeds
+def notes(spec: "SweepSpec", trials: Sized) -> list[str]:
+    """What the user should know of the number of trials of a search."""
+    asked, found = trainings(spec) // spec.seeds, len(trials) // spec.seeds
     if found == asked:
         return []
     return [f"{asked} trials asked for, but the search holds only {found} different configurations: all are run."]
 
 
 def trainings(spec: "SweepSpec", most_points: int | None = None) -> int:
-    """The number of trainings that a spec asks for. Of the grids' points no more than `most_points` are counted."""
-    points = sum(1 for _ in itertools.islice(_points(spec), most_points))
-    return points * spec.trials * spec.seeds
+    """The number of trainings that a search asks for. Of the grids' points no more than `most_points` are counted."""
+    walk, draws = (_combinations, 1) if spec.searcher.name == "grid" else (_points, spec.trials)
+    return sum(1 for _ in itertools.islice(walk(spec), most_points)) * draws * spec.seeds
 
 
 def is_random(domain: Domain) -> bool:
@@ -86,10 +114,51 @@ def is_random(domain: Domain) -> bool:
 
 
 def candidates(spec: "SweepSpec") -> list[Candidate]:
-    """The configurations of all trials: the first draw at each point of the grids, then the second, ..."""
+    """The configurations that are known up front, each once."""
+    return list({identity(found): found for found in LISTED[spec.searcher.name](spec)}.values())
+
+
+def identity(found: Candidate) -> str:
+    """The same for configurations that make equal runs; the values themselves of one that makes none."""
+    try:
+        return same_run(build(found.values).model_dump(mode="json"))
+    except ValidationError:
+        return same_run(found.values)
+
+
+def same_run(run: dict[str, Any]) -> str:
+    """The same for equal runs."""
+    return json.dumps(run, sort_keys=True)
+
+
+def places(spec: "SweepSpec") -> list[Point]:
+    """Where in the grids each configuration lies that is drawn while the sweep runs, in the order of their drawing."""
+    if spec.searcher.name != "optuna":
+        return []
+    room = [(point, min(spec.trials, _size(spec, point))) for point in _points(spec)]
+    return [point for draw in range(spec.trials) for point, draws in room if draw < draws]
+
+
+def _at_random(spec: "SweepSpec") -> Iterator[Candidate]:
+    """The first draw at each point of the grids, then the second, ..."""
     per_point = [list(_draws(spec, point)) for point in _points(spec)]
-    in_turn = (found for draw in itertools.zip_longest(*per_point) for found in draw if found)
-    return list({_identity(found): found for found in in_turn}.values())
+    return (found for draw in itertools.zip_longest(*per_point) for found in draw if found)
+
+
+def _combinations(spec: "SweepSpec") -> Iterator[Candidate]:
+    """All values of all domains, crossed; of a domain with more than a sweep may have trainings, not all."""
+    values: dict[Path, list[Pick]] = {}
+
+    def known(domain: Domain, where: Path) -> list[Pick]:
+        if where not in values:
+            values[where] = list(itertools.islice(steps(domain, spec.searcher.points), MOST_TRAININGS + 1))
+        return values[where]
+
+    return every(spec.run.model_dump(mode="json"), in_order(spec.search), Odometer(known))
+
+
+LISTED = {"random": _at_random, "grid": _combinations, "optuna": lambda spec: ()}
+"""The searcher's name -> the configurations that are known up front, some perhaps more than once."""
 
 
 def _points(spec: "SweepSpec") -> Iterator[Point]:
@@ -109,8 +178,8 @@ def _draws(spec: "SweepSpec", point: Point) -> Iterator[Candidate]:
             return
         found = assemble(base, ordered, lambda domain, where, draw=draw: _drawn(spec, domain, where, draw, point))
         repeats += 1
-        if _identity(found) not in seen:
-            seen.add(_identity(found))
+        if (known := identity(found)) not in seen:
+            seen.add(known)
             repeats = 0
             yield found
 
@@ -119,10 +188,6 @@ def _drawn(spec: "SweepSpec", domain: Domain, where: Path, draw: int, point: Poi
     if where in point:
         return point[where]
     return domain.sample(np.random.default_rng([spec.search_seed, draw, zlib.crc32(show_path(where).encode())]))
-
-
-def _identity(candidate: Candidate) -> str:
-    return json.dumps(candidate.config, sort_keys=True)
 
 
 def _size(spec: "SweepSpec", point: Point) -> float:

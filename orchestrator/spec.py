@@ -19,15 +19,15 @@ from pydantic import (
 
 from orchestrator.assembly import build
 from orchestrator.check import Checker
-from orchestrator.domains import AnyDomain, path_in_run
+from orchestrator.domains import AnyDomain, domain_name, domains_in, is_countable, path_in_run
 from orchestrator.entries import Search, mistakes, paths_of
 from orchestrator.mistakes import Path, Problem, SpecError, findings
-from orchestrator.space import candidates, is_random, trainings
+from orchestrator.paper import Printed
+from orchestrator.paper import mistakes as mistakes_of_paper
+from orchestrator.space import MOST_TRAININGS, candidates, is_random, trainings
 from orchestrator.yaml_file import Document, override, read_yaml
 from trainables.records import Record, choice
 from trainables.run import Run
-
-MOST_TRAININGS = 10_000  # of one sweep
 
 
 def _folder_name(name: str) -> str:
@@ -54,6 +54,61 @@ class Objective(Record):
     metric: str = "val/elbo"
     """The metric by which trials are ranked."""
     mode: Literal["max", "min"] = "max"
+
+
+class RandomSearch(Record):
+    """Draws each value by chance, whatever the results are."""
+
+    name: Literal["random"] = "random"
+
+
+class GridSearch(Record):
+    """Walks through all values of all domains, crossed, as if each were a grid."""
+
+    name: Literal["grid"] = "grid"
+    points: Annotated[int, Field(ge=2)] | None = None
+    """Values of each uniform, loguniform and normal, evenly apart: of their logarithms, of the shares below them."""
+
+
+class OptunaSearch(Record):
+    """TPE of Optuna: draws each configuration, when its turn comes, near those that did well so far.
+
+    Each point of the grids has a search of its own, so all get the same number of draws. What it knows of a trial is
+    the objective after its last epoch; a trial that diverged or failed is the worst.
+    """
+
+    name: Literal["optuna"] = "optuna"
+    startup_trials: PositiveInt = 10
+    """Trials with results before which it draws by chance."""
+
+    source: ClassVar[str] = "Watanabe 2023, Tree-structured Parzen estimator (multivariate, in groups)"
+
+
+SEARCHERS: tuple[type[Record], ...] = (
+    RandomSearch,
+    GridSearch,
+    OptunaSearch,
+)
+
+
+class Confirm(Record):
+    """After the search: the best configurations again, in full and with seeds that they have not had."""
+
+    top: PositiveInt
+    """Configurations."""
+    seeds: PositiveInt
+    """Trainings of each of them. The leaderboard ranks them by the mean of these alone, above all others."""
+
+
+class Budget(Record):
+    """Ends a sweep in order: no trial is started or promoted any more, those that run end after their epoch."""
+
+    epochs: PositiveInt | None = None
+    """Of all trials together, trained in this sweep."""
+    hours: PositiveFloat | None = None
+    """While the sweep runs; the time until it is resumed does not count."""
+    gpu_hours: PositiveFloat | None = None
+    """Time that trials train, times the GPUs that each of them has."""
 
 
 class Asha(Record):
@@ -123,30 +178,67 @@ class SweepSpec(Record):
     """Trainings of each configuration: with run.seed, run.seed + 1, ... They are ranked by their mean."""
     search_seed: NonNegativeInt = 0
     """Decides what is drawn. The trainings' own seed is run.seed."""
+    searcher: choice(SEARCHERS) = RandomSearch()
+    confirm: Confirm | None = None
+    budget: Budget | None = None
     objective: Objective = Objective()
     scheduler: choice(SCHEDULERS) = Asha()
     resources: Resources = Resources()
     pictures_every: PositiveInt | None = None
     """Epochs between pictures; default: pictures at a trial's end alone."""
+    paper: tuple[Printed, ...] = ()
+    """What a paper prints for these trainings."""
+
+    @property
+    def replicated(self) -> bool:
+        """Whether there are configurations with more than one training."""
+        return self.seeds > 1 or self.confirm is not None
 
     def mistakes(self) -> Iterator[tuple[Path, str]]:
         """Values that are sound by themselves, but not together: (place in the spec, what and its cure)."""
-        if any(mistakes(self.search)):
-            return  # they are told as those of the search
-        random = any(map(is_random, self.search.values()))
+        if self.budget:
+            yield from self._mistakes_of_budget(self.budget)
+        if not any(mistakes(self.search)):  # they are told as those of the search
+            yield from self._mistakes_of_number()
+            yield from self._mistakes_of_paths()
+
+    def _mistakes_of_number(self) -> Iterator[tuple[Path, str]]:
+        """Of how many trials are asked for."""
+        walked = isinstance(self.searcher, GridSearch)
+        random = any(map(is_random, self.search.values())) and not walked
         if random and "trials" not in self.model_fields_set:
             yield ("trials",), "is missing. Say how often the search draws from its domains."
         if self.trials > 1 and not random:
             yield ("trials",), f"{self.trials} trials would all be alike: the search draws nothing at random. Write 1."
-        if trainings(self, MOST_TRAININGS + 1) > MOST_TRAININGS:
+        endless = list(self._endless()) if walked and not self.searcher.points else []
+        yield from endless
+        if not endless and trainings(self, MOST_TRAININGS + 1) > MOST_TRAININGS:
             smaller = "Make the grids, 'trials' or 'seeds' smaller."
             yield ("search",), f"asks for more than {MOST_TRAININGS:,} trainings. {smaller}"
+
+    def _endless(self) -> Iterator[tuple[Path, str]]:
+        """Domains that no grid can walk through."""
+        for key, domain in self.search.items():
+            for inner in domains_in(domain):
+                if not is_countable(inner):
+                    cure = "Write searcher.points, the number of them to try, or a 'grid' of values."
+                    yield ("search", key), f"has no end of values: {domain_name(type(inner))}. {cure}"
+
+    def _mistakes_of_paths(self) -> Iterator[tuple[Path, str]]:
+        """Of what may not vary beside other parts of the spec."""
         keys = {path: key for key in self.search for path in paths_of(key)}
-        if self.seeds > 1 and "seed" in keys:
-            yield ("seeds",), "varies run.seed, and so does search.seed. Remove one of them."
+        for field, varies in {"seeds": self.seeds > 1, "confirm": self.confirm}.items():
+            if "seed" in keys and varies:
+                yield (field,), "varies run.seed, and so does search.seed. Remove one of them."
         if "epochs" in keys and isinstance(self.scheduler, Asha):
             cure = "To vary epochs use 'scheduler: {name: none}'."
             yield ("search", keys["epochs"]), f"the scheduler decides how long a trial trains. {cure}"
+
+    def _mistakes_of_budget(self, budget: Budget) -> Iterator[tuple[Path, str]]:
+        if not any(budget.model_dump().values()):
+            yield ("budget",), f"names no limit. Known: {', '.join(Budget.model_fields)}."
+        if budget.gpu_hours and not self.resources.gpus_per_worker:
+            yield ("budget", "gpu_hours"), "is never used up: resources.gpus_per_worker is 0. Write hours or epochs."
 
 
 def read_spec(file: str | FilePath, settings: Iterable[str] = (), data_root: FilePath | None = None) -> SweepSpec:
@@ -161,6 +253,8 @@ def read_spec(file: str | FilePath, settings: Iterable[str] = (), data_root: Fil
         checker.check_search(_complete(document.values["run"]), _readable(document.values.get("search")))
     if spec and not problems and not checker.problems:
         checker.check_trials(candidates(spec))
+    if spec and not problems and not checker.problems:
+        problems = [Problem(document.place(path), path, text) for path, text in mistakes_of_paper(spec)]
     if problems or checker.problems:
         raise SpecError(problems + checker.problems)
     return _resolved(spec)

@@ -1,10 +1,15 @@
-"""Who is ahead in a results.json: trials by their best value, and configurations by the mean of their seeds."""
+"""Who is ahead in a results.json: trials by their best value, and configurations by the mean of their seeds.
+
+A configuration that was confirmed is judged by its trials of that stage alone: the search chose it by the others, so
+they are too good. It stands above those that were not confirmed.
+"""
 
 import math
 import statistics
 from collections import Counter
 from typing import Any
 
+SEARCH, CONFIRM = "search", "confirm"  # the stages of a sweep
 RANKED = ("completed", "stopped")  # a trial that diverged or failed stands below all others, whatever it had reached
 
 Results = dict[str, Any]
@@ -34,10 +39,11 @@ def ranked(results: Results) -> list[Trial]:
 def configurations(results: Results) -> list[dict[str, Any]]:
     """The configurations from best to worst by the mean of their trials' best values.
 
-    Each is a dict: `configuration`, `config`, `trials` (ids, best first), `n`, `mean`, `std`, `epochs` (of all trials),
-    `statuses` {status: how many}. `std` is that of the population (divided by n, as ARD-VAE's tables have it) and None
-    for a single value. A trial that diverged or failed is not in the mean, and its configuration stands below all
-    that have none such: leaving out the bad seeds must not pay.
+    Each is a dict: `configuration`, `config`, `trials` (ids, best first, those that it is judged by before others),
+    `n`, `mean`, `std`, `epochs` (of all trials), `statuses` {status: how many}, `confirmed`. `std` is that of the
+    population (divided by n, as ARD-VAE's tables have it) and None for a single value. A trial that diverged or failed
+    is not in the mean, and its configuration stands below all that have none such: leaving out the bad seeds must not
+    pay.
     """
     objective = results["objective"]
     trials = sorted(results["trials"], key=lambda trial: _place(trial, objective))
@@ -46,7 +52,8 @@ def configurations(results: Results) -> list[dict[str, Any]]:
 
     def place(standing: dict[str, Any]) -> tuple:
         unsound = any(status not in RANKED for status in standing["statuses"])
-        return unsound, standing["n"] == 0, sign * (standing["mean"] or 0.0), standing["configuration"]
+        unconfirmed = not (standing["confirmed"] and standing["n"])
+        return unconfirmed, unsound, standing["n"] == 0, sign * (standing["mean"] or 0.0), standing["configuration"]
 
     return sorted(standings, key=place)
 
@@ -64,24 +71,33 @@ def champion(results: Results) -> tuple[dict[str, float], dict[str, str]]:
     if not replicated(results):
         return _known(counted[0]["best"]), {"best_trial": counted[0]["id"]}
     best = next(standing for standing in configurations(results) if standing["n"])
-    own = [_known(trial["best"]) for trial in counted if trial["configuration"] == best["configuration"]]
+    of_best = [trial for trial in counted if trial["configuration"] == best["configuration"]]
+    own = [_known(trial["best"]) for trial in _judged(of_best)]
     means = {key: statistics.fmean(one[key] for one in own) for key in own[0] if all(key in one for one in own)}
     spread = {f"{metric}_n": float(best["n"])} | ({} if best["std"] is None else {f"{metric}_std": best["std"]})
     return means | spread, {"best_configuration": str(best["configuration"]), "best_trial": best["trials"][0]}
 
 
 def _standing(number: int, trials: list[Trial], metric: str) -> dict[str, Any]:
-    values = [best_value(trial, metric) for trial in trials if _counts(trial, metric)]
+    judged = _judged(trials)
+    values = [best_value(trial, metric) for trial in judged if _counts(trial, metric)]
+    others = [trial for trial in trials if trial not in judged]
     return {
         "configuration": number,
         "config": trials[0]["config"],
-        "trials": [trial["id"] for trial in trials],
+        "trials": [trial["id"] for trial in (*judged, *others)],
         "n": len(values),
         "mean": statistics.fmean(values) if values else None,
         "std": statistics.pstdev(values) if len(values) > 1 else None,
         "epochs": sum(trial["epochs"] for trial in trials),
-        "statuses": dict(Counter(trial["status"] for trial in trials)),
+        "statuses": dict(Counter(trial["status"] for trial in judged)),
+        "confirmed": bool(others),
     }
+
+
+def _judged(trials: list[Trial]) -> list[Trial]:
+    """Those of a configuration's trials by which it is judged."""
+    return [trial for trial in trials if trial.get("stage") == CONFIRM] or trials
 
 
 def _replicas(trials: list[Trial]) -> dict[int, list[Trial]]:

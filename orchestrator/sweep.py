@@ -6,26 +6,32 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ruamel.yaml import YAML
 
+from orchestrator.account import Account
 from orchestrator.asha import Asha, RunAll
+from orchestrator.check import Checker
 from orchestrator.errors import UserError
 from orchestrator.files import write_whole
 from orchestrator.hyperband import Hyperband
 from orchestrator.journal import Journal
 from orchestrator.ledger import Ledger
+from orchestrator.lineup import Lineup, sizes
 from orchestrator.local_ray import count_slots, private_ray, slot_share
+from orchestrator.mistakes import Place
 from orchestrator.progress import Progress
-from orchestrator.space import parameters
-from orchestrator.standings import champion
+from orchestrator.reuse import Shelf, made_with
+from orchestrator.space import Trial, parameters, trial_name
+from orchestrator.standings import CONFIRM, champion
 from orchestrator.stopping import Deferred
 from orchestrator.telling import Audience
+from orchestrator.yaml_file import Document
 
 if TYPE_CHECKING:
-    from orchestrator.space import Trial
     from orchestrator.spec import SweepSpec
 
 RETRIES = 1  # of a trial whose process or code failed; it goes on from its last checkpoint
@@ -57,40 +63,37 @@ class Outcome:
 
 def run_sweep(
     spec: "SweepSpec",
-    trials: list["Trial"],
+    trials: list[Trial],
     folder: Path,
     tracker,
     console,
     data_root: Path | None = None,
     source: str = "",
+    reuse: bool = False,
 ) -> Outcome:
-    """Train `trials`, from wherever the journal in `folder` left off; `claim` gave the folder, `locks.driver` holds it.
+    """Run a sweep, from wherever the journal in `folder` left off; `claim` gave the folder, `locks.driver` holds it.
 
-    Ctrl-C and SIGTERM end the sweep in order. Tracker and console are told of the trials as `telling.Audience` says,
-    and at last of the end: `sweep_ended(status, best_metrics, tags)`, status "completed" or "aborted". `source` is the
-    file that the spec came from.
+    `trials` are those that are known up front. With `reuse` they, and those that are found later, are taken from other
+    sweeps beside this one where these have the same. Ctrl-C and SIGTERM end the sweep in order. Tracker and console are
+    told of the trials as `telling.Audience` says, and at last of the end: `sweep_ended(status, best_metrics, tags)`,
+    status "completed" or "aborted". `source` is the file that the spec came from.
 
-    Raises UserError: before anything is started, for resources that this machine has not, and for a journal that does
-    not fit the spec; later, for a full disk.
+    Raises UserError for resources that this machine has not, a journal that does not fit the spec, and a full disk.
     """
-    slots = min(count_slots(spec.resources), len(trials))
-    configs = [slot_config(spec, trial, folder, data_root) for trial in trials]
-    ledger = Ledger(folder, spec.name, configs[0]["objective"], {config["id"]: config for config in configs})
-    core = SCHEDULERS[spec.scheduler.name](spec.objective.mode, spec.scheduler)
-    stop = None
+    slots, stop = min(count_slots(spec.resources), sum(sizes(spec, len(trials)))), None
     with disk_errors_told(folder, f"Free room, then go on: {resume_command(folder)}"):
-        progress = Progress(core, ledger, Journal(folder))
-        progress.start(source=source, data_root=configs[0]["data_root"], trials=list(map(asdict, trials)))
+        lineup = open_lineup(spec, trials, folder, data_root, reuse, source)
+        progress, ledger = lineup.progress, lineup.progress.ledger
         audience = Audience(ledger, tracker, console)
         audience.recall(progress)
         try:
-            if not ledger.complete():
-                tune_all(spec, configs, progress, audience, slots)
+            if not lineup.complete():
+                tune_all(spec, lineup, audience, slots)
         except KeyboardInterrupt as signal:
             stop = signal
             audience.tell(progress.take_news())
         finally:
-            stop = None if ledger.complete() else stop or KeyboardInterrupt()
+            stop = None if lineup.complete() else stop or KeyboardInterrupt()
             ledger.interrupt()
             ledger.write()
         finish(ledger, "aborted" if stop else "completed", tracker, console)
@@ -99,31 +102,50 @@ def run_sweep(
     return Outcome(folder, ledger.results(), stop)
 
 
+def open_lineup(
+    spec: "SweepSpec", trials: list[Trial], folder: Path, data_root: Path | None, reuse: bool, source: str
+) -> Lineup:
+    """All that is known of a sweep's trials, as its journal has it, or as it begins here. Raises JournalError."""
+    objective, as_config = spec.objective.model_dump(), partial(slot_config, spec, folder, data_root)
+    configs = {config["id"]: config for config in map(as_config, trials)}
+    limits = spec.budget.model_dump(exclude_none=True) if spec.budget else {}
+    account = Account(limits, spec.resources.workers * spec.resources.gpus_per_worker)
+    ledger = Ledger(folder, spec.name, objective, configs, account)
+    core = SCHEDULERS[spec.scheduler.name](spec.objective.mode, spec.scheduler)
+    progress = Progress(core, ledger, Journal(folder), lambda facts: as_config(Trial(**facts)), account)
+    checker = Checker(Document({}, {(): Place(0, "")}), spec.objective.metric, data_root)
+    made = made_with(data_root)
+    facts = {"source": source, "data_root": made["data_root"], "reuse": reuse, "trials": list(map(asdict, trials))}
+    progress.start(**facts, made_with=made)
+    shelf = Shelf(folder, made, objective) if reuse else None
+    return Lineup(spec, len(trials), progress, checker.allows, shelf)
+
+
 def finish(ledger: Ledger, status: str, tracker, console) -> None:
     """Tell of the sweep's end, and of its best trial or configuration if it has one."""
     metrics, tags = champion(ledger.results())
+    tags |= {"used_up": ledger.account.empty} if ledger.account.empty else {}
     for listener in (tracker, console):
         listener.sweep_ended(status, metrics, tags)
 
 
-def tune_all(spec: "SweepSpec", configs: list[dict], progress: Progress, audience: Audience, slots: int) -> None:
+def tune_all(spec: "SweepSpec", lineup: Lineup, audience: Audience, slots: int) -> None:
     """Run Tune's loop until every trial has ended. Raises KeyboardInterrupt."""
-    with private_ray(spec.resources.gpus_per_worker > 0, dashboard=spec.resources.workers > 1) as scratch:
+    again = f"Go on with it: {resume_command(lineup.progress.ledger.folder)}"
+    with private_ray(spec.resources.gpus_per_worker > 0, spec.resources.workers > 1, again) as scratch:
         from ray import tune
 
         from orchestrator.slot import Slot
-        from orchestrator.tuning import Listener, Scheduler, Source
+        from orchestrator.tuning import Listener, Scheduler, Silence, Source
 
-        entries = progress.ledger.entries
-        left = [config for config in configs if not entries.get(config["id"], {}).get("status")]
         with Deferred() as stop:
             tune.run(
                 tune.with_resources(Slot, slot_share(spec.resources)),
                 name="tune",
                 storage_path=str(scratch),
-                search_alg=Source(left, {trial: entry["retries"] for trial, entry in entries.items()}),
-                scheduler=Scheduler(progress, slots),
-                callbacks=[Listener(progress, audience, stop)],
+                search_alg=Source(lineup),
+                scheduler=Scheduler(lineup, slots),
+                callbacks=[Listener(lineup.progress, audience, stop), Silence()],
                 max_failures=RETRIES,
                 reuse_actors=True,
                 raise_on_failed_trial=False,
@@ -136,9 +158,11 @@ def resume_command(folder: Path) -> str:
     return f"vaeorch resume {folder.name} --out {shlex.quote(str(folder.parent))}"
 
 
-def slot_config(spec: "SweepSpec", trial: "Trial", folder: Path, data_root: Path | None) -> dict:
+def slot_config(spec: "SweepSpec", folder: Path, data_root: Path | None, trial: Trial) -> dict:
     """What a slot needs to know of a trial, in plain values."""
-    name = f"{trial.number:04d}"
+    name = trial_name(trial.number)
+    epochs = trial.run["epochs"]
+    most = epochs if trial.stage == CONFIRM else getattr(spec.scheduler, "max_epochs", epochs)
     return {
         "id": name,
         "number": trial.number,
@@ -147,9 +171,10 @@ def slot_config(spec: "SweepSpec", trial: "Trial", folder: Path, data_root: Path
         "folder": str(folder / "trials" / name),
         "config": trial.config,
         "seed": trial.seed,
+        "stage": trial.stage,
         "run": trial.run,
-        "last_epoch": min(trial.run["epochs"], getattr(spec.scheduler, "max_epochs", trial.run["epochs"])),
-        "objective": {"metric": spec.objective.metric, "mode": spec.objective.mode},
+        "last_epoch": min(most, epochs),
+        "objective": spec.objective.model_dump(),
         "data_root": data_root and str(Path(data_root).resolve()),
         "pictures_every": spec.pictures_every,
         "threads": max(1, int(spec.resources.cpus_per_worker)),

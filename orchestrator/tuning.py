@@ -10,13 +10,16 @@ from pathlib import Path
 
 from ray.tune import Callback
 from ray.tune.experiment import Experiment, Trial
+from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search.search_algorithm import SearchAlgorithm
 
 from orchestrator import asha
-from orchestrator.files import pictures_folder, write_whole
+from orchestrator.files import pictures_folder, restarts_file, write_whole
+from orchestrator.lineup import Lineup
 from orchestrator.memory import oom_kills
-from orchestrator.progress import Progress
+from orchestrator.progress import GROUP, SLOT, Progress
+from orchestrator.space import trial_name
 from orchestrator.stopping import Deferred
 from orchestrator.telling import Audience
 
@@ -29,13 +32,13 @@ METRICS = "metrics/"  # before their names where Tune has flattened a result
 
 
 class Source(SearchAlgorithm):
-    """Gives Tune the trials of a list of slot configs; `retries` are those that trials have used up before.
+    """Gives Tune a trial for each number that is left; who has it may be found later, by `Scheduler`.
 
     It is finished when the last trial has ended: until then Tune keeps a paused trial's actor for the next trial.
     """
 
-    def __init__(self, configs: list[dict], retries: dict[str, int]):
-        self.waiting, self.given, self.retries = deque(configs), [], retries
+    def __init__(self, lineup: Lineup):
+        self.progress, self.waiting, self.given = lineup.progress, deque(lineup.left()), []
 
     def add_configurations(self, experiments: list[Experiment]) -> None:
         [self.experiment] = experiments
@@ -43,15 +46,15 @@ class Source(SearchAlgorithm):
     def next_trial(self) -> Trial | None:
         if not self.waiting:
             return None
-        config = self.waiting.popleft()
-        spec = self.experiment.spec
+        number, spec, ledger = self.waiting.popleft(), self.experiment.spec, self.progress.ledger
+        name = self.progress.names.get(number)
         trial = Trial(
             spec["run"],
-            config=config,
-            trial_id=config["id"],
+            config=dict(ledger.trials.get(name, {"number": number})),
+            trial_id=trial_name(number),
             storage=spec["storage"],
             placement_group_factory=spec["resources_per_trial"],
-            max_failures=max(0, spec["max_failures"] - self.retries.get(config["id"], 0)),
+            max_failures=max(0, spec["max_failures"] - self.progress.retries[name, SLOT]),
         )
         self.given.append(trial)
         return trial
@@ -63,27 +66,29 @@ class Source(SearchAlgorithm):
 class Scheduler(TrialScheduler):
     """Asks `progress` what to do, and keeps `slots` slots busy."""
 
-    def __init__(self, progress: Progress, slots: int):
+    def __init__(self, lineup: Lineup, slots: int):
         super().__init__()
-        self.progress, self.slots = progress, slots
+        self.lineup, self.progress, self.slots = lineup, lineup.progress, slots
         self.trials: dict[int, Trial] = {}
         self.broken: deque[Trial] = deque()  # those that an earlier process left in the middle of something
         self.new: deque[Trial] = deque()  # never started
+        self.later: deque[Trial] = deque()  # never started, and not before all others have ended
         self.promoted: Trial | None = None  # promoted, perhaps still writing its checkpoint
 
     def on_trial_add(self, tune_controller, trial: Trial) -> None:
         if number(trial) in self.trials:  # a retry: it has its slot, and Tune starts it again by itself
             return
         self.trials[number(trial)] = trial
-        if trial.config["id"] not in self.progress.standing:
-            self.new.append(trial)
+        if trial.config.get("id") not in self.progress.standing:
+            waits = self.lineup.confirms(number(trial)) and self.progress.confirming is None
+            (self.later if waits else self.new).append(trial)
         elif self._broken(trial):
             self.broken.append(trial)
         trial.set_status(Trial.PAUSED)
 
     def on_trial_result(self, tune_controller, trial: Trial, result: dict) -> str:
         metrics = {key.removeprefix(METRICS): value for key, value in result.items() if key.startswith(METRICS)}
-        decision = self.progress.report(trial.config["id"], result["epoch"], metrics)
+        decision = self.progress.report(trial.config["id"], result["epoch"], metrics, result["seconds"])
         if decision == asha.CONTINUE and self.promoted is trial:
             self.promoted = None  # it was promoted and then failed while it wrote its checkpoint
         return DECISIONS[decision]
@@ -101,24 +106,42 @@ class Scheduler(TrialScheduler):
         busy = sum(trial.status in (Trial.RUNNING, Trial.PENDING) for trial in self.trials.values())
         if busy >= self.slots:
             return None
-        trial = self._next()
+        trial = self._next(tune_controller)
         if not (trial or busy or self.promoted):
-            for paused in [trial for trial in self.trials.values() if trial.status == Trial.PAUSED]:
-                tune_controller.stop_trial(paused)
+            self._close(tune_controller)
         return trial
 
-    def _next(self) -> Trial | None:
+    def _close(self, tune_controller) -> None:
+        """Nothing is left to do but what was to be done later, if the budget allows it."""
+        if self.progress.account.empty:
+            self.later.clear()
+        for paused in [trial for trial in self.trials.values() if trial.status == Trial.PAUSED]:
+            if paused not in self.later:
+                tune_controller.stop_trial(paused)
+        self.new, self.later = self.later, deque()
+
+    def _next(self, tune_controller) -> Trial | None:
         """A broken trial, else a promoted one, else a new one. None while the promoted one is not ready for a slot."""
         if self.broken:
             return self.broken.popleft()
         if self.promoted is None and (promoted := self.progress.next()) is not None:
             self.promoted = self.trials[promoted]
         if self.promoted is None:
-            return self.new.popleft() if self.new else None
+            return self._new(tune_controller)
         trial, ready = self.promoted, self.promoted.status == Trial.PAUSED
         if ready or trial.is_finished():  # finished: it failed while it wrote its checkpoint
             self.promoted = None
         return trial if ready else None
+
+    def _new(self, tune_controller) -> Trial | None:
+        """The next trial that was never started and needs a slot."""
+        while self.new and not self.progress.account.empty:
+            trial = self.new.popleft()
+            if config := self.lineup.enter(number(trial)):
+                trial.config.update(config)
+                return trial
+            tune_controller.stop_trial(trial)
+        return None
 
     def _broken(self, trial: Trial) -> bool:
         """Was it on its way, or pausing, with its pictures still to be drawn?"""
@@ -144,31 +167,37 @@ class Listener(Callback):
     def on_trial_result(self, iteration, trials, trial: Trial, result: dict, **info) -> None:
         """Tune does not ask the scheduler about a trial's last result."""
         if result["diverged"] is None:
-            self.progress.report(trial.config["id"], result["epoch"], result["metrics"])
+            self.progress.report(trial.config["id"], result["epoch"], result["metrics"], result["seconds"])
         if notice := result.get("notice"):
             self._passing("trial_noticed", trial, notice)
+        self._count_restarts(trial)
 
     def on_trial_save(self, iteration, trials, trial: Trial, **info) -> None:
         """Tune saves when a trial pauses, and only then."""
         self._passing("trial_paused", trial)
+        self._count_restarts(trial)
 
     def on_trial_complete(self, iteration, trials, trial: Trial, **info) -> None:
         last = trial.last_result
+        if trial.config.get("id") not in self.progress.standing:
+            return  # it never had a slot: nobody has its number, or it was taken from an earlier sweep
         if last.get("diverged"):
             self.progress.end(trial.config["id"], "diverged", last["diverged"])
         elif last.get("finished"):
             self.progress.end(trial.config["id"], "completed", None)
         else:
-            self.progress.end(trial.config["id"], "stopped", self.progress.core.reason(number(trial)))
+            self.progress.end(trial.config["id"], "stopped", self.progress.reason(trial.config["id"]))
 
     def on_trial_recover(self, iteration, trials, trial: Trial, **info) -> None:
         if self.stop.number is None:  # or its process was ended together with this one
             self.progress.begin(trial.config["id"])  # its slot may have failed before it had it
+            self._count_restarts(trial)
             self.progress.retry(trial.config["id"])
 
     def on_trial_error(self, iteration, trials, trial: Trial, **info) -> None:
         if self.stop.number is None:
             self.progress.begin(trial.config["id"])
+            self._count_restarts(trial)
             folder = Path(trial.config["folder"])
             folder.mkdir(parents=True, exist_ok=True)
             text = Path(trial.error_file).read_text(encoding="utf-8")
@@ -185,8 +214,25 @@ class Listener(Callback):
         self.audience.tell(self.progress.take_news())
         self.stop.check()
 
+    def _count_restarts(self, trial: Trial) -> None:
+        """Count those of its worker group that are noted in its folder: so none is lost with a slot, or with us."""
+        name, file = trial.config["id"], restarts_file(Path(trial.config["folder"]))
+        noted = len(file.read_text(encoding="utf-8").splitlines()) if file.exists() else 0
+        for _ in range(noted - self.progress.retries[name, GROUP]):
+            self.progress.retry(name, GROUP)
+
     def _passing(self, name: str, trial: Trial, *values) -> None:
         self.progress.news.append((name, trial.config["id"], *values))
+
+
+class Silence(TrialProgressCallback):
+    """Stands where Tune would put its own, which prints a line for each trial that ends without a result in this life.
+
+    That is so of every trial that had paused before a resume, and is not called back.
+    """
+
+    def _print(self, msg: str) -> None:
+        pass
 
 
 def number(trial: Trial) -> int:

@@ -21,6 +21,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator import locks
+from orchestrator.files import restarts_file
 from orchestrator.mailbox import DRAW, STEP, Mailbox
 from orchestrator.trial_folder import TrialFolder, results
 from trainables.run import Run
@@ -99,7 +100,7 @@ class Group:
             raise GroupError(reason)
         self.failures.append(reason.strip().splitlines()[-1 if reason.startswith("Traceback") else 0])
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "restarts.txt").open("a", encoding="utf-8") as file:
+        with restarts_file(folder).open("a", encoding="utf-8") as file:
             file.write(self.failures[-1] + "\n")
 
     def _live(self, trainer: TorchTrainer) -> None:
@@ -192,6 +193,8 @@ class Leader:
         return next(self.results)
 
     def draw(self) -> dict:
+        if not self.folder.lines:  # the group was started anew since the epoch: this takes it up from its checkpoint
+            self.step()
         self.folder.draw()
         return {}
 
@@ -200,13 +203,15 @@ class Follower:
     """Any other worker of a trial: trains."""
 
     def __init__(self, trial: dict):
-        self.epochs = follow(trial)
+        self.epochs, self.begun = follow(trial), False
 
     def step(self) -> None:
+        self.begun = True
         next(self.epochs)
 
     def draw(self) -> None:
-        pass
+        if not self.begun:  # as worker 0 does
+            self.step()
 
 
 def follow(trial: dict) -> Iterator[None]:

@@ -1,25 +1,33 @@
 """The command line, with a signal to the driver at a point of its work. See `serve`.
 
 A point is {"at": a name in AT, "signal": number, ...}. The functions in AT stand in for others: they do their work
-until the point is reached, and there half of it.
+until the point is reached, and there half of it. The point of the command line that runs is in the file FATAL, with
+the process id of the driver: slots read it there.
 """
 
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
+import urllib.request
+from contextlib import suppress
+from itertools import chain
+from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
 
-from orchestrator import cli, journal, ledger, mlflow_store, slot, spool, tracking, trial_folder
+from orchestrator import cli, journal, ledger, local_ray, mlflow_store, slot, spool, telling, tracking, trial_folder
 from trainables import checkpoint, pictures
 
-POINT = json.loads(os.environ.get("FATAL", "{}"))
+POINT = {}
 
 
 def strike() -> None:
     """Send the signal to the driver, and say when; of a SIGKILL nothing comes back."""
     os.write(2, f"STRUCK {time.time()}\n".encode())
-    os.kill(int(os.environ["FATAL_DRIVER"]), POINT["signal"])
+    os.kill(POINT["driver"], POINT["signal"])
     if POINT["signal"] == signal.SIGKILL:
         time.sleep(300)  # a slot: Ray ends it soon
 
@@ -95,6 +103,19 @@ def acknowledge(true, self, uid, end) -> None:
     true(self, uid, end)
 
 
+def told(true, self, trial, epoch, metrics) -> None:
+    """After the tracker was told of an epoch. MLflow's server is killed after one, and started after another."""
+    true(self, trial, epoch, metrics)
+    server = Server(**POINT["server"])
+    if [trial, epoch] == POINT["gone"]:
+        server.kill()
+    if [trial, epoch] == POINT["back"]:
+        server.start()
+    if [trial, epoch] == POINT["epoch"]:
+        server.kill()
+        strike()
+
+
 def write_whole(true, path, text) -> None:
     """Amid results.json, once it holds a trial."""
     if f'"id": "{POINT["trial"]}"' in text:
@@ -109,6 +130,21 @@ def first(true, *values):
     return true(*values)
 
 
+def last(true, *values):
+    """After the function was called."""
+    true(*values)
+    strike()
+
+
+def overdue(true, *values):
+    """Ray's node does not come up in time: nobody finds it, and time passes a hundred times as fast."""
+    from ray._private import node, services
+
+    hasty = SimpleNamespace(monotonic=lambda: 100 * time.monotonic(), sleep=time.sleep, time=time.time)
+    with mock.patch.object(services, "get_node", side_effect=RuntimeError), mock.patch.object(node, "time", hasty):
+        true(*values)
+
+
 AT = {
     "journal": (journal.Journal, "append", append),
     "metrics": (trial_folder.TrialFolder, "keep", keep),
@@ -117,36 +153,73 @@ AT = {
     "spool": (spool.Spool, "append", spool_append),
     "acknowledged": (spool.Spool, "acknowledge", acknowledge),
     "results": (ledger, "write_whole", write_whole),
+    "recalled": (telling.Audience, "recall", last),
     "last results": (ledger.Ledger, "interrupt", first),
     "sweep ended": (tracking.Tracker, "sweep_ended", first),
     "sending": (spool.Sender, "close", first),
+    "told": (tracking.Tracker, "epoch", told),
+    "ray": (local_ray, "start", overdue),
 }
 IN_SLOTS = ("metrics", "checkpoint", "picture")
+
+
+class Server:
+    """A real MLflow server over `out`/mlflow.db. Its process group is in a file, for whoever wants to kill it."""
+
+    def __init__(self, out: str, port: int):
+        where = {"--backend-store-uri": f"sqlite:///{out}/mlflow.db", "--host": "127.0.0.1", "--port": str(port)}
+        self.command = [sys.executable, "-m", "mlflow", "server", *chain(*where.items()), "--workers", "1"]
+        self.out, self.uri, self.group = out, f"http://127.0.0.1:{port}", Path(out) / "server"
+
+    def start(self) -> None:
+        """It answers when this returns."""
+        few = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # or it starts fourteen processes
+        to = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        process = subprocess.Popen(self.command, cwd=self.out, env=few, start_new_session=True, **to)
+        self.group.write_text(str(process.pid))
+        while True:
+            with suppress(OSError), urllib.request.urlopen(f"{self.uri}/health"):
+                return
+            time.sleep(0.2)
+
+    def kill(self) -> None:
+        """It answers nobody from here on."""
+        if self.group.exists():
+            os.killpg(int(self.group.read_text()), signal.SIGKILL)
+            self.group.unlink()
 
 
 class FatalSlot(slot.Slot):
     """A slot in whose process the point may lie."""
 
     def setup(self, config: dict) -> None:
-        if POINT.get("at") in IN_SLOTS and not POINT.get("armed"):
-            POINT["armed"] = True
+        POINT.update(json.loads(Path(os.environ["FATAL"]).read_text()))
+        if POINT.get("at") in IN_SLOTS:
             if POINT["at"] == "checkpoint":
                 wrapped(*AT["metrics"])
             wrapped(*AT[POINT["at"]])
         super().setup(config)
 
 
-def run(words: list[str], point: dict, said: str, mark: str) -> None:
-    """The command line in this process, its words in a file; the processes that it starts inherit the mark."""
+def run(words: list[str], point: dict, said: str, mark: str, address: str | None) -> None:
+    """The command line in this process, its words in a file; the processes that it starts inherit the mark.
+
+    With `address` on the Ray that is there, else on one of its own.
+    """
     with open(said, "w") as out, open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), 0), os.dup2(out.fileno(), 1), os.dup2(out.fileno(), 2)
-    os.environ |= {"FATAL": json.dumps(point), "FATAL_DRIVER": str(os.getpid()), "FATAL_MARK": mark}
-    POINT.update(point)
+    os.environ["FATAL_MARK"] = mark
+    POINT.update(point, driver=os.getpid())
+    Path(os.environ["FATAL"]).write_text(json.dumps(POINT))
     if point and point["at"] not in IN_SLOTS:
         wrapped(*AT[point["at"]])
     if point and point["at"] == "acknowledged":
         wrapped(journal.Journal, "append", stall)
     slot.Slot = FatalSlot
+    if address:
+        import ray
+
+        ray.init(address=address, namespace="vaeorch", log_to_driver=False, logging_level="CRITICAL")
     sys.argv = ["vaeorch", *words]
     cli.main()
 
@@ -158,6 +231,8 @@ def serve() -> None:
     """
     mlflow_store.set_environment()
     import mlflow  # noqa: F401
+
+    from orchestrator import tuning  # noqa: F401
 
     for line in sys.stdin:
         child = os.fork()

@@ -161,7 +161,7 @@ def test_all_mistakes_of_a_file_are_told_at_once_with_their_lines(vaeorch, spec)
     code, _, err = vaeorch("sweep", spec)
     assert code == 2
     assert err.splitlines() == [
-        f"{spec}:3: run.method.betta: unknown key. Did you mean 'beta'? Known: name, beta.",
+        f"{spec}:3: run.method.betta: unknown key. Did you mean 'beta'? Known: name, beta, reconstruction_weight.",
         f"{spec}:4: run.network.latent_dim: must be above 0, not 0.",
     ]
 

@@ -5,16 +5,23 @@ import json
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 from unittest import mock
 
 import pytest
 import torch
 from runs import a_run
+from test_ledger import ledger_in
 from test_sweep import Recorder, spec_of, trials_of
 
 from orchestrator import local_ray, memory, slot
+from orchestrator.asha import RunAll
+from orchestrator.files import restarts_file
+from orchestrator.journal import Journal
+from orchestrator.progress import Progress
+from orchestrator.stopping import Deferred
 from orchestrator.sweep import claim, run_sweep
-from orchestrator.tuning import OOM_REASON, reason_of
+from orchestrator.tuning import OOM_REASON, Listener, reason_of
 from trainables import checkpoint
 from trainables.train import train
 
@@ -84,6 +91,26 @@ def test_the_numbers_are_those_of_a_run_without_faults_and_told_once(swept, tria
 def test_the_journal_tells_of_the_retries(swept):
     events = [json.loads(line) for line in (swept[0].folder / "journal.jsonl").read_text().splitlines()]
     assert [event["trial"] for event in events if event["event"] == "retried"] == ["0001", "0002", "0003"]
+
+
+def test_restarts_of_a_worker_group_are_counted_once_and_take_no_retry_from_the_slot(tmp_path):
+    folder = tmp_path / "0001"
+    trial = SimpleNamespace(config={"id": "0001", "folder": str(folder)})
+
+    def counted() -> Progress:
+        """By a driver, or by the one after it: both see the same trial, paused, and its folder."""
+        ledger = ledger_in(tmp_path, trials=("0001",))
+        ledger.trials["0001"] |= {"number": 1, "parameters": {}}
+        progress = Progress(RunAll(), ledger, Journal(tmp_path))
+        listener = Listener(progress, None, Deferred())
+        progress.begin("0001")
+        listener.on_trial_save(1, [], trial)
+        return progress
+
+    folder.mkdir()
+    restarts_file(folder).write_text("Worker 1 is lost.\nWorker 0 is lost.\n")
+    for progress in (counted(), counted()):
+        assert progress.retries == {("0001", "group"): 2} and progress.ledger.entries["0001"]["retries"] == 2
 
 
 @pytest.mark.parametrize(

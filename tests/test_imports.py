@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FORBIDDEN = {"ray", "mlflow", "click", "rich", "orchestrator"}
+HEAVY = {"torch", "ray", "mlflow", "sklearn", "scipy", "pandas", "pyarrow", "matplotlib", "optuna", "boto3", "PIL"}
 
 
 def imported(path):
@@ -30,3 +31,33 @@ def test_training_loads_neither_ray_nor_mlflow_nor_click():
     code = "import sys, trainables.train, trainables.pictures; print(sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert not [name for name in FORBIDDEN if f"'{name}'" in loaded]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--help"],
+        ["sweep", "search_spaces/quickstart.yaml", "--dry-run"],
+        ["sweep", "search_spaces/quickstart.yaml", "--set", "run.epoch=3"],
+        ["sweep", "no/such/file.yaml"],
+        ["schema"],
+        ["methods"],
+    ],
+    ids=" ".join,
+)
+def test_help_plans_and_errors_load_nothing_heavy(words):
+    """Each of these takes seconds to import; none is needed to read a specification and to judge it."""
+    code = f"""
+import sys
+from orchestrator.cli import main
+sys.argv = ["vaeorch", *{words}]
+try:
+    main()
+except SystemExit:
+    pass
+print("LOADED", sorted(sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    loaded = done.stdout.partition("LOADED")[2]
+    assert "'orchestrator.cli'" in loaded
+    assert not [name for name in HEAVY if f"'{name}'" in loaded]

@@ -9,7 +9,7 @@ from orchestrator.ledger import Ledger
 
 
 def ledger_in(folder, mode="max", trials=("0001", "0002")):
-    same = {"config": {"lr": 0.1}, "seed": 7}
+    same = {"config": {"lr": 0.1}, "seed": 7, "stage": "search"}
     known = {
         name: same | {"configuration": number, "folder": str(folder / name)}
         for number, name in enumerate(trials, start=1)
@@ -23,15 +23,16 @@ def test_results_hold_the_trials_that_are_over_in_their_order(tmp_path):
         ledger.begin(trial)
         ledger.add(trial, 1, {"m": 1.0})
     ledger.end("0002", "completed", None)
-    assert [trial["id"] for trial in ledger.results()["trials"]] == ["0002"] and not ledger.complete()
+    assert [trial["id"] for trial in ledger.results()["trials"]] == ["0002"]
     ledger.end("0001", "stopped", "asha@1")
     ledger.write()
     read = json.loads((tmp_path / "results.json").read_text())
-    assert read == ledger.results() and ledger.complete()
+    assert read == ledger.results()
     assert [trial["id"] for trial in read["trials"]] == ["0001", "0002"]
     metrics = {"m": 1.0}
     assert read["trials"][0] == {
-        **{"id": "0001", "configuration": 1, "config": {"lr": 0.1}, "seed": 7, "status": "stopped"},
+        **{"id": "0001", "configuration": 1, "config": {"lr": 0.1}, "seed": 7, "stage": "search"},
+        **{"status": "stopped"},
         **{"epochs": 1, "retries": 0, "last": metrics},
         **{"best": {"epoch": 1, "m": 1.0}, "checkpoint": None, "reason": "asha@1", "retries": 0},
     }
@@ -57,13 +58,12 @@ def test_an_epoch_told_again_is_known(tmp_path):
     assert ledger.entries["0001"]["epochs"] == 2
 
 
-def test_an_interrupted_sweep_lists_what_had_begun_and_is_not_complete(tmp_path):
+def test_an_interrupted_sweep_lists_what_had_begun(tmp_path):
     ledger = ledger_in(tmp_path)
     ledger.begin("0001")
     ledger.add("0001", 1, {"m": 1.0})
     ledger.interrupt()
     assert [(trial["status"], trial["reason"]) for trial in ledger.results()["trials"]] == [("stopped", "interrupted")]
-    assert not ledger.complete()
 
 
 def test_the_checkpoint_is_the_best_one_where_there_is_one(tmp_path):
@@ -81,7 +81,7 @@ def test_the_checkpoint_is_the_best_one_where_there_is_one(tmp_path):
 
 
 def test_several_seeds_add_the_means_of_their_configurations(tmp_path):
-    known = {"configuration": 1, "config": {"lr": 0.1}}
+    known = {"configuration": 1, "config": {"lr": 0.1}, "stage": "search"}
     trials = {
         name: known | {"seed": seed, "folder": str(tmp_path / name)} for seed, name in enumerate(("0001", "0002"))
     }

@@ -94,7 +94,7 @@ def opened(world) -> tuple[Progress, Ledger]:
     configs = {
         numbered(number): {
             **{"number": number, "configuration": number, "config": {"row": number}, "parameters": {"row": number}},
-            **{"seed": 0, "folder": str(world.folder / numbered(number))},
+            **{"seed": 0, "stage": "search", "folder": str(world.folder / numbered(number))},
         }
         for number in range(len(world.table))
     }

@@ -55,7 +55,7 @@ def test_a_journal_of_another_version_is_refused(tmp_path):
 
 
 def test_a_sweep_killed_before_its_journal_begins_from_its_spec(tmp_path):
-    assert beginning(Journal(tmp_path)) == {"source": None, "data_root": None, "trials": []}
+    assert beginning(Journal(tmp_path)) == {"source": None, "data_root": None, "reuse": False, "trials": []}
 
 
 def test_a_driver_waits_for_the_slots_of_the_one_before(tmp_path):

@@ -4,6 +4,8 @@ from itertools import product
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from scipy import stats
 
@@ -230,6 +232,78 @@ def test_a_space_smaller_than_trials_is_listed_in_full(tmp_path):
 def test_equal_options_are_one_configuration(tmp_path):
     _, listed = sweep(tmp_path, "search: {network.latent_dim: {choice: [2, 2, 3]}, seed: {grid: [1, 1]}}\ntrials: 3\n")
     assert sorted(trial.config["network.latent_dim"] for trial in listed) == [2, 3]
+
+
+def test_options_that_make_equal_runs_are_one_configuration(tmp_path):
+    """What is left out is the default, 1 is 1.0, and a condition that does not hold sets nothing."""
+    defaults = "method: {choice: [{name: ard_vae}, {name: ard_vae, beta: 1}, {name: ard_vae, beta: 1.0}]}"
+    search = f"search:\n  {defaults}\n  method.dz_size: {{choice: [1000, 50]}}\ntrials: 9\n"
+    _, listed = sweep(tmp_path, search, "run.data={name: digits}")
+    assert sorted(trial.config["method.dz_size"] for trial in listed) == [50, 1000]
+
+
+def test_rows_of_a_zip_that_make_equal_runs_are_one_configuration(tmp_path):
+    search = "search: {'network.latent_dim, method.beta': {zip: [[2, 1], [2, 1.0], [3, 1]]}}\n"
+    spec, listed = sweep(tmp_path, search)
+    assert [trial.config["network.latent_dim"] for trial in listed] == [2, 3]
+    assert notes(spec, listed) == [
+        "3 trials asked for, but the search holds only 2 different configurations: all are run."
+    ]
+
+
+def test_no_run_is_listed_twice_whatever_is_crossed_and_conditional(tmp_path):
+    search = """search:
+  method: {choice: [{name: ard_vae}, {name: beta_vae}, {name: ard_vae, dz_size: {choice: [50, 60]}}]}
+  method.dz_size: {choice: [50, 70], when: {method.name: ard_vae}}
+  network.latent_dim: {grid: [2, 3]}
+  batch_size, network.hidden: {zip: [[10, [8]], [20, [8]], [10, [8]]]}
+trials: 3
+"""
+    _, listed = sweep(tmp_path, search)
+    assert len({json.dumps(trial.run) for trial in listed}) == len(listed) == 2 * 2 * 3
+
+
+def test_the_searcher_grid_crosses_all_values_of_all_domains(tmp_path):
+    search = """search:
+  network.latent_dim: {choice: [2, 3]}
+  method: {grid: [{name: beta_vae}, {name: intel_vae, mapping: {name: sectors, clusters: {choice: [2, 5]}}}]}
+  batch_size: {quniform: [10, 30, 10]}
+  seed: {randint: [4, 5]}
+searcher: {name: grid}
+"""
+    spec, listed = sweep(tmp_path, search)
+    assert trainings(spec) == len(listed) == 2 * (1 + 2) * 3 * 2
+    assert len({json.dumps(trial.run) for trial in listed}) == len(listed)
+    assert {trial.config["batch_size"] for trial in listed} == {10, 20, 30}
+
+
+def test_the_searcher_grid_puts_points_evenly_on_the_scale_of_a_domain(tmp_path):
+    def points(values: str) -> list[float]:
+        _, listed = sweep(tmp_path, f"search: {{kl_warmup_epochs: {values}}}\nsearcher: {{name: grid, points: 3}}\n")
+        return [trial.config["kl_warmup_epochs"] for trial in listed]
+
+    assert points("{uniform: [1, 4]}") == [1.0, 2.5, 4.0]
+    assert points("{loguniform: [0.1, 10]}") == pytest.approx([0.1, 1.0, 10.0], rel=1e-12)
+    assert points("{normal: [4, 1]}") == pytest.approx([1.0, 4.0, 7.0], rel=1e-12)
+    assert points("{quniform: [0, 1, 0.5]}") == [0, 0.5, 1]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_ends_of_a_scale_stand_for_the_ends_of_a_domain(name):
+    values, probes = EXAMPLES[name]
+    low, high, *_ = domain(values).scale()
+    for number, probe in ((low, probes[0]), (high, probes[-1])):
+        value = domain(values).at(number).value
+        assert value == (pytest.approx(probe) if name == "normal" else probe)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(["uniform", "loguniform", "normal"]), st.floats(0, 1), st.floats(0, 1))
+def test_what_lies_higher_on_a_scale_is_a_higher_value(name, one, other):
+    made = domain(EXAMPLES[name][0])
+    low, high, *_ = made.scale()
+    first, second = (made.at(low + (high - low) * share).value for share in sorted((one, other)))
+    assert min(EXAMPLES[name][1]) <= first <= second <= max(EXAMPLES[name][1]) + 1e-12
 
 
 def test_shorter_paths_are_applied_first_whatever_their_order(tmp_path):

@@ -38,6 +38,20 @@ MISTAKES = {
         ("trials: 4\nscheduler: {name: ash}", "16: scheduler.name: unknown name 'ash'. Did you mean 'asha'?"),
         ("trials: 4\nscheduler: asha", "16: scheduler: must be a mapping, not 'asha'. Write {name: asha}."),
         ("trials: 4\nscheduler: {grace_epochs: 2}", "16: scheduler: has no 'name'. Known: asha, hyperband, none."),
+        ("trials: 4\nsearcher: optuna", "16: searcher: must be a mapping, not 'optuna'. Write {name: optuna}."),
+        ("trials: 4\nsearcher: {name: optona}", "16: searcher.name: unknown name 'optona'. Did you mean 'optuna'?"),
+        ("searcher: {name: grid}", "13: search.method.beta: has no end of values: loguniform. Write searcher.points"),
+        ("trials: 4\nsearcher: {name: grid, points: 3}", "15: trials: 4 trials would all be alike: "),
+        ("searcher: {name: grid, points: 1}", "15: searcher.points: must be at least 2, not 1."),
+        ("searcher: {name: grid, points: 9_000}", "8: search: asks for more than 10,000 trainings."),
+        ("trials: 4\nsearcher: {name: optuna, startup_trials: 0}", "16: searcher.startup_trials: must be above 0"),
+        ("searcher: {name: optuna}", "1: trials: is missing. Say how often"),
+        ("trials: 4\nconfirm: {top: 2}", "16: confirm.seeds: is missing."),
+        ("trials: 4\nconfirm: {top: 0, seeds: 2}", "16: confirm.top: must be above 0, not 0."),
+        ("trials: 4\nbudget: {}", "16: budget: names no limit. Known: epochs, hours, gpu_hours."),
+        ("trials: 4\nbudget: {epoch: 9}", "16: budget.epoch: unknown key. Did you mean 'epochs'?"),
+        ("trials: 4\nbudget: {hours: 0}", "16: budget.hours: must be above 0, not 0."),
+        ("trials: 4\nbudget: {gpu_hours: 1}", "16: budget.gpu_hours: is never used up: resources.gpus_per_worker"),
         ("trials: 4\nobjective: {mode: maxi}", "16: objective.mode: unknown word 'maxi'. Did you mean 'max'?"),
         ("trials: 4\nobjective: {metric: val/elbow}", "16: objective.metric: the method 'ard_vae' has no metric"),
     ),
@@ -128,6 +142,7 @@ MISTAKES = {
     ),
     "network.latent_dim:": (
         ("seed: {grid: [1, 2]}\nseeds: 2\n#", "15: seeds: varies run.seed, and so does search.seed."),
+        ("seed: {grid: [1]}\nconfirm: {top: 1, seeds: 2}\n#", "15: confirm: varies run.seed, and so does search.seed."),
         ("epochs:", "14: search.epochs: the scheduler decides how long a trial trains."),
     ),
 }
@@ -149,7 +164,7 @@ def test_an_unknown_key_names_the_nearest_and_all_known_keys(tmp_path):
     text += "  network: {name: mlp, latent_dim: 2}\n  data: {name: digits}\n  epochs: 1\n"
     assert refused(tmp_path, text) == [
         "spec.yaml:4: run.method.refresh_evry: unknown key. Did you mean 'refresh_epochs'? "
-        "Known: name, beta, dz_size, refresh_epochs, prior_form."
+        "Known: name, beta, dz_size, refresh_epochs, prior_form, relevance, generate."
     ]
 
 
@@ -167,7 +182,7 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file_and_none_twice(t
 def test_a_path_unknown_to_one_alternative_names_that_alternative(tmp_path):
     text = changed("method.beta: {loguniform: [0.05, 5]}", "method.refresh_epochs: {randint: [1, 3]}")
     assert refused(tmp_path, text) == [
-        "spec.yaml:13: search.method.refresh_epochs: unknown key. Known: name, mapping, beta. "
+        "spec.yaml:13: search.method.refresh_epochs: unknown key. Known: name, mapping, beta, prior_log_variance. "
         "So it is for method.name = 'intel_vae'."
     ]
 
@@ -287,6 +302,23 @@ def test_the_schema_refuses_what_the_reader_refuses(path, value):
         inner = inner[step]
     inner[key] = value
     assert list(jsonschema.Draft202012Validator(schema()).iter_errors(values))
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"searcher": {"name": "optuna", "startup_trials": 5}, "search_seed": 3},
+        {"searcher": {"name": "grid", "points": 3}},
+        {"confirm": {"top": 3, "seeds": 5}},
+        {"budget": {"epochs": 100, "hours": 0.5, "gpu_hours": 2}},
+    ],
+)
+def test_the_schema_knows_the_keys_of_the_search(keys):
+    known = YAML(typ="safe", pure=True).load(TINY)
+    jsonschema.validate(known | keys, schema())
+    for key, value in keys.items():
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(known | {key: {**value, "nmae": 1} if isinstance(value, dict) else "x"}, schema())
 
 
 def test_the_schema_explains_its_fields():

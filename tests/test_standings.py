@@ -81,6 +81,51 @@ def test_equal_means_rank_by_number():
     assert [one["configuration"] for one in configurations(results_of(values))] == [1, 2]
 
 
+def confirmed(values, again):
+    """Results of a search, and of the stage that confirmed some of its configurations."""
+    results = results_of(values)
+    later = results_of(again)["trials"]
+    for number, trial in enumerate(later, start=len(results["trials"]) + 1):
+        trial |= {"id": f"{number:04d}", "stage": "confirm", "seed": trial["seed"] + 10}
+    return results | {"trials": results["trials"] + later}
+
+
+SEARCHED = {1: [("completed", -10.0)], 2: [("stopped", -11.0)], 3: [("completed", -12.0)], 4: [("completed", -9.0)]}
+AGAIN = {
+    1: [("completed", -14.0), ("completed", -16.0)],
+    2: [("completed", -13.0), ("completed", -12.0)],
+    4: [("diverged", None), ("diverged", None)],
+}
+
+
+def test_what_was_confirmed_ranks_above_the_rest_by_those_trials_alone():
+    standings = configurations(confirmed(SEARCHED, AGAIN))
+    assert [(one["configuration"], one["confirmed"]) for one in standings] == [
+        (2, True),
+        (1, True),
+        (3, False),
+        (4, True),  # nothing of it was confirmed
+    ]
+    assert [(one["mean"], one["std"], one["n"]) for one in standings[:2]] == [(-12.5, 0.5, 2), (-15.0, 1.0, 2)]
+    assert standings[0]["trials"] == ["0008", "0007", "0002"]
+    assert standings[0]["statuses"] == {"completed": 2}
+
+
+def test_the_champion_of_a_confirmed_search_is_the_best_confirmed_mean():
+    metrics, tags = champion(confirmed(SEARCHED, AGAIN))
+    assert tags == {"best_configuration": "2", "best_trial": "0008"}
+    assert (metrics["val/elbo"], metrics["val/elbo_std"], metrics["val/elbo_n"]) == (-12.5, 0.5, 2.0)
+
+
+def test_the_leaderboard_says_what_was_confirmed():
+    rows = list(csv.DictReader(io.StringIO(as_csv(confirmed(SEARCHED, AGAIN)))))
+    assert [(row["configuration"], row["status"]) for row in rows[:3]] == [
+        ("2", "2 completed (confirmed)"),
+        ("1", "2 completed (confirmed)"),
+        ("3", "1 completed"),
+    ]
+
+
 def test_the_leaderboard_of_several_seeds_has_a_row_for_each_configuration():
     rows = list(csv.DictReader(io.StringIO(as_csv(results_of()))))
     assert list(rows[0]) == ["rank", "configuration", "mean val/elbo", "std", "n", "status", "lr"]

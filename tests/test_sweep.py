@@ -76,8 +76,8 @@ def test_results_file_is_the_outcome_with_its_checkpoints(swept):
     assert json.loads((outcome.folder / "results.json").read_text()) == outcome.results
     assert outcome.results["name"] == "tiny" and outcome.results["objective"] == {"metric": "val/elbo", "mode": "max"}
     for trial in outcome.results["trials"]:
-        keys = ["id", "configuration", "config", "seed", "status", "epochs", "last", "best", "checkpoint", "reason"]
-        assert list(trial) == [*keys, "retries"]
+        keys = ["id", "configuration", "config", "seed", "stage", "status", "epochs", "last", "best", "checkpoint"]
+        assert list(trial) == [*keys, "reason", "retries"]
         assert Path(trial["checkpoint"]).exists() if trial["epochs"] else trial["checkpoint"] is None
     assert outcome.results["trials"][0]["config"] == GOOD
     assert [trial["retries"] for trial in outcome.results["trials"]] == [0, 0, 0, 1, 0]

@@ -1,7 +1,8 @@
 """Sweeps whose trials are trained by groups of workers, on real Ray and Ray Train.
 
-Three sweeps of the same three trials on one slot: by one worker; by two on different nodes of a cluster of three; and,
-in a process of its own meanwhile, by two of which one is killed in the last trial. A fourth is broken off by Ctrl-C.
+Four sweeps of the same three trials on one slot: by one worker; by two on different nodes of a cluster of three; the
+same again, and one of the nodes is lost; and, in processes of their own meanwhile, by two whose driver is killed, and
+after the resume a worker, and then the slot. A fifth is broken off by Ctrl-C.
 """
 
 import json
@@ -11,6 +12,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+import uuid
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +21,9 @@ import pytest
 
 from orchestrator import local_ray
 from orchestrator.errors import UserError
+from orchestrator.slot import Slot
 from orchestrator.sweep import claim, run_sweep
+from tests.runs import a_run
 from tests.test_sweep import BAD, BEST, EPOCHS, GOOD, Recorder, processes_with, spec_of, trials_of
 
 ROOT = Path(__file__).parents[1]
@@ -29,12 +34,14 @@ ASHA = {"name": "asha", "grace_epochs": 1, "reduction_factor": 2, "max_epochs": 
 # test_workers.py finds 1e-10.) What should differ does so by far more: the trials' metrics differ in the first digit.
 ROUNDING = 1e-5
 
+SOON_MISSED = {"health_check_period_ms": 1000, "health_check_failure_threshold": 3}  # of nodes; 3 s and 5 by default
+
 SCRIPT = """
 import json, os, signal, sys
 from pathlib import Path
-from tests.test_worker_groups import ASHA, Recorder, spec_of, three, workers_of
+from tests.test_worker_groups import ASHA, MortalSlot, Recorder, spec_of, three, workers_of
 from tests.test_sweep import trials_of
-from orchestrator import local_ray
+from orchestrator import local_ray, locks, slot
 from orchestrator.sweep import claim, run_sweep
 
 name, out = sys.argv[1], Path(sys.argv[2])
@@ -44,6 +51,9 @@ class Killer(Recorder):
     def epoch(self, trial, epoch, metrics):
         if name == "long":
             print("epoch", flush=True)
+        elif (trial, epoch) == ("0001", 2):  # told again, without harm, when the sweep is resumed
+            if first:
+                os.kill(os.getpid(), signal.SIGKILL)
         elif (trial, epoch) == ("0003", 1):
             os.kill(workers_of(out / name / "trials" / trial)[-1][1]["pid"], signal.SIGKILL)
 
@@ -51,9 +61,31 @@ if name == "long":
     spec, trials = spec_of(name, 10_000, scheduler={"name": "none"}, resources=resources), trials_of({}, epochs=10_000)
 else:
     spec, trials = spec_of(name, scheduler=ASHA, resources=resources), three()
-outcome = run_sweep(spec, trials, claim(out, spec), Recorder(), Killer())
+first, slot.Slot = not (out / name).exists(), MortalSlot
+folder = claim(out, spec) if first else out / name
+with locks.driver(folder):
+    outcome = run_sweep(spec, trials, folder, Recorder(), Killer())
 sys.exit(130 if outcome.interrupted else 0)
 """
+
+
+class MortalSlot(Slot):
+    """Worker 0 is killed before it draws the second trial's pictures; and the slot itself, once, in the last trial.
+
+    Then that has done its third epoch, and nobody knows of it yet.
+    """
+
+    def save_checkpoint(self, checkpoint_dir: str) -> dict:
+        if self.config["id"] == "0002":
+            os.kill(workers_of(Path(self.config["folder"]))[-1][0]["pid"], signal.SIGKILL)
+        return super().save_checkpoint(checkpoint_dir)
+
+    def step(self) -> dict:
+        result, known = super().step(), Path(self.config["folder"]) / "killed"
+        if (self.config["id"], result["epoch"]) == ("0003", 3) and not known.exists():
+            known.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
 
 
 def three():
@@ -67,13 +99,21 @@ def workers_of(folder: Path) -> list[list[dict]]:
 
 def alone(name: str, out: Path) -> SimpleNamespace:
     """Start a sweep of SCRIPT in a process of its own; whatever it starts can be told by `mark`."""
-    mark, scratch = f"MARK_OF_{name}_{os.getpid()}", tempfile.mkdtemp(dir="/tmp", prefix="t-")
-    environment = os.environ | {"VAEORCH_TEST": mark, "TMPDIR": scratch}
+    mark, scratch = f"MARK_OF_{name}_{uuid.uuid4()}", tempfile.mkdtemp(dir="/tmp", prefix="t-")
+    environment = os.environ | {"VAEORCH_TEST": mark, "TMPDIR": scratch, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", SCRIPT, name, str(out)]
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     return SimpleNamespace(process=process, mark=mark, scratch=Path(scratch), folder=out / name)
+
+
+def resumed(sweep: SimpleNamespace) -> SimpleNamespace:
+    """The same sweep, once its driver was killed, in a new process."""
+    assert sweep.process.wait(timeout=300) == -signal.SIGKILL
+    sweep.process.stdout.close()
+    shutil.rmtree(sweep.scratch, ignore_errors=True)  # what is left of the killed one's Ray may still write here
+    return alone(sweep.folder.name, sweep.folder.parent)
 
 
 def ended(sweep: SimpleNamespace) -> SimpleNamespace:
@@ -85,7 +125,7 @@ def ended(sweep: SimpleNamespace) -> SimpleNamespace:
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory):
-    """The sweep with the kill. It starts before the cluster does, so that it runs meanwhile."""
+    """The sweep with the kills. It starts before the cluster does, so that it runs meanwhile."""
     sweep = alone("killed", tmp_path_factory.mktemp("killed"))
     yield sweep
     if sweep.process.poll() is None:  # a test failed before it was waited for
@@ -95,7 +135,11 @@ def started(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def killed(started):
-    return ended(started)
+    sweep = resumed(started)
+    try:
+        return ended(sweep)
+    finally:
+        sweep.process.kill()  # of no effect on one that has ended
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +149,8 @@ def cluster(started):
     from ray.cluster_utils import Cluster
 
     os.environ.update(local_ray.ENVIRONMENT)
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    head = {"num_cpus": 2, "include_dashboard": False, "_system_config": SOON_MISSED}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
     for _ in range(2):
         cluster.add_node(num_cpus=1)
     ray.init(address=cluster.address, log_to_driver=False, logging_level="CRITICAL", namespace="vaeorch")
@@ -114,9 +159,9 @@ def cluster(started):
     cluster.shutdown()
 
 
-def swept(name: str, out: Path, resources: dict):
+def swept(name: str, out: Path, resources: dict, tracker=None):
     spec = spec_of(name, scheduler=ASHA, resources=resources)
-    return run_sweep(spec, three(), claim(out, spec), Recorder(), Recorder())
+    return run_sweep(spec, three(), claim(out, spec), tracker or Recorder(), Recorder())
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +174,32 @@ def one(cluster, tmp_path_factory):
 def apart(cluster, tmp_path_factory):
     """By two workers on different nodes; then there is no room for a second such pair."""
     return swept("apart", tmp_path_factory.mktemp("apart"), {"workers": 2, "placement": "STRICT_SPREAD"})
+
+
+class NodeLoss(Recorder):
+    """In the middle of the last trial the machine that worker 1 or 0 is on is lost, with all that runs there."""
+
+    def __init__(self, cluster, trial: Path):
+        super().__init__()
+        self.cluster, self.trial, self.lost = cluster, trial, None
+
+    def epoch(self, trial: str, epoch: int, metrics: dict) -> None:
+        if (trial, epoch) == ("0003", 1):
+            [group] = workers_of(self.trial)
+            self.lost = next(node for node in self.cluster.worker_nodes if node.node_id in {w["node"] for w in group})
+            self.cluster.remove_node(self.lost, allow_graceful=False)
+            for worker in group:
+                if worker["node"] == self.lost.node_id:
+                    with suppress(ProcessLookupError):  # it ends when it misses its node
+                        os.kill(worker["pid"], signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def bereft(cluster, apart, tmp_path_factory):
+    """As `apart`, and then a node is lost. Two are left: the last sweep on the cluster."""
+    out = tmp_path_factory.mktemp("bereft")
+    loss = NodeLoss(cluster, out / "bereft" / "trials" / "0003")
+    return swept("bereft", out, {"workers": 2, "placement": "STRICT_SPREAD"}, loss), loss.lost.node_id
 
 
 def assert_same_table(found: dict, expected: dict):
@@ -168,16 +239,72 @@ def test_worker_0_keeps_all_that_one_worker_keeps(one, apart, trial):
     assert any((folders[1] / "pictures").rglob("*.png"))
 
 
-def test_a_killed_worker_costs_a_restart_and_changes_no_number(one, killed):
+def retried(folder: Path) -> list[tuple[str, str]]:
+    """What was tried again in a sweep, and what of it had failed, from its journal."""
+    events = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+    return [(event["trial"], event["of"]) for event in events if event["event"] == "retried"]
+
+
+def test_a_driver_a_worker_and_a_slot_are_killed_and_no_number_changes(one, killed):
     assert killed.code == 0, killed.said
-    assert_same_table(json.loads((killed.folder / "results.json").read_text()), one.results)
-    first, last = workers_of(killed.folder / "trials" / "0003")
-    assert not {worker["pid"] for worker in first} & {worker["pid"] for worker in last}
-    [restart] = (killed.folder / "trials" / "0003" / "restarts.txt").read_text().splitlines()
+    results, trial = json.loads((killed.folder / "results.json").read_text()), killed.folder / "trials" / "0003"
+    assert_same_table(results, one.results)
+    pids = [{worker["pid"] for worker in group} for group in workers_of(trial)]
+    assert len(pids) == 3 and len(set.union(*pids)) == 6  # no process of one group is in another
+    [restart] = (trial / "restarts.txt").read_text().splitlines()
     assert "died" in restart
-    assert not (killed.folder / "trials" / "0003" / "error.txt").exists()
-    lines = [json.loads(line) for line in (killed.folder / "trials" / "0003" / "metrics.jsonl").open()]
+    assert not (trial / "error.txt").exists()
+    lines = [json.loads(line) for line in (trial / "metrics.jsonl").open()]
     assert [line["epoch"] for line in lines] == [1, 2, 3, 4]
+
+
+def test_lost_groups_and_lost_slots_are_one_count(one, killed):
+    results = json.loads((killed.folder / "results.json").read_text())
+    assert [trial["retries"] for trial in results["trials"]] == [0, 1, 2]
+    assert retried(killed.folder) == [("0002", "group"), ("0003", "group"), ("0003", "slot")]
+
+
+def test_a_worker_killed_before_it_draws_costs_no_picture(one, killed):
+    names = [
+        sorted(path.name for path in (folder / "trials" / "0002" / "pictures" / "0001").iterdir())
+        for folder in (one.folder, killed.folder)
+    ]
+    assert names[0] == names[1] != []
+
+
+def test_pictures_drawn_by_a_group_started_anew_are_the_same(tmp_path):
+    from orchestrator.workers import Leader
+
+    known = {"id": "0001", "config": {}, "seed": 0, "run": a_run().model_dump(mode="json"), "data_root": None}
+    known |= {"objective": {"metric": "val/elbo", "mode": "max"}, "pictures_every": None}
+    sweeps = [claim(tmp_path, spec_of(name)) for name in ("sound", "lost")]
+    trials = [known | {"folder": str(sweep / "trials" / "0001")} for sweep in sweeps]
+    sound, lost = (Leader(trial, [], may_write=lambda: True) for trial in trials)
+    sound.step(), lost.step()
+    anew = Leader(trials[1], [], may_write=lambda: True)
+    sound.draw(), anew.draw()
+    drawn = [{path.name: path.read_bytes() for path in leader.folder.path.rglob("*.png")} for leader in (sound, anew)]
+    assert drawn[0] == drawn[1] != {}
+
+
+def test_the_other_workers_take_the_trial_up_when_worker_0_does(monkeypatch):
+    from orchestrator import workers
+
+    monkeypatch.setattr(workers, "follow", lambda trial: iter([1, 2, 3]))
+    anew, other = workers.Follower({}), workers.Follower({})
+    anew.draw(), anew.draw()
+    other.step(), other.step(), other.draw()
+    assert list(anew.epochs) == [2, 3] and list(other.epochs) == [3]
+
+
+def test_a_lost_node_costs_a_restart_and_changes_no_number(one, bereft):
+    outcome, lost = bereft
+    assert_same_table(outcome.results, one.results)
+    assert [trial["retries"] for trial in outcome.results["trials"]] == [0, 0, 1]
+    assert retried(outcome.folder) == [("0003", "group")]
+    before, after = workers_of(outcome.folder / "trials" / "0003")
+    assert lost in {worker["node"] for worker in before} and lost not in {worker["node"] for worker in after}
+    assert len({worker["node"] for worker in after}) == 2
 
 
 def test_a_sweep_of_groups_says_nothing_and_leaves_nothing(killed):

@@ -1,0 +1,70 @@
+"""The budget: what an epoch takes, and when it is used up."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator.account import UNLIMITED, Account
+
+
+class Clock:
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+def test_an_epoch_takes_its_share_of_the_limits_that_there_are():
+    clock = Clock()
+    account = Account({"hours": 5.0, "gpu_hours": 7.0, "epochs": 9}, gpus=0.5, clock=clock)
+    clock.now += 1800
+    assert account.price(seconds=720.0) == {"epochs": 1, "hours": 0.5, "gpu_hours": 0.1}
+    assert Account({"epochs": 9}, gpus=4, clock=clock).price(720.0) == {"epochs": 1}
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0, 1e4), max_size=20))
+def test_hours_are_those_of_the_sweep_however_many_trials_run(pauses):
+    clock = Clock()
+    account = Account({"hours": 1.0}, gpus=0, clock=clock)
+    for pause in pauses:
+        clock.now += pause
+        account.pay(account.price(seconds=123.0))
+    assert account.spent["hours"] == pytest.approx(sum(pauses) / 3600, abs=1e-9)
+    assert (account.empty is not None) == (account.spent["hours"] >= 1.0)
+
+
+def test_the_time_between_two_processes_is_not_paid():
+    clock = Clock()
+    first = Account({"hours": 1.0}, gpus=0, clock=clock)
+    clock.now += 600
+    paid = first.price(0.0)
+    clock.now += 10**6
+    second = Account({"hours": 1.0}, gpus=0, clock=clock)
+    second.pay(paid)
+    clock.now += 1200
+    second.pay(second.price(0.0))
+    assert second.spent["hours"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("limits", "epochs", "empty"),
+    [
+        ({"epochs": 3}, 2, None),
+        ({"epochs": 3}, 3, "budget: 3 epochs"),
+        ({"gpu_hours": 1.5}, 2, None),
+        ({"gpu_hours": 1.5}, 3, "budget: 1.5 gpu hours"),
+        ({"epochs": 4, "gpu_hours": 1.5}, 3, "budget: 1.5 gpu hours"),
+    ],
+)
+def test_a_budget_is_empty_with_the_first_limit_that_is_reached(limits, epochs, empty):
+    account = Account(limits, gpus=2)
+    for _ in range(epochs):
+        account.pay(account.price(seconds=900.0))
+    assert account.empty == empty
+
+
+def test_without_limits_nothing_is_counted_and_there_is_no_end():
+    UNLIMITED.pay(UNLIMITED.price(1e9))
+    assert UNLIMITED.empty is None and UNLIMITED.statement() == {}

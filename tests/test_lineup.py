@@ -1,0 +1,385 @@
+"""Who runs in a sweep: found when a slot asks, found again from the journal wherever it was cut. One slot, no Ray."""
+
+import json
+import math
+import os
+import shutil
+
+import pytest
+
+from orchestrator import local_ray, reuse
+from orchestrator.account import Account
+from orchestrator.asha import PAUSE
+from orchestrator.journal import Journal
+from orchestrator.ledger import Ledger
+from orchestrator.lineup import Lineup
+from orchestrator.plan import as_text, plan
+from orchestrator.progress import Progress
+from orchestrator.reuse import Finished
+from orchestrator.space import Trial, examples, same_run, trials
+from orchestrator.spec import SweepSpec
+from orchestrator.standings import configurations
+from orchestrator.sweep import SCHEDULERS, finish, slot_config
+from tests.runs import a_run
+
+EPOCHS = 4
+ASHA = {"name": "asha", "grace_epochs": 1, "reduction_factor": 2, "max_epochs": EPOCHS}
+SEARCH = {
+    "method": {
+        "choice": [
+            {"name": "vae"},
+            {"name": "intel_vae", "mapping": {"name": "sectors", "clusters": {"choice": [2, 5]}}},
+        ]
+    },
+    "optimizer.lr": {"loguniform": [1e-4, 1e-1]},
+}
+FEW = {"method": SEARCH["method"]}  # three configurations
+RATES = {"optimizer.lr": {"grid": [1e-3, 1e-2, 1e-1]}}
+OPTUNA = {"name": "optuna", "startup_trials": 3}
+
+
+def spec_of(search: dict = SEARCH, **changes) -> SweepSpec:
+    run = a_run(epochs=EPOCHS).model_dump(mode="json")
+    known = {"name": "a", "run": run, "search": search, "scheduler": ASHA}
+    return SweepSpec.model_validate_json(json.dumps(known | changes))
+
+
+def drawn(**changes) -> SweepSpec:
+    return spec_of(**{"searcher": OPTUNA, "trials": 8} | changes)
+
+
+def value_of(run: dict, epoch: int) -> float | None:
+    """An objective; None: the training diverges. Best at a rate of 1e-2, with a little luck for each seed."""
+    rate = math.log10(run["optimizer"]["lr"]) + 2
+    if rate > 0.7:
+        return None
+    luck = math.sin(1000 * rate + run["seed"])
+    return -abs(rate) + 0.1 * epoch + 0.01 * luck
+
+
+class Killed(Exception):
+    pass
+
+
+class Mortal(Journal):
+    """Its process is killed after its first `lines`."""
+
+    def __init__(self, folder, lines):
+        super().__init__(folder)
+        self.left = lines
+
+    def append(self, event):
+        super().append(event)
+        self.left -= 1
+        if self.left == 0:
+            raise Killed
+
+
+def opened(folder, spec: SweepSpec, lines: int = 10**6, made_with: dict | None = None, **more) -> Lineup:
+    def as_config(trial: Trial) -> dict:
+        return slot_config(spec, folder, None, trial)
+
+    listed = trials(spec)
+    configs = {config["id"]: config for config in map(as_config, listed)}
+    limits = spec.budget.model_dump(exclude_none=True) if spec.budget else {}
+    account = Account(limits, gpus=0, clock=lambda: 0.0)
+    ledger = Ledger(folder, spec.name, spec.objective.model_dump(), configs, account)
+    core = SCHEDULERS[spec.scheduler.name](spec.objective.mode, spec.scheduler)
+    progress = Progress(core, ledger, Mortal(folder, lines), lambda facts: as_config(Trial(**facts)), account)
+    progress.start(made_with=made_with)
+    return Lineup(spec, len(listed), progress, **more)
+
+
+def drive(lineup: Lineup) -> Lineup:
+    """What Tune has to do with a sweep on one slot, and no more."""
+    progress = lineup.progress
+    broken = [trial for trial, paused in progress.standing.items() if not paused]
+    new = [number for number in lineup.left() if progress.names.get(number) not in progress.standing]
+    later = [number for number in new if lineup.confirms(number) and progress.confirming is None]
+    new = [number for number in new if number not in later]
+    while True:
+        if broken:
+            occupy(progress, broken.pop())
+        elif (promoted := progress.next()) is not None:
+            occupy(progress, progress.names[promoted])
+        elif new and not progress.account.empty:
+            if config := lineup.enter(new.pop(0)):
+                occupy(progress, config["id"])
+        else:
+            for trial in list(progress.standing):
+                progress.end(trial, "stopped", progress.reason(trial))
+            if progress.account.empty or not later:
+                break
+            new, later = later, []
+    assert lineup.complete()
+    progress.finish()
+    return lineup
+
+
+def occupy(progress: Progress, trial: str) -> None:
+    """Train a trial until it gives up the slot."""
+    progress.begin(trial)
+    config = progress.ledger.trials[trial]
+    answer = ""
+    while answer != PAUSE:
+        epoch = progress.ledger.entries[trial]["epochs"] + 1
+        value = value_of(config["run"], epoch)
+        if epoch > config["last_epoch"] or value is None:
+            progress.end(trial, *(("diverged", f"at epoch {epoch}") if value is None else ("completed", None)))
+            return
+        answer = progress.report(trial, epoch, {"val/elbo": value}, seconds=1.0)
+
+
+def journal_of(folder) -> list[dict]:
+    return [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+
+
+def entries_of(lineup: Lineup, stage: str = "search") -> list[dict]:
+    return [entry for entry in lineup.progress.ledger.results()["trials"] if entry["stage"] == stage]
+
+
+@pytest.fixture(autouse=True)
+def fast_disk(monkeypatch):
+    """Losses of power are not what is tested."""
+    monkeypatch.setattr(os, "fsync", lambda file: None)
+
+
+SWEEPS = {
+    "optuna": drawn(),
+    "optuna with seeds, confirmed": drawn(trials=4, seeds=2, confirm={"top": 2, "seeds": 2}),
+    "optuna within a budget": drawn(budget={"epochs": 11}),
+    "hyperband, confirmed": spec_of(trials=5, scheduler=ASHA | {"name": "hyperband"}, confirm={"top": 1, "seeds": 3}),
+    "a budget that ends while the best are confirmed": spec_of(
+        RATES, scheduler={"name": "none"}, confirm={"top": 2, "seeds": 2}, budget={"epochs": 11}
+    ),
+}
+
+
+@pytest.mark.parametrize("spec", SWEEPS.values(), ids=SWEEPS)
+def test_a_sweep_cut_at_any_event_comes_to_the_same_end(tmp_path, spec):
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    results = drive(opened(whole, spec)).progress.ledger.results()
+    expected = journal_of(whole)
+    assert len(expected) > 20
+    for cut in range(1, len(expected)):
+        folder = tmp_path / "cut"
+        folder.mkdir()
+        with pytest.raises(Killed):
+            drive(opened(folder, spec, lines=cut))
+        assert drive(opened(folder, spec)).progress.ledger.results() == results
+        assert journal_of(folder) == expected, f"cut after {cut} events"
+        shutil.rmtree(folder)
+
+
+def test_a_drawn_sweep_has_all_its_trials_and_none_twice(tmp_path):
+    lineup = drive(opened(tmp_path, drawn(trials=20)))
+    assert [entry["id"] for entry in entries_of(lineup)] == [f"{number:04d}" for number in range(1, 21)]
+    runs = [same_run(trial["run"]) for trial in lineup.progress.ledger.trials.values()]
+    assert len(set(runs)) == 20
+    assert {entry["status"] for entry in entries_of(lineup)} == {"completed", "stopped", "diverged"}
+
+
+def test_draws_follow_from_the_search_seed(tmp_path):
+    def configs(name: str, seed: int) -> list[dict]:
+        (tmp_path / name).mkdir()
+        return [entry["config"] for entry in entries_of(drive(opened(tmp_path / name, drawn(search_seed=seed))))]
+
+    assert configs("a", 3) == configs("b", 3) != configs("c", 4)
+
+
+def test_a_search_space_that_is_smaller_than_asked_is_drawn_in_full(tmp_path):
+    lineup = drive(opened(tmp_path, drawn(search=FEW, trials=8)))
+    assert len(lineup) == 3 and len(entries_of(lineup)) == 3
+
+
+def test_options_that_make_equal_runs_are_one_configuration_and_the_sweep_ends_in_order(tmp_path):
+    """`kl_warmup_epochs: 0` is the default, and 1 is 1.0."""
+    search = {"kl_warmup_epochs": {"choice": [0, 0.0, 1, 1.0, 2]}, "precision": {"choice": ["fp32", "bf16"]}}
+    lineup = drive(opened(tmp_path, drawn(search=search, trials=10)))
+    assert len(lineup) == 10 and len(entries_of(lineup)) == 6
+    assert [event["params"] is None for event in journal_of(tmp_path) if event["event"] == "drawn"] == [False] * 6 + [
+        True
+    ] * 4
+
+
+def test_what_cannot_run_is_drawn_again(tmp_path):
+    def allowed(found) -> bool:
+        return found.values["optimizer"]["lr"] < 1e-3
+
+    lineup = drive(opened(tmp_path, drawn(), allowed=allowed))
+    configs = [entry["config"] for entry in entries_of(lineup)]
+    assert len(configs) == 8 and all(config["optimizer.lr"] < 1e-3 for config in configs)
+
+
+def test_seeds_of_one_draw_are_trained_side_by_side(tmp_path):
+    lineup = drive(opened(tmp_path, drawn(trials=3, seeds=2)))
+    found = [(entry["id"], entry["configuration"], entry["seed"]) for entry in entries_of(lineup)]
+    assert found == [(f"{2 * one + seed + 1:04d}", one + 1, seed) for one in range(3) for seed in range(2)]
+
+
+def test_each_point_of_a_grid_is_searched_by_itself(tmp_path):
+    """The draws at one point are the same whatever the results at the other are."""
+    search = SEARCH | {"batch_size": {"grid": [32, 64]}}
+
+    def at_32(name: str, others: float) -> list[dict]:
+        (tmp_path / name).mkdir()
+        lineup = opened(tmp_path / name, drawn(search=search, scheduler={"name": "none"}))
+        for number in range(1, len(lineup) + 1):
+            config = lineup.enter(number)
+            worth = others if config["run"]["batch_size"] == 64 else 1.0
+            lineup.progress.begin(config["id"])
+            lineup.progress.report(config["id"], 1, {"val/elbo": worth * config["config"]["optimizer.lr"]})
+            lineup.progress.end(config["id"], "completed", None)
+        entries = lineup.progress.ledger.entries.values()
+        return [entry["config"] for entry in entries if entry["config"]["batch_size"] == 32]
+
+    assert len(at_32("a", 1.0)) == 8
+    assert at_32("b", -1.0) == at_32("c", 1.0)
+
+
+class Shelf:
+    """Has finished every second trial before."""
+
+    def like(self, config: dict) -> Finished | None:
+        """Its folder holds the run, which `taken` reads."""
+        return Finished(f"old/{config['id']}", config["run"]) if config["number"] % 2 else None
+
+
+@pytest.fixture
+def shelf(monkeypatch) -> Shelf:
+    def taken(found: Finished, folder) -> list[dict]:
+        return [{"val/elbo": value_of(found.folder, epoch)} for epoch in range(1, EPOCHS + 1)]
+
+    monkeypatch.setattr(reuse, "copy", taken)
+    return Shelf()
+
+
+LOW = {"optimizer.lr": {"loguniform": [1e-4, 1e-2]}}  # none diverges
+
+
+@pytest.mark.parametrize("spec", [spec_of(LOW, trials=6), drawn(search=LOW, trials=6, budget={"epochs": 9})])
+def test_trials_of_earlier_sweeps_count_as_completed_and_cost_nothing(tmp_path, shelf, spec):
+    lineup = drive(opened(tmp_path, spec, shelf=shelf))
+    taken = [entry for entry in entries_of(lineup) if "reused_from" in entry]
+    assert [(entry["id"], entry["reused_from"]) for entry in taken] == [
+        (name, f"old/{name}") for name in ("0001", "0003", "0005")
+    ]
+    assert {(entry["status"], entry["epochs"], bool(entry["best"])) for entry in taken} == {("completed", EPOCHS, True)}
+    trained = sum(entry["epochs"] for entry in entries_of(lineup) if entry not in taken)
+    assert trained == sum(event["event"] == "epoch" for event in journal_of(tmp_path))
+    if spec.budget:
+        assert lineup.progress.account.spent == {"epochs": trained}
+
+
+def test_trials_of_earlier_sweeps_are_told_like_any_other(tmp_path, shelf):
+    news = drive(opened(tmp_path, spec_of(LOW, trials=2), shelf=shelf)).progress.take_news()
+    first = [(name, *values[:2]) for name, trial, *values in news if trial == "0001"]
+    assert [name for name, *_ in first] == ["trial_started", *["epoch"] * EPOCHS, "trial_ended"]
+    assert first[-1] == ("trial_ended", "completed", "reused from old/0001")
+
+
+def test_trials_of_earlier_sweeps_take_their_places_at_the_rungs(tmp_path, shelf):
+    lineup = drive(opened(tmp_path, spec_of(LOW, trials=6), shelf=shelf))
+    rungs = lineup.progress.core.rungs
+    assert all({1, 3, 5} <= rung.scores.keys() and {1, 3, 5} <= rung.promoted for rung in rungs)
+
+
+def test_a_sweep_that_takes_trials_over_may_be_cut_anywhere(tmp_path, shelf):
+    spec = drawn(search=LOW, trials=6, confirm={"top": 1, "seeds": 2})
+    (tmp_path / "whole").mkdir()
+    results = drive(opened(tmp_path / "whole", spec, shelf=shelf)).progress.ledger.results()
+    expected = journal_of(tmp_path / "whole")
+    for cut in range(1, len(expected)):
+        folder = tmp_path / str(cut)
+        folder.mkdir()
+        with pytest.raises(Killed):
+            drive(opened(folder, spec, cut, shelf=shelf))
+        assert drive(opened(folder, spec, shelf=shelf)).progress.ledger.results() == results
+        assert journal_of(folder) == expected
+
+
+def test_code_that_changes_while_a_sweep_runs_is_noted(tmp_path):
+    lineup = opened(tmp_path, spec_of(RATES))
+    assert lineup.progress.ledger.results()["made_with"] is None  # nobody said it
+    for folder, codes, kept in (("a", ["x", "x"], {"code": "x"}), ("b", ["x", "y", "x"], None)):
+        (tmp_path / folder).mkdir()
+        for code in codes:
+            progress = opened(tmp_path / folder, spec_of(RATES), made_with={"code": code}).progress
+        assert progress.ledger.results()["made_with"] == kept
+
+
+def test_the_best_are_confirmed_in_full_with_fresh_seeds(tmp_path):
+    spec = drawn(trials=6, seeds=2, confirm={"top": 2, "seeds": 3})
+    lineup = drive(opened(tmp_path, spec))
+    results = lineup.progress.ledger.results()
+    before = results | {"trials": entries_of(lineup)}
+    best = [one["configuration"] for one in configurations(before)[:2]]
+    again = entries_of(lineup, "confirm")
+    assert [(entry["configuration"], entry["seed"]) for entry in again] == [
+        (configuration, seed) for configuration in best for seed in (2, 3, 4)
+    ]
+    assert {(entry["status"], entry["epochs"]) for entry in again} == {("completed", EPOCHS)}
+    for entry in again:
+        same = next(one for one in entries_of(lineup) if one["configuration"] == entry["configuration"])
+        assert entry["config"] == same["config"]
+
+
+def test_fewer_configurations_than_are_to_be_confirmed_are_all_confirmed(tmp_path):
+    lineup = drive(opened(tmp_path, spec_of(FEW | RATES, trials=1, confirm={"top": 99, "seeds": 1})))
+    assert len(lineup) == 3 + 3
+    assert len(entries_of(lineup, "confirm")) == 2  # one rate diverges at once: there is nothing to confirm
+
+
+def test_a_budget_ends_a_sweep_with_what_it_has(tmp_path):
+    lineup = drive(opened(tmp_path, drawn(trials=50, budget={"epochs": 11})))
+    results = lineup.progress.ledger.results()
+    assert sum(entry["epochs"] for entry in results["trials"]) == 11
+    assert results["budget"] == {"epochs": {"limit": 11, "spent": 11}, "used_up": True}
+    [cut] = [entry for entry in results["trials"] if entry["reason"] == "budget: 11 epochs"]
+    assert cut["status"] == "stopped" and lineup.progress.over
+
+
+def test_a_sweep_within_its_budget_is_not_marked(tmp_path):
+    lineup = drive(opened(tmp_path, spec_of(RATES, budget={"epochs": 1000})))
+    results = lineup.progress.ledger.results()
+    assert results["budget"]["used_up"] is False and len(results["trials"]) == 3
+
+
+def test_the_end_of_a_sweep_tells_of_its_budget(tmp_path):
+    told = []
+
+    class Tracker:
+        def sweep_ended(self, *values):
+            told.append(values)
+
+    lineup = drive(opened(tmp_path, drawn(trials=50, budget={"epochs": 11})))
+    finish(lineup.progress.ledger, "completed", Tracker(), Tracker())
+    assert [(status, tags["used_up"]) for status, _, tags in told] == [("completed", "budget: 11 epochs")] * 2
+
+
+def test_a_last_epoch_counts_though_it_uses_up_the_budget(tmp_path):
+    lineup = drive(opened(tmp_path, spec_of(RATES, scheduler={"name": "none"}, budget={"epochs": EPOCHS})))
+    [entry] = entries_of(lineup)
+    assert (entry["status"], entry["reason"]) == ("completed", None)
+
+
+def test_the_plan_counts_trials_that_are_not_known_yet(tmp_path):
+    spec = drawn(trials=6, seeds=2, confirm={"top": 2, "seeds": 3}, resources={"cpus_per_worker": local_ray.cpus()})
+    planned = plan(spec, trials(spec), tmp_path)
+    assert (planned["trials"], planned["confirming"], planned["slots"]) == (12 + 6, 6, 1)
+    assert planned["epochs_at_most"] == 18 * EPOCHS
+    assert planned["epochs_expected"] == 12 * (1 + 1 / 2 + 2 / 4) + 6 * EPOCHS
+    assert "18 trials (6 configurations, 2 seeds each), 6 of them to confirm the best" in as_text(planned)
+
+
+def test_the_plan_expects_no_more_than_the_budget(tmp_path):
+    planned = plan(drawn(budget={"epochs": 5}), [], tmp_path)
+    assert planned["epochs_expected"] == 5 and "budget     epochs 5" in as_text(planned)
+
+
+def test_examples_of_what_may_be_drawn_have_each_option_and_each_end():
+    configs = [trial.config for trial in examples(drawn(), [])]
+    assert {config["optimizer.lr"] for config in configs} == {1e-4, 1e-1}
+    assert {config.get("method.mapping.clusters") for config in configs} == {None, 2, 5}
+    assert [trial.config for trial in examples(drawn(search={}, trials=1), [])] == [{}]
