@@ -19,6 +19,7 @@ TRAININGS = {
     "intelvae_synthetic": 5 * 4 * 3,
     "intelvae_celeba": 64,
     "optuna_digits": 60,
+    "all_methods": 2 * 31,
 }
 
 
