@@ -1,0 +1,146 @@
+"""Downstream classifiers and the noise that is put on their input: good, useless and degenerate representations."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from trainables.data import Mnist
+from trainables.metrics.corruption import CORRUPTIONS, corrupted
+from trainables.metrics.downstream import (
+    Labelled,
+    attributes,
+    forest,
+    forest_as_published,
+    in_turns,
+    svm,
+)
+from trainables.metrics.provenance import Undefined
+from trainables.noise import Noise
+
+
+def blobs(rows, classes=4, seed=0, spread=0.2):
+    rng = np.random.default_rng(seed)
+    y = np.arange(rows) % classes
+    return Labelled(np.eye(classes)[y] + spread * rng.normal(size=(rows, classes)), y)
+
+
+def useless(rows, classes=4, seed=0):
+    return Labelled(np.random.default_rng(seed).normal(size=(rows, 3)), np.arange(rows) % classes)
+
+
+def test_classes_take_turns_until_the_rare_ones_are_used_up():
+    y = np.array([0, 0, 0, 0, 1, 1, 2])
+    order = in_turns(y, 0)
+    assert y[order].tolist() == [0, 1, 2, 0, 1, 0, 0]
+    assert sorted(order) == list(range(7))
+    assert (in_turns(y, 0) == order).all() and any((in_turns(y, seed) != order).any() for seed in range(1, 6))
+
+
+def test_the_published_test_rows_of_mnist_have_the_reference_counts(real_data):
+    labels = Mnist().open(real_data).test.y.numpy()
+    counts = np.bincount(labels[in_turns(labels, 10)[-2000:]])
+    assert counts.tolist() == [180, 335, 232, 210, 182, 92, 158, 228, 174, 209]
+
+
+def test_forests_tell_classes_that_lie_apart_and_guess_where_nothing_tells_them():
+    good = forest(blobs(100), blobs(200, seed=1), sizes=(20, 60), seeds=(10, 11))
+    assert list(good) == ["forest_20", "forest_60"] and min(good.values()) > 0.9
+    assert forest(useless(100), useless(400, seed=1), (60,), (10, 11))["forest_60"] == pytest.approx(0.25, abs=0.1)
+
+
+def test_the_published_protocol_tests_on_the_last_rows_of_one_split():
+    assert forest_as_published(blobs(100), sizes=(20,), test_rows=50)["forest_published_20"] > 0.9
+    with pytest.raises(Undefined, match=r"60 \+ 50 rows asked for, 100 are there"):
+        forest_as_published(blobs(100), sizes=(60,), test_rows=50)
+
+
+def attribute_rows(rows, seed):
+    z = np.random.default_rng(seed).normal(size=(rows, 3)) * [1, 100, 0] + [0, 5, 1]
+    return Labelled(z, np.stack([z[:, 0] > 0, z[:, 1] > 105, np.ones(rows, dtype=bool)], axis=1))
+
+
+def test_attributes_on_a_line_are_learned_and_the_baseline_is_the_majority():
+    """One attribute halves the rows, one has a sixth of them, one is true of all: a baseline of (1/2 + 5/6 + 1) / 3."""
+    found = attributes(attribute_rows(300, 0), attribute_rows(1000, 1), sizes=(50, 200), draws=2)
+    assert found["attributes_majority"] == pytest.approx((0.5 + 0.841 + 1) / 3, abs=0.02)
+    assert 0.93 < found["attributes_50"] < found["attributes_200"] <= 1
+
+
+def test_an_attribute_that_no_training_row_has_is_said_to_be_false():
+    train, test = attribute_rows(40, 0), attribute_rows(100, 1)
+    train.y_N[:] = False
+    assert attributes(train, test, sizes=(20,), draws=1)["attributes_20"] == pytest.approx((~test.y_N).mean())
+
+
+def test_machines_are_scored_on_each_test_and_the_clean_one_is_best():
+    tests = {"clean": blobs(100, seed=1), "gaussian_0.4": blobs(100, seed=1, spread=0.8)}
+    found = svm(blobs(200), tests, labels=40, draws=2)
+    assert found["svm_clean"] > 0.95 > found["svm_gaussian_0.4"] > 0.25
+    assert list(found) == ["svm_clean", "svm_gaussian_0.4"]
+
+
+def test_self_training_learns_from_rows_without_labels():
+    """Two moons-like bands: three labels in each are too few for the machine, which then finds the bands."""
+    rng = np.random.default_rng(0)
+
+    def bands(rows):
+        y = np.arange(rows) % 2
+        return Labelled(np.stack([rng.uniform(-1, 1, rows), y + 0.05 * rng.normal(size=rows)], axis=1), y)
+
+    found = svm(bands(300), {"clean": bands(200)}, labels=20, unlabelled_UD=bands(200).z_ND, draws=2)
+    assert found["self_trained_clean"] > 0.95
+
+
+def test_more_rows_than_there_are_cannot_be_asked_for():
+    for score in (
+        lambda: forest(blobs(30), blobs(10), sizes=(31,)),
+        lambda: svm(blobs(30), {"clean": blobs(10)}, labels=31),
+        lambda: attributes(attribute_rows(30, 0), attribute_rows(10, 1), sizes=(31,)),
+    ):
+        with pytest.raises(Undefined, match="31 training rows asked for, 30 are there"):
+            score()
+
+
+def test_machines_need_rows_of_each_class_for_cross_validation():
+    for train, labels in ((blobs(30), 8), (blobs(30, classes=1), 20)):
+        with pytest.raises(Undefined, match="2 classes of 3 are the least"):
+            svm(train, {"clean": blobs(10)}, labels=labels)
+
+
+def noise(rows, total=None):
+    return Noise(0, "test", rows=rows, total=total or rows.stop)
+
+
+@pytest.mark.parametrize("sd", [0.2, 0.3, 0.4])
+def test_gaussian_noise_has_its_moments_in_the_units_of_the_image(sd):
+    x = torch.full((200, 3, 16, 16), -1.0)
+    added = (corrupted(f"gaussian_{sd}", x, (-1.0, 1.0), noise(slice(200))) - x) / 2
+    assert added.mean().item() == pytest.approx(0, abs=5 * sd / math.sqrt(added.numel()))
+    assert added.std().item() == pytest.approx(sd, rel=0.01)
+    assert added.min() < -2 * sd  # not cut off at black
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5])
+def test_masks_blacken_that_share_of_pixels_in_all_channels(share):
+    x = torch.full((200, 3, 16, 16), 0.7)
+    found = corrupted(f"mask_{share}", x, (-1.0, 1.0), noise(slice(200)))
+    black = found == -1
+    assert black.double().mean().item() == pytest.approx(share, abs=5 * math.sqrt(share * (1 - share) / (200 * 256)))
+    assert (black[:, :1] == black).all()
+    torch.testing.assert_close(found[~black], x[~black])
+    assert (black[0] != black[1]).any()
+
+
+def test_noise_belongs_to_the_row_whoever_holds_it():
+    x = torch.rand(6, 1, 4, 4)
+    for name in CORRUPTIONS:
+        whole = corrupted(name, x, (0.0, 1.0), noise(slice(6)))
+        torch.testing.assert_close(corrupted(name, x[2:5], (0.0, 1.0), noise(slice(2, 5), 6)), whole[2:5])
+
+
+def test_clean_images_and_vectors_keep_their_values_and_shapes():
+    x = torch.rand(5, 7) * 2 - 1
+    torch.testing.assert_close(corrupted("clean", x, (-1.0, 1.0), noise(slice(5))), x)
+    assert corrupted("mask_0.5", x, None, noise(slice(5))).shape == x.shape

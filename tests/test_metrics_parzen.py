@@ -1,0 +1,65 @@
+"""Parzen windows against scikit-learn's kernel density, closed forms, and degenerate sets."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.neighbors import KernelDensity
+
+from trainables.metrics import parzen as module
+from trainables.metrics.parzen import WIDTHS, likeliest, log_density, parzen
+
+
+def points(rows, seed, dim=6, scale=1.0):
+    return torch.randn(rows, dim, generator=torch.Generator().manual_seed(seed)) * scale
+
+
+def theirs(at, centres, width):
+    return KernelDensity(bandwidth=width, kernel="gaussian", rtol=0).fit(centres.numpy()).score_samples(at.numpy())
+
+
+def test_log_densities_are_scikit_learns(monkeypatch):
+    monkeypatch.setattr(module, "AT_ONCE", 7)
+    at, centres = points(20, 0), points(33, 1)
+    found = log_density(at, centres, (0.3, 1.0))
+    for column, width in enumerate((0.3, 1.0)):
+        np.testing.assert_allclose(found[:, column], theirs(at, centres, width), rtol=1e-9)
+
+
+def test_one_centre_is_a_gaussian_and_far_points_stay_finite():
+    at = torch.tensor([[0.0, 0.0], [300.0, 400.0]])
+    expected = [-math.log(2 * math.pi * 0.01), -math.log(2 * math.pi * 0.01) - 500**2 / 0.02]
+    assert log_density(at, torch.zeros(1, 2), (0.1,)).flatten().tolist() == pytest.approx(expected)
+
+
+def test_images_are_flattened():
+    images = torch.rand(4, 1, 3, 3)
+    torch.testing.assert_close(
+        log_density(images, images, WIDTHS), log_density(images.flatten(1), images.flatten(1), WIDTHS)
+    )
+
+
+def test_the_width_is_the_one_that_makes_validation_rows_likeliest():
+    centres, val, at = points(60, 2, scale=0.3), points(40, 3, scale=0.3), points(30, 4, scale=0.3)
+    means = [theirs(val, centres, width).mean() for width in WIDTHS]
+    expected = WIDTHS[int(np.argmax(means))]
+    assert WIDTHS[0] < expected < WIDTHS[-1]
+    found, width = likeliest(centres, val, at)
+    assert width == expected
+    assert found == pytest.approx(theirs(at, centres, width).mean(), rel=1e-9)
+
+
+def test_generating_one_mode_of_two_costs_likelihood_one_way_only():
+    """Test rows in a mode that is never generated are unlikely; what is generated is likely among the test rows."""
+    left, right = points(100, 5, scale=0.1) - 2, points(100, 6, scale=0.1) + 2
+    both, val = torch.cat([left[:50], right[:50]]), torch.cat([left[50:], right[50:]])
+    good, collapsed = parzen(val.flip(0), val, both), parzen(points(100, 7, scale=0.1) - 2, val, both)
+    assert collapsed["parzen_nll"] > good["parzen_nll"] + 10
+    assert collapsed["parzen_reversed_nll"] < good["parzen_reversed_nll"] + 1
+    assert collapsed["parzen_width"] == 1.0
+
+
+def test_generating_one_point_is_finite():
+    found = parzen(torch.zeros(50, 4), points(20, 8, 4), points(20, 9, 4))
+    assert all(math.isfinite(value) for value in found.values())

@@ -1,0 +1,47 @@
+"""Noise on images before they are encoded: how robust a representation is (VIMAE, section 5.3)."""
+
+# Shapes: B rows, X data dimensions (C, H, W or one).
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from trainables.late import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from trainables.data.base import Range
+    from trainables.noise import Noise
+
+
+def clean(x_BX: Tensor, noise: Noise) -> Tensor:
+    return x_BX
+
+
+def gaussian(x_BX: Tensor, noise: Noise, sd: float) -> Tensor:
+    """x + N(0, sd^2), each value apart, not cut off."""
+    return x_BX + sd * noise.normal("corruption", *x_BX.shape[1:]).to(x_BX.dtype)
+
+
+def mask(x_BX: Tensor, noise: Noise, share: float) -> Tensor:
+    """Each pixel is black, in all channels, with this probability."""
+    pixels = (1, *x_BX.shape[2:]) if x_BX.ndim == 4 else x_BX.shape[1:]
+    return torch.where(noise.uniform("corruption", *pixels) < share, 0.0, x_BX)
+
+
+CORRUPTIONS: dict[str, Callable[[Tensor, Noise], Tensor]] = {
+    "clean": clean,
+    **{f"gaussian_{sd}": partial(gaussian, sd=sd) for sd in (0.2, 0.3, 0.4)},
+    **{f"mask_{share}": partial(mask, share=share) for share in (0.2, 0.5)},
+}
+"""Name -> what it does to images in [0, 1]."""
+
+
+def corrupted(name: str, x_BX: Tensor, data_range: Range | None, noise: Noise) -> Tensor:
+    """Images in the data's range, corrupted as images in [0, 1] and put back. Data without bounds: as they are."""
+    low, high = data_range or (0.0, 1.0)
+    return CORRUPTIONS[name]((x_BX - low) / (high - low), noise) * (high - low) + low

@@ -1,0 +1,96 @@
+"""Feature networks: what images are compared by. FEATURES is the table."""
+
+# Shapes: B rows, N rows of a split, X data dimensions (C, H, W or one), F features.
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trainables.data.base import DataError
+from trainables.late import Late, torch
+from trainables.metrics.images import MAPPINGS, unit
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from trainables.data.base import Range, Rows
+
+convnet = Late("trainables.metrics.convnet")
+inception = Late("trainables.metrics.inception")
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """A function from images in [0, 1] to features, and what identifies it."""
+
+    name: str
+    sha256: str
+    """Of its weights, in hex; empty where it has none."""
+    of: Callable[[Tensor], Tensor]
+    """(B, *X) in [0, 1] -> (B, F)."""
+    published: bool = False
+    """Whether these are the weights that the FID of papers is made with."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a feature network may be made from."""
+
+    train: Rows
+    weights: Path | None = None  # of Inception; None: the file in torch's cache
+    seed: int = 0
+    device: torch.device | str = "cpu"  # where features are computed
+
+
+def extract(
+    extractor: Extractor, batches: Iterable[Tensor], data_range: Range | None, mapping: str = "rounded"
+) -> Iterator[Tensor]:
+    """The features (B, F) of each batch of values in the data's range, its images made by the mapping of that name.
+
+    Data without bounds are taken as they are.
+    """
+    to_bytes = MAPPINGS[mapping] if data_range else lambda x_BX: x_BX
+    with torch.no_grad():
+        for x_BX in batches:
+            yield extractor.of(to_bytes(unit(x_BX, data_range)))
+
+
+def sha256_of_weights(network: nn.Module) -> str:
+    """Of the names and the values of a network's state."""
+    digest = hashlib.sha256()
+    for name, value in network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _pixels(source: Source) -> Extractor:
+    return Extractor("pixels", "", lambda x_BX: x_BX.flatten(1))
+
+
+def _classifier(source: Source) -> Extractor:
+    if source.train.y is None or len(source.train.shape) != 3:
+        raise DataError("features: classifier needs labelled images: take pixels, or inception.", "features")
+    network = convnet.trained(source.train, source.seed)
+    return Extractor("classifier", sha256_of_weights(network), network.to(source.device).features)
+
+
+def _inception(source: Source) -> Extractor:
+    if len(source.train.shape) != 3:
+        raise DataError("features: inception needs images: take pixels.", "features")
+    path = inception.find(source.weights)
+    sha256 = inception.checksum(path)
+    network = inception.load(path).to(source.device)
+    return Extractor("inception", sha256, network, sha256.startswith(inception.PUBLISHED))
+
+
+FEATURES: dict[str, Callable[[Source], Extractor]] = {
+    "inception": _inception,
+    "classifier": _classifier,
+    "pixels": _pixels,
+}
+"""Name -> builder. Each raises DataError where the source does not have what it needs."""

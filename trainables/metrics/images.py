@@ -1,0 +1,72 @@
+"""How a model's values become the images that feature networks see: values from 0 to 1 in steps of 1/255."""
+
+# Shapes: B rows, X data dimensions (C, H, W).
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from trainables.late import Image, np, torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from trainables.data.base import Range
+
+JPEG_QUALITY = 75
+SMALLEST, LARGEST = 2.0**-126, 1 - 2.0**-24  # of float32, beside 0 and 1
+
+
+def unit(x_BX: Tensor, data_range: Range | None) -> Tensor:
+    """The data's range made [0, 1]; what lies outside is cut off. Data without bounds stay as they are."""
+    if data_range is None:
+        return x_BX
+    low, high = data_range
+    return ((x_BX - low) / (high - low)).clamp(0, 1)
+
+
+def rounded(x_BX: Tensor) -> Tensor:
+    """To the nearest byte, as a PNG file would hold it."""
+    return (x_BX * 255).round() / 255
+
+
+def truncated(x_BX: Tensor) -> Tensor:
+    """To the byte below (ARD-VAE's code)."""
+    return (x_BX * 255).floor() / 255
+
+
+def as_jpeg(x_BX: Tensor) -> Tensor:
+    """To the byte below, then through a JPEG file of quality 75 (ARD-VAE's code, MNIST). Grey or RGB."""
+    bytes_BX = (x_BX * 255).floor().to(torch.uint8).cpu().numpy()
+    return torch.from_numpy(np.stack([_through_jpeg(row) for row in bytes_BX])).to(x_BX) / 255
+
+
+def stretched(x_BX: Tensor) -> Tensor:
+    """Each image's logits from its least to its greatest value, then rounded (Intel-VAE's code, grey images).
+
+    Values are sigmoids, of which float32 knows the logits from -87 to 16. An image of one value becomes black.
+    """
+    logits_BN = x_BX.double().clamp(SMALLEST, LARGEST).logit().flatten(1)
+    low_B1, high_B1 = logits_BN.amin(1, keepdim=True), logits_BN.amax(1, keepdim=True)
+    width_B1 = torch.where(high_B1 > low_B1, high_B1 - low_B1, 1.0)
+    return rounded(((logits_BN - low_B1) / width_B1).reshape(x_BX.shape).to(x_BX.dtype))
+
+
+MAPPINGS: dict[str, Callable[[Tensor], Tensor]] = {
+    "rounded": rounded,
+    "truncated": truncated,
+    "jpeg": as_jpeg,
+    "stretched": stretched,
+}
+"""Name -> from (B, C, H, W) in [0, 1] to the same in steps of 1/255."""
+
+
+def _through_jpeg(row_CHW: np.ndarray) -> np.ndarray:
+    picture = Image.fromarray(row_CHW[0] if len(row_CHW) == 1 else row_CHW.transpose(1, 2, 0))
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=JPEG_QUALITY)
+    back = np.asarray(Image.open(stream))
+    return back[None] if back.ndim == 2 else back.transpose(2, 0, 1)

@@ -1,0 +1,58 @@
+"""What a number rests on, so that a table never compares two that were made in different ways."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trainables.metrics.features import Extractor
+
+Counts = tuple[tuple[str, int], ...]
+"""What was counted and how many rows of it, as in (("generated", 10_000), ("real", 10_000))."""
+
+
+class Undefined(Exception):
+    """These rows do not define the number. One line that says why, and the cure."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Numbers may stand in one column where all of this is the same."""
+
+    extractor: str
+    """What was measured: the name of a feature network, `pixels`, or `code` for the model's own representation."""
+    extractor_hash: str
+    """SHA-256 of that network's weights, in hex; empty where there are none, or where the model itself is measured."""
+    counts: Counts
+    split: str
+    """Of the data: `train`, `val` or `test`."""
+    mapping: str
+    """How values became what was measured: a name in `trainables.metrics.images.MAPPINGS`, or `none`."""
+    seed: int
+    """Of all that was drawn."""
+
+    def line(self) -> str:
+        """All of it in one line."""
+        rows = " + ".join(f"{number} {what}" for what, number in self.counts)
+        network = f"{self.extractor} {self.extractor_hash[:8]}".strip()
+        return f"{network}; {rows}; split {self.split}; values {self.mapping}; seed {self.seed}"
+
+
+def of_features(extractor: Extractor, generated: int, real: int, split: str, mapping: str, seed: int = 0) -> Provenance:
+    """Of a comparison of so many generated with so many real images by their features: Frechet, PRD."""
+    counts = (("generated", generated), ("real", real))
+    return Provenance(extractor.name, extractor.sha256, counts, split, mapping, seed)
+
+
+def of_rows(measured: str, rows: int, split: str, seed: int = 0, sha256: str = "") -> Provenance:
+    """Of a number about `code` or `pixels` of so many rows as they are, or what a classifier says of them."""
+    return Provenance(measured, sha256, (("rows", rows),), split, "none", seed)
+
+
+def differences(one: Provenance, other: Provenance) -> tuple[str, ...]:
+    """Why two numbers do not compare, a line for each reason; none where they do."""
+    there = asdict(other)
+    return tuple(
+        f"{name}: {value!r} and {there[name]!r}" for name, value in asdict(one).items() if value != there[name]
+    )

@@ -1,0 +1,85 @@
+"""Rate: how many nats a code carries, KL(q(y|x) || p(y)), and a stand-in where the encoder is deterministic."""
+
+# Shapes: B rows of this worker's share of a batch, X data dimensions, D dimensions of the code y.
+
+import math
+
+import torch
+from torch import Tensor
+
+from trainables.divergences import CLOSED_FORMS, sampled_kl
+from trainables.model import VAE
+from trainables.noise import Noise
+from trainables.posteriors import Point
+from trainables.priors import Normal, Prior
+from trainables.sums import Sums
+
+DRAWS = 100  # of a code, where there is no closed form
+INPUT_SD = 0.0088  # of WAE's pixel noise, in the data's units: N(0, 0.01^2) cut at two standard deviations
+RIDGE = 1e-10
+
+
+def statistics(vae: VAE, x_BX: Tensor, noise: Noise, draws: int = DRAWS) -> Sums:
+    """The summed rates of these rows in nats, and how many they are: additive over batches and workers.
+
+    Named `rate`, or `surrogate_rate` for a deterministic encoder, which has none: there the noise that WAE's encoder
+    was trained with is followed through the encoder, see `surrogate`.
+    """
+    vae.eval()
+    with torch.no_grad():
+        q = vae.encode(x_BX)
+    if isinstance(q, Point):
+        rate = {"surrogate_rate": surrogate(vae, x_BX, noise, draws).sum()}
+    else:
+        closed = CLOSED_FORMS.get((type(q), type(vae.prior)))
+        with torch.no_grad():
+            rate_B = closed(q, vae.prior) if closed else sampled_kl(q, vae.prior, noise, draws)
+        rate = {"rate": rate_B.double().sum()}
+    return rate | {"rows": torch.tensor(float(len(x_BX)), device=x_BX.device)}
+
+
+def finish(sums: Sums) -> dict[str, float]:
+    """The mean rate, from sums over all rows and workers."""
+    return {name: float(value / sums["rows"]) for name, value in sums.items() if name != "rows"}
+
+
+def surrogate(vae: VAE, x_BX: Tensor, noise: Noise, draws: int = DRAWS) -> Tensor:
+    """KL(N(E(x), s^2 J J' + 1e-10 I) || p) of each row, (B,), float64, J the Jacobian of the encoder at x, s = 0.0088.
+
+    In closed form against N(0, I), else from `draws` samples of the code.
+    """
+    mean_BD, jacobian_BDX = linearised(vae, x_BX)
+    eye_DD = torch.eye(mean_BD.shape[1], dtype=torch.float64, device=x_BX.device)
+    covariance_BDD = INPUT_SD**2 * jacobian_BDX @ jacobian_BDX.mT + RIDGE * eye_DD
+    factor_BDD = torch.linalg.cholesky(covariance_BDD)
+    if type(vae.prior) is Normal:
+        cross_B = 0.5 * (mean_BD.square().sum(1) + factor_BDD.square().sum((1, 2)) + _constant(mean_BD))
+    else:
+        cross_B = _sampled_cross_entropy(vae.prior, mean_BD, factor_BDD, noise, draws)
+    log_root_B = factor_BDD.diagonal(dim1=1, dim2=2).log().sum(1)
+    return cross_B - log_root_B - 0.5 * (mean_BD.shape[1] + _constant(mean_BD))
+
+
+def linearised(vae: VAE, x_BX: Tensor) -> tuple[Tensor, Tensor]:
+    """The codes (B, D) and their derivatives by the data values (B, D, X), float64. In evaluation rows are apart."""
+    x_BX = x_BX.detach().requires_grad_()
+    with torch.enable_grad():
+        mean_BD = vae.encode(x_BX).mean_BD
+        rows = [
+            torch.autograd.grad(axis_B.sum(), x_BX, retain_graph=True)[0].flatten(1).double() for axis_B in mean_BD.T
+        ]
+    return mean_BD.detach().double(), torch.stack(rows, 1)
+
+
+def _constant(mean_BD: Tensor) -> float:
+    return mean_BD.shape[1] * math.log(2 * math.pi)
+
+
+def _sampled_cross_entropy(prior: Prior, mean_BD: Tensor, factor_BDD: Tensor, noise: Noise, draws: int) -> Tensor:
+    """-E log p(y), (B,), of y ~ N(mean, factor factor')."""
+    total_B = torch.zeros(len(mean_BD), dtype=torch.float64, device=mean_BD.device)
+    with torch.no_grad():
+        for draw in range(draws):
+            eps_BD1 = noise.under("surrogate", draw).normal("code", mean_BD.shape[1]).double()[:, :, None]
+            total_B -= prior.log_prob(mean_BD + (factor_BDD @ eps_BD1).squeeze(2))
+    return total_B / draws
