@@ -11,12 +11,12 @@ RUN apt-get update \
 WORKDIR /opt/vaeorch
 RUN pip install --no-cache-dir uv
 COPY requirements.lock ./
-RUN uv pip install --system --no-cache --requirement requirements.lock
+RUN uv pip install --system --no-cache --compile-bytecode --requirement requirements.lock
 COPY pyproject.toml README.md ./
 COPY orchestrator orchestrator
 COPY trainables trainables
 COPY search_spaces search_spaces
-RUN uv pip install --system --no-cache --no-deps .
+RUN uv pip install --system --no-cache --compile-bytecode --no-deps .
 
 RUN useradd --create-home vaeorch
 USER vaeorch

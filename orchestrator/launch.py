@@ -15,6 +15,7 @@ from orchestrator.recording import open_tracker
 from orchestrator.results import as_json, as_table, show
 from orchestrator.space import examples
 from orchestrator.standings import ranked
+from orchestrator.stopping import Noted
 from orchestrator.sweep import Outcome, claim, disk_errors_told, resume_command, run_sweep
 from trainables.checkpoint import CheckpointError
 from trainables.data import DataError, Dataset
@@ -131,8 +132,10 @@ def train_one(spec: "SweepSpec", out: Path, data_root: Path | None) -> None:
     console = Console()
     with disk_errors_told(folder):
         try:
-            for result in results(config, TrialFolder(folder, spec.objective.metric, spec.objective.mode)):
-                console.print(epoch_line(result, spec.run.epochs), markup=False, highlight=False, soft_wrap=True)
+            with Noted() as stop:
+                for result in results(config, TrialFolder(folder, spec.objective.metric, spec.objective.mode)):
+                    console.print(epoch_line(result, spec.run.epochs), markup=False, highlight=False, soft_wrap=True)
+                    stop.check()
         except KeyboardInterrupt:
             console.print("Interrupted. The same command goes on from here.")
             raise

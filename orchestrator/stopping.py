@@ -57,3 +57,14 @@ class Deferred:
         if self.number is not None:
             _raise(number, frame)
         self.number = number
+
+
+class Noted(Deferred):
+    """Inside this context a signal raises at once, as ever; `check` raises it again.
+
+    For an exception that is raised below C code may be lost there.
+    """
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.number = number
+        _raise(number, frame)

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 from rich.console import Console
@@ -17,7 +18,7 @@ from orchestrator.console import Board, PlainLines
 from orchestrator.errors import UserError
 from orchestrator.journal import Journal, JournalError
 from orchestrator.resuming import beginning, resume
-from orchestrator.stopping import Deferred, Terminated
+from orchestrator.stopping import Deferred, Noted, Terminated
 from orchestrator.sweep import claim
 
 
@@ -111,3 +112,13 @@ def test_the_past_is_on_the_board_and_not_in_the_words():
     view.trial_noticed("1", "goes on from checkpoint.previous.pt")
     assert words.getvalue().splitlines()[1:] == ["1 resumed", "1 goes on from checkpoint.previous.pt"]
     assert "left" not in board.times()  # how fast it is now is not known
+
+
+def test_a_signal_that_raised_where_it_was_lost_is_raised_again():
+    with Noted() as stop:
+        stop.check()
+        with suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+        with pytest.raises(KeyboardInterrupt):
+            stop.check()

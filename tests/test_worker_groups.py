@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import uuid
 from contextlib import suppress
 from pathlib import Path
@@ -33,6 +34,7 @@ ASHA = {"name": "asha", "grace_epochs": 1, "reduction_factor": 2, "max_epochs": 
 # steps of these trials that grows to less than 1e-6 of a metric; 1e-5 leaves room for other machines. (In float64
 # test_workers.py finds 1e-10.) What should differ does so by far more: the trials' metrics differ in the first digit.
 ROUNDING = 1e-5
+DYING_SECONDS = 10.0  # for Ray's workers, once their driver has ended
 
 SOON_MISSED = {"health_check_period_ms": 1000, "health_check_failure_threshold": 3}  # of nodes; 3 s and 5 by default
 
@@ -118,6 +120,9 @@ def resumed(sweep: SimpleNamespace) -> SimpleNamespace:
 
 def ended(sweep: SimpleNamespace) -> SimpleNamespace:
     said, _ = sweep.process.communicate(timeout=300)
+    deadline = time.monotonic() + DYING_SECONDS
+    while processes_with(sweep.mark) and time.monotonic() < deadline:
+        time.sleep(0.1)
     left = processes_with(sweep.mark), list(sweep.scratch.iterdir())
     shutil.rmtree(sweep.scratch)
     return SimpleNamespace(said=said, code=sweep.process.returncode, left=left, folder=sweep.folder)
