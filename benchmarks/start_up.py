@@ -26,8 +26,8 @@ COMMANDS = {
 ONE_TRIAL = ["--set", "trials=1", "--set", "run.epochs=1", "--set", "scheduler={name: none}"]
 STAGES = {
     "the spec is sound, the folder claimed": "spec.yaml",
-    "Ray and the slot are up, the trial begins": "trials/0000/config.json",
-    "the first epoch is kept": "trials/0000/metrics.jsonl",
+    "Ray and the slot are up, the trial begins": "trials/0001/config.json",
+    "the first epoch is kept": "trials/0001/metrics.jsonl",
 }
 
 

@@ -12,11 +12,13 @@ costs (W * slots - all work) / (trials - slots): what a slot spends between the 
 """
 
 import argparse
+import io
 import json
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +26,7 @@ from ruamel.yaml import YAML
 
 CPUS = 2
 WIDTH = 20  # data dimensions: a vector, of which no pictures are drawn
-EPOCH_ROWS = 20_000
+EPOCH_ROWS, VAL_ROWS = 20_000, 400
 EPOCHS = 2
 
 
@@ -36,11 +38,11 @@ def write_data(folder: Path) -> Path:
 
 def run_values(data: Path, seconds_per_row: float | None = None) -> dict:
     """A run of about a second, once it is known how long a row takes."""
-    rows = EPOCH_ROWS // 2 if seconds_per_row is None else min(int(0.5 / seconds_per_row), EPOCH_ROWS - 500)
+    rows = EPOCH_ROWS // 2 if seconds_per_row is None else min(int(0.5 / seconds_per_row), EPOCH_ROWS - VAL_ROWS)
     return {
         "method": {"name": "vae"},
         "network": {"name": "mlp", "hidden": [64, 64], "latent_dim": 4},
-        "data": {"name": "array", "path": str(data), "train_rows": rows, "val_rows": 500, "val_fraction": 0.02},
+        "data": {"name": "array", "path": str(data), "train_rows": rows, "val_fraction": VAL_ROWS / EPOCH_ROWS},
         "batch_size": 20,
         "epochs": EPOCHS,
     }
@@ -114,13 +116,14 @@ def plain(run: dict, trials: int, workers: int, folder: Path) -> list[tuple[floa
     """As `ours`, each run being a Tune function trial."""
     from ray import tune
 
-    from orchestrator.local_ray import private_ray
+    from orchestrator.local_ray import HEAD_NODE, private_ray
 
     notes = [str(folder / f"plain-{workers}-{number}") for number in range(trials)]
     configs = [{"run": run | {"seed": n}, "note": note, "workers": workers} for n, note in enumerate(notes)]
-    with private_ray(gpus_used=False, dashboard=workers > 1) as scratch:
+    trial, share = (alone, {"cpu": 1}) if workers == 1 else (with_workers, {HEAD_NODE: 0.001})
+    with private_ray(gpus_used=False, dashboard=workers > 1) as scratch, redirect_stdout(io.StringIO()):
         tune.run(
-            tune.with_resources(alone if workers == 1 else with_workers, {"cpu": 1 if workers == 1 else 0}),
+            tune.with_resources(trial, share),
             config={"trial": tune.grid_search(configs)},
             max_concurrent_trials=CPUS // workers,
             storage_path=str(scratch),
