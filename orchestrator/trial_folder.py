@@ -1,14 +1,14 @@
 """What a trial keeps on disk, and its work from wherever its folder left off. Knows nothing of Ray.
 
-    config.json             the trial's id, its place in the search space, the whole run
-    metrics.jsonl           one line per epoch
-    checkpoint.pt           the state after the last epoch
-    checkpoint.previous.pt  the state an epoch earlier, should the other be damaged
-    best.pt                 the state after the epoch with the best objective
-    pictures/0009/          the pictures drawn after epoch 9
-    error.txt               the whole story of a failure
-    workers.jsonl   of a trial with many workers: who took it up, after which epoch, and where they ran
-    restarts.txt    of a trial with many workers: one line each time they were lost and started anew
+config.json             the trial's id, its place in the search space, the whole run
+metrics.jsonl           one line per epoch
+checkpoint.pt           the state after the last epoch
+checkpoint.previous.pt  the state an epoch earlier, should the other be damaged
+best.pt                 the state after the epoch with the best objective
+pictures/0009/          the pictures drawn after epoch 9
+error.txt               the whole story of a failure
+workers.jsonl   of a trial with many workers: who took it up, after which epoch, and where they ran
+restarts.txt    of a trial with many workers: one line each time they were lost and started anew
 """
 
 import json

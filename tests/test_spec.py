@@ -20,9 +20,7 @@ MISTAKES = {
         ("name: ../tiny", "1: name: '../tiny' is no plain folder name."),
         ("name: 3", "1: name: must be text (in quotes, where it looks like a number), not 3."),
     ),
-    "name: tiny\n": (
-        ("", "1: name: is missing."),
-    ),
+    "name: tiny\n": (("", "1: name: is missing."),),
     "trials: 4": (
         ("trails: 4", "15: trails: unknown key. Did you mean 'trials'? Known: name, description, run,"),
         ("trials: 0", "15: trials: must be above 0, not 0."),
@@ -69,9 +67,7 @@ MISTAKES = {
         ("latent_dim: 0}", "4: run.network.latent_dim: must be above 0, not 0."),
         ("latent_dim: true}", "4: run.network.latent_dim: must be a whole number, not true."),
     ),
-    ", latent_dim: 4": (
-        ("", "4: run.network.latent_dim: is missing."),
-    ),
+    ", latent_dim: 4": (("", "4: run.network.latent_dim: is missing."),),
     "hidden: [8]": (
         ("hidden: [8, x]", "4: run.network.hidden[1]: must be a whole number, not 'x'."),
         ("hidden: 8", "4: run.network.hidden: must be a list, not 8."),
@@ -79,9 +75,7 @@ MISTAKES = {
     "data: {name: digits, train_rows: 300, val_rows: 90}": (
         ("data: digits", "5: run.data: must be a mapping, not 'digits'. "),
     ),
-    "train_rows: 300": (
-        ("train_rows: 3000", "5: run.data.train_rows: 3000 rows asked for"),
-    ),
+    "train_rows: 300": (("train_rows: 3000", "5: run.data.train_rows: 3000 rows asked for"),),
     "lr: 1e-3": (
         ("lr: 1e-3x", "6: run.optimizer.lr: must be a number, not '1e-3x'."),
         ("beta1: 1", "6: run.optimizer.beta1: must be below 1, not 1."),

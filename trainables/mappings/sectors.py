@@ -50,9 +50,12 @@ class Sectors(Mapping):
 def too_many_planes(spec: Sectors, latent_dim: int) -> Iterator[Mistake]:
     planes = len(spec.per_cut())
     if 2 * planes > latent_dim:
-        yield "clusters", (
-            f"sectors of {planes} plane{'s' * (planes > 1)} need {2 * planes} latent dimensions, latent_dim is "
-            f"{latent_dim}. Use a larger one, fewer planes, or 'on: axes' with 2, 4, 8, ... clusters."
+        yield (
+            "clusters",
+            (
+                f"sectors of {planes} plane{'s' * (planes > 1)} need {2 * planes} latent dimensions, latent_dim is "
+                f"{latent_dim}. Use a larger one, fewer planes, or 'on: axes' with 2, 4, 8, ... clusters."
+            ),
         )
 
 
@@ -60,9 +63,12 @@ def too_many_axes(spec: Sectors, latent_dim: int) -> Iterator[Mistake]:
     if not isinstance(spec.clusters, int) or 2 ** len(spec.per_cut()) != spec.clusters:
         yield "clusters", "'on: axes' cuts each axis in two and needs one number, a power of two: 2, 4, 8, ..."
     elif len(spec.per_cut()) > latent_dim:
-        yield "clusters", (
-            f"{spec.clusters} clusters on axes need {len(spec.per_cut())} latent dimensions, latent_dim is "
-            f"{latent_dim}. Use a larger one or fewer clusters."
+        yield (
+            "clusters",
+            (
+                f"{spec.clusters} clusters on axes need {len(spec.per_cut())} latent dimensions, latent_dim is "
+                f"{latent_dim}. Use a larger one or fewer clusters."
+            ),
         )
 
 
