@@ -6,6 +6,7 @@ may set several paths together: `network.latent_dim, method.beta: {zip: [[8, 0.5
 
 import math
 import re
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from statistics import NormalDist
 from typing import Annotated, Any, NamedTuple, Union
@@ -64,13 +65,14 @@ class Domain(Record):
     search, not the defaults of an option that leaves them out.
     """
 
+    @abstractmethod
     def probes(self) -> tuple[Pick, ...]:
         """Every option, or both ends of a range: if a run takes these, it takes all that lies between."""
-        raise NotImplementedError
 
     def sample(self, rng: Generator) -> Pick:
-        """One value at random."""
-        raise NotImplementedError
+        """One value at random: one of the probes, each as likely, unless a domain has values between them."""
+        probes = self.probes()
+        return probes[rng.integers(len(probes))]
 
     def size(self) -> float:
         """How many values there are, options counting as one each."""
@@ -147,9 +149,6 @@ class Choice(Domain):
 
     def probes(self) -> tuple[Pick, ...]:
         return tuple(Pick(("choice", index), option) for index, option in enumerate(self.choice))
-
-    def sample(self, rng: Generator) -> Pick:
-        return self.probes()[rng.integers(len(self.choice))]
 
     def size(self) -> float:
         return len(self.choice)
