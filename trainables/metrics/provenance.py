@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from trainables.metrics.features import Extractor
 
 Counts = tuple[tuple[str, int], ...]
 """What was counted and how many rows of it, as in (("generated", 10_000), ("real", 10_000))."""
+Settings = tuple[tuple[str, Any], ...]
+"""A metric's own settings by name, plain values: (("clusters", 20), ("runs", 10))."""
 
 
 class Undefined(Exception):
@@ -31,23 +33,35 @@ class Provenance:
     """How values became what was measured: a name in `trainables.metrics.images.MAPPINGS`, or `none`."""
     seed: int
     """Of all that was drawn."""
+    settings: Settings = ()
 
     def line(self) -> str:
         """All of it in one line."""
         rows = " + ".join(f"{number} {what}" for what, number in self.counts)
         network = f"{self.extractor} {self.extractor_hash[:8]}".strip()
-        return f"{network}; {rows}; split {self.split}; values {self.mapping}; seed {self.seed}"
+        own = "".join(f"; {name} {value}" for name, value in self.settings)
+        return f"{network}; {rows}; split {self.split}; values {self.mapping}; seed {self.seed}{own}"
 
 
-def of_features(extractor: Extractor, generated: int, real: int, split: str, mapping: str, seed: int = 0) -> Provenance:
+def of_features(
+    extractor: Extractor,
+    generated: int,
+    real: int,
+    split: str,
+    mapping: str,
+    seed: int = 0,
+    settings: Settings = (),
+) -> Provenance:
     """Of a comparison of so many generated with so many real images by their features: Frechet, PRD."""
     counts = (("generated", generated), ("real", real))
-    return Provenance(extractor.name, extractor.sha256, counts, split, mapping, seed)
+    return Provenance(extractor.name, extractor.sha256, counts, split, mapping, seed, settings)
 
 
-def of_rows(measured: str, rows: int, split: str, seed: int = 0, sha256: str = "") -> Provenance:
+def of_rows(
+    measured: str, rows: int, split: str, seed: int = 0, settings: Settings = (), sha256: str = ""
+) -> Provenance:
     """Of a number about `code` or `pixels` of so many rows as they are, or what a classifier says of them."""
-    return Provenance(measured, sha256, (("rows", rows),), split, "none", seed)
+    return Provenance(measured, sha256, (("rows", rows),), split, "none", seed, settings)
 
 
 def differences(one: Provenance, other: Provenance) -> tuple[str, ...]:
