@@ -40,17 +40,22 @@ class Relevance:
     variance_D: Tensor
 
     def active(self, share_of_total: float = 0.99) -> Tensor:
-        """Mask (D,) of the fewest axes whose scores exceed this share of the total, the one that crosses included."""
-        total = self.score_D.sum()
-        ordered, axes = self.score_D.sort(descending=True)
-        needed = int((ordered.cumsum(0) <= share_of_total * total).sum()) + 1 if total > 0 else 0
-        mask = torch.zeros_like(self.score_D, dtype=torch.bool)
-        mask[axes[:needed]] = True
-        return mask
+        """Mask (D,) of the fewest axes whose scores exceed this share of the total, see `fewest`."""
+        return fewest(self.score_D, share_of_total)
 
     def sample(self, eps_BD: Tensor) -> Tensor:
         """Latents of N(0, 1) noise; only active axes move: z = m + sqrt(s r) eps (ARD-VAE's generation code)."""
         return (self.mean_D + (self.variance_D * self.active()).sqrt() * eps_BD).to(eps_BD.dtype)
+
+
+def fewest(score_D: Tensor, share_of_total: float = 0.99) -> Tensor:
+    """Mask (D,) of the fewest axes whose scores exceed this share of the total, the one that crosses included."""
+    total = score_D.sum()
+    ordered, axes = score_D.sort(descending=True)
+    needed = int((ordered.cumsum(0) <= share_of_total * total).sum()) + 1 if total > 0 else 0
+    mask = torch.zeros_like(score_D, dtype=torch.bool)
+    mask[axes[:needed]] = True
+    return mask
 
 
 def sensitivity(vae: VAE, z_BD: Tensor) -> Sums:

@@ -33,15 +33,24 @@ def mask(x_BX: Tensor, noise: Noise, share: float) -> Tensor:
     return torch.where(noise.uniform("corruption", *pixels) < share, 0.0, x_BX)
 
 
-CORRUPTIONS: dict[str, Callable[[Tensor, Noise], Tensor]] = {
-    "clean": clean,
+def signed(x_BX: Tensor, noise: Noise, corrupt: Callable[[Tensor, Noise], Tensor]) -> Tensor:
+    """The same to the image in [-1, 1]: Gaussian noise is half as strong, and a masked pixel is grey."""
+    return (corrupt(2 * x_BX - 1, noise) + 1) / 2
+
+
+_NOISY = {
     **{f"gaussian_{sd}": partial(gaussian, sd=sd) for sd in (0.2, 0.3, 0.4)},
     **{f"mask_{share}": partial(mask, share=share) for share in (0.2, 0.5)},
+}
+CORRUPTIONS: dict[str, Callable[[Tensor, Noise], Tensor]] = {
+    "clean": clean,
+    **_NOISY,
+    **{f"{name}_signed": partial(signed, corrupt=corrupt) for name, corrupt in _NOISY.items()},
 }
 """Name -> what it does to images in [0, 1]."""
 
 
 def corrupted(name: str, x_BX: Tensor, data_range: Range | None, noise: Noise) -> Tensor:
-    """Images in the data's range, corrupted as images in [0, 1] and put back. Data without bounds: as they are."""
+    """Images in the data's range, corrupted as images in [0, 1] and put back. Data without bounds count as such."""
     low, high = data_range or (0.0, 1.0)
     return CORRUPTIONS[name]((x_BX - low) / (high - low), noise) * (high - low) + low

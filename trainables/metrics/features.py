@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from trainables.data.base import DataError
 from trainables.late import Late, torch
-from trainables.metrics.images import MAPPINGS, unit
+from trainables.metrics.images import seen
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -53,10 +53,9 @@ def extract(
 
     Data without bounds are taken as they are.
     """
-    to_bytes = MAPPINGS[mapping] if data_range else lambda x_BX: x_BX
     with torch.no_grad():
         for x_BX in batches:
-            yield extractor.of(to_bytes(unit(x_BX, data_range)))
+            yield extractor.of(seen(x_BX, data_range, mapping))
 
 
 def sha256_of_weights(network: nn.Module) -> str:

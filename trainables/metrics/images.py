@@ -17,15 +17,20 @@ if TYPE_CHECKING:
     from trainables.data.base import Range
 
 JPEG_QUALITY = 75
+SLACK = 1e-4  # of a byte: an image that was made of bytes becomes these bytes, whatever float32 has lost on the way
 SMALLEST, LARGEST = 2.0**-126, 1 - 2.0**-24  # of float32, beside 0 and 1
 
 
 def unit(x_BX: Tensor, data_range: Range | None) -> Tensor:
     """The data's range made [0, 1]; what lies outside is cut off. Data without bounds stay as they are."""
+    return x_BX if data_range is None else _scaled(x_BX, data_range).clamp(0, 1)
+
+
+def seen(x_BX: Tensor, data_range: Range | None, mapping: str = "rounded") -> Tensor:
+    """What a feature network sees of values in the data's range, by a mapping's name. Data without bounds: the same."""
     if data_range is None:
         return x_BX
-    low, high = data_range
-    return ((x_BX - low) / (high - low)).clamp(0, 1)
+    return MAPPINGS[mapping](_scaled(x_BX, data_range) if mapping in UNCUT else unit(x_BX, data_range))
 
 
 def rounded(x_BX: Tensor) -> Tensor:
@@ -35,12 +40,12 @@ def rounded(x_BX: Tensor) -> Tensor:
 
 def truncated(x_BX: Tensor) -> Tensor:
     """To the byte below (ARD-VAE's code)."""
-    return (x_BX * 255).floor() / 255
+    return _bytes_below(x_BX) / 255
 
 
 def as_jpeg(x_BX: Tensor) -> Tensor:
     """To the byte below, then through a JPEG file of quality 75 (ARD-VAE's code, MNIST). Grey or RGB."""
-    bytes_BX = (x_BX * 255).floor().to(torch.uint8).cpu().numpy()
+    bytes_BX = _bytes_below(x_BX).to(torch.uint8).cpu().numpy()
     return torch.from_numpy(np.stack([_through_jpeg(row) for row in bytes_BX])).to(x_BX) / 255
 
 
@@ -55,13 +60,34 @@ def stretched(x_BX: Tensor) -> Tensor:
     return rounded(((logits_BN - low_B1) / width_B1).reshape(x_BX.shape).to(x_BX.dtype))
 
 
+def wrapped(x_BX: Tensor) -> Tensor:
+    """Toward zero to a whole number, of which a byte keeps the rest by 256 (Intel-VAE's code, colour images).
+
+    Values beyond [0, 1] are not cut off: a little more than white is black. Only decoders without an output function,
+    as of the likelihood `laplace` that is `linear`, have such values.
+    """
+    return (x_BX * 255 + SLACK).trunc().remainder(256) / 255
+
+
 MAPPINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "rounded": rounded,
     "truncated": truncated,
     "jpeg": as_jpeg,
     "stretched": stretched,
+    "wrapped": wrapped,
 }
-"""Name -> from (B, C, H, W) in [0, 1] to the same in steps of 1/255."""
+"""Name -> from (B, C, H, W) in [0, 1], where it is not in UNCUT, to the same in steps of 1/255."""
+UNCUT = ("wrapped",)
+"""Mappings that get values beyond [0, 1] as they are."""
+
+
+def _bytes_below(x_BX: Tensor) -> Tensor:
+    return (x_BX * 255 + SLACK).floor()
+
+
+def _scaled(x_BX: Tensor, data_range: Range) -> Tensor:
+    low, high = data_range
+    return (x_BX - low) / (high - low)
 
 
 def _through_jpeg(row_CHW: np.ndarray) -> np.ndarray:

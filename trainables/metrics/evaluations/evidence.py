@@ -109,7 +109,7 @@ class Evidence:
         return self.once(("relevance", form, seed), make)
 
     def generated(self, count: int, seed: int = 0) -> Iterator[Tensor]:
-        """This worker's share of `count` generated data, (B, *X) in the data's range: decoded means, no output noise."""
+        """This worker's share of `count` generated data, (B, *X) in the data's range: decoded means."""
         sample = self.once(("sampler", seed), lambda: self.method.sampler(self.vae, self.splits.train, seed))
         mine = share(count)
         for start in range(mine.start, mine.stop, ROWS_AT_ONCE):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from trainables.late import Late, torch
+from trainables.late import Late
 from trainables.metrics.evaluations.base import Evaluation
 from trainables.metrics.provenance import Provenance, of_rows
 
