@@ -3,20 +3,22 @@
 from pathlib import Path
 
 S3 = "s3://"
+Root = Path | str | None
+"""A folder; s3://bucket/prefix; or None, the user's cache."""
 
 
-def root_of(text: str | Path | None) -> Path | str | None:
-    """A data root as it was written: a folder as Path, s3://bucket/prefix as str without slashes at its end."""
+def root_of(text: Root) -> Root:
+    """A data root as it was written or `recorded`: a folder as Path, a place in a bucket as str."""
     if text is None or isinstance(text, Path):
         return text
-    return text.rstrip("/") if text.startswith(S3) else Path(text)
+    return S3 + text.removeprefix(S3).rstrip("/") if in_bucket(text) else Path(text)
 
 
-def recorded(root: Path | str | None) -> str | None:
-    """A data root as files and other processes are told of it: good from any working directory; see `root_of`."""
-    return root if root is None or isinstance(root, str) else str(root.resolve())
+def recorded(root: Root) -> str | None:
+    """A data root as files and other processes are told of it: good from any working directory."""
+    return str(root.resolve()) if isinstance(root, Path) else root
 
 
-def in_bucket(root: Path | str | None) -> bool:
+def in_bucket(root: Root) -> bool:
     """Whether the root is s3://bucket/prefix."""
     return isinstance(root, str) and root.startswith(S3)
