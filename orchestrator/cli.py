@@ -158,6 +158,11 @@ def methods() -> None:
     click.echo(as_text())
 
 
+from orchestrator.data_verbs import data  # noqa: E402  # down here: it takes the option of data roots from this file
+
+cli.add_command(data)
+
+
 def _read(spec: Path, name: str | None, settings: tuple[str, ...], data_root: Path | None):
     from orchestrator.spec import read_spec
 

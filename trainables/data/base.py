@@ -9,12 +9,15 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import PositiveInt
 
-from trainables.late import np, torch
+from trainables.late import mapped, np, prepared, torch
 from trainables.records import Record
+
+if TYPE_CHECKING:
+    from trainables.data.mapped import Mapped
 
 Range = tuple[float, float]
 UNIT: Range = (0.0, 1.0)
@@ -73,9 +76,9 @@ class Factors(Attributes):
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows in memory: `x` (N, *X) uint8 or float32; `y` (N,) int64 or None where there are no labels."""
+    """Rows at hand: `x` (N, *X) uint8 or float32, in memory or in mapped files; `y` (N,) int64 or None, no labels."""
 
-    x: torch.Tensor
+    x: torch.Tensor | Mapped
     y: torch.Tensor | None
     range: Range | None
     factors: Factors | None = None
@@ -111,13 +114,15 @@ class Rows:
 class Stored:
     """Rows that still lie in files, or are still to be drawn: `order` (N,) int64 holds their numbers there.
 
-    `fetch` makes Rows of K such numbers, an int64 array, in their order. `shape` is that of one row.
+    `fetch` makes Rows of bytes of K such numbers, an int64 array, in their order. `shape` is that of one row.
+    `from_front` says that it goes through its files from the front each time.
     """
 
     order: torch.Tensor
     fetch: Callable[[np.ndarray], Rows]
     shape: tuple[int, ...]
     range: Range | None
+    from_front: bool = False
 
     def __len__(self) -> int:
         return len(self.order)
@@ -176,16 +181,30 @@ class Dataset(Record):
     def open(self, root: Path | None = None) -> Splits:
         """The splits, from below `root` (None: the user's cache); rows are read as they are asked for.
 
-        Raises DataError where a file is missing or its lists are unsound.
+        A prepared set is taken in place of the files where there is one. Raises DataError where a file is missing or
+        its lists are unsound.
         """
-        whole = self._open(data_root(root))
+        whole = self.whole(data_root(root))
         train = whole.train.take(slice(self._asked("train_rows", len(whole.train))))
         val = whole.val.take(slice(self._asked("val_rows", len(whole.val))))
         return Splits(train, val, whole.test)
 
     def load(self, root: Path | None = None) -> Splits:
-        """The splits in memory. Raises DataError."""
+        """The splits in memory, or in mapped files where the set is prepared. Raises DataError."""
         return self.open(root).read()
+
+    def wanted(self) -> tuple[tuple[str, ...], ...]:
+        """What is read below the data root: for each file, or folder, the names by which it may go."""
+        return ()
+
+    def whole(self, root: Path) -> Splits:
+        """The whole set, prepared or from its files. Raises DataError."""
+        folder = prepared.folder_of(self, root)
+        return mapped.open_set(self, folder) if (folder / prepared.INDEX).exists() else self.from_files(root)
+
+    def from_files(self, root: Path) -> Splits:
+        """The whole set from its files, prepared or not. Raises DataError."""
+        return self._open(root)
 
     def _asked(self, field: str, there: int) -> int:
         asked = getattr(self, field)
