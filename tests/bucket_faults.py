@@ -1,14 +1,13 @@
 """A bucket that misbehaves: a real proxy on loopback, before a real S3 server, that spoils some answers."""
 
 import hashlib
-import json
 import random
 import socket
 import struct
 import threading
 import time
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,6 +16,9 @@ from uuid import uuid4
 
 import boto3
 from botocore.config import Config
+from botocore.loaders import create_loader as new_loader
+
+from trainables.data.prepared import FORMAT, written
 
 PREFIX = "some/sets"
 FOR_EVER = 10**6
@@ -202,10 +204,16 @@ def a_set(root: Path, sizes: dict[str, int], seed: int = 0) -> Path:
         (folder / name).write_bytes(content)
         shards.append({"file": name, "bytes": size, "sha256": hashlib.sha256(content).hexdigest(), "rows": 1})
     splits = {"train": {"rows": 1, "shards": shards[:-1]}, "val": {"rows": 1, "shards": shards[-1:]}, "test": None}
-    (folder / "index.json").write_text(json.dumps({"format": 1, "name": "random", "splits": splits}))
+    (folder / "index.json").write_bytes(written({"format": FORMAT, "splits": splits}))
     return folder
 
 
 def content_of(folder: Path) -> dict[str, bytes]:
     """All files of a folder, the hidden ones too."""
     return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@cache
+def create_loader(path: str | None) -> Any:
+    """botocore's own, which then reads its files once and not for each client."""
+    return new_loader(path)

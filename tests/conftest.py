@@ -37,7 +37,7 @@ def s3_server() -> Iterator[int]:
 @pytest.fixture
 def bucket(s3_server, monkeypatch, tmp_path) -> Iterator:
     """An empty bucket that can be told to misbehave, to which all AWS_ settings lead; and an empty cache."""
-    from tests.bucket_faults import Proxy
+    from tests.bucket_faults import Proxy, create_loader
     from trainables.data import s3
 
     for name in [name for name in os.environ if name.startswith("AWS_")]:
@@ -46,5 +46,6 @@ def bucket(s3_server, monkeypatch, tmp_path) -> Iterator:
         for name, value in (bucket.environment() | {"VAEORCH_CACHE": str(tmp_path / "cache")}).items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(s3, "PAUSE_S", 0.01)
+        monkeypatch.setattr("botocore.session.create_loader", create_loader)
         bucket.direct.create_bucket(Bucket=bucket.name)
         yield bucket

@@ -1,6 +1,5 @@
 """Prepared sets in a bucket: fetched once per machine, whole or not at all, whatever the server and the disk do."""
 
-import json
 import os
 import re
 import signal
@@ -15,11 +14,13 @@ import pytest
 from tests.bucket_faults import FOR_EVER, Fault, a_set, content_of, until
 from trainables.data import DataError, s3
 from trainables.data.bucket import fetched, sets, shards_in
+from trainables.data.prepared import FORMAT, written
 from trainables.data.roots import in_bucket, recorded, root_of
 from trainables.data.s3 import Place
 
 ROOT = Path(__file__).parents[1]
 SIZES = {"train-0.arrow": 300_000, "train-1.arrow": 200_000, "train-2.arrow": 1, "val-0.arrow": 100_000}
+TOTAL = sum(SIZES.values())
 FETCH = """
 import sys
 from trainables.data import bucket, s3
@@ -92,11 +93,11 @@ def test_a_place_is_a_bucket_and_a_path_in_it(monkeypatch):
 
 def test_a_set_comes_whole_each_object_being_read_once_and_then_needs_no_server(bucket, there, monkeypatch):
     told = []
-    folder = fetched(bucket.root, there.name, lambda count, total: told.append((count, total)))
+    folder = fetched(bucket.root, there.name, lambda *said: told.append(said))
     assert content_of(folder) == content_of(there)
     assert asked_once(bucket) == dict.fromkeys([*SIZES, "index.json"], 1)
-    assert sum(count for count, _ in told) == sum(SIZES.values())
-    assert {total for _, total in told} == {sum(SIZES.values())}
+    assert told[0] == (0, TOTAL) and told[-1] == (TOTAL, TOTAL) and {of for _, of in told} == {TOTAL}
+    assert told == sorted(told)
 
     bucket.asked.clear()
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
@@ -129,11 +130,11 @@ def test_the_sets_of_a_bucket_are_listed_with_their_sizes(bucket, there, tmp_pat
 def test_what_goes_wrong_on_the_way_is_tried_again(bucket, there, monkeypatch, kind, where):
     monkeypatch.setattr(s3, "QUIET_S", 1.0)
     bucket.faults = [Fault(kind, where, times=2 if kind != "silent" else 1)]
-    counts = []
-    folder = fetched(bucket.root, there.name, lambda count, total: counts.append(count))
+    told = []
+    folder = fetched(bucket.root, there.name, lambda *said: told.append(said))
     assert content_of(folder) == content_of(there)
     assert bucket.count(where) == (2 if kind == "silent" else 3)
-    assert sum(counts) == sum(SIZES.values())
+    assert told[-1] == (TOTAL, TOTAL) and all(0 <= done <= of for done, of in told)
 
 
 @pytest.mark.parametrize("kind", ["reset", "short", "flip", "503"])
@@ -143,7 +144,7 @@ def test_what_goes_wrong_for_good_is_told_in_one_line_and_leaves_nothing_that_co
     assert said.startswith(f"{bucket.root}/prepared/random-0/train-0.arrow: ") and "(4 attempts)" in said
     assert bucket.count("train-0") == 4
     folder = (Place.of(bucket.root) / "prepared/random-0").cached
-    assert not {path.name for path in folder.iterdir()} - set(SIZES) and not (folder / "train-0.arrow").exists()
+    assert {path.name for path in folder.iterdir()} <= set(SIZES) and not (folder / "train-0.arrow").exists()
 
     bucket.faults, bucket.asked = [], []
     assert content_of(fetched(bucket.root, there.name)) == content_of(there)
@@ -163,22 +164,28 @@ def test_an_object_that_is_gone_from_the_bucket_is_told(bucket, there):
     assert bucket.count("val-0", "HEAD") == 1
 
 
+def an_index(file):
+    shard = {"file": file, "bytes": 1, "sha256": "", "rows": 1}
+    return written({"format": FORMAT, "splits": {"train": {"rows": 1, "shards": [shard]}, "val": None}})
+
+
 @pytest.mark.parametrize(
-    "index",
+    ("index", "said"),
     [
-        "{",
-        "[]",
-        "{}",
-        '{"splits": {"train": {"shards": [{"file": "a"}]}}}',
-        '{"splits": {"train": {"shards": [{"file": "../a", "bytes": 1, "sha256": ""}]}}}',
-        '{"splits": {"train": {"shards": [{"file": "", "bytes": 1, "sha256": ""}]}}}',
-        '{"splits": {"train": {"shards": [{"file": "index.json", "bytes": 1, "sha256": ""}]}}}',
+        (b"{", "damaged or something else"),
+        (b"{}", "damaged or something else"),
+        (an_index("a").replace(b'"rows": 1', b'"rows": 2'), "wrong checksum"),
+        (an_index("../a"), "names '../a', which is no plain file name"),
+        (an_index("/etc/passwd"), "names '/etc/passwd', which is no plain file name"),
+        (an_index(""), "names '', which is no plain file name"),
+        (an_index(".a"), "names '.a', which is no plain file name"),
+        (an_index("index.json"), "names 'index.json', which is no plain file name"),
     ],
 )
-def test_an_index_that_is_none_is_refused_before_anything_is_fetched(bucket, there, index):
-    (there / "index.json").write_text(index)
+def test_an_index_that_is_none_is_refused_before_anything_is_fetched(bucket, there, index, said):
+    (there / "index.json").write_bytes(index)
     bucket.put(there)
-    assert refusal(bucket.root).startswith(f"{bucket.root}/prepared/random-0/index.json: ")
+    assert refusal(bucket.root).startswith(f"{bucket.root}/prepared/random-0/index.json: {said}")
     assert bucket.count("arrow") == 0
 
 
@@ -214,9 +221,9 @@ def test_a_server_that_is_not_there_is_told(bucket, monkeypatch, name, value):
 
 def test_a_disk_without_room_is_told_before_anything_is_fetched(bucket, there, monkeypatch):
     free = namedtuple("Usage", "free")(500_000)
-    monkeypatch.setattr("trainables.data.bucket.shutil.disk_usage", lambda path: free)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: free)
     said = refusal(bucket.root)
-    assert "0.6 MiB are to be fetched, but 0.5 MiB are free: free room, or name another cache by VAEORCH_CACHE" in said
+    assert "1 MiB are to be written, but 0 MiB are free: free room, or name another cache by VAEORCH_CACHE" in said
     assert bucket.count("arrow") == 0
 
 
@@ -265,10 +272,10 @@ def test_a_killed_fetch_goes_on_with_what_it_lacked(bucket, there):
 
     bucket.asked.clear()
     told = []
-    fetched(bucket.root, there.name, lambda count, total: told.append(count))
+    fetched(bucket.root, there.name, lambda *said: told.append(said))
     assert content_of(folder) == content_of(there)
     assert asked_once(bucket) == {"index.json": 1, "val-0.arrow": 1}
-    assert sum(told) == sum(SIZES.values())
+    assert told[0] == (TOTAL - SIZES["val-0.arrow"], TOTAL) and told[-1] == (TOTAL, TOTAL)
 
 
 def test_a_process_that_waits_takes_over_from_one_that_is_killed(bucket, there):
@@ -312,4 +319,3 @@ def test_index_names_its_shards(tmp_path):
     shards = shards_in((folder / "index.json").read_bytes(), folder)
     assert {shard.file: shard.bytes for shard in shards} == SIZES
     assert all(shard.sound(folder / shard.file) for shard in shards)
-    assert json.loads((folder / "index.json").read_text())["splits"]["test"] is None

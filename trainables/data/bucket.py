@@ -6,13 +6,9 @@ is nothing to read. A set never changes, so one that is in the cache needs no ne
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import hashlib
 import json
-import os
 import re
-import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -21,24 +17,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainables.data.base import DataError
+from trainables.data import prepared
+from trainables.data.base import DataError, Dataset, Unfit
+from trainables.data.disk import alone, check_room, disk_told, remove_half_written, sync, write_durably
+from trainables.data.prepared import INDEX, PREPARED
 from trainables.data.s3 import Absent, Passing, Place, Stopped, blocks, client, filesystem, persistently, sorted_out
 
 if TYPE_CHECKING:
     from pyarrow.fs import S3FileSystem
 
-PREPARED, INDEX = "prepared", "index.json"
-SHA256 = "sha256"  # in an object's metadata
 AT_ONCE = 4  # shards
 PLAIN_NAME = r"(?!index\.json$)\w[\w.-]*"  # of a shard
-MIB = 1 << 20
 ANOTHER_CACHE = "name another cache by VAEORCH_CACHE"
 
 Told = Callable[[int, int], None]
-"""Is told that so many bytes more have come (or are sent), and of how many in all; from several threads.
-
-A number below 0 takes those of a failed attempt back.
-"""
+"""Is told how many bytes are done, and of how many; from several threads, one at a time."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +47,7 @@ class Shard:
         if not path.is_file() or path.stat().st_size != self.bytes:
             return False
         with path.open("rb") as file:
-            return hashlib.file_digest(file, SHA256).hexdigest() == self.sha256
+            return hashlib.file_digest(file, "sha256").hexdigest() == self.sha256
 
 
 class Unlike(Passing):
@@ -69,7 +62,27 @@ def place_of(root: str, key: str) -> Place:
     return Place.of(root) / PREPARED / key
 
 
-def fetched(root: str, key: str, told: Told = lambda count, total: None) -> Path | None:
+def folder_of(dataset: Dataset, root: str, told: Told = lambda done, of: None) -> Path | None:
+    """Where the prepared set of a record lies in this machine's cache; it is fetched from below `root` if need be.
+
+    None where the bucket has none and the rows need no files from there. Raises DataError.
+    """
+    folder = fetched(root, prepared.key(dataset), told)
+    if folder is None and dataset.home:
+        verbs = (f"vaeorch data {verb}" for verb in ("prepare", "push"))
+        make, send = (f"'{verb} {dataset.name}{set_options(dataset)}" for verb in verbs)
+        cure = f"where its files are run {make}', then {send} {root}'"
+        raise DataError(f"{place_of(root, prepared.key(dataset))}: no prepared set of '{dataset.name}': {cure}.")
+    return folder
+
+
+def set_options(dataset: Dataset) -> str:
+    """What a verb must be told of a record's settings."""
+    chosen = {name: value for name, value in prepared.settings(dataset).items() if name in dataset.model_fields_set}
+    return "".join(f" --set {name}={json.dumps(value)}" for name, value in chosen.items() if name != "name")
+
+
+def fetched(root: str, key: str, told: Told = lambda done, of: None) -> Path | None:
     """The folder of a prepared set in this machine's cache, fetched from below `root` unless it is there.
 
     None where the bucket has no such set. Of several processes one fetches and the others wait. Raises DataError.
@@ -78,7 +91,7 @@ def fetched(root: str, key: str, told: Told = lambda count, total: None) -> Path
     folder = place.cached
     if is_whole(folder):
         return folder
-    with disk_told(folder), alone(folder):
+    with disk_told(folder, ANOTHER_CACHE), alone(folder):
         if is_whole(folder):
             return folder
         content = index_content(place)
@@ -120,24 +133,24 @@ def read_index(place: Place) -> bytes:
     """The same at one attempt. Raises Passing, Absent and DataError."""
     at = place / INDEX
     with sorted_out(at):
-        answer = client().get_object(Bucket=at.bucket, Key=at.path)
-        content = answer["Body"].read()
-    if answer["Metadata"].get(SHA256) not in (None, hashlib.sha256(content).hexdigest()):
-        raise Unlike("wrong checksum")
+        content = client().get_object(Bucket=at.bucket, Key=at.path)["Body"].read()
+    try:
+        prepared.index_of(content)
+    except Unfit as error:
+        raise Unlike(str(error)) from error
     return content
 
 
 def shards_in(content: bytes, at: Place | Path) -> list[Shard]:
     """The files that an index.json names, one after the other. Raises DataError that names where it lies."""
     try:
-        splits = [split for split in json.loads(content)["splits"].values() if split]
-        shards = [Shard(str(it["file"]), int(it["bytes"]), str(it["sha256"])) for all in splits for it in all["shards"]]
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise DataError(f"{at}: damaged or something else: push the set again, under another prefix.") from error
-    odd = next((shard.file for shard in shards if not re.fullmatch(PLAIN_NAME, shard.file)), None)
+        named = [shard for _, _, shard in prepared.shards_of(prepared.index_of(content))]
+    except Unfit as error:
+        raise DataError(f"{at}: {error}: {prepared.CURE}.") from error
+    odd = next((shard["file"] for shard in named if not re.fullmatch(PLAIN_NAME, shard["file"])), None)
     if odd is not None:
-        raise DataError(f"{at}: names '{odd}', which is no plain file name: push the set again, under another prefix.")
-    return shards
+        raise DataError(f"{at}: names '{odd}', which is no plain file name: {prepared.CURE}.")
+    return [Shard(shard["file"], shard["bytes"], shard["sha256"]) for shard in named]
 
 
 def is_whole(folder: Path) -> bool:
@@ -149,55 +162,56 @@ def is_whole(folder: Path) -> bool:
         return False
 
 
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Be the one process that writes into a folder of the cache; others wait. The lock dies with its process."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(f".{folder.name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-@contextmanager
-def disk_told(folder: Path) -> Iterator[None]:
-    """Raises DataError for what the disk refuses."""
-    try:
-        yield
-    except OSError as error:
-        full = "free room, or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-        raise DataError(f"{folder}: cannot be written ({error.strerror or error}): {full}{ANOTHER_CACHE}.") from error
-
-
 def fill(place: Place, content: bytes, folder: Path, told: Told) -> None:
     """Fetch what a folder of the cache lacks of a set, the index last. Only who is `alone` may. Raises DataError."""
-    folder.mkdir(exist_ok=True)
     (folder / INDEX).unlink(missing_ok=True)
-    for left in folder.glob(".*"):  # half-written, by a process that was killed
-        left.unlink()
+    remove_half_written(folder)
     shards = shards_in(content, place / INDEX)
     missing = [shard for shard in shards if not shard.sound(folder / shard.file)]
-    check_room(folder, sum(shard.bytes for shard in missing))
-    total = sum(shard.bytes for shard in shards)
-    told(total - sum(shard.bytes for shard in missing), total)
+    needed, total = (sum(shard.bytes for shard in some) for some in (missing, shards))
+    check_room(folder, needed, ANOTHER_CACHE)
+    count = Count(told, total - needed, total)
     if missing:
-        fetch_all(place, missing, folder, lambda count: told(count, total))
+        fetch_all(place, missing, folder, count)
     write_durably(folder / INDEX, [content])
     sync(folder)
 
 
-def check_room(folder: Path, needed: int) -> None:
-    """Raises DataError where the disk has not so many bytes free."""
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        sizes = f"{needed / MIB:,.1f} MiB are to be fetched, but {free / MIB:,.1f} MiB are free"
-        raise DataError(f"{folder}: {sizes}: free room, or {ANOTHER_CACHE}.")
+class Count:
+    """Counts bytes from several threads, and tells of each change."""
+
+    def __init__(self, told: Told, done: int, of: int):
+        self.told, self.done, self.of = told, done, of
+        self.lock = threading.Lock()
+        self.add(0)
+
+    def add(self, count: int) -> None:
+        """So many more; below 0, so many less."""
+        with self.lock:
+            self.done += count
+            self.told(self.done, self.of)
+
+    @contextmanager
+    def attempt(self) -> Iterator[Callable[[int], None]]:
+        """`add`; all that is added by it is taken back if this fails."""
+        added: list[int] = []
+
+        def add(count: int) -> None:
+            added.append(count)
+            self.add(count)
+
+        try:
+            yield add
+        except BaseException:
+            self.add(-sum(added))
+            raise
 
 
-def fetch_all(place: Place, shards: list[Shard], folder: Path, arrived: Callable[[int], None]) -> None:
+def fetch_all(place: Place, shards: list[Shard], folder: Path, count: Count) -> None:
     """Fetch files, several at once. The first that cannot be had, or Ctrl-C, stops the others."""
     files, stop = opened(place), threading.Event()
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        jobs = [pool.submit(fetch, files, place, shard, folder, arrived, stop) for shard in shards]
+        jobs = [pool.submit(fetch, files, place / shard.file, shard, folder, count, stop) for shard in shards]
         try:
             for job in as_completed(jobs):
                 job.result()
@@ -217,45 +231,22 @@ def opened(place: Place) -> S3FileSystem:
     return persistently(place, attempt)
 
 
-def fetch(
-    files: S3FileSystem,
-    place: Place,
-    shard: Shard,
-    folder: Path,
-    arrived: Callable[[int], None],
-    stop: threading.Event,
-) -> None:
-    """Fetch one file of a set, whole and right or not at all. Raises DataError, OSError, Stopped."""
+def fetch(files: S3FileSystem, at: Place, shard: Shard, folder: Path, count: Count, stop: threading.Event) -> None:
+    """Fetch one file into a folder, whole and right or not at all. Raises DataError, OSError, Stopped."""
 
     def attempt() -> None:
-        with taken_back(arrived) as count:
-            write_durably(folder / shard.file, verified(shard, counted(blocks(files, place / shard.file), count, stop)))
+        with count.attempt() as add:
+            write_durably(folder / shard.file, verified(shard, counted(blocks(files, at), add, stop)))
 
-    persistently(place / shard.file, attempt, stop)
-
-
-@contextmanager
-def taken_back(arrived: Callable[[int], None]) -> Iterator[Callable[[int], None]]:
-    """`arrived`; what it has heard in here is taken back if this fails."""
-    heard: list[int] = []
-
-    def hear(count: int) -> None:
-        heard.append(count)
-        arrived(count)
-
-    try:
-        yield hear
-    except BaseException:
-        arrived(-sum(heard))
-        raise
+    persistently(at, attempt, stop)
 
 
-def counted(content: Iterable[bytes], count: Callable[[int], None], stop: threading.Event) -> Iterator[bytes]:
+def counted(content: Iterable[bytes], add: Callable[[int], None], stop: threading.Event) -> Iterator[bytes]:
     """The same, each piece being counted. Raises Stopped."""
     for block in content:
         if stop.is_set():
             raise Stopped
-        count(len(block))
+        add(len(block))
         yield block
 
 
@@ -270,25 +261,3 @@ def verified(shard: Shard, content: Iterable[bytes]) -> Iterator[bytes]:
         raise Unlike(f"has {size} bytes in place of {shard.bytes}")
     if digest.hexdigest() != shard.sha256:
         raise Unlike("wrong checksum")
-
-
-def write_durably(path: Path, content: Iterable[bytes]) -> None:
-    """Write a file beside, and give it its name once it is whole and on the disk. Raises what `content` does."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with beside.open("wb") as file:
-            file.writelines(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def sync(folder: Path) -> None:
-    """Make the names in a folder outlast a loss of power."""
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)

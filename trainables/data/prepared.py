@@ -60,14 +60,15 @@ def read_index(folder: Path) -> Index:
     """The index of the set in a folder. Raises DataError that names the file."""
     path = folder / INDEX
     try:
-        return _index(path.read_bytes())
+        return index_of(path.read_bytes())
     except Unfit as error:
         raise DataError(f"{path}: {error}: {CURE}.") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}): prepare the set again.") from error
 
 
-def _index(content: bytes) -> Index:
+def index_of(content: bytes) -> Index:
+    """What an index.json of such content says. Raises Unfit."""
     try:
         index = json.loads(content)
     except ValueError as error:

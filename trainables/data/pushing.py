@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from trainables.data import bucket
 from trainables.data.base import DataError
-from trainables.data.bucket import (
-    INDEX,
-    SHA256,
-    Shard,
-    Told,
-    Unlike,
-    index_content,
-    opened,
-    place_of,
-    read_index,
-    shards_in,
-    taken_back,
-    verified,
-)
+from trainables.data.prepared import INDEX
 from trainables.data.s3 import Absent, Passing, Place, blocks, client, persistently, sorted_out
 from trainables.late import Late
 
@@ -35,27 +22,27 @@ KEPT_WRONG = "the server has kept something else than was sent"
 OLD_SERVER = "see to it; some servers need AWS_REQUEST_CHECKSUM_CALCULATION=when_required"
 
 
-def push(folder: Path, root: str, told: Told = lambda count, total: None) -> int:
+def push(folder: Path, root: str, told: bucket.Told = lambda done, of: None) -> int:
     """Put the prepared set in `folder` (prepared/KEY) below s3://bucket/prefix; how many files were sent, 0 if all
     was there.
 
     What an interrupted push has left there is kept. Raises DataError for a set that is not sound or not finished, and
     where another one lies under its key: sets never change.
     """
-    place, content = place_of(root, folder.name), _read_index(folder)
-    shards = shards_in(content, folder / INDEX)
-    there = index_content(place)
-    if there is not None and shards_in(there, place / INDEX) != shards:
+    place, content = bucket.place_of(root, folder.name), _read_index(folder)
+    shards = bucket.shards_in(content, folder / INDEX)
+    there = bucket.index_content(place)
+    if there is not None and bucket.shards_in(there, place / INDEX) != shards:
         raise DataError(f"{place}: holds another set under this key, and sets never change: name another prefix.")
     with sorted_out(place):
         speaker = client(ATTEMPTS)
-    total, number = sum(shard.bytes for shard in shards), 0
+    number, count = 0, bucket.Count(told, 0, sum(shard.bytes for shard in shards))
     for shard in shards:
         _check(folder / shard.file, shard)
         if _has(speaker, place / shard.file, folder / shard.file, shard):
-            told(shard.bytes, total)
+            count.add(shard.bytes)
         else:
-            _send(speaker, place / shard.file, folder / shard.file, shard, lambda count: told(count, total))
+            _send(speaker, place / shard.file, folder / shard.file, shard, count)
             number += 1
     if there is None:
         _send_index(speaker, place, content)
@@ -70,12 +57,12 @@ def _read_index(folder: Path) -> bytes:
         raise DataError(f"{folder}: no finished set ({error.strerror}): prepare it first.") from error
 
 
-def _check(path: Path, shard: Shard) -> None:
+def _check(path: Path, shard: bucket.Shard) -> None:
     if not shard.sound(path):
         raise DataError(f"{path}: is not the file that {INDEX} names: delete {path.parent} and prepare the set again.")
 
 
-def _has(speaker: Any, at: Place, path: Path, shard: Shard) -> bool:
+def _has(speaker: Any, at: Place, path: Path, shard: bucket.Shard) -> bool:
     """Whether the bucket has just this file: by its ETag, and where a server has its own idea of that, by reading it.
 
     Raises DataError.
@@ -107,29 +94,29 @@ def _md5(content: bytes) -> bytes:
     return hashlib.md5(content, usedforsecurity=False).digest()
 
 
-def _reads_as(at: Place, shard: Shard) -> bool:
-    files = opened(at)
+def _reads_as(at: Place, shard: bucket.Shard) -> bool:
+    files = bucket.opened(at)
 
     def read() -> bool:
         try:
-            return all(verified(shard, blocks(files, at)))
-        except Unlike:
+            return all(bucket.verified(shard, blocks(files, at)))
+        except bucket.Unlike:
             return False
 
     return persistently(at, read)
 
 
-def _send(speaker: Any, at: Place, path: Path, shard: Shard, sent: Callable[[int], None]) -> None:
+def _send(speaker: Any, at: Place, path: Path, shard: bucket.Shard, count: bucket.Count) -> None:
     """Send a file, in parts where it is large, and see that the bucket has it. Raises DataError."""
     in_parts = transfer.TransferConfig(
         multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=PARTS_AT_ONCE
     )
 
     def attempt() -> None:
-        with taken_back(sent) as count:
+        with count.attempt() as add:
             with sorted_out(at):
                 try:
-                    speaker.upload_file(str(path), at.bucket, at.path, Callback=count, Config=in_parts)
+                    speaker.upload_file(str(path), at.bucket, at.path, Callback=add, Config=in_parts)
                 except failures.S3UploadFailedError as error:  # made of what went wrong, which can be sorted out
                     raise error.__context__ or error from error
             if not _has(speaker, at, path, shard):
@@ -139,12 +126,12 @@ def _send(speaker: Any, at: Place, path: Path, shard: Shard, sent: Callable[[int
 
 
 def _send_index(speaker: Any, place: Place, content: bytes) -> None:
-    at, digest = place / INDEX, hashlib.sha256(content).hexdigest()
+    at = place / INDEX
 
     def attempt() -> None:
         with sorted_out(at):
-            speaker.put_object(Bucket=at.bucket, Key=at.path, Body=content, Metadata={SHA256: digest})
-        if read_index(place) != content:
+            speaker.put_object(Bucket=at.bucket, Key=at.path, Body=content)
+        if bucket.read_index(place) != content:
             raise Passing(KEPT_WRONG, OLD_SERVER)
 
     persistently(at, attempt)
