@@ -8,6 +8,7 @@ import click
 
 from orchestrator import stopping
 from orchestrator.errors import UserError
+from trainables.roots import root_of
 
 USERS_MISTAKE = 2
 PORT = 5000
@@ -22,9 +23,10 @@ set_option = click.option(
 )
 data_option = click.option(
     "--data-root",
-    type=click.Path(path_type=Path),
+    type=root_of,
+    metavar="ROOT",
     envvar="VAEORCH_DATA",
-    help="Folder of data sets. [env: VAEORCH_DATA]",
+    help="Where data sets lie: a folder or s3://bucket/prefix. [env: VAEORCH_DATA]",
 )
 tracking_option = click.option(
     "--tracking-uri", help="MLflow's store: http://..., postgresql://..., or (default) sqlite below --out."

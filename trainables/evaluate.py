@@ -8,13 +8,12 @@ from trainables.data import DataError
 from trainables.metrics.evaluations import Evaluation, Finding
 from trainables.metrics.evaluations.evidence import Evidence
 from trainables.metrics.provenance import Undefined
+from trainables.roots import Root
 from trainables.run import Run
 from trainables.train import reopen
 
 
-def evaluate(
-    run: Run, saved: Path, evaluations: Iterable[Evaluation], data_root: Path | str | None = None
-) -> Iterator[Finding]:
+def evaluate(run: Run, saved: Path, evaluations: Iterable[Evaluation], data_root: Root = None) -> Iterator[Finding]:
     """Measure the model of a checkpoint of `run`. What is made for one evaluation is there for the next.
 
     One that is not defined for this model and these data is a Finding that says why. With several workers each calls

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from trainables.data.base import DataError, one_line
-from trainables.data.roots import S3
 from trainables.late import Late
+from trainables.roots import S3
 
 if TYPE_CHECKING:
     from pyarrow.fs import S3FileSystem
