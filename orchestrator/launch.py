@@ -8,6 +8,7 @@ from rich.console import Console
 
 from orchestrator import locks
 from orchestrator.console import Board, watch
+from orchestrator.data_sets import fetch
 from orchestrator.errors import UserError
 from orchestrator.mlflow_store import prepare_store
 from orchestrator.plan import plan
@@ -19,7 +20,7 @@ from orchestrator.stopping import Noted
 from orchestrator.sweep import Outcome, claim, disk_errors_told, resume_command, run_sweep
 from trainables.checkpoint import CheckpointError
 from trainables.data import DataError, Dataset
-from trainables.roots import Root, recorded
+from trainables.roots import Root, in_bucket, recorded
 from trainables.run import Run
 
 if TYPE_CHECKING:
@@ -159,6 +160,8 @@ def load_all(datasets: Iterable[Dataset], data_root: Root) -> None:
     """Read every data set once before anything starts. Raises UserError for one that is missing or damaged."""
     for dataset in dict.fromkeys(datasets):
         try:
+            if in_bucket(data_root):
+                fetch(dataset, data_root)
             dataset.load(data_root)
         except DataError as error:
             raise UserError(str(error)) from None

@@ -78,8 +78,8 @@ def folder_of(dataset: Dataset, root: str, told: Told = lambda done, of: None) -
 
 def set_options(dataset: Dataset) -> str:
     """What a verb must be told of a record's settings."""
-    chosen = {name: value for name, value in prepared.settings(dataset).items() if name in dataset.model_fields_set}
-    return "".join(f" --set {name}={json.dumps(value)}" for name, value in chosen.items() if name != "name")
+    chosen = dataset.model_dump(mode="json", exclude_defaults=True, exclude={"name"} | prepared.LIMITS)
+    return "".join(f" --set {name}={json.dumps(value)}" for name, value in chosen.items())
 
 
 def fetched(root: str, key: str, told: Told = lambda done, of: None) -> Path | None:

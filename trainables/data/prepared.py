@@ -41,9 +41,14 @@ def folder_of(dataset: Dataset, root: Path) -> Path:
     return root / PREPARED / key(dataset)
 
 
-def finished(root: Path, name: str) -> list[Path]:
-    """The folders of all finished sets of this name below a data root, whatever their settings."""
-    return sorted(index.parent for index in (root / PREPARED).glob(f"{name}-{'[0-9a-f]' * DIGITS}/{INDEX}"))
+def finished(root: Path) -> list[str]:
+    """The keys of all finished sets below a data root."""
+    return sorted(index.parent.name for index in (root / PREPARED).glob(f"*/{INDEX}"))
+
+
+def name_in(key: str) -> str:
+    """Of which data set a set with this key is, whatever its settings."""
+    return key.rpartition("-")[0]
 
 
 def compact(value: Any) -> str:
