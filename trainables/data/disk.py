@@ -40,7 +40,7 @@ def check_room(folder: Path, needed: int, elsewhere: str) -> None:
     """Raises DataError where the disk has not so many bytes free."""
     free = shutil.disk_usage(folder).free
     if needed > free:
-        sizes = f"{needed / MIB:,.0f} MiB are to be written, but {free / MIB:,.0f} MiB are free"
+        sizes = f"{needed / MIB:,.1f} MiB are to be written, but {free / MIB:,.1f} MiB are free"
         raise DataError(f"{folder}: {sizes}: free room, or {elsewhere}.")
 
 

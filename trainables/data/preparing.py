@@ -41,14 +41,6 @@ class Piece:
         return f"{self.split}-{self.number:05}.arrow"
 
 
-@dataclass(frozen=True)
-class Made:
-    """A shard that is there: what the index says of it, and of the columns of its split."""
-
-    shard: dict[str, Any]
-    columns: dict[str, Any]
-
-
 def prepare(dataset: Dataset, root: Path, to: Path | None = None, told: Told = lambda done, of: None) -> Path:
     """Make the prepared set of all rows of `dataset`, whose files lie below `root`. The folder, below `to` or `root`.
 
@@ -80,7 +72,8 @@ def fill(folder: Path, dataset: Dataset, splits: Splits, root: Path, told: Told)
     parts = {split: part for split in SPLITS if (part := getattr(splits, split)) is not None}
     pieces = [piece for split, part in parts.items() for piece in cut(split, part)]
     stamps, common = sources.stamps(dataset, root), described(dataset, splits, root)
-    made = {piece: kept for piece in pieces if (kept := _kept(folder, piece, common))}
+    columns = {split: shards.columns_of(part.take(slice(0)).read()) for split, part in parts.items()}
+    made = {piece: shard for piece in pieces if (shard := _kept(folder, piece, common, columns[piece.split]))}
     missing = [piece for piece in pieces if piece not in made]
     check_room(folder, sum(piece.bytes for piece in missing), ELSEWHERE)
     done, of = sum(piece.bytes for piece in made), sum(piece.bytes for piece in pieces)
@@ -90,8 +83,11 @@ def fill(folder: Path, dataset: Dataset, splits: Splits, root: Path, told: Told)
             made[piece] = _written(folder, piece, rows, common)
             done += piece.bytes
             told(done, of)
-    entries = {split: _entry([made[piece] for piece in pieces if piece.split == split]) for split in SPLITS}
-    write_durably(folder / prepared.INDEX, [prepared.written(common | {"stamps": stamps, "splits": entries})])
+    entries = {
+        split: _entry(columns[split], [made[piece] for piece in pieces if piece.split == split]) for split in parts
+    }
+    index = common | {"stamps": stamps, "splits": dict.fromkeys(SPLITS) | entries}
+    write_durably(folder / prepared.INDEX, [prepared.written(index)])
     sync(folder)
 
 
@@ -133,17 +129,16 @@ def described(dataset: Dataset, splits: Splits, root: Path) -> prepared.Index:
     }
 
 
-def _kept(folder: Path, piece: Piece, common: prepared.Index) -> Made | None:
+def _kept(folder: Path, piece: Piece, common: prepared.Index, columns: dict[str, Any]) -> dict[str, Any] | None:
     """A shard that an earlier process has made of the same files."""
     path, head = folder / piece.file, shards.head_of(common, piece.split, piece.first)
-    columns = shards.columns_if_sound(path, piece.rows, head)
-    return None if columns is None else Made(_shard(piece, path.read_bytes()), columns)
+    return _shard(piece, path.read_bytes()) if shards.is_sound(path, piece.rows, head, columns) else None
 
 
-def _written(folder: Path, piece: Piece, rows: Rows, common: prepared.Index) -> Made:
+def _written(folder: Path, piece: Piece, rows: Rows, common: prepared.Index) -> dict[str, Any]:
     content = shards.content_of(rows, shards.head_of(common, piece.split, piece.first))
     write_durably(folder / piece.file, [content])
-    return Made(_shard(piece, content), shards.columns_of(rows))
+    return _shard(piece, content)
 
 
 def _shard(piece: Piece, content: Any) -> dict[str, Any]:
@@ -151,8 +146,5 @@ def _shard(piece: Piece, content: Any) -> dict[str, Any]:
     return {"file": piece.file, "bytes": len(memoryview(content)), "sha256": digest, "rows": piece.rows}
 
 
-def _entry(made: list[Made]) -> dict[str, Any] | None:
-    if not made:
-        return None
-    rows = sum(some.shard["rows"] for some in made)
-    return {"rows": rows, "columns": made[0].columns, "shards": [some.shard for some in made]}
+def _entry(columns: dict[str, Any], made: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"rows": sum(shard["rows"] for shard in made), "columns": columns, "shards": made}

@@ -109,16 +109,14 @@ def mapped(path: Path, rows: int, head: Head, columns: dict[str, Any]) -> dict[s
         return {name: _array(batch.column(name), name, **kind) for name, kind in columns.items()}
 
 
-def columns_if_sound(path: Path, rows: int, head: Head) -> dict[str, Any] | None:
-    """The columns of a shard that is there already, checksums and all; None where it is to be made."""
+def is_sound(path: Path, rows: int, head: Head, columns: dict[str, Any]) -> bool:
+    """Whether a shard is there, checksums and all."""
     try:
-        with told(path):
-            columns = json.loads(_opened(path)[1].get(COLUMNS, b"{}"))
         mapped(path, rows, head, columns)
         stated, found = checksums_of(path)
     except DataError:
-        return None
-    return columns if stated == found else None
+        return False
+    return stated == found
 
 
 def checksums_of(path: Path) -> tuple[dict[str, str], dict[str, str]]:
