@@ -33,8 +33,8 @@ class Fault:
     """What goes wrong with the next `times` requests of `method` whose path has `where` in it.
 
     `kind`: "reset" (of the connection, in the middle of the body), "short" (a body that ends early, under its full
-    length), "flip" (of a byte of the body; of a PUT, of the request's), "silent" (some bytes, then nothing), "slow" (a
-    body that comes in drops), "503" and "403".
+    length), "flip" (of a byte of the body), "silent" (some bytes, then nothing), "slow" (a body that comes in drops),
+    "503" and "403". Of a PUT it is the request that is spoilt, and not the answer.
     """
 
     kind: str
@@ -110,7 +110,8 @@ class Handler(BaseHTTPRequestHandler):
         kind = self.server.bucket.note(self.command, self.path)
         if kind in ("503", "403"):
             return self.send(int(kind), [], BUSY if kind == "503" else REFUSED)
-        if self.command == "PUT" and kind == "reset":
+        if self.command == "PUT" and kind in ("reset", "silent"):
+            self.server.stopped.wait(FOR_EVER if kind == "silent" else 0)
             return self.reset()
         if self.command == "PUT" and kind == "flip":
             body, kind = flipped(body), ""

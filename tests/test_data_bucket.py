@@ -223,7 +223,7 @@ def test_a_disk_without_room_is_told_before_anything_is_fetched(bucket, there, m
     free = namedtuple("Usage", "free")(500_000)
     monkeypatch.setattr("shutil.disk_usage", lambda path: free)
     said = refusal(bucket.root)
-    assert "1 MiB are to be written, but 0 MiB are free: free room, or name another cache by VAEORCH_CACHE" in said
+    assert "0.6 MiB are to be written, but 0.5 MiB are free: free room, or name another cache by VAEORCH_CACHE" in said
     assert bucket.count("arrow") == 0
 
 

@@ -138,14 +138,33 @@ def test_etag_is_what_the_server_says(bucket, made, size):
         assert pushing.etag(file) == hashlib.md5(file.read_bytes()).hexdigest()
 
 
-def test_a_killed_push_goes_on_with_what_was_not_there(bucket, made):
-    bucket.faults = [Fault("silent", "train-1", method="PUT")]
+def killed_push(made, bucket, where):
+    """Another process that pushes, and is killed while a file is on its way."""
+    bucket.faults = [Fault("silent", where, method="PUT")]
     words = [sys.executable, "-c", PUSH, str(made), bucket.root]
     child = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL)
-    until(lambda: bucket.count("train-1", "PUT"))
+    until(lambda: bucket.count(where, "PUT"))
     child.kill()
     child.wait()
     assert fetched(bucket.root, made.name) is None
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_parts_that_a_killed_push_has_left_do_not_stay(bucket, made, allowed):
+    killed_push(made, bucket, "train-0")
+
+    def uploads():
+        return bucket.direct.list_multipart_uploads(Bucket=bucket.name).get("Uploads", [])
+
+    assert len(uploads()) == 1
+    bucket.faults = [] if allowed else [Fault("403", "?uploads", FOR_EVER)]
+    assert push(made, bucket) == 4
+    assert len(uploads()) == (0 if allowed else 1)
+    assert bucket.objects() == content_of(made)
+
+
+def test_a_killed_push_goes_on_with_what_was_not_there(bucket, made):
+    killed_push(made, bucket, "train-1")
 
     bucket.asked.clear()
     push(made, bucket)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,21 @@ def _send(speaker: Any, at: Place, path: Path, shard: bucket.Shard, count: bucke
                 raise Passing(KEPT_WRONG, OLD_SERVER)
 
     persistently(at, attempt)
+    if shard.bytes >= PART_BYTES:
+        _end_unfinished(speaker, at)
+
+
+def _end_unfinished(speaker: Any, at: Place) -> None:
+    """Remove the parts of earlier uploads that were killed: nobody sees them, but they are paid for."""
+
+    def end() -> None:
+        with sorted_out(at):
+            pages = speaker.get_paginator("list_multipart_uploads").paginate(Bucket=at.bucket, Prefix=at.path)
+            for upload in (each for page in pages for each in page.get("Uploads", ()) if each["Key"] == at.path):
+                speaker.abort_multipart_upload(Bucket=at.bucket, Key=at.path, UploadId=upload["UploadId"])
+
+    with suppress(DataError, Absent):  # whoever may send need not be allowed to list uploads
+        persistently(at, end)
 
 
 def _send_index(speaker: Any, place: Place, content: bytes) -> None:

@@ -152,7 +152,7 @@ def _answered(place: Place, error: Any) -> Exception:
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if code == "NoSuchBucket":
         return DataError(f"{place}: no such bucket: make it, or name another (AWS_ENDPOINT_URL says which server).")
-    if status >= 500 or status == 429 or code in PASSING:
+    if (status >= 500 and status != 501) or status == 429 or code in PASSING:
         return Passing(f"the server answered {status} {code}")
     if status == 404:
         return Absent()
