@@ -42,6 +42,9 @@ def test_training_loads_neither_ray_nor_mlflow_nor_click():
         ["sweep", "no/such/file.yaml"],
         ["schema"],
         ["methods"],
+        ["data", "list"],
+        ["data", "info", "mnist"],
+        ["data", "prepare", "mnits"],
     ],
     ids=" ".join,
 )
