@@ -71,14 +71,16 @@ def told(dataset: Dataset, root: Path | str) -> str:
     known = ("source", "citation", "licence", "home")
     rows += [(name, value) for name in known if (value := getattr(dataset, name))]
     rows += [("prepared", f"{place}, {_mib(prepared.bytes_of(index))}" if index else f"not in {place}")]
-    same = [key for key in _finished(root) if prepared.name_in(key) == dataset.name]
-    rows += [("prepared", f"{key}, with other settings") for key in same if key != prepared.key(dataset)]
+    same = {key: some for key, some in _finished(root).items() if prepared.name_in(key) == dataset.name}
+    rows += [("prepared", f"{same[key]}, with other settings") for key in same if key != prepared.key(dataset)]
     return "\n".join([f"{dataset.name}: {summary(type(dataset))}", *(f"  {name:<9} {value}" for name, value in rows)])
 
 
-def _finished(root: Path | str) -> list[str]:
-    """The keys of all sets that are prepared below a data root. Raises DataError."""
-    return sorted(bucket.sets(root)) if in_bucket(root) else prepared.finished(root)
+def _finished(root: Path | str) -> dict[str, Any]:
+    """The keys of all sets that are prepared below a data root, and where they lie. Raises DataError."""
+    if in_bucket(root):
+        return {key: bucket.place_of(root, key) for key in sorted(bucket.sets(root))}
+    return {folder.name: folder for folder in prepared.finished(root)}
 
 
 def _index(dataset: Dataset, root: Path | str) -> tuple[Any, prepared.Index | None]:
@@ -155,7 +157,7 @@ def fetch(dataset: Dataset, root: str) -> Path | None:
 
     Raises DataError.
     """
-    with bar(f"{dataset.name}: fetching") as told:
+    with bar(f"{dataset.name}: fetching", aloud=True) as told:
         return bucket.folder_of(dataset, root, told)
 
 
@@ -183,8 +185,11 @@ def _contents(folder: Path) -> str:
 
 
 @contextmanager
-def bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on a terminal, a line elsewhere; yields what is told how many bytes are done, and of how many."""
+def bar(what: str, aloud: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on a terminal, and what is to be told how many bytes are done, and of how many.
+
+    Elsewhere there is a line where it is to be `aloud`.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -194,7 +199,7 @@ def bar(what: str) -> Iterator[Callable[[int, int], None]]:
         task = progress.add_task(what, total=None)
 
         def told(done: int, of: int) -> None:
-            if not console.is_terminal and progress.tasks[task].total is None:
+            if aloud and not console.is_terminal and progress.tasks[task].total is None:
                 console.print(f"{what} {_mib(of)}", markup=False, highlight=False, soft_wrap=True)
             progress.update(task, completed=done, total=of)
 

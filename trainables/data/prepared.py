@@ -41,9 +41,9 @@ def folder_of(dataset: Dataset, root: Path) -> Path:
     return root / PREPARED / key(dataset)
 
 
-def finished(root: Path) -> list[str]:
-    """The keys of all finished sets below a data root."""
-    return sorted(index.parent.name for index in (root / PREPARED).glob(f"*/{INDEX}"))
+def finished(root: Path) -> list[Path]:
+    """The folders of all finished sets below a data root."""
+    return sorted(index.parent for index in (root / PREPARED).glob(f"*/{INDEX}"))
 
 
 def name_in(key: str) -> str:
