@@ -46,6 +46,14 @@ def resume(
         return run_and_tell(spec, trials, folder, out, source, uri, data_root, json_wanted, facts["reuse"])
 
 
+def recorded_root(folder: Path) -> str | None:
+    """The data root with which the sweep in `folder` was started; None for the usual one, and for a single run.
+
+    Only who has the folder's lock may ask. Raises JournalError.
+    """
+    return next((event["data_root"] for event in Journal(folder).events if event["event"] == "sweep"), None)
+
+
 def beginning(journal: Journal) -> dict[str, Any]:
     """How the sweep was started: source, data root and trials; none of them if it was killed before it said so.
 

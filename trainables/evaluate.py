@@ -3,10 +3,11 @@
 import math
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from trainables.checkpoint import CheckpointError
-from trainables.data import DataError
+from trainables.data import DataError, Dataset
 from trainables.metrics.evaluations import Evaluation, Finding, Measured
 from trainables.metrics.evaluations.evidence import Evidence, together
 from trainables.metrics.provenance import Undefined
@@ -41,24 +42,31 @@ def evaluate(
 def find(evaluation: Evaluation, seen: Evidence) -> Finding:
     """One evaluation's numbers, or why there are none."""
     started = time.perf_counter()
-    measured, undefined, lasting = Measured({}, None), "", False
+    measured, undefined, lasting = Measured({}, None), "", True
     try:
         measured = checked(evaluation.measure(seen))
     except Undefined as error:
-        undefined, lasting = str(error), True
-    except DataError as error:
         undefined = str(error)
+    except DataError as error:
+        undefined, lasting = str(error), False
     (seconds, *_) = from_all(time.perf_counter() - started)
     return Finding(
         metric=evaluation.name,
         settings=evaluation.model_dump(mode="json"),
         values=measured.values,
-        provenance=measured.provenance,
+        provenance=measured.provenance and replace(measured.provenance, data=described(seen.run.data)),
         undefined=undefined,
         lasting=lasting,
+        epoch=seen.epoch,
         seconds=seconds,
         pictures=measured.pictures,
     )
+
+
+def described(data: Dataset) -> str:
+    """A data set as provenances name it, as `celeba crop=148`."""
+    own = data.model_dump(mode="json", exclude_defaults=True, exclude={"name", "train_rows", "val_rows"})
+    return " ".join([data.name, *(f"{name}={value}" for name, value in own.items())])
 
 
 def checked(measured: Measured) -> Measured:

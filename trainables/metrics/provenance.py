@@ -31,13 +31,15 @@ class Provenance:
     seed: int
     """Of all that was drawn."""
     settings: Settings = ()
+    data: str = ""
+    """The data set's name and those of its settings, but for how many rows train, that are not the defaults."""
 
     def line(self) -> str:
         """All of it in one line."""
         rows = " + ".join(f"{number} {what}" for what, number in self.counts)
         network = f"{self.extractor} {self.extractor_hash[:8]}".strip()
         own = "".join(f"; {name} {value}" for name, value in self.settings)
-        return f"{network}; {rows}; split {self.split}; values {self.mapping}; seed {self.seed}{own}"
+        return f"{network}; {rows}; split {self.split} of {self.data}; values {self.mapping}; seed {self.seed}{own}"
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> Provenance:

@@ -75,6 +75,8 @@ class Finding:
     """Why there are no values, one sentence; else empty."""
     lasting: bool
     """False where something was missing that can be had later: such a finding is not to be kept."""
+    epoch: int
+    """Epochs that the model was trained for."""
     seconds: float
     pictures: dict[str, bytes] = field(default_factory=dict, repr=False)
     """File name -> PNG."""

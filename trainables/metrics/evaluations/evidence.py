@@ -71,7 +71,7 @@ class Evidence:
     def __init__(self, training: Training, kept: Path | None = None, data_root: Path | None = None):
         self.run, self.splits, self.device = training.run, training.splits, training.device
         self.learner, self.method, self.vae = training.learner.eval(), training.run.method, training.learner.vae
-        self.kept, self.data_root = kept, data_root
+        self.epoch, self.kept, self.data_root = training.epoch, kept, data_root
         self._made: dict[tuple, Any] = {}
 
     def once(self, key: tuple, make: Callable[[], Made]) -> Made:
