@@ -8,6 +8,7 @@ import click
 
 from orchestrator import stopping
 from orchestrator.errors import UserError
+from trainables.roots import root_of
 
 USERS_MISTAKE = 2
 PORT = 5000
@@ -22,9 +23,10 @@ set_option = click.option(
 )
 data_option = click.option(
     "--data-root",
-    type=click.Path(path_type=Path),
+    type=root_of,
+    metavar="ROOT",
     envvar="VAEORCH_DATA",
-    help="Folder of data sets. [env: VAEORCH_DATA]",
+    help="Where data sets lie: a folder or s3://bucket/prefix. [env: VAEORCH_DATA]",
 )
 tracking_option = click.option(
     "--tracking-uri", help="MLflow's store: http://..., postgresql://..., or (default) sqlite below --out."
@@ -185,6 +187,11 @@ def methods() -> None:
     from orchestrator.catalogue import as_text
 
     click.echo(as_text())
+
+
+from orchestrator.data_verbs import data  # noqa: E402  # down here: it takes the option of data roots from this file
+
+cli.add_command(data)
 
 
 def _read(spec: Path, name: str | None, settings: tuple[str, ...], data_root: Path | None):

@@ -23,8 +23,8 @@ from orchestrator.stopping import Noted
 from orchestrator.subjects import Subject, subjects
 from orchestrator.sweep import disk_errors_told
 from orchestrator.tracking import Tracker, recorded_store
-from trainables.data.roots import recorded
 from trainables.metrics.evaluations import Evaluation
+from trainables.roots import Root, recorded
 
 SHARED = ".shared"  # folder in OUT of what models share: feature networks, classifiers
 
@@ -89,7 +89,7 @@ def evaluate(
     metrics: str,
     settings: tuple[str, ...],
     trials: str,
-    data_root: Path | None,
+    data_root: Root,
     uri: str | None,
     form: str,
 ) -> KeyboardInterrupt | None:

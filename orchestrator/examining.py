@@ -6,6 +6,7 @@ from typing import Any
 
 from orchestrator.local_ray import cpus, nodes, private_ray
 from orchestrator.measures import of_plain
+from trainables.roots import root_of
 from trainables.run import Run
 
 Job = dict[str, Any]
@@ -32,9 +33,8 @@ def examine(job: Job, threads: int) -> Iterator[Answer]:
 
     torch.set_num_threads(threads)
     run, asked = Run.model_validate(job["run"]), [of_plain(values) for values in job["evaluations"]]
-    root = job["data_root"] and Path(job["data_root"])
     try:
-        for finding in evaluate(run, Path(job["checkpoint"]), asked, root, Path(job["kept"])):
+        for finding in evaluate(run, Path(job["checkpoint"]), asked, root_of(job["data_root"]), Path(job["kept"])):
             yield {"id": job["id"], "finding": finding.plain(), "pictures": finding.pictures}
     except (DataError, CheckpointError) as error:
         yield {"id": job["id"], "refused": str(error)}

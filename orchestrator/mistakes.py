@@ -197,7 +197,7 @@ def _no_mapping(walk: _Walk, detail: dict) -> Finding:
 
 
 def _unknown_word(walk: _Walk, detail: dict) -> Finding:
-    words = re.findall(r"'([^']*)'", detail["ctx"]["expected"])
+    words = [word.strip("'") for word in re.split(", | or ", detail["ctx"]["expected"])]
     return Finding(walk.path, f"unknown word {show_value(detail['input'])}. {cure(detail['input'], words)}")
 
 

@@ -11,6 +11,7 @@ from trainables.data import DataError, Dataset
 from trainables.metrics.evaluations import Evaluation, Finding, Measured
 from trainables.metrics.evaluations.evidence import Evidence, together
 from trainables.metrics.provenance import Undefined
+from trainables.roots import Root
 from trainables.run import Run
 from trainables.sums import from_all
 from trainables.train import reopen
@@ -20,7 +21,7 @@ def evaluate(
     run: Run,
     saved: Path,
     evaluations: Iterable[Evaluation],
-    data_root: Path | None = None,
+    data_root: Root = None,
     kept: Path | None = None,
 ) -> Iterator[Finding]:
     """Measure the model of a checkpoint of `run`. What is made for one evaluation is there for the next.

@@ -59,8 +59,11 @@ class Array(Dataset):
             raise ValueError("array needs one of 'path', a file, and 'images', a folder: name one of the two.")
         return self
 
+    def wanted(self) -> tuple[tuple[str, ...], ...]:
+        return ((self.path or self.images,),)
+
     def _facts(self, root: Path) -> Facts:
-        return self._open(root).facts()
+        return self.whole(root).facts()
 
     def _open(self, root: Path) -> Splits:
         field, reader = ("path", _file) if self.path else ("images", pictures)

@@ -9,12 +9,16 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import PositiveInt
 
-from trainables.late import np, torch
+from trainables.late import bucket, mapped, np, prepared, torch
 from trainables.records import Record
+from trainables.roots import Root, in_bucket, root_of
+
+if TYPE_CHECKING:
+    from trainables.data.mapped import Mapped
 
 Range = tuple[float, float]
 UNIT: Range = (0.0, 1.0)
@@ -73,9 +77,9 @@ class Factors(Attributes):
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows in memory: `x` (N, *X) uint8 or float32; `y` (N,) int64 or None where there are no labels."""
+    """Rows at hand: `x` (N, *X) uint8 or float32, in memory or in mapped files; `y` (N,) int64 or None, no labels."""
 
-    x: torch.Tensor
+    x: torch.Tensor | Mapped
     y: torch.Tensor | None
     range: Range | None
     factors: Factors | None = None
@@ -111,13 +115,15 @@ class Rows:
 class Stored:
     """Rows that still lie in files, or are still to be drawn: `order` (N,) int64 holds their numbers there.
 
-    `fetch` makes Rows of K such numbers, an int64 array, in their order. `shape` is that of one row.
+    `fetch` makes Rows of bytes of K such numbers, an int64 array, in their order. `shape` is that of one row.
+    `from_front` says that it goes through its files from the front each time.
     """
 
     order: torch.Tensor
     fetch: Callable[[np.ndarray], Rows]
     shape: tuple[int, ...]
     range: Range | None
+    from_front: bool = False
 
     def __len__(self) -> int:
         return len(self.order)
@@ -167,25 +173,43 @@ class Dataset(Record):
     home: ClassVar[str] = ""
     """Where its files are published; empty where there are none to get."""
 
-    def facts(self, root: Path | None = None) -> Facts:
+    def facts(self, root: Root = None) -> Facts:
         """Shape, range and sizes, read from disk only where they are not known beforehand. Raises DataError."""
         whole = self._facts(data_root(root))
         rows = {split: self._asked(split, getattr(whole, split)) for split in ("train_rows", "val_rows")}
         return replace(whole, **rows)
 
-    def open(self, root: Path | None = None) -> Splits:
+    def open(self, root: Root = None) -> Splits:
         """The splits, from below `root` (None: the user's cache); rows are read as they are asked for.
 
-        Raises DataError where a file is missing or its lists are unsound.
+        A prepared set is taken in place of the files where there is one; from a bucket it is fetched first, once for
+        all processes of this machine. Raises DataError where a file is missing or its lists are unsound.
         """
-        whole = self._open(data_root(root))
+        whole = self.whole(data_root(root))
         train = whole.train.take(slice(self._asked("train_rows", len(whole.train))))
         val = whole.val.take(slice(self._asked("val_rows", len(whole.val))))
         return Splits(train, val, whole.test)
 
-    def load(self, root: Path | None = None) -> Splits:
-        """The splits in memory. Raises DataError."""
+    def load(self, root: Root = None) -> Splits:
+        """The splits in memory, or in mapped files where the set is prepared. Raises DataError."""
         return self.open(root).read()
+
+    def wanted(self) -> tuple[tuple[str, ...], ...]:
+        """What is read below the data root: for each file, or folder, the names by which it may go."""
+        return ()
+
+    def whole(self, root: Path | str) -> Splits:
+        """The whole set, prepared or from its files. Raises DataError."""
+        if in_bucket(root):
+            folder, root = bucket.folder_of(self, root), data_root(None)
+        else:
+            folder = prepared.folder_of(self, root)
+        there = folder is not None and (folder / prepared.INDEX).exists()
+        return mapped.open_set(self, folder) if there else self.from_files(root)
+
+    def from_files(self, root: Path) -> Splits:
+        """The whole set from its files, prepared or not. Raises DataError."""
+        return self._open(root)
 
     def _asked(self, field: str, there: int) -> int:
         asked = getattr(self, field)
@@ -194,7 +218,7 @@ class Dataset(Record):
         return asked or there
 
     @abstractmethod
-    def _facts(self, root: Path) -> Facts:
+    def _facts(self, root: Path | str) -> Facts:
         """Facts of the whole set."""
 
     @abstractmethod
@@ -214,9 +238,9 @@ class Photographs(Dataset):
         return SIGNED if self.signed else UNIT
 
 
-def data_root(root: Path | None) -> Path:
-    """The folder below which the sets lie: `root`, or the user's cache where none was given."""
-    return Path.home() / ".cache" / "vaeorch" if root is None else Path(root)
+def data_root(root: Root) -> Path | str:
+    """Below what the sets lie: `root`, or the user's cache where none was given."""
+    return Path.home() / ".cache" / "vaeorch" if root is None else root_of(root)
 
 
 def shuffled(rows: Part) -> Part:

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 from trainables.data.archives import Archive, open_archive
 from trainables.data.base import SPLITS, Attributes, Facts, Photographs, Splits, Stored, Unfit, hold_out
 from trainables.data.decoding import Filter, album, of_size, resized
-from trainables.data.places import find, sound
+from trainables.data.places import find_all, sound
 from trainables.late import np, torch
 
 SIDE = 64
@@ -34,10 +34,13 @@ class Faces(Photographs):
     size: ClassVar[tuple[int, int]]
     """Pixels of the images as published, width and height."""
 
-    def _faces(self, root: Path) -> Stored:
-        archive = open_archive(find(type(self), root, f"celeba/{IMAGES}.zip", f"celeba/{IMAGES}"))
+    def wanted(self) -> tuple[tuple[str, ...], ...]:
+        return (f"celeba/{IMAGES}.zip", f"celeba/{IMAGES}"), ("celeba/list_attr_celeba.txt",)
+
+    def _faces(self, images: Path, listed: Path) -> Stored:
+        archive = open_archive(images)
         names = tuple(name for name in archive.names if name.endswith(".jpg"))
-        attributes = read_attributes(find(type(self), root, "celeba/list_attr_celeba.txt"), self.images)
+        attributes = read_attributes(listed, self.images)
         self._check_names(archive, names)
         pictures = album(archive, names, SHAPE, self._fitted)
         return pictures.stored(self.images, self.range, attributes=attributes)
@@ -83,11 +86,16 @@ class CelebA(Faces):
     def _facts(self, root: Path) -> Facts:
         return Facts(SHAPE, self.range, *self.rows[self.split][:2])
 
+    def wanted(self) -> tuple[tuple[str, ...], ...]:
+        partition = ("celeba/list_eval_partition.txt",)
+        return super().wanted() + ((partition,) if self.split == "official" else ())
+
     def _open(self, root: Path) -> Splits:
-        faces = self._faces(root)
+        images, listed, *partition = find_all(self, root)
+        faces = self._faces(images, listed)
         if self.split == "random":
             return hold_out(faces, *self.rows["random"][1:])
-        part_N = read_partition(find(CelebA, root, "celeba/list_eval_partition.txt"), self.rows["official"])
+        part_N = read_partition(*partition, self.rows["official"])
         return Splits(*(faces.take(torch.from_numpy(np.flatnonzero(part_N == part))) for part in range(len(SPLITS))))
 
 
@@ -107,7 +115,7 @@ class CelebAHalf(Faces):
         return Facts(SHAPE, self.range, self.images - 2_000, 1_000)
 
     def _open(self, root: Path) -> Splits:
-        return hold_out(self._faces(root), 1_000, 1_000)
+        return hold_out(self._faces(*find_all(self, root)), 1_000, 1_000)
 
 
 def read_attributes(path: Path, images: int) -> Attributes:

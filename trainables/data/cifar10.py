@@ -15,13 +15,25 @@ from trainables.data.base import DataError, Facts, Photographs, Range, Rows, Spl
 from trainables.data.blocks import gather
 from trainables.data.decoding import Album, of_size
 from trainables.data.pickles import read_pickle
-from trainables.data.places import find, sound
+from trainables.data.places import find_all, sound
 from trainables.late import Image, np, parquet, torch
 
 SHAPE = (3, 32, 32)
 CLASSES = 10
 BATCH_ROWS = 10_000  # images of a pickle
 SHEET_ROWS = 1_000  # images of a sprite sheet, one in each row of pixels
+NAMES = {
+    "python": (
+        *(f"cifar-10-batches-py/data_batch_{number}" for number in range(1, 6)),
+        "cifar-10-batches-py/test_batch",
+    ),
+    "parquet": ("cifar10/train.parquet", "cifar10/test.parquet"),
+    "sprites": (
+        *(f"cifar10/lossless/cifar10_batch_{number}.png" for number in range(4)),
+        *("cifar10/train_labels.npy", "cifar10/lossless/cifar10_batch_50.png", "cifar10/test_labels.npy"),
+    ),
+}
+"""The files of each form: those of the training images, then those of the test images."""
 
 
 class Cifar10(Photographs):
@@ -49,6 +61,9 @@ class Cifar10(Photographs):
     )
     home: ClassVar[str] = "www.cs.toronto.edu/~kriz/cifar.html"
 
+    def wanted(self) -> tuple[tuple[str, ...], ...]:
+        return tuple((name,) for name in NAMES[self.files])
+
     def _facts(self, root: Path) -> Facts:
         known_rows, _ = ROWS[self.files]
         held = known_rows // 5 if self.val_from_train is None else self.val_from_train
@@ -59,7 +74,7 @@ class Cifar10(Photographs):
 
     def _open(self, root: Path) -> Splits:
         rows = self._facts(root).train_rows
-        known, test = (_stored(half, self.range) for half in FORMS[self.files](root))
+        known, test = (_stored(half, self.range) for half in FORMS[self.files](find_all(self, root)))
         return Splits(known.take(slice(rows)), known.take(slice(rows, None)), test)
 
 
@@ -78,9 +93,9 @@ def _stored(half: Half, values: Range) -> Stored:
     return Stored(torch.arange(len(half.y_N)), fetch, SHAPE, values)
 
 
-def _python(root: Path) -> Iterator[Half]:
-    for names in ([f"data_batch_{number}" for number in range(1, 6)], ["test_batch"]):
-        batches = [_batch(find(Cifar10, root, f"cifar-10-batches-py/{name}")) for name in names]
+def _python(paths: list[Path]) -> Iterator[Half]:
+    for some in (paths[:-1], paths[-1:]):
+        batches = [_batch(path) for path in some]
         y_N = np.concatenate([y for _, y in batches])
         yield Half(y_N, _joined([x for x, _ in batches]))
 
@@ -113,9 +128,8 @@ def _labels(y, rows: int) -> np.ndarray:
     return y_N.astype(np.int64)
 
 
-def _parquet(root: Path) -> Iterator[Half]:
-    for name, expected in zip(("train", "test"), ROWS["parquet"], strict=True):
-        path = find(Cifar10, root, f"cifar10/{name}.parquet")
+def _parquet(paths: list[Path]) -> Iterator[Half]:
+    for path, expected in zip(paths, ROWS["parquet"], strict=True):
         with sound(path):
             table = parquet.ParquetFile(path).read()
             if table.num_rows != expected:
@@ -134,13 +148,11 @@ def _album(path: Path, table) -> Callable[[np.ndarray], np.ndarray]:
     return Album(path, content, label, SHAPE, of_size(32, 32)).pixels
 
 
-def _sprites(root: Path) -> Iterator[Half]:
-    for name, sheets, labels in (("train", range(4), 50_000), ("test", (50,), 10_000)):
-        paths = [find(Cifar10, root, f"cifar10/lossless/cifar10_batch_{number}.png") for number in sheets]
-        path = find(Cifar10, root, f"cifar10/{name}_labels.npy")
+def _sprites(paths: list[Path]) -> Iterator[Half]:
+    for sheets, path, labels in ((paths[:4], paths[4], 50_000), (paths[5:6], paths[6], 10_000)):
         with sound(path):
-            y_N = _labels(np.load(path, allow_pickle=False), labels)[: SHEET_ROWS * len(paths)]
-        yield Half(y_N, _joined_sheets(paths))
+            y_N = _labels(np.load(path, allow_pickle=False), labels)[: SHEET_ROWS * len(sheets)]
+        yield Half(y_N, _joined_sheets(sheets))
 
 
 def _joined_sheets(paths: list[Path]) -> Callable[[np.ndarray], np.ndarray]:
@@ -154,6 +166,6 @@ def _sheet(path: Path) -> np.ndarray:
         return np.asarray(picture).reshape(SHEET_ROWS, 32, 32, 3).transpose(0, 3, 1, 2)
 
 
-FORMS: dict[str, Callable[[Path], Iterator[Half]]] = {"python": _python, "parquet": _parquet, "sprites": _sprites}
+FORMS: dict[str, Callable[[list[Path]], Iterator[Half]]] = {"python": _python, "parquet": _parquet, "sprites": _sprites}
 ROWS = {"python": (50_000, 10_000), "parquet": (50_000, 10_000), "sprites": (4_000, 1_000)}
 """Images of the training and of the test files."""

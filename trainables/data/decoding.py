@@ -13,7 +13,7 @@ from typing import Literal
 
 from trainables.data.archives import Archive
 from trainables.data.base import Attributes, Range, Rows, Stored, Unfit
-from trainables.data.places import sound
+from trainables.data.places import CURE, sound
 from trainables.late import Image, np, torch
 
 AT_ONCE = 1_024  # pictures whose results may wait to be copied
@@ -30,7 +30,7 @@ class Album:
     """Compressed pictures by number, to be had as bytes of `shape` (C, H, W).
 
     `content` gives the compressed bytes of one, `label` its name for messages. `fit` turns the decoded picture, grey or
-    colour as C says, into one (or an array) of H x W, or raises Unfit.
+    colour as C says, into one (or an array) of H x W, or raises Unfit. `cure` is for whoever has a damaged one.
     """
 
     path: Path
@@ -38,6 +38,7 @@ class Album:
     label: Callable[[int], str]
     shape: tuple[int, int, int]
     fit: Callable
+    cure: str = CURE
 
     def pixels(self, index: np.ndarray) -> np.ndarray:
         """The pictures `index` (K,) as uint8 (K, C, H, W). Raises DataError with file, row and reason."""
@@ -61,14 +62,16 @@ class Album:
 
     def _one(self, row: int) -> np.ndarray:
         channels, height, width = self.shape
-        with sound(self.path, f"row {row} ({self.label(row)})"):
+        with sound(self.path, f"row {row} ({self.label(row)})", self.cure):
             picture = self.fit(_decoded(self.content(row), MODES[channels]))
             return np.asarray(picture).reshape(height, width, channels).transpose(2, 0, 1)
 
 
-def album(archive: Archive, names: Sequence[str], shape: tuple[int, int, int], fit: Callable) -> Album:
+def album(
+    archive: Archive, names: Sequence[str], shape: tuple[int, int, int], fit: Callable, cure: str = CURE
+) -> Album:
     """The files `names` of an archive, numbered in this order."""
-    return Album(archive.path, lambda row: archive.content(names[row]), lambda row: names[row], shape, fit)
+    return Album(archive.path, lambda row: archive.content(names[row]), lambda row: names[row], shape, fit, cure)
 
 
 def of_size(width: int, height: int) -> Callable:

@@ -13,7 +13,7 @@ from pydantic import Field
 from trainables.data.base import Unfit
 from trainables.data.blocks import Npz, gather
 from trainables.data.grids import EveryCombination, Grid
-from trainables.data.places import find, sound
+from trainables.data.places import find_all, sound
 from trainables.late import np
 
 FILE = "dsprites/dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
@@ -39,9 +39,13 @@ class DSprites(EveryCombination):
     grid: ClassVar[Grid] = Grid(("shape", "scale", "orientation", "pos_x", "pos_y"), (3, 6, 40, 32, 32))
 
     shape: ClassVar[tuple[int, int, int]] = (1, 64, 64)
+    from_front: ClassVar[bool] = True
+
+    def wanted(self) -> tuple[tuple[str, ...], ...]:
+        return ((FILE,),)
 
     def _pixels(self, root: Path) -> Callable[[np.ndarray], np.ndarray]:
-        file = Npz(find(DSprites, root, FILE))
+        file = Npz(*find_all(self, root))
         classes_NF, shape = file.array("latents_classes"), file.shape("imgs")
         with sound(file.path):
             self.grid.check(classes_NF[:, 1:])

@@ -12,6 +12,7 @@ from trainables.data.decoding import album, of_size
 from trainables.data.places import DAMAGED
 from trainables.late import Image, np
 
+CURE = "mend or remove it"
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 GREY, COLOUR = ("1", "L"), ("RGB", "P", "YCbCr", "CMYK")
 """Pillow's modes that are read as one channel of bytes, and those that are read as three."""
@@ -29,7 +30,7 @@ def pictures(folder: Path) -> Stored:
     if len(names) < 2:
         raise Unfit(f"{len(names)} pictures ({', '.join(SUFFIXES)}): one to train on and one to validate are needed.")
     y_N, shape = _labels(names), _shape(archive, names)
-    return album(archive, names, shape, of_size(shape[2], shape[1])).stored(len(names), UNIT, y_N)
+    return album(archive, names, shape, of_size(shape[2], shape[1]), CURE).stored(len(names), UNIT, y_N)
 
 
 def _shape(archive: Archive, names: list[str]) -> tuple[int, int, int]:
@@ -60,7 +61,7 @@ def _head(archive: Archive, name: str) -> tuple[tuple[int, int], str]:
         with Image.open(archive.path.parent / name) as picture:
             size, mode, flags = picture.size, picture.mode, picture.info
     except (*DAMAGED, Image.DecompressionBombError) as error:
-        raise Unfit(f"{_inner(name)} is no sound picture ({one_line(error)}): mend or remove it.") from error
+        raise Unfit(f"{_inner(name)} is no sound picture ({one_line(error)}): {CURE}.") from error
     if mode not in GREY + COLOUR or "transparency" in flags:
         what = "transparency" if "transparency" in flags or mode.endswith("A") else f"Pillow's mode {mode}"
         raise Unfit(f"{_inner(name)} has {what}: write 8-bit grey or colour without transparency.")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from trainables.data.base import UNIT, Dataset, Facts, Rows, Splits, Unfit, hold_out
-from trainables.data.places import find, sound
+from trainables.data.places import find_all, sound
 from trainables.late import np, torch
 
 ROWS, HEIGHT, WIDTH = 1_965, 28, 20
@@ -26,11 +26,14 @@ class Frey(Dataset):
     citation: ClassVar[str] = "Roweis, Saul, Hinton: Global Coordination of Local Linear Models, NIPS 2001"
     home: ClassVar[str] = "cs.nyu.edu/~roweis/data.html"
 
+    def wanted(self) -> tuple[tuple[str, ...], ...]:
+        return (("freyfaces/freyfaces.npy",),)
+
     def _facts(self, root: Path) -> Facts:
         return Facts((1, HEIGHT, WIDTH), UNIT, ROWS - VAL_ROWS - TEST_ROWS, VAL_ROWS)
 
     def _open(self, root: Path) -> Splits:
-        path = find(Frey, root, "freyfaces/freyfaces.npy")
+        [path] = find_all(self, root)
         with sound(path):
             x_NHW = np.load(path, allow_pickle=False)
             if x_NHW.shape != (ROWS, HEIGHT, WIDTH) or x_NHW.dtype != np.uint8:

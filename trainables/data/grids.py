@@ -52,6 +52,8 @@ class EveryCombination(Dataset):
     """So many images, chosen by a fixed shuffle, validate."""
 
     grid: ClassVar[Grid]
+    from_front: ClassVar[bool] = False
+    """Whether the pixels lie in a file that is read from front to back."""
 
     @property
     @abstractmethod
@@ -71,4 +73,5 @@ class EveryCombination(Dataset):
         def fetch(index_K: np.ndarray) -> Rows:
             return Rows(torch.from_numpy(pixels(index_K)), None, UNIT, self.grid.factors(index_K))
 
-        return hold_out(Stored(torch.arange(self.grid.rows), fetch, self.shape, UNIT), self.val_from_train)
+        rows = Stored(torch.arange(self.grid.rows), fetch, self.shape, UNIT, self.from_front)
+        return hold_out(rows, self.val_from_train)

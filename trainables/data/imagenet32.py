@@ -12,13 +12,12 @@ from pydantic import Field
 
 from trainables.data.base import Facts, Photographs, Rows, Splits, Stored, Unfit, hold_out
 from trainables.data.blocks import Npz, gather
-from trainables.data.places import find, sound
+from trainables.data.places import find_all, sound
 from trainables.late import np, torch
 
 SHAPE = (3, 32, 32)
 CLASSES = 1_000
-TRAIN = tuple(f"train_data_batch_{number}.npz" for number in range(1, 11))
-VAL = ("val_data.npz",)
+NAMES = (*(f"train_data_batch_{number}.npz" for number in range(1, 11)), "val_data.npz")
 
 
 class ImageNet32(Photographs):
@@ -42,16 +41,19 @@ class ImageNet32(Photographs):
     images: ClassVar[tuple[int, int]] = (1_281_167, 50_000)
     """Of the training files and of the validation file."""
 
+    def wanted(self) -> tuple[tuple[str, ...], ...]:
+        return tuple((f"imagenet32/{name}",) for name in NAMES)
+
     def _facts(self, root: Path) -> Facts:
         return Facts(SHAPE, self.range, self.images[0] - self.val_from_train, self.val_from_train)
 
     def _open(self, root: Path) -> Splits:
-        known, test = (self._joined(root, names, rows) for names, rows in zip((TRAIN, VAL), self.images, strict=True))
+        *train, val = (Npz(path) for path in find_all(self, root))
+        known, test = (self._joined(files, rows) for files, rows in zip((train, [val]), self.images, strict=True))
         held = hold_out(known, self.val_from_train)
         return Splits(held.train, held.val, test)
 
-    def _joined(self, root: Path, names: tuple[str, ...], rows: int) -> Stored:
-        files = [Npz(find(ImageNet32, root, f"imagenet32/{name}")) for name in names]
+    def _joined(self, files: list[Npz], rows: int) -> Stored:
         y_N, values = np.concatenate([_labels(file) for file in files]), self.range
         with sound(files[-1].path):
             if len(y_N) != rows:
@@ -61,7 +63,7 @@ class ImageNet32(Photographs):
             x_K = gather(chain.from_iterable(file.bytes_of("data") for file in files), index_K)
             return Rows(torch.from_numpy(x_K.reshape(-1, *SHAPE)), torch.from_numpy(y_N[index_K]), values)
 
-        return Stored(torch.arange(rows), fetch, SHAPE, values)
+        return Stored(torch.arange(rows), fetch, SHAPE, values, from_front=True)
 
 
 def _labels(file: Npz) -> np.ndarray:

@@ -40,6 +40,10 @@ class Published(Dataset):
     home: ClassVar[str] = "yann.lecun.com/exdb/mnist"
     folder: ClassVar[str] = "MNIST"
 
+    def wanted(self) -> tuple[tuple[str, ...], ...]:
+        places = (f"{self.folder}/raw/{name}" for name in TRAIN + TEST)
+        return tuple((place, f"{place}.gz") for place in places)
+
     def _published(self, root: Path) -> tuple[Rows, Rows]:
         """The 60,000 images of the training file, and those of the test file."""
         folder = root / self.folder / "raw"

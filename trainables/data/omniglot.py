@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -13,7 +12,7 @@ from pydantic import Field
 from trainables.data.archives import Archive, open_archive
 from trainables.data.base import UNIT, Dataset, Facts, Rows, Splits, Stored, Unfit, shuffled
 from trainables.data.decoding import Album, of_size
-from trainables.data.places import find, sound
+from trainables.data.places import find_all, sound
 from trainables.late import np, torch
 
 SHAPE = (1, 28, 28)
@@ -59,6 +58,10 @@ class Omniglot(Dataset):
     )
     home: ClassVar[str] = "github.com/brendenlake/omniglot"
 
+    def wanted(self) -> tuple[tuple[str, ...], ...]:
+        names = BACKGROUND[self.files][0] + (EVALUATION[:1] if self.files == "official" else ())
+        return tuple((f"{FOLDER}/{name}.zip", f"{FOLDER}/{name}") for name in names)
+
     def _facts(self, root: Path) -> Facts:
         each = BACKGROUND[self.files][1] * self._turns
         return Facts(SHAPE, UNIT, each * (DRAWERS - self.val_drawers), each * self.val_drawers)
@@ -68,17 +71,16 @@ class Omniglot(Dataset):
         return TURNS if self.rotations else 1
 
     def _open(self, root: Path) -> Splits:
-        names, characters = BACKGROUND[self.files]
-        known = self._drawings(root, names, characters, first_label=0)
+        places, (names, characters) = find_all(self, root), BACKGROUND[self.files]
+        known = self._drawings(places[: len(names)], characters, first_label=0)
         drawer_N = known.order // TURNS % DRAWERS
         to_train = drawer_N < DRAWERS - self.val_drawers
         test = None
         if self.files == "official":
-            test = shuffled(self._drawings(root, EVALUATION[:1], EVALUATION[1], first_label=characters))
+            test = shuffled(self._drawings(places[len(names) :], EVALUATION[1], first_label=characters))
         return Splits(shuffled(known.take(to_train)), shuffled(known.take(~to_train)), test)
 
-    def _drawings(self, root: Path, names: Iterable[str], characters: int, first_label: int) -> Stored:
-        places = [find(Omniglot, root, f"{FOLDER}/{name}.zip", f"{FOLDER}/{name}") for name in names]
+    def _drawings(self, places: list[Path], characters: int, first_label: int) -> Stored:
         pictures = _joined([open_archive(place) for place in places], characters)
 
         def fetch(index_K: np.ndarray) -> Rows:

@@ -29,15 +29,20 @@ def find(dataset: type[Dataset], root: Path, *names: str) -> Path:
     return there
 
 
+def find_all(dataset: Dataset, root: Path) -> list[Path]:
+    """Where each of the data set's files lies. Raises DataError that says where to get the first that is absent."""
+    return [find(type(dataset), root, *names) for names in dataset.wanted()]
+
+
 @contextmanager
-def sound(path: Path, row: str = "") -> Iterator[None]:
+def sound(path: Path, row: str = "", cure: str = CURE) -> Iterator[None]:
     """What goes wrong with a file, told with its name, and the row where it is known. Raises DataError."""
     place = f"{path}: {row}: " if row else f"{path}: "
     try:
         yield
     except Unfit as error:
-        raise DataError(f"{place}{error}: {CURE}.") from error
+        raise DataError(f"{place}{error}: {cure}.") from error
     except PermissionError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}): make it readable.") from error
     except DAMAGED as error:
-        raise DataError(f"{place}damaged or something else ({one_line(error)}): {CURE}.") from error
+        raise DataError(f"{place}damaged or something else ({one_line(error)}): {cure}.") from error

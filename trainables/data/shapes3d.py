@@ -13,7 +13,7 @@ from pydantic import Field
 from trainables.data.base import Unfit
 from trainables.data.blocks import BLOCK_BYTES, gather
 from trainables.data.grids import EveryCombination, Grid
-from trainables.data.places import find, sound
+from trainables.data.places import find_all, sound
 from trainables.late import h5py, np
 
 NAMES = ("floor_hue", "wall_hue", "object_hue", "scale", "shape", "orientation")
@@ -39,9 +39,13 @@ class Shapes3D(EveryCombination):
     grid: ClassVar[Grid] = Grid(NAMES, (10, 10, 10, 8, 4, 15))
 
     shape: ClassVar[tuple[int, int, int]] = (3, 64, 64)
+    from_front: ClassVar[bool] = True
+
+    def wanted(self) -> tuple[tuple[str, ...], ...]:
+        return (("3dshapes/3dshapes.h5",),)
 
     def _pixels(self, root: Path) -> Callable[[np.ndarray], np.ndarray]:
-        path, expected = find(Shapes3D, root, "3dshapes/3dshapes.h5"), (self.grid.rows, 64, 64, 3)
+        [path], expected = find_all(self, root), (self.grid.rows, 64, 64, 3)
         with sound(path), h5py.File(path) as file:
             self.grid.check(_places(file["labels"][:], self.grid.sizes))
             images = file["images"]

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 from trainables.data.archives import Archive, open_archive
 from trainables.data.base import Facts, Photographs, Splits, Stored, Unfit, shuffled
 from trainables.data.decoding import album, of_size
-from trainables.data.places import find, sound
+from trainables.data.places import find_all, sound
 from trainables.late import np
 
 SHAPE = (3, 64, 64)
@@ -36,12 +36,14 @@ class TinyImageNet(Photographs):
     citation: ClassVar[str] = "Le, Yang: Tiny ImageNet Visual Recognition Challenge, Stanford CS 231N, 2015"
     home: ClassVar[str] = "cs231n.stanford.edu/tiny-imagenet-200.zip"
 
+    def wanted(self) -> tuple[tuple[str, ...], ...]:
+        return (({"official": f"{TOP}.zip", "subset": f"{TOP}-subset.zip"}[self.files], TOP),)
+
     def _facts(self, root: Path) -> Facts:
         return Facts(SHAPE, self.range, CLASSES * PER_CLASS[self.files], VAL_ROWS)
 
     def _open(self, root: Path) -> Splits:
-        packed = {"official": f"{TOP}.zip", "subset": f"{TOP}-subset.zip"}[self.files]
-        archive = open_archive(find(TinyImageNet, root, packed, TOP))
+        archive = open_archive(*find_all(self, root))
         classes = tuple(sorted(archive.text(f"{TOP}/wnids.txt")))
         train = self._stored(archive, *_train(archive, classes, PER_CLASS[self.files]))
         val = self._stored(archive, *read_val(archive, classes))

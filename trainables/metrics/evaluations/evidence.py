@@ -23,6 +23,7 @@ from trainables.metrics.features import FEATURES, Extractor, Source, extract
 from trainables.metrics.provenance import Undefined
 from trainables.noise import Noise
 from trainables.relevance import MOMENT_ROWS, Relevance, published_sums, relevance
+from trainables.roots import Root
 from trainables.sums import Sums, add, all_reduce, from_all, gather, rank_and_world, share
 from trainables.train import Training
 
@@ -68,7 +69,7 @@ class Evidence:
         data_root: of other data than the model's own.
     """
 
-    def __init__(self, training: Training, kept: Path | None = None, data_root: Path | None = None):
+    def __init__(self, training: Training, kept: Path | None = None, data_root: Root = None):
         self.run, self.splits, self.device = training.run, training.splits, training.device
         self.learner, self.method, self.vae = training.learner.eval(), training.run.method, training.learner.vae
         self.epoch, self.kept, self.data_root = training.epoch, kept, data_root

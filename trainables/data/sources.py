@@ -1,0 +1,70 @@
+"""The files that a prepared set is made from: their checksums, and whether they have changed since."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from trainables.data.archives import open_archive
+from trainables.data.base import DataError, Dataset
+from trainables.data.places import find, sound
+from trainables.data.prepared import Index
+
+BLOCK_BYTES = 1 << 20
+
+
+def made_from(dataset: Dataset, root: Path) -> list[dict[str, Any]]:
+    """Each file as the data set names it, its size and its SHA-256; for a folder, those of all its files."""
+    return [_described(name, root / name) for name in _names(dataset, root)]
+
+
+def stamps(dataset: Dataset, root: Path) -> dict[str, str]:
+    """What changes with each of the user's own files; published ones do not change."""
+    return {name: _stamp(root / name) for name in _names(dataset, root) if Path(name).is_absolute()}
+
+
+def check_unchanged(index: Index, folder: Path) -> None:
+    """Raises DataError where one of the user's own files is another than the set in `folder` was prepared from.
+
+    Where it is as old and as large as it was it is taken to be the same, otherwise it is read. The set alone will do
+    where the file is gone.
+    """
+    known = {made["file"]: made for made in index["made_from"]}
+    for name, stamp in index["stamps"].items():
+        path = Path(name)
+        if path.exists() and _stamp(path) != stamp and _described(name, path) != known[name]:
+            raise DataError(f"{path}: has changed since it was prepared: delete {folder} and prepare the set again.")
+
+
+def _names(dataset: Dataset, root: Path) -> Iterator[str]:
+    for names in dataset.wanted():
+        path = find(type(dataset), root, *names)
+        yield next(name for name in names if root / name == path)
+
+
+def _described(name: str, path: Path) -> dict[str, Any]:
+    digest, size = hashlib.sha256(), 0
+    for inner, file in _files(path):
+        digest.update(inner.encode())
+        with sound(file), file.open("rb") as stream:
+            while block := stream.read(BLOCK_BYTES):
+                digest.update(block)
+                size += len(block)
+    return {"file": name, "bytes": size, "sha256": digest.hexdigest()}
+
+
+def _stamp(path: Path) -> str:
+    stats = ((inner, file.stat()) for inner, file in _files(path))
+    lines = (f"{inner} {stat.st_size} {stat.st_mtime_ns}\n" for inner, stat in stats)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _files(path: Path) -> Iterator[tuple[str, Path]]:
+    """A file, or the files in a folder; the latter with what tells them apart: a name, in zero bytes."""
+    if not path.is_dir():
+        yield "", path
+        return
+    for name in open_archive(path).names:
+        yield f"\0{name}\0", path.parent / name
