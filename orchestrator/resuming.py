@@ -47,6 +47,15 @@ def resume(
         return run_and_tell(spec, trials, folder, out, source, uri, data_root, json_wanted, facts["reuse"])
 
 
+def recorded_root(folder: Path) -> Root:
+    """The data root with which the sweep in `folder` was started; None for the usual one, and for a single run.
+
+    Only who has the folder's lock may ask. Raises JournalError.
+    """
+    events = Journal(folder).events
+    return next((root_of(event["data_root"]) for event in events if event["event"] == "sweep"), None)
+
+
 def beginning(journal: Journal) -> dict[str, Any]:
     """How the sweep was started: source, data root and trials; none of them if it was killed before it said so.
 
