@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,24 @@ def real_data() -> Path:
     if absent:
         pytest.skip(f"no {' nor '.join(absent)} in {root}: name a folder that has them by VAEORCH_DATA")
     return root
+
+
+@pytest.fixture
+def vaeorch(monkeypatch, capsys):
+    """Runs the command line in this process: (exit code, stdout, stderr)."""
+    from orchestrator import cli
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["vaeorch", *map(str, words)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
 
 
 @pytest.fixture(scope="session")

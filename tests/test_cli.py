@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import cli
 from orchestrator.catalogue import catalogue
 
 ROOT = Path(__file__).parents[1]
@@ -34,23 +33,6 @@ def spec(tmp_path):
     file = tmp_path / "tiny.yaml"
     file.write_text(SPEC)
     return file
-
-
-@pytest.fixture
-def vaeorch(monkeypatch, capsys):
-    """Runs the command line in this process: (exit code, stdout, stderr)."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["vaeorch", *map(str, words)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as end:
-            code = end.code or 0
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
 
 
 def one_line(text):

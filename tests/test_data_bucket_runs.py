@@ -2,13 +2,12 @@
 
 import json
 import shutil
-import sys
 
 import numpy as np
 import pytest
 import torch
 
-from orchestrator import cli, resuming
+from orchestrator import resuming
 from orchestrator.reuse import made_with
 from orchestrator.sweep import claim, open_lineup, slot_config
 from tests.runs import a_run
@@ -25,23 +24,6 @@ run:
   data: {name: digits, train_rows: 200, val_rows: 50}
   epochs: 2
 """
-
-
-@pytest.fixture
-def vaeorch(monkeypatch, capsys):
-    """Runs the command line in this process: (exit code, stdout, stderr)."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["vaeorch", *map(str, words)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as end:
-            code = end.code or 0
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
 
 
 @pytest.fixture
