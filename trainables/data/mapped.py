@@ -18,6 +18,8 @@ from torch import Tensor
 from trainables.data import prepared, shards, sources
 from trainables.data.base import Attributes, DataError, Dataset, Factors, Rows, Splits
 
+FEW = 20  # rows of a batch for each file, up to which it is faster to copy them one by one
+
 
 @dataclass(frozen=True)
 class Mapped:
@@ -59,8 +61,13 @@ class Mapped:
         out_BX = np.empty((len(order_B), *self.shape[1:]), self.parts[0].dtype)
         part_B = np.searchsorted(self.firsts, order_B, side="right") - 1
         row_B = order_B - self.firsts[part_B]
-        for place, (part, row) in enumerate(zip(part_B.tolist(), row_B.tolist(), strict=True)):
-            out_BX[place] = self.parts[part][row]  # a masked copy for each part would take longer
+        if len(order_B) < FEW * len(self.parts):
+            for place, (part, row) in enumerate(zip(part_B.tolist(), row_B.tolist(), strict=True)):
+                out_BX[place] = self.parts[part][row]
+        else:
+            for part, x_NX in enumerate(self.parts):
+                places = np.flatnonzero(part_B == part)
+                out_BX[places] = x_NX[row_B[places]]
         return torch.from_numpy(out_BX)
 
 
