@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from trainables.data import prepared, shards, sources
-from trainables.data.base import Attributes, DataError, Dataset, Factors, Rows, Splits
+from trainables.data.base import SPLITS, Attributes, DataError, Dataset, Factors, Rows, Splits
 
 FEW = 20  # rows of a batch for each file, up to which it is faster to copy them one by one
 
@@ -74,12 +74,12 @@ class Mapped:
 def open_set(dataset: Dataset, folder: Path) -> Splits:
     """The whole of a prepared set. Raises DataError where a file is missing, short or of another set.
 
-    Checksums are for `verify`: to open a set takes no longer the larger it is.
+    No pixel is read: checksums are for `verify`.
     """
     index = prepared.read_index(folder)
     check_index(index, dataset, folder)
     sources.check_unchanged(index, folder)
-    return Splits(*(held and _split(folder, index, split) for split, held in index["splits"].items()))
+    return Splits(*(index["splits"][split] and _split(folder, index, split) for split in SPLITS))
 
 
 def check_index(index: prepared.Index, dataset: Dataset, folder: Path) -> None:
