@@ -51,7 +51,7 @@ def seconds_of_bare_loop(run: Run, fused: bool) -> float:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     splits = run.data.load()
     vae = build(run, splits).vae.to(device)
-    encoder, decoder, x_all = vae.encoder, vae.decoder, splits.train.x
+    encoder, decoder, x_all = vae.encoder, vae.decoder, splits.train.x.index_select(0, torch.arange(len(splits.train)))
     optimizer = torch.optim.Adam(
         [*encoder.parameters(), *decoder.parameters()], lr=run.optimizer.lr, eps=1e-7, fused=fused
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def _names(dataset: Dataset, root: Path) -> Iterator[str]:
 def _described(name: str, path: Path) -> dict[str, Any]:
     digest, size = hashlib.sha256(), 0
     for inner, file in _files(path):
-        digest.update(inner.encode())
+        digest.update(os.fsencode(inner))
         with sound(file), file.open("rb") as stream:
             while block := stream.read(BLOCK_BYTES):
                 digest.update(block)
@@ -58,7 +59,7 @@ def _described(name: str, path: Path) -> dict[str, Any]:
 def _stamp(path: Path) -> str:
     stats = ((inner, file.stat()) for inner, file in _files(path))
     lines = (f"{inner} {stat.st_size} {stat.st_mtime_ns}\n" for inner, stat in stats)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    return hashlib.sha256(os.fsencode("".join(lines))).hexdigest()
 
 
 def _files(path: Path) -> Iterator[tuple[str, Path]]:
