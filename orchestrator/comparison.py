@@ -5,8 +5,9 @@ import io
 import json
 import math
 import statistics
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -29,29 +30,37 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Row:
+    """One value of all models: the metric that it is of, its numbers by label, and what they rest on."""
+
+    metric: str
+    numbers: dict[str, list[float]]
+    rests_on: str
+
+
+@dataclass(frozen=True)
 class Comparison:
-    """Value by value what was found of each label, how it was made, and what there is no number for."""
+    """What was found of each label, value by value, and lines that say what is missing, and why."""
 
     labels: list[str]
-    rows: dict[str, dict[str, list[float]]] = field(default_factory=dict)  # value -> label -> numbers, one for each id
-    metrics: dict[str, str] = field(default_factory=dict)  # value -> the metric that it is of
-    made: dict[str, str] = field(default_factory=dict)  # metric -> its provenance
-    missing: list[str] = field(default_factory=list)  # lines that say what is not in `rows`, and why
+    rows: dict[str, Row]
+    missing: list[str]
 
 
 def compare(models: Sequence[Measured]) -> Comparison:
-    """All findings, metric by metric. Those of one metric whose provenances differ are refused with the reason."""
-    found = Comparison(list(dict.fromkeys(model.label for model in models)))
-    pairs = [(finding["metric"], model, finding) for model in models for finding in model.findings]
-    for metric in dict.fromkeys(metric for metric, *_ in pairs):
-        own = [(model, finding) for name, model, finding in pairs if name == metric]
-        found.missing.extend(_undefined(metric, own))
-        defined = [(model, finding) for model, finding in own if finding["values"]]
-        if why := _mixed(defined):
-            found.missing.append(f"{metric}: not compared: {why}")
-        elif defined:
-            found.made[metric] = provenance_of(defined[0][1]).line()
-            _fill(found, metric, defined)
+    """All values of all findings. One whose provenances differ among the models is refused with the reason."""
+    found = Comparison(list(dict.fromkeys(model.label for model in models)), {}, [])
+    pairs = [(model, finding) for model in models for finding in model.findings]
+    for metric in dict.fromkeys(finding["metric"] for _, finding in pairs):
+        own = [(model, finding) for model, finding in pairs if finding["metric"] == metric]
+        refused = []
+        for name in dict.fromkeys(name for _, finding in own for name in finding["values"]):
+            having = [(model, finding) for model, finding in own if name in finding["values"]]
+            if why := _mixed(having):
+                refused.append(f"{metric}: not compared: {why}")
+            else:
+                found.rows[name] = Row(metric, _numbers(name, having), provenance_of(having[0][1]).line())
+        found.missing.extend([*dict.fromkeys(refused), *_undefined(metric, own)])
     return found
 
 
@@ -75,12 +84,13 @@ def provenance_of(finding: Finding) -> Provenance:
     return Provenance.from_plain(finding["provenance"])
 
 
-def _fill(found: Comparison, metric: str, defined: list[tuple[Measured, Finding]]) -> None:
-    for model, finding in defined:
-        for name, value in finding["values"].items():
-            found.metrics[name] = metric
-            numbers = found.rows.setdefault(name, {}).setdefault(model.label, [])
-            numbers.append(math.nan if value is None else value)
+def _numbers(name: str, having: list[tuple[Measured, Finding]]) -> dict[str, list[float]]:
+    """Those of one value by label; of a value that is not finite, nan."""
+    numbers: dict[str, list[float]] = {}
+    for model, finding in having:
+        value = finding["values"][name]
+        numbers.setdefault(model.label, []).append(math.nan if value is None else value)
+    return numbers
 
 
 def _undefined(metric: str, own: list[tuple[Measured, Finding]]) -> list[str]:
@@ -92,13 +102,12 @@ def _undefined(metric: str, own: list[tuple[Measured, Finding]]) -> list[str]:
     ]
 
 
-def _mixed(defined: list[tuple[Measured, Finding]]) -> str:
-    """How the provenance of the first finding and of another differ; empty where all are alike."""
-    for model, finding in defined[1:]:
-        first = defined[0]
-        unlike = differences(provenance_of(first[1]), provenance_of(finding))
-        if unlike:
-            return f"{first[0].id} and {model.id} differ in {'; '.join(unlike)}."
+def _mixed(having: list[tuple[Measured, Finding]]) -> str:
+    """How the provenances of the first finding and of another differ; empty where all are alike."""
+    (first, one), *others = having
+    for model, other in others:
+        if unlike := differences(provenance_of(one), provenance_of(other)):
+            return f"{first.id} and {model.id} differ in {'; '.join(unlike)}."
     return ""
 
 
@@ -113,14 +122,22 @@ def cell(numbers: list[float] | None) -> str:
 
 def grid(found: Comparison) -> list[list[str]]:
     """The numbers as text, header first: a column for each model where they are few, else a row."""
-    rows = [[name, *(cell(of.get(label)) for label in found.labels)] for name, of in found.rows.items()]
+    rows = [[name, *(cell(row.numbers.get(label)) for label in found.labels)] for name, row in found.rows.items()]
     table = [["", *found.labels], *rows]
     return table if len(found.labels) <= SIDE_BY_SIDE else [list(row) for row in zip(*table, strict=True)]
 
 
 def notes(found: Comparison) -> list[str]:
-    """What the numbers rest on, a line for each metric, and what is missing."""
-    return [*(f"{metric}: {line}" for metric, line in found.made.items()), *found.missing]
+    """What the numbers rest on, a line for each metric and way of making them, and what is missing."""
+    ways: dict[tuple[str, str], list[str]] = {}
+    for name, row in found.rows.items():
+        ways.setdefault((row.metric, row.rests_on), []).append(name)
+    count = Counter(metric for metric, _ in ways)
+    lines = []
+    for (metric, rests_on), names in ways.items():
+        which = f" ({', '.join(names)})" if count[metric] > 1 else ""
+        lines.append(f"{metric}{which}: {rests_on}")
+    return [*lines, *found.missing]
 
 
 def as_table(found: Comparison):
@@ -129,8 +146,9 @@ def as_table(found: Comparison):
 
     header, *rows = grid(found)
     table = Table(box=None)
-    for number, name in enumerate(header):
-        table.add_column(name, justify="right" if number else "left", overflow="fold")
+    table.add_column(header[0], no_wrap=len(found.labels) <= SIDE_BY_SIDE, overflow="fold")
+    for name in header[1:]:
+        table.add_column(name, justify="right", overflow="fold")
     for row in rows:
         table.add_row(*row)
     return table
@@ -148,20 +166,27 @@ def as_csv(found: Comparison) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["model", "value", "number", "metric", "provenance"])
-    for name, of in found.rows.items():
-        rests_on = found.metrics[name], found.made[found.metrics[name]]
-        writer.writerows([label, name, number, *rests_on] for label, numbers in of.items() for number in numbers)
+    for name, row in found.rows.items():
+        pairs = ((label, number) for label, numbers in row.numbers.items() for number in numbers)
+        writer.writerows([label, name, number, row.metric, row.rests_on] for label, number in pairs)
     return text.getvalue()
 
 
 def as_json(found: Comparison) -> str:
     """All of it; a number that is not finite is null."""
-    rows = {
-        name: {label: [None if math.isnan(number) else number for number in numbers] for label, numbers in of.items()}
-        for name, of in found.rows.items()
+    values = {
+        name: {
+            "metric": row.metric,
+            "numbers": {label: [_or_null(number) for number in numbers] for label, numbers in row.numbers.items()},
+            "rests_on": row.rests_on,
+        }
+        for name, row in found.rows.items()
     }
-    known = {"values": rows, "metrics": found.metrics, "provenance": found.made, "missing": found.missing}
-    return json.dumps(known, indent=2, allow_nan=False) + "\n"
+    return json.dumps({"values": values, "missing": found.missing}, indent=2, allow_nan=False) + "\n"
+
+
+def _or_null(number: float) -> float | None:
+    return None if math.isnan(number) else number
 
 
 def print_all(found: Comparison, form: str, console) -> None:

@@ -149,7 +149,8 @@ def progress(console: Console, total: int) -> Iterator[Callable[[str], None]]:
 def line_of(model: str, finding: Finding) -> str:
     """A finding in one line."""
     numbers = "  ".join(f"{name} {show(value)}" for name, value in finding["values"].items())
-    return f"{model} {finding['metric']} ({finding['seconds']:.1f} s)  {numbers or finding['undefined']}"
+    drawn = f"pictures {', '.join(finding['pictures'])}"
+    return f"{model} {finding['metric']} ({finding['seconds']:.1f} s)  {numbers or finding['undefined'] or drawn}"
 
 
 @contextmanager

@@ -66,6 +66,20 @@ def test_numbers_that_were_made_differently_are_refused_and_the_difference_is_to
     assert repr(_plain(PROVENANCE[name])) in line and repr(_plain(value)) in line
 
 
+def test_values_that_only_some_models_have_are_judged_by_themselves():
+    one = finding("rate", values={"rate": 9.0})
+    other = finding("rate", values={"surrogate_rate": 70.0}, counts=[["rows", 500]])
+    found = compare([Measured("a", "a", [one]), Measured("b", "b", [other])])
+    assert grid(found) == [["", "a", "b"], ["rate", "9", ""], ["surrogate_rate", "", "70"]]
+    assert [note.partition(": ")[0] for note in notes(found)] == ["rate (rate)", "rate (surrogate_rate)"]
+
+
+def test_a_metric_of_many_values_is_refused_in_one_line():
+    one, other = (finding("svm", values={"svm_clean": 0.9, "svm_noisy": 0.8}, seed=seed) for seed in (0, 1))
+    found = compare([Measured("a", "a", [one]), Measured("b", "b", [other])])
+    assert notes(found) == ["svm: not compared: a and b differ in seed: 0 and 1."]
+
+
 def test_what_is_undefined_is_told_once_with_its_reason_and_does_not_count_as_another_way():
     none = finding(undefined="these data have no labels.")
     found = compare([Measured("a", "a", [finding()]), Measured("b", "b", [none]), Measured("c", "c", [none])])
@@ -90,12 +104,12 @@ def test_few_models_stand_side_by_side_and_many_below_each_other():
 def test_a_value_that_is_not_finite_is_shown_as_such():
     found = compare([Measured("a", "a", [finding(values={"mse": None})])])
     assert grid(found)[1] == ["mse", "-"]
-    assert json.loads(FORMATS["json"](found))["values"] == {"mse": {"a": [None]}}
+    assert json.loads(FORMATS["json"](found))["values"]["mse"]["numbers"] == {"a": [None]}
 
 
 def test_programs_get_every_number_in_full():
     found = compare([Measured("a", "a", [finding(values={"mse": 1 / 3})])])
     row = list(csv.reader(io.StringIO(FORMATS["csv"](found))))[1]
     assert row[:4] == ["a", "mse", repr(1 / 3), "frechet"] and row[4].startswith("classifier abababab; 100 generated")
-    assert math.isclose(json.loads(FORMATS["json"](found))["values"]["mse"]["a"][0], 1 / 3, rel_tol=0)
+    assert math.isclose(json.loads(FORMATS["json"](found))["values"]["mse"]["numbers"]["a"][0], 1 / 3, rel_tol=0)
     assert "| mse | 0.3333 |" in FORMATS["markdown"](found) and "- frechet: classifier" in FORMATS["markdown"](found)

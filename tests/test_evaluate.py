@@ -119,8 +119,13 @@ def test_findings_reach_table_results_and_mlflow_with_what_they_rest_on(measured
 
 def test_results_show_what_was_found(measured, vaeorch, runs):  # noqa: F811
     found = json.loads(vaeorch("results", "three", "--out", measured[0], "--evaluations", "--format", "json")[1])
-    assert set(found["values"]["mse"]) == {"0001 method=vae", "0002 method=ard_vae dz_size=50", "0003 method=rae"}
-    assert found["metrics"]["mse_pruned"] == "mse" and found["provenance"]["mse"]
+    assert set(found["values"]["mse"]["numbers"]) == {
+        "0001 method=vae",
+        "0002 method=ard_vae dz_size=50",
+        "0003 method=rae",
+    }
+    assert found["values"]["mse_pruned"]["metric"] == "mse"
+    assert found["values"]["mse"]["rests_on"].startswith("pixels; 100 rows; split val of digits")
     said = "three: nothing was evaluated yet: vaeorch evaluate three.\n"
     assert vaeorch("results", "three", "--out", runs, "--evaluations") == (2, "", said)
 
