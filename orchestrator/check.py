@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path as FilePath
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,6 +12,7 @@ from orchestrator.mistakes import Finding, Path, Problem, cure, findings, read_p
 from orchestrator.probing import idle, probing
 from orchestrator.yaml_file import Document
 from trainables.data import DataError, Dataset, Facts
+from trainables.roots import Root
 from trainables.run import Run
 
 
@@ -22,7 +22,7 @@ class Checker:
     `metric` is the objective's, None where the document has no sound one; `data_root` is where the data sets lie.
     """
 
-    def __init__(self, document: Document, metric: str | None, data_root: FilePath | None):
+    def __init__(self, document: Document, metric: str | None, data_root: Root):
         self.document = document
         self.metric = metric
         self.facts = cache(lambda data: _facts(data, data_root))
@@ -88,7 +88,7 @@ class Checker:
         self.told.setdefault((path, text), problem)
 
 
-def _facts(data: Dataset, data_root: FilePath | None) -> Facts | DataError:
+def _facts(data: Dataset, data_root: Root) -> Facts | DataError:
     try:
         return data.facts(data_root)
     except DataError as error:

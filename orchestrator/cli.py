@@ -8,6 +8,7 @@ import click
 
 from orchestrator import stopping
 from orchestrator.errors import UserError
+from trainables.roots import Root, root_of
 
 USERS_MISTAKE = 2
 PORT = 5000
@@ -22,12 +23,16 @@ set_option = click.option(
 )
 data_option = click.option(
     "--data-root",
-    type=click.Path(path_type=Path),
+    type=root_of,
+    metavar="ROOT",
     envvar="VAEORCH_DATA",
-    help="Folder of data sets. [env: VAEORCH_DATA]",
+    help="Where data sets lie: a folder or s3://bucket/prefix. [env: VAEORCH_DATA]",
 )
 tracking_option = click.option(
     "--tracking-uri", help="MLflow's store: http://..., postgresql://..., or (default) sqlite below --out."
+)
+format_option = click.option(
+    "--format", "form", type=click.Choice(["table", "json", "csv", "markdown"]), default="table", show_default=True
 )
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print results (or the plan) as JSON; progress goes to stderr."
@@ -98,16 +103,42 @@ def train(spec, out, name, settings, data_root) -> None:
 
 
 @cli.command()
+@click.argument("target")
+@out_option
+@click.option("--metrics", default="all", show_default=True, help="Names with commas between; `methods` lists them.")
+@click.option("--trials", default="best:5", show_default=True, help="all, best:N, or ids with commas between.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="[METRIC.]FIELD=VALUE", help="A setting, as features=classifier."
+)
+@data_option
+@tracking_option
+@format_option
+def evaluate(target, out, metrics, trials, settings, data_root, tracking_uri, form) -> None:
+    """Measure trained models of TARGET: a sweep, a trial (SWEEP/ID), or a run.
+
+    Numbers that are known are not computed again.
+    """
+    from orchestrator.evaluate import evaluate as measure
+
+    _ended(measure(target, out, metrics, settings, trials, data_root, tracking_uri, form))
+
+
+@cli.command()
 @click.argument("name")
 @out_option
-@click.option("--format", "form", type=click.Choice(["table", "json", "csv", "markdown"]), default="table")
-def results(name, out, form) -> None:
+@click.option("--evaluations", is_flag=True, help="What `evaluate` found of its trials, and how it was made.")
+@format_option
+def results(name, out, evaluations, form) -> None:
     """Print the leaderboard of the sweep NAME."""
     from rich.console import Console
 
+    from orchestrator import comparison
     from orchestrator.results import FORMATS, as_table, read_results
 
     found = read_results(out, name)
+    if evaluations:
+        comparison.print_all(comparison.of_results(found), form, Console())
+        return
     if form == "table":
         Console().print(as_table(found))
     else:
@@ -163,7 +194,7 @@ from orchestrator.data_verbs import data  # noqa: E402  # down here: it takes th
 cli.add_command(data)
 
 
-def _read(spec: Path, name: str | None, settings: tuple[str, ...], data_root: Path | None):
+def _read(spec: Path, name: str | None, settings: tuple[str, ...], data_root: Root):
     from orchestrator.spec import read_spec
 
     return read_spec(spec, [*settings, *([f"name={json.dumps(name)}"] if name else [])], data_root)

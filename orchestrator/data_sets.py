@@ -1,6 +1,7 @@
 """What `vaeorch data` says of data sets: which there are, what is known of each, what lies below a data root."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,9 +12,10 @@ from pydantic import ValidationError
 from orchestrator.errors import UserError
 from orchestrator.mistakes import Place, Problem, SpecError, cure, findings, show_value
 from orchestrator.yaml_file import Document, override
-from trainables.data import DATASETS, Dataset, Facts, prepared
+from trainables.data import DATASETS, Dataset, Facts, bucket, prepared
 from trainables.data.base import SPLITS
 from trainables.records import name_of, summary
+from trainables.roots import in_bucket
 
 MIB = 1 << 20
 
@@ -31,15 +33,16 @@ def asked(name: str, settings: Iterable[str] = ()) -> Dataset:
         raise SpecError(Problem(document.place(path), path, text) for path, text, _ in found) from None
 
 
-def listed(root: Path) -> str:
+def listed(root: Path | str) -> str:
     """Every data set in one line: name, shape, rows, what of it lies below the data root, what it is, its licence."""
     rows = [("NAME", "SHAPE", "TRAIN + VAL ROWS", "FILES", "PREPARED", "WHAT IT IS  [LICENCE]")]
-    rows += [_line(record, root) for record in DATASETS]
+    prepared_of = Counter(map(prepared.name_in, _finished(root)))
+    rows += [_line(record, root, prepared_of[name_of(record)]) for record in DATASETS]
     widths = [max(map(len, column)) for column in list(zip(*rows, strict=True))[:-1]]
     return "\n".join("  ".join([*map(str.ljust, row, widths), row[-1]]) for row in rows)
 
 
-def _line(record: type[Dataset], root: Path) -> tuple[str, ...]:
+def _line(record: type[Dataset], root: Path | str, number: int) -> tuple[str, ...]:
     shape, rows, files = "any", "any", "your own"
     try:
         dataset = record()
@@ -49,7 +52,6 @@ def _line(record: type[Dataset], root: Path) -> tuple[str, ...]:
         facts = dataset.facts(root)
         shape, rows = _shape(facts.shape), f"{facts.train_rows:,} + {facts.val_rows:,}"
         files = _there([bool(_found(root, names)) for names in dataset.wanted()])
-    number = len(prepared.finished(root, name_of(record)))
     what = f"{summary(record).rstrip('.')}  [{record.licence}]"
     return name_of(record), shape, rows, files, str(number or "no"), what
 
@@ -60,19 +62,35 @@ def _there(found: list[bool]) -> str:
     return f"{sum(found)} of {len(found)}" if any(found) else "absent"
 
 
-def told(dataset: Dataset, root: Path) -> str:
+def told(dataset: Dataset, root: Path | str) -> str:
     """All that is known of a data set, its rows unread. Raises DataError."""
-    facts, folder = dataset.facts(root), prepared.folder_of(dataset, root)
-    index = prepared.read_index(folder) if (folder / prepared.INDEX).exists() else None
+    facts, (place, index) = dataset.facts(root), _index(dataset, root)
     rows = [("settings", _settings(dataset)), ("a row", f"{_shape(facts.shape)} {_range(facts)}")]
     rows += [("rows", f"{count} {split}") for split, count in _rows(facts, index)]
     rows += [("file", f"{' or '.join(names)}: {_size(_found(root, names))}") for names in dataset.wanted()]
     known = ("source", "citation", "licence", "home")
     rows += [(name, value) for name in known if (value := getattr(dataset, name))]
-    rows += [("prepared", f"{folder}, {_mib(prepared.bytes_of(index))}" if index else f"not in {folder}")]
-    others = [some for some in prepared.finished(root, dataset.name) if some != folder]
-    rows += [("prepared", f"{some}, with other settings") for some in others]
+    rows += [("prepared", f"{place}, {_mib(prepared.bytes_of(index))}" if index else f"not in {place}")]
+    same = {key: some for key, some in _finished(root).items() if prepared.name_in(key) == dataset.name}
+    rows += [("prepared", f"{same[key]}, with other settings") for key in same if key != prepared.key(dataset)]
     return "\n".join([f"{dataset.name}: {summary(type(dataset))}", *(f"  {name:<9} {value}" for name, value in rows)])
+
+
+def _finished(root: Path | str) -> dict[str, Any]:
+    """The keys of all sets that are prepared below a data root, and where they lie. Raises DataError."""
+    if in_bucket(root):
+        return {key: bucket.place_of(root, key) for key in sorted(bucket.sets(root))}
+    return {folder.name: folder for folder in prepared.finished(root)}
+
+
+def _index(dataset: Dataset, root: Path | str) -> tuple[Any, prepared.Index | None]:
+    """Where the prepared set of a record lies, and its index; None where there is none. Raises DataError."""
+    if in_bucket(root):
+        place = bucket.place_of(root, prepared.key(dataset))
+        content = bucket.index_content(place)
+        return place, content and prepared.index_of(content)
+    folder = prepared.folder_of(dataset, root)
+    return folder, prepared.read_index(folder) if (folder / prepared.INDEX).exists() else None
 
 
 def _settings(dataset: Dataset) -> str:
@@ -97,8 +115,8 @@ def _rows(facts: Facts, index: dict[str, Any] | None) -> Iterator[tuple[str, str
     return ((verbs[split], f"{count:,}") for split, count in counts.items())
 
 
-def _found(root: Path, names: tuple[str, ...]) -> Path | None:
-    return next((root / name for name in names if (root / name).exists()), None)
+def _found(root: Path | str, names: tuple[str, ...]) -> Path | None:
+    return None if in_bucket(root) else next((root / name for name in names if (root / name).exists()), None)
 
 
 def _size(path: Path | None) -> str:
@@ -111,20 +129,48 @@ def _mib(size: int) -> str:
     return f"{size / MIB:,.1f} MiB"
 
 
-def prepare(dataset: Dataset, root: Path, to: Path | None) -> str:
+def prepare(dataset: Dataset, root: Path | str, to: Path | str | None) -> str:
     """Prepare a data set under a progress bar; what there is now. Raises DataError."""
     from trainables.data.preparing import prepare as make
 
+    for place in filter(in_bucket, (to, root)):
+        raise UserError(f"{place}: sets are prepared in folders: name one, then push the set into the bucket.")
     with bar(f"{dataset.name}: preparing") as told:
         folder = make(dataset, root, to, told)
     return f"prepared  {folder}  {_contents(folder)}"
 
 
-def verify(dataset: Dataset, root: Path) -> str:
-    """Compute the checksums of a prepared set anew; what is sound. Raises UserError with a line for each damage."""
+def push(dataset: Dataset, root: Path | str, to: str) -> str:
+    """Push a prepared set into a bucket under a progress bar; what is there now. Raises DataError and UserError."""
+    from trainables.data.pushing import push as send
+
+    if in_bucket(root) or not in_bucket(to):
+        raise UserError("sets are pushed from a folder (--data-root) to s3://bucket/prefix.")
+    folder = prepared.folder_of(dataset, root)
+    with bar(f"{dataset.name}: pushing") as told:
+        number = send(folder, to, told)
+    return f"pushed  {bucket.place_of(to, folder.name)}  {_contents(folder)}, {number} files sent"
+
+
+def fetch(dataset: Dataset, root: str) -> Path | None:
+    """Fetch the prepared set of a bucket under a progress bar; None where there is none and none is needed.
+
+    Raises DataError.
+    """
+    with bar(f"{dataset.name}: fetching", aloud=True) as told:
+        return bucket.folder_of(dataset, root, told)
+
+
+def verify(dataset: Dataset, root: Path | str) -> str:
+    """Compute the checksums of a prepared set anew; what is sound. Raises UserError with a line for each damage.
+
+    Of a bucket this machine's copy is meant.
+    """
     from trainables.data.verifying import damages
 
-    folder = prepared.folder_of(dataset, root)
+    folder = fetch(dataset, root) if in_bucket(root) else prepared.folder_of(dataset, root)
+    if folder is None:
+        raise UserError(f"{bucket.place_of(root, prepared.key(dataset))}: no finished set: push it first.")
     with bar(f"{dataset.name}: verifying") as told:
         lines = list(damages(dataset, folder, told))
     if lines:
@@ -139,8 +185,11 @@ def _contents(folder: Path) -> str:
 
 
 @contextmanager
-def bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on a terminal, and what is to be told how many bytes are done, and of how many."""
+def bar(what: str, aloud: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on a terminal, and what is to be told how many bytes are done, and of how many.
+
+    Elsewhere there is a line where it is to be `aloud`.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -148,4 +197,10 @@ def bar(what: str) -> Iterator[Callable[[int, int], None]]:
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(what, total=None)
-        yield lambda done, of: progress.update(task, completed=done, total=of)
+
+        def told(done: int, of: int) -> None:
+            if aloud and not console.is_terminal and progress.tasks[task].total is None:
+                console.print(f"{what} {_mib(of)}", markup=False, highlight=False, soft_wrap=True)
+            progress.update(task, completed=done, total=of)
+
+        yield told

@@ -1,24 +1,23 @@
 """vaeorch data: a verb each, thin. Everything heavy is imported by the verb that needs it."""
 
-from pathlib import Path
-
 import click
 
 from orchestrator.cli import data_option
 from orchestrator.errors import UserError
+from trainables.roots import Root, root_of
 
 name_argument = click.argument("name")
 set_option = click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting of the data set, as crop=148."
 )
 to_option = click.option(
-    "--to", type=click.Path(path_type=Path), help="Another data root to prepare into, as where the files are read-only."
+    "--to", type=root_of, metavar="FOLDER", help="Another data root to prepare into, as where the files are read-only."
 )
 
 
 @click.group()
 def data() -> None:
-    """List, prepare and verify data sets."""
+    """List, prepare, verify and push data sets."""
 
 
 @data.command("list")
@@ -67,7 +66,23 @@ def verify(name, settings, data_root) -> None:
     _say(data_sets.verify, data_root, data_sets.asked(name, settings))
 
 
-def _say(action, root: Path | None, *dataset, **more) -> None:
+@data.command()
+@name_argument
+@click.argument("place", metavar="s3://BUCKET/PREFIX", type=root_of)
+@set_option
+@data_option
+def push(name, place, settings, data_root) -> None:
+    """Push the prepared data set NAME into a bucket.
+
+    From there all machines fetch it whose data root is that place. The same command goes on where an interrupted one
+    stopped.
+    """
+    from orchestrator import data_sets
+
+    _say(data_sets.push, data_root, data_sets.asked(name, settings), to=place)
+
+
+def _say(action, root: Root, *dataset, **more) -> None:
     """Print what an action on a data root says, or raise UserError."""
     from trainables.data import DataError
     from trainables.data.base import data_root

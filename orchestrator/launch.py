@@ -8,6 +8,7 @@ from rich.console import Console
 
 from orchestrator import locks
 from orchestrator.console import Board, watch
+from orchestrator.data_sets import fetch
 from orchestrator.errors import UserError
 from orchestrator.mlflow_store import prepare_store
 from orchestrator.plan import plan
@@ -19,6 +20,7 @@ from orchestrator.stopping import Noted
 from orchestrator.sweep import Outcome, claim, disk_errors_told, resume_command, run_sweep
 from trainables.checkpoint import CheckpointError
 from trainables.data import DataError, Dataset
+from trainables.roots import Root, in_bucket, recorded
 from trainables.run import Run
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ def launch(
     spec_file: Path,
     out: Path,
     uri: str,
-    data_root: Path | None,
+    data_root: Root,
     json_wanted: bool,
     reuse: bool = False,
 ) -> KeyboardInterrupt | None:
@@ -46,7 +48,7 @@ def launch(
         return run_and_tell(spec, trials, folder, out, str(spec_file), uri, data_root, json_wanted, reuse)
 
 
-def prepare(spec: "SweepSpec", trials: "list[Trial]", uri: str, data_root: Path | None) -> None:
+def prepare(spec: "SweepSpec", trials: "list[Trial]", uri: str, data_root: Root) -> None:
     """Read the data and open the store, before anything starts. Raises UserError."""
     load_all((Run.model_validate(trial.run).data for trial in examples(spec, trials)), data_root)
     prepare_store(uri)
@@ -59,7 +61,7 @@ def run_and_tell(
     out: Path,
     source: str,
     uri: str,
-    data_root: Path | None,
+    data_root: Root,
     json_wanted: bool,
     reuse: bool,
 ) -> KeyboardInterrupt | None:
@@ -113,7 +115,7 @@ def say(console: Console, line: str) -> None:
     console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def train_one(spec: "SweepSpec", out: Path, data_root: Path | None) -> None:
+def train_one(spec: "SweepSpec", out: Path, data_root: Root) -> None:
     """Train the spec's run into OUT/NAME, a line per epoch; goes on from that folder's checkpoint if there is one."""
     from orchestrator.trial_folder import TrialFolder, results
 
@@ -126,7 +128,7 @@ def train_one(spec: "SweepSpec", out: Path, data_root: Path | None) -> None:
         "config": {},
         "seed": spec.run.seed,
         "run": spec.run.model_dump(mode="json"),
-        "data_root": data_root and str(data_root),
+        "data_root": recorded(data_root),
         "pictures_every": spec.pictures_every,
     }
     console = Console()
@@ -154,10 +156,12 @@ def epoch_line(result: dict[str, Any], epochs: int) -> str:
     return f"epoch {result['epoch']}/{epochs}  {result['seconds']:.1f} s  {metrics}"
 
 
-def load_all(datasets: Iterable[Dataset], data_root: Path | None) -> None:
+def load_all(datasets: Iterable[Dataset], data_root: Root) -> None:
     """Read every data set once before anything starts. Raises UserError for one that is missing or damaged."""
     for dataset in dict.fromkeys(datasets):
         try:
+            if in_bucket(data_root):
+                fetch(dataset, data_root)
             dataset.load(data_root)
         except DataError as error:
             raise UserError(str(error)) from None

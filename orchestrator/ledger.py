@@ -7,8 +7,10 @@ from typing import Any
 
 from orchestrator.account import UNLIMITED, Account
 from orchestrator.files import finite_or_null, write_whole
+from orchestrator.findings import with_findings
 from orchestrator.standings import configurations, replicated
 
+RESULTS = "results.json"
 INTERRUPTED = "interrupted"  # the reason of a trial that ends as `stopped` because the sweep was ended
 
 
@@ -71,7 +73,11 @@ class Ledger:
 
     def results(self) -> dict[str, Any]:
         """The content of results.json: the trials that are over, in order; of several seeds also their means."""
-        ended = [self.entries[trial] for trial in self.trials if self.entries.get(trial, {}).get("status")]
+        ended = [
+            with_findings(self.entries[trial], Path(of["folder"]))
+            for trial, of in self.trials.items()
+            if self.entries.get(trial, {}).get("status")
+        ]
         results = {"name": self.name, "objective": self.objective, "made_with": self._made_with()}
         if self.account.limits:
             results["budget"] = self.account.statement() | {"used_up": self.account.empty is not None}
@@ -84,7 +90,19 @@ class Ledger:
 
     def write(self) -> None:
         """Write results.json. Raises OSError."""
-        write_whole(self.folder / "results.json", json.dumps(self.results(), indent=2, allow_nan=False) + "\n")
+        _write(self.folder, self.results())
+
+
+def refresh(folder: Path) -> None:
+    """Bring what was found of a sweep's trials after its end into its results.json. Of no effect for a single run."""
+    if (folder / RESULTS).exists():
+        results = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
+        trials = [with_findings(trial, folder / "trials" / trial["id"]) for trial in results["trials"]]
+        _write(folder, results | {"trials": trials})
+
+
+def _write(folder: Path, results: dict[str, Any]) -> None:
+    write_whole(folder / RESULTS, json.dumps(results, indent=2, allow_nan=False) + "\n")
 
 
 def known_numbers(metrics: dict[str, float | None]) -> dict[str, float]:

@@ -25,7 +25,7 @@ def driver(folder: Path) -> Iterator[None]:
     """
     with (folder / DRIVER).open("w") as file, (folder / SLOTS).open("w") as slots:
         if not _taken(file):
-            raise UserError(f"{folder}: this sweep is running, in another process. Let it end, or stop it by Ctrl-C.")
+            raise UserError(f"{folder}: another process trains or evaluates here. Let it end, or stop it by Ctrl-C.")
         deadline = time.monotonic() + PATIENCE_S
         while not _taken(slots):
             if time.monotonic() > deadline:

@@ -304,6 +304,11 @@ class MlflowStore:
         for key, step in ((event["key"], event["epoch"]), (latest, 0)):
             self._client.log_image(run_id, image, key=key, step=step, timestamp=event["time"], synchronous=True)
 
+    def _evaluated(self, run_id: str, events: Sequence[Mapping[str, Any]]) -> None:
+        [event] = events
+        metrics = [(name, value, event["time"], event["epoch"]) for name, value in event["metrics"].items()]
+        self._log(run_id, metrics, tags=event["tags"])
+
     def _ended(self, run_id: str, events: Sequence[Mapping[str, Any]]) -> None:
         [event] = events
         metrics = [(name, value, event["time"], 0) for name, value in event["metrics"].items()]
@@ -319,6 +324,7 @@ KINDS = {
     "view": MlflowStore._view,
     "epoch": MlflowStore._epochs,
     "picture": MlflowStore._picture,
+    "evaluated": MlflowStore._evaluated,
     "ended": MlflowStore._ended,
 }
 

@@ -7,6 +7,7 @@ from orchestrator.lineup import sizes
 from orchestrator.saved_view import View
 from orchestrator.space import examples, parameters
 from orchestrator.tracking import Tracker, provenance
+from trainables.roots import Root
 
 if TYPE_CHECKING:
     from orchestrator.space import Trial
@@ -17,7 +18,7 @@ OF_IMAGES, OF_A_PLANE = ("reconstructions", "samples", "traversals"), ("samples"
 
 
 def open_tracker(
-    uri: str, spec: "SweepSpec", trials: "list[Trial]", folder: Path, source: str, data_root: Path | None
+    uri: str, spec: "SweepSpec", trials: "list[Trial]", folder: Path, source: str, data_root: Root
 ) -> Tracker:
     """A Tracker that has been told of the sweep in `folder` (OUT/NAME); `source` is the file its spec came from.
 
@@ -36,7 +37,7 @@ def open_tracker(
     return tracker
 
 
-def view_of(spec: "SweepSpec", trials: "list[Trial]", data_root: Path | None) -> View:
+def view_of(spec: "SweepSpec", trials: "list[Trial]", data_root: Root) -> View:
     """What MLflow's page shows of a sweep with such trials. Raises DataError."""
     configs, metric = [parameters(spec, trial) for trial in trials], spec.objective.metric
     shape, epochs = spec.run.data.facts(data_root).shape, spec.run.epochs
@@ -68,7 +69,7 @@ def describe(spec: "SweepSpec", trials: int, folder: Path) -> str:
     return "\n\n".join([f"**{spec.name}** {spec.description}".strip(), f"{what}, {how}.", f"Files: `{folder}`"])
 
 
-def dataset_facts(spec: "SweepSpec", data_root: Path | None) -> dict[str, Any]:
+def dataset_facts(spec: "SweepSpec", data_root: Root) -> dict[str, Any]:
     """The data set: its name, where it comes from, and plain facts. Raises DataError."""
     data, facts = spec.run.data, spec.run.data.facts(data_root)
     sizes = {"shape": list(facts.shape), "train_rows": facts.train_rows, "val_rows": facts.val_rows}

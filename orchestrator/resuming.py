@@ -15,10 +15,11 @@ from orchestrator.results import read_results
 from orchestrator.spec import read_spec
 from orchestrator.sweep import Outcome, disk_errors_told
 from orchestrator.tracking import recorded_store, sync
+from trainables.roots import Root, root_of
 
 
 def resume(
-    name: str, out: Path, uri: str | None, default_uri: str, data_root: Path | None, json_wanted: bool
+    name: str, out: Path, uri: str | None, default_uri: str, data_root: Root, json_wanted: bool
 ) -> KeyboardInterrupt | None:
     """Go on with the sweep in OUT/NAME as it was started, but for the store and the data root, if they are given.
 
@@ -36,7 +37,7 @@ def resume(
             outcome = Outcome(folder, read_results(out, name), None)
             return close(Console(stderr=json_wanted), outcome, out, sync(folder, uri), json_wanted)
         facts = beginning(journal)
-        data_root = data_root or (facts["data_root"] and Path(facts["data_root"]))
+        data_root = data_root or root_of(facts["data_root"])
         spec = read_spec(folder / "spec.yaml", data_root=data_root)
         trials = facts["trials"] or space.trials(spec)
         prepare(spec, trials, uri, data_root)
@@ -44,6 +45,15 @@ def resume(
             remove_half_written(written)
         source = facts["source"] or str(folder / "spec.yaml")
         return run_and_tell(spec, trials, folder, out, source, uri, data_root, json_wanted, facts["reuse"])
+
+
+def recorded_root(folder: Path) -> Root:
+    """The data root with which the sweep in `folder` was started; None for the usual one, and for a single run.
+
+    Only who has the folder's lock may ask. Raises JournalError.
+    """
+    events = Journal(folder).events
+    return next((root_of(event["data_root"]) for event in events if event["event"] == "sweep"), None)
 
 
 def beginning(journal: Journal) -> dict[str, Any]:

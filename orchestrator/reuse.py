@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import trainables
 from orchestrator.space import same_run
+from trainables.roots import Root, recorded
 
 PACKAGES = ("numpy", "scikit-learn", "torch", "torchvision")  # that have a part in the numbers
 OWN = "config.json"  # of a trial's folder, what no other trial can take over
@@ -23,13 +24,13 @@ class Finished(NamedTuple):
     folder: Path
 
 
-def made_with(data_root: Path | None) -> dict[str, Any]:
+def made_with(data_root: Root) -> dict[str, Any]:
     """What decides a run's numbers besides the Run: a digest of the code, and where the data lie."""
     home = Path(trainables.__file__).parent
     digest = hashlib.sha256(repr([(name, version(name)) for name in PACKAGES]).encode())
     for file in sorted(home.rglob("*.py")):
         digest.update(f"\0{file.relative_to(home)}\0".encode() + file.read_bytes())
-    return {"code": digest.hexdigest(), "data_root": data_root and str(Path(data_root).resolve())}
+    return {"code": digest.hexdigest(), "data_root": recorded(data_root)}
 
 
 class Shelf:

@@ -27,6 +27,7 @@ from orchestrator.paper import mistakes as mistakes_of_paper
 from orchestrator.space import MOST_TRAININGS, candidates, is_random, trainings
 from orchestrator.yaml_file import Document, override, read_yaml
 from trainables.records import Record, choice
+from trainables.roots import Root
 from trainables.run import Run
 
 
@@ -241,10 +242,10 @@ class SweepSpec(Record):
             yield ("budget", "gpu_hours"), "is never used up: resources.gpus_per_worker is 0. Write hours or epochs."
 
 
-def read_spec(file: str | FilePath, settings: Iterable[str] = (), data_root: FilePath | None = None) -> SweepSpec:
+def read_spec(file: str | FilePath, settings: Iterable[str] = (), data_root: Root = None) -> SweepSpec:
     """The spec in a YAML file, with the settings of `--set` in it, every value it could take having been checked.
 
-    Raises SpecError with all mistakes. `data_root` is the folder of the data sets.
+    Raises SpecError with all mistakes. `data_root` is where the data sets lie.
     """
     document = override(read_yaml(file), settings)
     spec, problems = _validated(document)

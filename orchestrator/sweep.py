@@ -30,6 +30,7 @@ from orchestrator.standings import CONFIRM, champion
 from orchestrator.stopping import Deferred
 from orchestrator.telling import Audience
 from orchestrator.yaml_file import Document
+from trainables.roots import Root, recorded
 
 if TYPE_CHECKING:
     from orchestrator.spec import SweepSpec
@@ -67,7 +68,7 @@ def run_sweep(
     folder: Path,
     tracker,
     console,
-    data_root: Path | None = None,
+    data_root: Root = None,
     source: str = "",
     reuse: bool = False,
 ) -> Outcome:
@@ -103,7 +104,7 @@ def run_sweep(
 
 
 def open_lineup(
-    spec: "SweepSpec", trials: list[Trial], folder: Path, data_root: Path | None, reuse: bool, source: str
+    spec: "SweepSpec", trials: list[Trial], folder: Path, data_root: Root, reuse: bool, source: str
 ) -> Lineup:
     """All that is known of a sweep's trials, as its journal has it, or as it begins here. Raises JournalError."""
     objective, as_config = spec.objective.model_dump(), partial(slot_config, spec, folder, data_root)
@@ -158,7 +159,7 @@ def resume_command(folder: Path) -> str:
     return f"vaeorch resume {folder.name} --out {shlex.quote(str(folder.parent))}"
 
 
-def slot_config(spec: "SweepSpec", folder: Path, data_root: Path | None, trial: Trial) -> dict:
+def slot_config(spec: "SweepSpec", folder: Path, data_root: Root, trial: Trial) -> dict:
     """What a slot needs to know of a trial, in plain values."""
     name = trial_name(trial.number)
     epochs = trial.run["epochs"]
@@ -175,7 +176,7 @@ def slot_config(spec: "SweepSpec", folder: Path, data_root: Path | None, trial: 
         "run": trial.run,
         "last_epoch": min(most, epochs),
         "objective": spec.objective.model_dump(),
-        "data_root": data_root and str(Path(data_root).resolve()),
+        "data_root": recorded(data_root),
         "pictures_every": spec.pictures_every,
         "threads": max(1, int(spec.resources.cpus_per_worker)),
         "resources": spec.resources.model_dump(),

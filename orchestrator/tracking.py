@@ -26,6 +26,7 @@ from orchestrator.saved_view import PICTURE_PREFIX, View, link
 from orchestrator.spool import PARENT, Sender, Spool, TrackingError
 
 PACKAGES = ("vaeorch", "torch", "ray", "mlflow")  # whose versions are kept as tags
+EVALUATED = "eval/"  # before the names of numbers that were found after the fact, and of the metrics that found them
 ABORTED = "aborted"  # how a sweep ends that is broken off, and with it its trials
 PATIENCE_S = 10.0  # how long the end of a sweep waits for a store that takes nothing
 
@@ -38,6 +39,7 @@ class History:
     status: str | None = None  # with which it ended
     epoch: int = 0
     pictures: set[tuple[str, int]] = field(default_factory=set)
+    findings: set[str] = field(default_factory=set)
 
     def note(self, event: Mapping[str, Any]) -> None:
         if event["kind"] == "started":
@@ -48,6 +50,8 @@ class History:
             self.epoch = max(self.epoch, event["epoch"])
         elif event["kind"] == "picture":
             self.pictures.add((event["key"], event["epoch"]))
+        elif event["kind"] == "evaluated":
+            self.findings.add(event["key"])
 
 
 class Tracker:
@@ -112,6 +116,15 @@ class Tracker:
             if (key, epoch) not in self._run(trial_id).pictures:
                 kept = os.path.relpath(path, self._folder)  # so that the sweep's folder can move
                 self._record(trial_id, "picture", key=key, epoch=epoch, path=kept)
+
+    def evaluated(
+        self, trial_id: str, key: str, epoch: int, metric: str, values: Mapping[str, float], provenance: str
+    ) -> None:
+        """Tell of numbers about a trained trial, and what they rest on; of no effect for a `key` told before."""
+        if values and key not in self._run(trial_id).findings:
+            metrics = {f"{EVALUATED}{name}": value for name, value in values.items()}
+            tags = {f"{EVALUATED}{metric}": provenance}
+            self._record(trial_id, "evaluated", key=key, epoch=epoch, metrics=metrics, tags=tags)
 
     def trial_ended(
         self, trial_id: str, status: str, reason: str | None = None, best: Mapping[str, float] | None = None

@@ -22,6 +22,7 @@ from pathlib import Path
 from orchestrator.files import finite_or_null, pictures_folder, remove_half_written, write_whole
 from trainables import checkpoint
 from trainables.checkpoint import CheckpointError
+from trainables.roots import root_of
 from trainables.run import Run
 from trainables.train import Diverged, Report, reopen, train
 
@@ -113,7 +114,7 @@ def results(config: dict, folder: TrialFolder) -> Iterator[dict]:
     last_epoch = config.get("last_epoch", run.epochs)
     resume = folder.open()
     write_whole(folder.path / "config.json", json.dumps({key: config[key] for key in IDENTITY}, indent=2) + "\n")
-    data_root = config["data_root"] and Path(config["data_root"])
+    data_root = root_of(config["data_root"])
     if resume:
         folder.reopen = partial(reopen, run, data_root, resume)
         yield result(folder, folder.lines[-1], last_epoch) | ({"notice": folder.notice} if folder.notice else {})

@@ -24,6 +24,7 @@ from orchestrator import locks
 from orchestrator.files import restarts_file
 from orchestrator.mailbox import DRAW, STEP, Mailbox
 from orchestrator.trial_folder import TrialFolder, results
+from trainables.roots import root_of
 from trainables.run import Run
 from trainables.sums import from_all, rank_and_world
 from trainables.train import Diverged, Report, train
@@ -220,7 +221,7 @@ def follow(trial: dict) -> Iterator[None]:
     if resume:
         yield
     try:
-        for _ in train(Run.model_validate(trial["run"]), trial["data_root"] and Path(trial["data_root"]), resume):
+        for _ in train(Run.model_validate(trial["run"]), root_of(trial["data_root"]), resume):
             yield
     except Diverged:
         yield

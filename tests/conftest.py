@@ -1,6 +1,9 @@
 """What more than one test file needs."""
 
+import logging
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,3 +21,50 @@ def real_data() -> Path:
     if absent:
         pytest.skip(f"no {' nor '.join(absent)} in {root}: name a folder that has them by VAEORCH_DATA")
     return root
+
+
+@pytest.fixture
+def vaeorch(monkeypatch, capsys):
+    """Runs the command line in this process: (exit code, stdout, stderr)."""
+    from orchestrator import cli
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["vaeorch", *map(str, words)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[int]:
+    """A real S3 server on loopback: its port."""
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    yield server.get_host_and_port()[1]
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3_server, monkeypatch, tmp_path) -> Iterator:
+    """An empty bucket that can be told to misbehave, to which all AWS_ settings lead; and an empty cache."""
+    from tests.bucket_faults import Proxy, create_loader
+    from trainables.data import s3
+
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    with Proxy(s3_server) as bucket:
+        for name, value in (bucket.environment() | {"VAEORCH_CACHE": str(tmp_path / "cache")}).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(s3, "PAUSE_S", 0.01)
+        monkeypatch.setattr("botocore.session.create_loader", create_loader)
+        bucket.direct.create_bucket(Bucket=bucket.name)
+        yield bucket

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import cli
 from orchestrator.catalogue import catalogue
 
 ROOT = Path(__file__).parents[1]
@@ -36,23 +35,6 @@ def spec(tmp_path):
     return file
 
 
-@pytest.fixture
-def vaeorch(monkeypatch, capsys):
-    """Runs the command line in this process: (exit code, stdout, stderr)."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["vaeorch", *map(str, words)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as end:
-            code = end.code or 0
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
-
-
 def one_line(text):
     return len(text.strip().splitlines()) == 1
 
@@ -62,7 +44,7 @@ def test_help_fits_one_screen(vaeorch):
     assert code == 0
     assert len(out.splitlines()) <= 24
     assert max(map(len, out.splitlines())) <= 80
-    for verb in ("sweep", "resume", "train", "results", "ui", "sync", "schema", "methods", "data"):
+    for verb in ("sweep", "resume", "train", "evaluate", "results", "ui", "sync", "schema", "methods", "data"):
         assert f"  {verb} " in out
 
 

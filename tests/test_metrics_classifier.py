@@ -9,7 +9,7 @@ from tests.runs import a_run
 from trainables.data import Mnist01, Rows
 from trainables.mappings.modules.sectors import Axis, Cuts
 from trainables.metrics.classifier import Logistic, finish, fitted, learned_proportion, statistics
-from trainables.metrics.provenance import Undefined, differences, of_rows
+from trainables.metrics.provenance import Provenance, Undefined, differences
 from trainables.priors import Normal
 from trainables.sums import add
 from trainables.train import Training
@@ -50,7 +50,7 @@ def test_the_fit_separates_what_a_plane_separates():
 
 def test_classifiers_are_told_apart_by_their_hash():
     other = Logistic(BY_BRIGHTNESS.weight_X, -2.5, (0.0, 1.0))
-    one, two = (of_rows("logistic", 9, "test", sha256=some.sha256) for some in (BY_BRIGHTNESS, other))
+    one, two = (Provenance("logistic", some.sha256, (), "test", "none", 0) for some in (BY_BRIGHTNESS, other))
     assert [text.partition(":")[0] for text in differences(one, two)] == ["extractor_hash"]
 
 

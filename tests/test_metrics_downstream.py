@@ -89,7 +89,7 @@ def test_self_training_learns_from_rows_without_labels():
         y = np.arange(rows) % 2
         return Labelled(np.stack([rng.uniform(-1, 1, rows), y + 0.05 * rng.normal(size=rows)], axis=1), y)
 
-    found = svm(bands(300), {"clean": bands(200)}, labels=20, unlabelled_UD=bands(200).z_ND, draws=2)
+    found = svm(bands(300), {"clean": bands(200)}, labels=20, unlabelled=200, draws=2)
     assert found["self_trained_clean"] > 0.95
 
 

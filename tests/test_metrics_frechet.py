@@ -1,7 +1,9 @@
 """Frechet distance and FID: closed forms, pytorch-fid's own functions, feature networks, and what has no distance."""
 
 import io
+import json
 import math
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from trainables.metrics import convnet, inception
 from trainables.metrics.features import FEATURES, Source, extract, sha256_of_weights
 from trainables.metrics.frechet import distance, frechet, moments, name_of, statistics, trace_of_root
 from trainables.metrics.images import MAPPINGS, rounded, stretched, truncated, unit
-from trainables.metrics.provenance import Undefined, differences, of_features, of_rows
+from trainables.metrics.provenance import Provenance, Undefined, differences
 from trainables.sums import add
 
 
@@ -110,7 +112,7 @@ def test_the_classifier_learns_the_labels_and_is_a_function_of_rows_and_seed(dig
 
 def test_the_classifier_needs_labelled_images():
     for rows in (Rows(torch.rand(4, 1, 8, 8), None, (0.0, 1.0)), Rows(torch.rand(4, 8), torch.zeros(4).long(), None)):
-        with pytest.raises(DataError, match="needs labelled images"):
+        with pytest.raises(Undefined, match="needs labelled images"):
             FEATURES["classifier"](Source(rows))
 
 
@@ -175,10 +177,11 @@ def test_values_are_put_into_the_unit_range_and_cut_off_there():
     assert unit(torch.tensor([-7.0]), None).tolist() == [-7.0]
 
 
-def test_provenances_that_differ_say_in_what(digits):
-    pixels = FEATURES["pixels"](Source(digits))
-    one, other = of_features(pixels, 10, 10, "test", "rounded"), of_features(pixels, 10, 9, "val", "rounded")
+def test_provenances_that_differ_say_in_what():
+    one = Provenance("pixels", "", (("generated", 10), ("real", 10)), "test", "rounded", 0)
+    other = replace(one, counts=(("generated", 10), ("real", 9)), split="val")
     assert differences(one, one) == ()
     assert [text.partition(":")[0] for text in differences(one, other)] == ["counts", "split"]
     assert one.line() == "pixels; 10 generated + 10 real; split test; values rounded; seed 0"
-    assert of_rows("code", 7, "val", 3).line() == "code; 7 rows; split val; values none; seed 3"
+    assert replace(one, settings=(("k", 5),)).line().endswith("; seed 0; k 5")
+    assert Provenance.from_plain(json.loads(json.dumps(asdict(other)))) == other

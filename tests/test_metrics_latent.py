@@ -38,13 +38,19 @@ def test_active_counts_take_both_weights_and_three_shares():
     assert active_counts(moments, sensitivity) == {
         "active_95": 1, "active_99": 2, "active_99.9": 3,
         "active_eq19_95": 4, "active_eq19_99": 4, "active_eq19_99.9": 4,
+        "active_w_95": 1, "active_w_99": 2, "active_w_99.9": 3,
+        "active_w_eq19_95": 4, "active_w_eq19_99": 4, "active_w_eq19_99.9": 4,
     }  # fmt: skip
 
 
 def test_a_model_without_a_live_axis_has_no_active_one():
     moments = {"rows": torch.tensor(1.0), "mean_D": torch.zeros(2), "second_D": torch.zeros(2).double()}
     sensitivity = {"jacobian_rows": torch.tensor(1.0), "absolute_OD": torch.ones(3, 2), "square_D": torch.ones(2)}
-    assert set(active_counts(moments, sensitivity).values()) == {0.0}
+    found = active_counts(moments, sensitivity)
+    assert {value for name, value in found.items() if "_w_" not in name} == {0.0}
+    assert {value for name, value in found.items() if "_w_" in name} == {2.0}  # the decoder alone would see both
+    dead = {name: 0 * value for name, value in sensitivity.items()} | {"jacobian_rows": torch.tensor(1.0)}
+    assert set(active_counts(moments, dead).values()) == {0.0}
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ def refused(folder, name="held") -> str:
 
 def test_a_sweep_that_is_running_is_refused_in_one_line(tmp_path):
     with locks.driver(claim(tmp_path, spec_of("held"))):
-        assert "held: this sweep is running, in another process." in refused(tmp_path)
+        assert "held: another process trains or evaluates here." in refused(tmp_path)
 
 
 def test_a_sweep_that_never_was_is_refused_with_those_there_are(tmp_path):

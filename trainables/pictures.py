@@ -64,7 +64,7 @@ def pictures_of(
     scores = scores_of(vae, x_BX, mean_BD, seed)
     pictures: dict[str, Picture] = {}
     if len(vae.shape) == 3:
-        span = rows.range or (float(x_BX.min()), float(x_BX.max()))
+        span = span_of(rows)
         pictures["reconstructions.png"] = reconstructions(vae, x_BX[:RECONSTRUCTIONS], span)
         pictures["samples.png"] = grid(generated(vae, sampler, SAMPLES, seed, device), span, COLUMNS)
         pictures["traversals.png"] = traversals(vae, mean_BD[0], scores, span)
@@ -79,6 +79,12 @@ def pictures_of(
     if vae.latent_dim == 2:
         pictures["latents.png"] = latents(mean_BD.cpu(), None if rows.y is None else rows.y[:seen])
     return pictures
+
+
+def span_of(rows: Rows) -> Range:
+    """From black to full brightness: the data's range, or where they have no bounds what the first rows have."""
+    first = rows.x[:ROWS_SEEN]
+    return rows.range or (float(first.min()), float(first.max()))
 
 
 def scores_of(vae: VAE, x_BX: Tensor, mean_BD: Tensor, seed: int) -> Relevance:
@@ -108,11 +114,29 @@ def traversals(vae: VAE, base_D: Tensor, scores: Relevance, span: Range) -> Imag
     The sd of an axis is the root of its second moment. Source: ARD-VAE, figures 2 to 4.
     """
     axes = scores.score_D.argsort(descending=True, stable=True)[:TRAVERSED_AXES]
+    z_BD = moved(base_D, axes, scores.variance_D.sqrt())
+    return grid(vae.decode(z_BD).mean_BX, span, TRAVERSAL_STEPS)
+
+
+def levels(vae: VAE, base_D: Tensor, scores: Relevance, spread_D: Tensor, span: Range) -> Image.Image:
+    """One row per level of a hierarchy, the top first: its most relevant axis of the code y moves, z = g(y) follows.
+
+    Source: Intel-VAE, figure B.2.
+    """
+    groups = scores.score_D.split(vae.mapping.groups)
+    ends = torch.tensor(vae.mapping.groups).cumsum(0).tolist()
+    axes = [end - len(group) + int(group.argmax()) for end, group in zip(ends, groups, strict=True)]
+    y_BD = moved(base_D, torch.tensor(axes, device=base_D.device), spread_D)
+    return grid(vae.decode(vae.mapping(y_BD)).mean_BX, span, TRAVERSAL_STEPS)
+
+
+def moved(base_D: Tensor, axes: Tensor, spread_D: Tensor) -> Tensor:
+    """Axis after axis in steps from -3 to 3 times its spread, the others as in `base_D`: (A * S, D)."""
     steps = torch.linspace(-TRAVERSAL_SDS, TRAVERSAL_SDS, TRAVERSAL_STEPS, device=base_D.device)
     z_ASD = base_D.repeat(len(axes), TRAVERSAL_STEPS, 1)
-    values_AS = (scores.variance_D[axes, None].sqrt() * steps).to(base_D.dtype)
+    values_AS = (spread_D[axes, None] * steps).to(base_D.dtype)
     z_ASD[torch.arange(len(axes), device=axes.device), :, axes] = values_AS
-    return grid(vae.decode(z_ASD.flatten(0, 1)).mean_BX, span, TRAVERSAL_STEPS)
+    return z_ASD.flatten(0, 1)
 
 
 def grid(x_BX: Tensor, span: Range, columns: int) -> Image.Image:

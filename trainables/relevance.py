@@ -6,6 +6,7 @@ unchanged when an axis and its variance are rescaled together. The score is unch
 
 # Shapes: B rows, D latent axes, O data values of one row, flattened.
 
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ warnings.filterwarnings("ignore", message=".*torch.jit.script.*", category=Futur
 Form = Literal["square_mean_abs", "mean_square"]
 JACOBIAN_ROWS = 100
 MOMENT_ROWS = 10_000
-AXES_AT_ONCE = 8  # bounds the memory of the Jacobian: rows * data values * axes numbers
+JACOBIAN_BYTES = 64 << 20  # of the derivatives that are held at once, in float64
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ def sensitivity(vae: VAE, z_BD: Tensor) -> Sums:
 
     axes = torch.eye(z_BD.shape[1], dtype=z_BD.dtype, device=z_BD.device)
     absolute, square = [], []
-    for some in axes.split(AXES_AT_ONCE):
+    at_once = max(1, JACOBIAN_BYTES // (8 * max(1, len(z_BD)) * math.prod(vae.shape)))
+    for some in axes.split(at_once):
         jacobian_DBO = vmap(along)(some).double()
         absolute.append(jacobian_DBO.abs().sum(1))
         square.append(jacobian_DBO.square().sum((1, 2)))

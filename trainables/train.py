@@ -21,6 +21,7 @@ from trainables.model import VAE, Learner
 from trainables.noise import Noise, seed_of
 from trainables.objective import Terms
 from trainables.precision import set_matrix_products
+from trainables.roots import Root
 from trainables.run import Run
 from trainables.sums import Sums, add, all_reduce, rank_and_world, share
 
@@ -57,7 +58,7 @@ class Report:
         return draw(self.training.learner, self.training.splits, folder, history, self.training.run.seed)
 
 
-def train(run: Run, data_root: Path | None = None, resume: Path | None = None) -> Iterator[Report]:
+def train(run: Run, data_root: Root = None, resume: Path | None = None) -> Iterator[Report]:
     """Train `run` and yield a Report after each epoch, from the one after `resume` if that checkpoint is given.
 
     Raises DataError, CheckpointError (the checkpoint is unreadable or of another run) and Diverged.
@@ -90,7 +91,7 @@ def train(run: Run, data_root: Path | None = None, resume: Path | None = None) -
         yield Report(training.epoch, training.images, time.perf_counter() - started, metrics, training)
 
 
-def reopen(run: Run, data_root: Path | None, saved: Path) -> Report:
+def reopen(run: Run, data_root: Root, saved: Path) -> Report:
     """The Report of the epoch that a checkpoint of the run holds, for its pictures: time and metrics are not in it.
 
     Raises DataError and CheckpointError.
@@ -106,7 +107,7 @@ class Training:
     Noise and the order of rows are functions of (seed, epoch, step), so no generator needs to be kept.
     """
 
-    def __init__(self, run: Run, data_root: Path | None = None):
+    def __init__(self, run: Run, data_root: Root = None):
         set_matrix_products(run.precision)
         self.run = run
         self.splits: Splits = run.data.load(data_root)

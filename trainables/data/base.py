@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import PositiveInt
 
-from trainables.late import mapped, np, prepared, torch
+from trainables.late import bucket, mapped, np, prepared, torch
 from trainables.records import Record
+from trainables.roots import Root, in_bucket, root_of
 
 if TYPE_CHECKING:
     from trainables.data.mapped import Mapped
@@ -172,24 +173,24 @@ class Dataset(Record):
     home: ClassVar[str] = ""
     """Where its files are published; empty where there are none to get."""
 
-    def facts(self, root: Path | None = None) -> Facts:
+    def facts(self, root: Root = None) -> Facts:
         """Shape, range and sizes, read from disk only where they are not known beforehand. Raises DataError."""
         whole = self._facts(data_root(root))
         rows = {split: self._asked(split, getattr(whole, split)) for split in ("train_rows", "val_rows")}
         return replace(whole, **rows)
 
-    def open(self, root: Path | None = None) -> Splits:
+    def open(self, root: Root = None) -> Splits:
         """The splits, from below `root` (None: the user's cache); rows are read as they are asked for.
 
-        A prepared set is taken in place of the files where there is one. Raises DataError where a file is missing or
-        its lists are unsound.
+        A prepared set is taken in place of the files where there is one; from a bucket it is fetched first, once for
+        all processes of this machine. Raises DataError where a file is missing or its lists are unsound.
         """
         whole = self.whole(data_root(root))
         train = whole.train.take(slice(self._asked("train_rows", len(whole.train))))
         val = whole.val.take(slice(self._asked("val_rows", len(whole.val))))
         return Splits(train, val, whole.test)
 
-    def load(self, root: Path | None = None) -> Splits:
+    def load(self, root: Root = None) -> Splits:
         """The splits in memory, or in mapped files where the set is prepared. Raises DataError."""
         return self.open(root).read()
 
@@ -197,10 +198,14 @@ class Dataset(Record):
         """What is read below the data root: for each file, or folder, the names by which it may go."""
         return ()
 
-    def whole(self, root: Path) -> Splits:
+    def whole(self, root: Path | str) -> Splits:
         """The whole set, prepared or from its files. Raises DataError."""
-        folder = prepared.folder_of(self, root)
-        return mapped.open_set(self, folder) if (folder / prepared.INDEX).exists() else self.from_files(root)
+        if in_bucket(root):
+            folder, root = bucket.folder_of(self, root), data_root(None)
+        else:
+            folder = prepared.folder_of(self, root)
+        there = folder is not None and (folder / prepared.INDEX).exists()
+        return mapped.open_set(self, folder) if there else self.from_files(root)
 
     def from_files(self, root: Path) -> Splits:
         """The whole set from its files, prepared or not. Raises DataError."""
@@ -213,7 +218,7 @@ class Dataset(Record):
         return asked or there
 
     @abstractmethod
-    def _facts(self, root: Path) -> Facts:
+    def _facts(self, root: Path | str) -> Facts:
         """Facts of the whole set."""
 
     @abstractmethod
@@ -233,9 +238,9 @@ class Photographs(Dataset):
         return SIGNED if self.signed else UNIT
 
 
-def data_root(root: Path | None) -> Path:
-    """The folder below which the sets lie: `root`, or the user's cache where none was given."""
-    return Path.home() / ".cache" / "vaeorch" if root is None else Path(root)
+def data_root(root: Root) -> Path | str:
+    """Below what the sets lie: `root`, or the user's cache where none was given."""
+    return Path.home() / ".cache" / "vaeorch" if root is None else root_of(root)
 
 
 def shuffled(rows: Part) -> Part:

@@ -1,39 +1,37 @@
 """Prepared sets in a bucket: each is fetched once per machine into its cache, verified, and read from there.
 
-In the bucket and in the cache a set is a folder prepared/KEY of shards and index.json, written last: without it there is
-nothing to read. A set never changes, so one that is in the cache needs no network.
+In the bucket and in the cache a set is a folder prepared/KEY of shards and index.json, written last: without it there
+is nothing to read. A set never changes, so one that is in the cache needs no network.
 """
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import hashlib
 import json
-import os
 import re
-import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainables.data.base import DataError
+from trainables.data import prepared
+from trainables.data.base import DataError, Dataset, Unfit
+from trainables.data.disk import alone, check_room, disk_told, remove_half_written, sync, write_durably
+from trainables.data.prepared import INDEX, PREPARED
 from trainables.data.s3 import Absent, Passing, Place, Stopped, blocks, client, filesystem, persistently, sorted_out
 
 if TYPE_CHECKING:
     from pyarrow.fs import S3FileSystem
 
-PREPARED, INDEX = "prepared", "index.json"
-SHA256 = "sha256"  # in an object's metadata
 AT_ONCE = 4  # shards
-MIB = 1 << 20
+PLAIN_NAME = r"(?!index\.json$)\w[\w.-]*"  # of a shard
+ANOTHER_CACHE = "name another cache by VAEORCH_CACHE"
 
-Arrived = Callable[[int], None]
-"""Is told how many bytes have come, from several threads; a number below 0 takes those of a failed attempt back."""
+Told = Callable[[int, int], None]
+"""Is told how many bytes are done, and of how many; from several threads, one at a time."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,14 @@ class Shard:
         if not path.is_file() or path.stat().st_size != self.bytes:
             return False
         with path.open("rb") as file:
-            return hashlib.file_digest(file, SHA256).hexdigest() == self.sha256
+            return hashlib.file_digest(file, "sha256").hexdigest() == self.sha256
+
+
+class Unlike(Passing):
+    """What came is not what the index says."""
+
+    def __init__(self, text: str):
+        super().__init__(text, "it is damaged in the bucket: delete it there and push the set again")
 
 
 def place_of(root: str, key: str) -> Place:
@@ -57,7 +62,27 @@ def place_of(root: str, key: str) -> Place:
     return Place.of(root) / PREPARED / key
 
 
-def fetched(root: str, key: str, arrived: Arrived = lambda count: None) -> Path | None:
+def folder_of(dataset: Dataset, root: str, told: Told = lambda done, of: None) -> Path | None:
+    """Where the prepared set of a record lies in this machine's cache; it is fetched from below `root` if need be.
+
+    None where the bucket has none and the rows need no files from there. Raises DataError.
+    """
+    folder = fetched(root, prepared.key(dataset), told)
+    if folder is None and dataset.home:
+        verbs = (f"vaeorch data {verb}" for verb in ("prepare", "push"))
+        make, send = (f"'{verb} {dataset.name}{set_options(dataset)}" for verb in verbs)
+        cure = f"where its files are run {make}', then {send} {root}'"
+        raise DataError(f"{place_of(root, prepared.key(dataset))}: no prepared set of '{dataset.name}': {cure}.")
+    return folder
+
+
+def set_options(dataset: Dataset) -> str:
+    """What a verb must be told of a record's settings."""
+    chosen = dataset.model_dump(mode="json", exclude_defaults=True, exclude={"name"} | prepared.LIMITS)
+    return "".join(f" --set {name}={json.dumps(value)}" for name, value in chosen.items())
+
+
+def fetched(root: str, key: str, told: Told = lambda done, of: None) -> Path | None:
     """The folder of a prepared set in this machine's cache, fetched from below `root` unless it is there.
 
     None where the bucket has no such set. Of several processes one fetches and the others wait. Raises DataError.
@@ -66,12 +91,13 @@ def fetched(root: str, key: str, arrived: Arrived = lambda count: None) -> Path 
     folder = place.cached
     if is_whole(folder):
         return folder
-    content = index_content(place)
-    if content is None:
-        return None
-    with disk_told(folder), alone(folder):
-        if not is_whole(folder):
-            fill(place, content, folder, arrived)
+    with disk_told(folder, ANOTHER_CACHE), alone(folder):
+        if is_whole(folder):
+            return folder
+        content = index_content(place)
+        if content is None:
+            return None
+        fill(place, content, folder, told)
     return folder
 
 
@@ -97,33 +123,34 @@ def objects(place: Place) -> dict[str, int]:
 
 def index_content(place: Place) -> bytes | None:
     """The index.json of a set in a bucket; None where there is none. Raises DataError."""
-    at = place / INDEX
-
-    def get() -> bytes:
-        with sorted_out(at):
-            answer = client().get_object(Bucket=at.bucket, Key=at.path)
-            content = answer["Body"].read()
-        if answer["Metadata"].get(SHA256) not in (None, hashlib.sha256(content).hexdigest()):
-            raise Passing("wrong checksum")
-        return content
-
     try:
-        return persistently(at, get)
+        return persistently(place / INDEX, lambda: read_index(place))
     except Absent:
         return None
+
+
+def read_index(place: Place) -> bytes:
+    """The same at one attempt. Raises Passing, Absent and DataError."""
+    at = place / INDEX
+    with sorted_out(at):
+        content = client().get_object(Bucket=at.bucket, Key=at.path)["Body"].read()
+    try:
+        prepared.index_of(content)
+    except Unfit as error:
+        raise Unlike(str(error)) from error
+    return content
 
 
 def shards_in(content: bytes, at: Place | Path) -> list[Shard]:
     """The files that an index.json names, one after the other. Raises DataError that names where it lies."""
     try:
-        splits = [split for split in json.loads(content)["splits"].values() if split]
-        shards = [Shard(str(it["file"]), int(it["bytes"]), str(it["sha256"])) for all in splits for it in all["shards"]]
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise DataError(f"{at}: damaged or something else: push the set again, under another prefix.") from error
-    odd = next((shard.file for shard in shards if Path(shard.file).name != shard.file or shard.file[0] == "."), None)
+        named = [shard for _, _, shard in prepared.shards_of(prepared.index_of(content))]
+    except Unfit as error:
+        raise DataError(f"{at}: {error}: {prepared.CURE}.") from error
+    odd = next((shard["file"] for shard in named if not re.fullmatch(PLAIN_NAME, shard["file"])), None)
     if odd is not None:
-        raise DataError(f"{at}: names '{odd}', which is no plain file name: push the set again, under another prefix.")
-    return shards
+        raise DataError(f"{at}: names '{odd}', which is no plain file name: {prepared.CURE}.")
+    return [Shard(shard["file"], shard["bytes"], shard["sha256"]) for shard in named]
 
 
 def is_whole(folder: Path) -> bool:
@@ -131,123 +158,106 @@ def is_whole(folder: Path) -> bool:
     try:
         shards = shards_in((folder / INDEX).read_bytes(), folder / INDEX)
         return all((folder / shard.file).stat().st_size == shard.bytes for shard in shards)
-    except (FileNotFoundError, DataError):
+    except (OSError, DataError):
         return False
 
 
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Be the one process that writes into a folder of the cache; others wait. The lock dies with its process."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(f".{folder.name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-@contextmanager
-def disk_told(folder: Path) -> Iterator[None]:
-    """Raises DataError for what the disk refuses."""
-    try:
-        yield
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        cure = "free room, or name another cache by VAEORCH_CACHE" if full else "name another cache by VAEORCH_CACHE"
-        raise DataError(f"{folder}: cannot be written ({error.strerror or error}): {cure}.") from error
-
-
-def fill(place: Place, content: bytes, folder: Path, arrived: Arrived) -> None:
+def fill(place: Place, content: bytes, folder: Path, told: Told) -> None:
     """Fetch what a folder of the cache lacks of a set, the index last. Only who is `alone` may. Raises DataError."""
     (folder / INDEX).unlink(missing_ok=True)
-    for left in folder.iterdir():
-        if re.fullmatch(r"\..+\.\d+", left.name):  # of a process that was killed
-            left.unlink()
-    missing = []
-    for shard in shards_in(content, place / INDEX):
-        if shard.sound(folder / shard.file):
-            arrived(shard.bytes)
-        else:
-            missing.append(shard)
-    check_room(folder, sum(shard.bytes for shard in missing))
+    remove_half_written(folder)
+    shards = shards_in(content, place / INDEX)
+    missing = [shard for shard in shards if not shard.sound(folder / shard.file)]
+    needed, total = (sum(shard.bytes for shard in some) for some in (missing, shards))
+    check_room(folder, needed, ANOTHER_CACHE)
+    count = Count(told, total - needed, total)
     if missing:
-        fetch_all(place, missing, folder, arrived)
+        fetch_all(place, missing, folder, count)
     write_durably(folder / INDEX, [content])
     sync(folder)
 
 
-def check_room(folder: Path, needed: int) -> None:
-    """Raises DataError where the disk has not so many bytes free."""
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        sizes = f"{needed / MIB:,.0f} MiB are to be fetched, but {free / MIB:,.0f} MiB are free"
-        raise DataError(f"{folder}: {sizes}: free room, or name another cache by VAEORCH_CACHE.")
+class Count:
+    """Counts bytes from several threads, and tells of each change."""
+
+    def __init__(self, told: Told, done: int, of: int):
+        self.told, self.done, self.of = told, done, of
+        self.lock = threading.Lock()
+        self.add(0)
+
+    def add(self, count: int) -> None:
+        """So many more; below 0, so many less."""
+        with self.lock:
+            self.done += count
+            self.told(self.done, self.of)
+
+    @contextmanager
+    def attempt(self) -> Iterator[Callable[[int], None]]:
+        """`add`; all that is added by it is taken back if this fails."""
+        added: list[int] = []
+
+        def add(count: int) -> None:
+            added.append(count)
+            self.add(count)
+
+        try:
+            yield add
+        except BaseException:
+            self.add(-sum(added))
+            raise
 
 
-def fetch_all(place: Place, shards: list[Shard], folder: Path, arrived: Arrived) -> None:
-    """Fetch files, several at once. The first that cannot be had stops the others."""
-    files, stop = persistently(place, lambda: _files(place)), threading.Event()
+def fetch_all(place: Place, shards: list[Shard], folder: Path, count: Count) -> None:
+    """Fetch files, several at once. The first that cannot be had, or Ctrl-C, stops the others."""
+    files, stop = opened(place), threading.Event()
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        jobs = [pool.submit(fetch_one, files, place / shard.file, shard, folder, arrived, stop) for shard in shards]
+        jobs = [pool.submit(fetch, files, place / shard.file, shard, folder, count, stop) for shard in shards]
         try:
             for job in as_completed(jobs):
                 job.result()
         except BaseException:
             stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def _files(place: Place) -> S3FileSystem:
-    with sorted_out(place):
-        return filesystem(place)
+def opened(place: Place) -> S3FileSystem:
+    """pyarrow's view of a bucket. Raises DataError."""
+
+    def attempt() -> S3FileSystem:
+        with sorted_out(place):
+            return filesystem(place)
+
+    return persistently(place, attempt)
 
 
-def fetch_one(
-    files: S3FileSystem, at: Place, shard: Shard, folder: Path, arrived: Arrived, stop: threading.Event
-) -> None:
+def fetch(files: S3FileSystem, at: Place, shard: Shard, folder: Path, count: Count, stop: threading.Event) -> None:
     """Fetch one file into a folder, whole and right or not at all. Raises DataError, OSError, Stopped."""
 
     def attempt() -> None:
-        digest, count = hashlib.sha256(), 0
-
-        def verified() -> Iterator[bytes]:
-            nonlocal count
-            for block in blocks(files, at):
-                if stop.is_set():
-                    raise Stopped
-                digest.update(block)
-                count += len(block)
-                arrived(len(block))
-                yield block
-            if count != shard.bytes:
-                raise Passing(f"{count} bytes came in place of {shard.bytes}")
-            if digest.hexdigest() != shard.sha256:
-                raise Passing("wrong checksum: damaged on the way, or in the bucket")
-
-        try:
-            write_durably(folder / shard.file, verified())
-        except BaseException:
-            arrived(-count)
-            raise
+        with count.attempt() as add:
+            write_durably(folder / shard.file, verified(shard, counted(blocks(files, at), add, stop)))
 
     persistently(at, attempt, stop)
 
 
-def write_durably(path: Path, content: Iterator[bytes] | list[bytes]) -> None:
-    """Write a file beside, and give it its name once it is whole and on the disk. Raises what `content` does."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with beside.open("wb") as file:
-            file.writelines(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+def counted(content: Iterable[bytes], add: Callable[[int], None], stop: threading.Event) -> Iterator[bytes]:
+    """The same, each piece being counted. Raises Stopped."""
+    for block in content:
+        if stop.is_set():
+            raise Stopped
+        add(len(block))
+        yield block
 
 
-def sync(folder: Path) -> None:
-    """Make the names in a folder outlast a loss of power."""
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
+def verified(shard: Shard, content: Iterable[bytes]) -> Iterator[bytes]:
+    """The same, if it is what the index says. Raises Passing at its end."""
+    digest, size = hashlib.sha256(), 0
+    for block in content:
+        digest.update(block)
+        size += len(block)
+        yield block
+    if size != shard.bytes:
+        raise Unlike(f"has {size} bytes in place of {shard.bytes}")
+    if digest.hexdigest() != shard.sha256:
+        raise Unlike("wrong checksum")

@@ -41,9 +41,14 @@ def folder_of(dataset: Dataset, root: Path) -> Path:
     return root / PREPARED / key(dataset)
 
 
-def finished(root: Path, name: str) -> list[Path]:
-    """The folders of all finished sets of this name below a data root, whatever their settings."""
-    return sorted(index.parent for index in (root / PREPARED).glob(f"{name}-{'[0-9a-f]' * DIGITS}/{INDEX}"))
+def finished(root: Path) -> list[Path]:
+    """The folders of all finished sets below a data root."""
+    return sorted(index.parent for index in (root / PREPARED).glob(f"*/{INDEX}"))
+
+
+def name_in(key: str) -> str:
+    """Of which data set a set with this key is, whatever its settings."""
+    return key.rpartition("-")[0]
 
 
 def compact(value: Any) -> str:
@@ -60,14 +65,15 @@ def read_index(folder: Path) -> Index:
     """The index of the set in a folder. Raises DataError that names the file."""
     path = folder / INDEX
     try:
-        return _index(path.read_bytes())
+        return index_of(path.read_bytes())
     except Unfit as error:
         raise DataError(f"{path}: {error}: {CURE}.") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}): prepare the set again.") from error
 
 
-def _index(content: bytes) -> Index:
+def index_of(content: bytes) -> Index:
+    """What an index.json of such content says. Raises Unfit."""
     try:
         index = json.loads(content)
     except ValueError as error:

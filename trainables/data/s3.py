@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from trainables.data.base import DataError, one_line
-from trainables.data.roots import S3
 from trainables.late import Late
+from trainables.roots import S3
 
 if TYPE_CHECKING:
     from pyarrow.fs import S3FileSystem
@@ -30,14 +30,16 @@ fs = Late("pyarrow.fs")
 ATTEMPTS = 4
 PAUSE_S = 0.5  # after the first attempt; doubles with each
 CONNECT_S = 5.0
-QUIET_S = 15.0  # without a byte; pyarrow's curl notices after up to twice as long
+QUIET_S = 10.0  # without a byte; curl, below pyarrow, takes some seconds more to be sure
 BLOCK_BYTES = 8 << 20  # pyarrow makes one request of each
 NO_CREDENTIALS = "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
-CHECK_CREDENTIALS = "check the credentials, and that they may list and read the bucket"
+CHECK_CREDENTIALS = "check the credentials, and what they may do with the bucket"
+TRY_AGAIN = "see to the server or the network, then try again"
 REFUSALS = (
     *("ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "EXPIRED_TOKEN", "INVALID_TOKEN"),
     *("INVALID_CLIENT_TOKEN_ID", "MISSING_AUTHENTICATION_TOKEN", "REQUEST_EXPIRED", "UNRECOGNIZED_CLIENT"),
 )
+PASSING = ("RequestTimeout", "SlowDown", "BadDigest", "XAmzContentChecksumMismatch", "IncompleteBody", "NoSuchUpload")
 Answer = TypeVar("Answer")
 
 
@@ -51,12 +53,10 @@ class Place:
     @staticmethod
     def of(root: str) -> Place:
         """The place that s3://bucket/prefix names. Raises DataError."""
-        bucket, _, path = root.removeprefix(S3).strip("/").partition("/")
-        if not bucket:
-            raise DataError(f"{root}: names no bucket: write s3://bucket/prefix.")
-        if any(part in ("", ".", "..") for part in path.split("/")) and path:
+        bucket, *path = root.removeprefix(S3).rstrip("/").split("/")
+        if not re.fullmatch(r"[\w.-]+", bucket, re.ASCII) or {"", ".", ".."} & {bucket, *path}:
             raise DataError(f"{root}: no plain path in a bucket: write s3://bucket/prefix.")
-        return Place(bucket, path)
+        return Place(bucket, "/".join(path))
 
     def __truediv__(self, name: str) -> Place:
         return Place(self.bucket, f"{self.path}/{name}" if self.path else name)
@@ -72,7 +72,11 @@ class Place:
 
 
 class Passing(Exception):
-    """A fault that may be gone at the next attempt; its text says what it was."""
+    """A fault that may be gone at the next attempt: what it was, and the cure if it is not."""
+
+    def __init__(self, text: str, cure: str = TRY_AGAIN):
+        super().__init__(text)
+        self.cure = cure
 
 
 class Absent(Exception):
@@ -148,16 +152,16 @@ def _answered(place: Place, error: Any) -> Exception:
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if code == "NoSuchBucket":
         return DataError(f"{place}: no such bucket: make it, or name another (AWS_ENDPOINT_URL says which server).")
+    if (status >= 500 and status != 501) or status == 429 or code in PASSING:
+        return Passing(f"the server answered {status} {code}")
     if status == 404:
         return Absent()
-    if status >= 500 or status == 429 or code in ("RequestTimeout", "SlowDown", "BadDigest", "IncompleteBody"):
-        return Passing(f"the server answered {status} {code}")
     said = f"{code}: {text}" if text and text != code else code
     return DataError(f"{place}: refused ({one_line(Exception(said))}): {CHECK_CREDENTIALS}.")
 
 
 def blocks(files: S3FileSystem, place: Place) -> Iterator[bytes]:
-    """An object in pieces. Raises Passing, and DataError for what another attempt would not mend."""
+    """An object in pieces, as pyarrow reads it. Raises Passing, and DataError for what lasts."""
     try:
         with files.open_input_stream(f"{place.bucket}/{place.path}") as stream:
             while block := stream.read(BLOCK_BYTES):
@@ -169,7 +173,7 @@ def blocks(files: S3FileSystem, place: Place) -> Iterator[bytes]:
         name, status = found.groups() if found else ("", None)
         if name in REFUSALS or status in ("400", "401", "403"):
             raise DataError(f"{place}: refused ({name}): {CHECK_CREDENTIALS}.") from error
-        raise Passing(one_line(error)) from error
+        raise Passing(one_line(error).rstrip(" :")) from error
 
 
 def persistently(place: Place, action: Callable[[], Answer], stop: threading.Event | None = None) -> Answer:
@@ -182,7 +186,7 @@ def persistently(place: Place, action: Callable[[], Answer], stop: threading.Eve
         try:
             return action()
         except Passing as error:
-            last = str(error)
+            last = error
         if attempt + 1 < ATTEMPTS and stop.wait(PAUSE_S * 2**attempt):
             raise Stopped
-    raise DataError(f"{place}: {last} ({ATTEMPTS} attempts): see to the server or the network, then try again.")
+    raise DataError(f"{place}: {last} ({ATTEMPTS} attempts): {last.cure}.") from last

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from trainables.late import Late, torch
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from trainables.metrics.view import View
 
 scoring = Late("trainables.relevance")
@@ -44,13 +46,19 @@ def active(view: View) -> float:
 
 
 def hoyer(view: View) -> float:
+    """Hoyer sparsity of sampled latents."""
+    return hoyer_of(view.z_ND)
+
+
+def hoyer_of(z_ND: Tensor) -> float:
     """Mean over rows of (sqrt D - |z|_1/|z|_2) / (sqrt D - 1), each axis divided by its standard deviation (ddof 0).
 
-    0 for a dense row, 1 for a row with one value. An axis that never moves counts as zero.
+    Each worker gives its own rows; the mean is of all. 0 for a dense row, 1 for a row with one value. An axis that
+    never moves counts as zero.
     Zero by convention where there is one axis only.
     Source: Mathieu et al. 2019; Intel-VAE, section 6.3, which takes sampled latents.
     """
-    z_ND = view.z_ND.double()
+    z_ND = z_ND.double()
     rows, dim = torch.tensor(float(len(z_ND)), device=z_ND.device), z_ND.shape[1]
     if dim == 1:
         return 0.0

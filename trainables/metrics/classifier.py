@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trainables.late import Late, np, torch
 from trainables.metrics.images import unit
@@ -43,6 +43,15 @@ class Logistic:
         """Of the weights, in hex."""
         weights = np.append(self.weight_X.cpu().numpy(), self.bias)
         return hashlib.sha256(weights.tobytes()).hexdigest()
+
+    def state(self) -> dict[str, Any]:
+        """Plain values and tensors, from which it is restored."""
+        return {"weight": self.weight_X, "bias": self.bias, "range": self.data_range}
+
+    @classmethod
+    def restored(cls, state: dict[str, Any]) -> Logistic:
+        """The classifier of this state."""
+        return cls(state["weight"], state["bias"], state["range"] and tuple(state["range"]))
 
     def probability(self, x_BX: Tensor) -> Tensor:
         """That each image is a one, (B,), float64."""

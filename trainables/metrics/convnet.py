@@ -14,6 +14,7 @@ FEATURES = 128
 BATCH = 100
 STEPS = 600
 LEARNING_RATE = 1e-3
+FORMAT = 1  # of what is trained and how: raise it with any change
 
 
 class ConvNet(nn.Module):
@@ -48,11 +49,19 @@ def trained(rows: Rows, seed: int = 0, steps: int = STEPS) -> ConvNet:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(seed, "convnet"))
-        network = ConvNet(rows.shape[0], int(rows.y.max()) + 1).float()
+        labels, y_N = rows.y.unique(return_inverse=True)
+        network = ConvNet(rows.shape[0], len(labels)).float()
         optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE)
         for index in torch.randint(len(rows), (steps, BATCH)):
-            loss = F.cross_entropy(network(rounded(unit(rows.batch(index), rows.range))), rows.y[index])
+            loss = F.cross_entropy(network(rounded(unit(rows.batch(index), rows.range))), y_N[index])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+    return network.eval()
+
+
+def restored(state: dict[str, Tensor]) -> ConvNet:
+    """The trained classifier of this state."""
+    network = ConvNet(state["hidden.0.weight"].shape[1], len(state["logits.bias"])).float()
+    network.load_state_dict(state)
     return network.eval()

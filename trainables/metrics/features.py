@@ -10,17 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainables.data.base import DataError
 from trainables.late import Late, torch
 from trainables.metrics.images import seen
+from trainables.metrics.provenance import Undefined
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from trainables.data.base import Range, Rows
+    from trainables.kept import Keep
 
 convnet = Late("trainables.metrics.convnet")
 inception = Late("trainables.metrics.inception")
+kept = Late("trainables.kept")
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Source:
     weights: Path | None = None  # of Inception; None: the file in torch's cache
     seed: int = 0
     device: torch.device | str = "cpu"  # where features are computed
+    keep: Keep = lambda name, make: make()  # what a trained network's state comes from
 
 
 def extract(
@@ -72,15 +75,20 @@ def _pixels(source: Source) -> Extractor:
 
 
 def _classifier(source: Source) -> Extractor:
-    if source.train.y is None or len(source.train.shape) != 3:
-        raise DataError("features: classifier needs labelled images: take pixels, or inception.", "features")
-    network = convnet.trained(source.train, source.seed)
+    train = source.train
+    if train.y is None or len(train.shape) != 3:
+        raise Undefined("features: classifier needs labelled images: take pixels, or inception.")
+    name = f"classifier-{kept.digest(train, source.seed, convnet.STEPS, convnet.FORMAT)}"
+    state = source.keep(name, lambda: dict(convnet.trained(train, source.seed).state_dict()))
+    network = convnet.restored(state)
     return Extractor("classifier", sha256_of_weights(network), network.to(source.device).features)
 
 
 def _inception(source: Source) -> Extractor:
     if len(source.train.shape) != 3:
-        raise DataError("features: inception needs images: take pixels.", "features")
+        raise Undefined("features: inception needs images: take pixels.")
+    if source.train.shape[0] not in (1, 3):
+        raise Undefined("features: inception needs images of 1 or 3 channels: take classifier or pixels.")
     path = inception.find(source.weights)
     sha256 = inception.checksum(path)
     network = inception.load(path).to(source.device)
@@ -92,4 +100,4 @@ FEATURES: dict[str, Callable[[Source], Extractor]] = {
     "classifier": _classifier,
     "pixels": _pixels,
 }
-"""Name -> builder. Each raises DataError where the source does not have what it needs."""
+"""Name -> builder. Each raises Undefined where the data lack what it needs, and DataError where a file is missing."""

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from trainables.sums import Sums
 
 
-def name_of(extractor: Extractor) -> str:
+def name_of(extractor: Extractor, variant: str = "") -> str:
     """`fid` for the published weights of FID's Inception, and `frechet_<features>` for anything else."""
-    return "fid" if extractor.published else f"frechet_{extractor.name}"
+    return ("fid" if extractor.published else f"frechet_{extractor.name}") + variant
 
 
 def statistics(features_BF: Tensor) -> Sums:
@@ -63,6 +63,6 @@ def _root(a_FF: Tensor) -> Tensor:
     return vector_FF * value_F.clamp_min(0).sqrt()
 
 
-def frechet(extractor: Extractor, generated: Sums, real: Sums) -> dict[str, float]:
+def frechet(extractor: Extractor, generated: Sums, real: Sums, variant: str = "") -> dict[str, float]:
     """The distance under its name. Raises Undefined."""
-    return {name_of(extractor): distance(generated, real)}
+    return {name_of(extractor, variant): distance(generated, real)}

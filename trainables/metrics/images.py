@@ -79,6 +79,8 @@ MAPPINGS: dict[str, Callable[[Tensor], Tensor]] = {
 """Name -> from (B, C, H, W) in [0, 1], where it is not in UNCUT, to the same in steps of 1/255."""
 UNCUT = ("wrapped",)
 """Mappings that get values beyond [0, 1] as they are."""
+OF_DATA = {"stretched": "rounded"}
+"""What is done to real images where a mapping is of a decoder's logits, which they do not have."""
 
 
 def _bytes_below(x_BX: Tensor) -> Tensor:

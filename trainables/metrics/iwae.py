@@ -8,6 +8,7 @@ import math
 from typing import TYPE_CHECKING
 
 from trainables.late import Late, torch
+from trainables.metrics.provenance import Undefined
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,7 +21,7 @@ noises = Late("trainables.noise")
 sums = Late("trainables.sums")
 
 
-class NoDensity(Exception):
+class NoDensity(Undefined):
     """The method's posterior has no density to weigh draws by. One line."""
 
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from trainables.metrics.features import Extractor
+from typing import Any
 
 Counts = tuple[tuple[str, int], ...]
 """What was counted and how many rows of it, as in (("generated", 10_000), ("real", 10_000))."""
@@ -34,34 +31,21 @@ class Provenance:
     seed: int
     """Of all that was drawn."""
     settings: Settings = ()
+    data: str = ""
+    """The data set's name and those of its settings, but for how many rows train, that are not the defaults."""
 
     def line(self) -> str:
         """All of it in one line."""
         rows = " + ".join(f"{number} {what}" for what, number in self.counts)
         network = f"{self.extractor} {self.extractor_hash[:8]}".strip()
         own = "".join(f"; {name} {value}" for name, value in self.settings)
-        return f"{network}; {rows}; split {self.split}; values {self.mapping}; seed {self.seed}{own}"
+        return f"{network}; {rows}; split {self.split} of {self.data}; values {self.mapping}; seed {self.seed}{own}"
 
-
-def of_features(
-    extractor: Extractor,
-    generated: int,
-    real: int,
-    split: str,
-    mapping: str,
-    seed: int = 0,
-    settings: Settings = (),
-) -> Provenance:
-    """Of a comparison of so many generated with so many real images by their features: Frechet, PRD."""
-    counts = (("generated", generated), ("real", real))
-    return Provenance(extractor.name, extractor.sha256, counts, split, mapping, seed, settings)
-
-
-def of_rows(
-    measured: str, rows: int, split: str, seed: int = 0, settings: Settings = (), sha256: str = ""
-) -> Provenance:
-    """Of a number about `code` or `pixels` of so many rows as they are, or what a classifier says of them."""
-    return Provenance(measured, sha256, (("rows", rows),), split, "none", seed, settings)
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> Provenance:
+        """From what `dataclasses.asdict` makes of one, also after it was JSON."""
+        pairs = {name: tuple((each, value) for each, value in plain[name]) for name in ("counts", "settings")}
+        return cls(**plain | pairs)
 
 
 def differences(one: Provenance, other: Provenance) -> tuple[str, ...]:

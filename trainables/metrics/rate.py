@@ -3,6 +3,7 @@
 # Shapes: B rows of this worker's share of a batch, X data dimensions, D dimensions of the code y.
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -10,30 +11,39 @@ from torch import Tensor
 from trainables.divergences import CLOSED_FORMS, sampled_kl
 from trainables.model import VAE
 from trainables.noise import Noise
-from trainables.posteriors import Point
+from trainables.posteriors import Point, Posterior
 from trainables.priors import Normal, Prior
 from trainables.sums import Sums
 
 DRAWS = 100  # of a code, where there is no closed form
 INPUT_SD = 0.0088  # of WAE's pixel noise, in the data's units: N(0, 0.01^2) cut at two standard deviations
 RIDGE = 1e-10
+JACOBIAN_BYTES = 64 << 20  # of the derivatives that are held at once, in float64
 
 
-def statistics(vae: VAE, x_BX: Tensor, noise: Noise, draws: int = DRAWS) -> Sums:
+def statistics(
+    vae: VAE,
+    x_BX: Tensor,
+    noise: Noise,
+    draws: int = DRAWS,
+    prior: Prior | None = None,
+    encode: Callable[[Tensor], Posterior] | None = None,
+) -> Sums:
     """The summed rates of these rows in nats, and how many they are: additive over batches and workers.
 
     Named `rate`, or `surrogate_rate` for a deterministic encoder, which has none: there the noise that WAE's encoder
-    was trained with is followed through the encoder, see `surrogate`.
+    was trained with is followed through the encoder, see `surrogate`. `prior` and `encode` stand in for the model's.
     """
     vae.eval()
+    prior = prior or vae.prior
     with torch.no_grad():
-        q = vae.encode(x_BX)
+        q = (encode or vae.encode)(x_BX)
     if isinstance(q, Point):
         rate = {"surrogate_rate": surrogate(vae, x_BX, noise, draws).sum()}
     else:
-        closed = CLOSED_FORMS.get((type(q), type(vae.prior)))
+        closed = CLOSED_FORMS.get((type(q), type(prior)))
         with torch.no_grad():
-            rate_B = closed(q, vae.prior) if closed else sampled_kl(q, vae.prior, noise, draws)
+            rate_B = closed(q, prior) if closed else sampled_kl(q, prior, noise, draws)
         rate = {"rate": rate_B.double().sum()}
     return rate | {"rows": torch.tensor(float(len(x_BX)), device=x_BX.device)}
 
@@ -48,10 +58,9 @@ def surrogate(vae: VAE, x_BX: Tensor, noise: Noise, draws: int = DRAWS) -> Tenso
 
     In closed form against N(0, I), else from `draws` samples of the code.
     """
-    mean_BD, jacobian_BDX = linearised(vae, x_BX)
+    mean_BD, square_BDD = linearised(vae, x_BX)
     eye_DD = torch.eye(mean_BD.shape[1], dtype=torch.float64, device=x_BX.device)
-    covariance_BDD = INPUT_SD**2 * jacobian_BDX @ jacobian_BDX.mT + RIDGE * eye_DD
-    factor_BDD = torch.linalg.cholesky(covariance_BDD)
+    factor_BDD = torch.linalg.cholesky_ex(INPUT_SD**2 * square_BDD + RIDGE * eye_DD)[0]
     if type(vae.prior) is Normal:
         cross_B = 0.5 * (mean_BD.square().sum(1) + factor_BDD.square().sum((1, 2)) + _constant(mean_BD))
     else:
@@ -61,14 +70,23 @@ def surrogate(vae: VAE, x_BX: Tensor, noise: Noise, draws: int = DRAWS) -> Tenso
 
 
 def linearised(vae: VAE, x_BX: Tensor) -> tuple[Tensor, Tensor]:
-    """The codes (B, D) and their derivatives by the data values (B, D, X), float64. In evaluation rows are apart."""
+    """The codes (B, D) and J J' (B, D, D) of their Jacobians by the data values, float64."""
+    with torch.no_grad():
+        mean_BD = vae.encode(x_BX).mean_BD.double()
+    rows = max(1, JACOBIAN_BYTES // (8 * mean_BD.shape[1] * max(1, x_BX[:1].numel())))
+    jacobians = (jacobian(vae, some_BX) for some_BX in x_BX.split(rows))
+    return mean_BD, torch.cat([jacobian_BDX @ jacobian_BDX.mT for jacobian_BDX in jacobians])
+
+
+def jacobian(vae: VAE, x_BX: Tensor) -> Tensor:
+    """Derivatives of the codes by the data values, (B, D, X), float64. In evaluation rows are apart."""
     x_BX = x_BX.detach().requires_grad_()
     with torch.enable_grad():
         mean_BD = vae.encode(x_BX).mean_BD
         rows = [
             torch.autograd.grad(axis_B.sum(), x_BX, retain_graph=True)[0].flatten(1).double() for axis_B in mean_BD.T
         ]
-    return mean_BD.detach().double(), torch.stack(rows, 1)
+    return torch.stack(rows, 1)
 
 
 def _constant(mean_BD: Tensor) -> float:

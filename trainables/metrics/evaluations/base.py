@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import NonNegativeInt
 
-from trainables.metrics.provenance import Provenance
+from trainables.metrics.provenance import Provenance, Settings
 from trainables.records import Record
 
 if TYPE_CHECKING:
@@ -16,28 +17,47 @@ if TYPE_CHECKING:
 
 Split = Literal["train", "val", "test"]
 
+TOLD = ("name", "split", "seed", "features", "weights", "generated", "real", "rows")
+"""Settings that other parts of a provenance tell, as they really were."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What an evaluation makes of a model: the same on every worker."""
+
+    values: dict[str, float]
+    provenance: Provenance | None
+    pictures: dict[str, bytes] = field(default_factory=dict)
+    """File name -> PNG."""
+
 
 class Evaluation(Record):
     """Fields are settings: they are part of every number's provenance, and of the name under which it is kept."""
 
     name: str
-    split: Split | None = None
-    """Of the data. None: `test` where the set has test rows, else `val`."""
     seed: NonNegativeInt = 0
     """Of all that is drawn."""
 
     @abstractmethod
-    def compute(self, seen: Evidence) -> dict[str, float]:
-        """The numbers by name, the same on every worker. Raises Undefined and DataError."""
+    def measure(self, seen: Evidence) -> Measured:
+        """The numbers and what they rest on. Raises Undefined and DataError, on all workers alike."""
 
-    @abstractmethod
-    def provenance(self, seen: Evidence) -> Provenance:
-        """What the numbers rest on."""
+    def provenance(
+        self, measured: str, counts: Mapping[str, int], split: str, mapping: str = "none", sha256: str = ""
+    ) -> Provenance:
+        """Of numbers about `code`, `pixels` or the features of that name, of so many rows of each kind."""
+        return Provenance(measured, sha256, tuple(counts.items()), split, mapping, self.seed, self.own_settings())
 
-    def own_settings(self) -> tuple[tuple[str, Any], ...]:
+    def own_settings(self) -> Settings:
         """Those that no other part of a provenance tells."""
-        told = ("name", "split", "seed", "features", "weights", "mapping")
-        return tuple((name, value) for name, value in self.model_dump(mode="json").items() if name not in told)
+        return tuple((name, value) for name, value in self.model_dump(mode="json").items() if name not in TOLD)
+
+
+class OfRows(Evaluation):
+    """An evaluation of what the model makes of a split of the data."""
+
+    split: Split | None = None
+    """Of the data. None: `test` where the set has test rows, else `val`."""
 
 
 @dataclass(frozen=True)
@@ -52,5 +72,22 @@ class Finding:
     """Empty where they are not defined."""
     provenance: Provenance | None
     undefined: str
-    """Why there are no values; else empty."""
+    """Why there are no values, one sentence; else empty."""
+    lasting: bool
+    """False where something was missing that can be had later: such a finding is not to be kept."""
+    epoch: int
+    """Epochs that the model was trained for."""
     seconds: float
+    pictures: dict[str, bytes] = field(default_factory=dict, repr=False)
+    """File name -> PNG."""
+
+    def plain(self) -> dict[str, Any]:
+        """Values that JSON can hold, all but the pictures."""
+        return asdict(replace(self, pictures={})) | {"pictures": sorted(self.pictures)}
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any], pictures: dict[str, bytes] | None = None) -> Finding:
+        """The finding whose `plain` this is, also after it was JSON."""
+        there = plain["provenance"]
+        provenance = there and Provenance.from_plain(there)
+        return cls(**plain | {"provenance": provenance, "pictures": pictures or {}})

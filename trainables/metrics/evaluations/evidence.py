@@ -5,36 +5,74 @@ compute what is not a sum.
 """
 
 # Shapes: N rows of a split or generated, B rows of a batch, X data dimensions, D dimensions of the code, L latent axes,
-# F features.
+# F features or factors.
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from trainables.data import Rows, Splits
+from trainables import kept
+from trainables.data import DataError, Rows
 from trainables.metrics.corruption import corrupted
 from trainables.metrics.evaluations.base import Split
 from trainables.metrics.features import FEATURES, Extractor, Source, extract
 from trainables.metrics.provenance import Undefined
-from trainables.model import Learner
 from trainables.noise import Noise
-from trainables.relevance import MOMENT_ROWS, Form, Relevance, measure
-from trainables.sums import from_all, gather, rank_and_world, share
+from trainables.relevance import MOMENT_ROWS, Relevance, published_sums, relevance
+from trainables.roots import Root
+from trainables.sums import Sums, add, all_reduce, from_all, gather, rank_and_world, share
+from trainables.train import Training
 
 Made = TypeVar("Made")
-ROWS_AT_ONCE = 500
+Code = Literal["mean", "draw", "representation", "sampled"]
+"""Of q(y|x) its mean or a draw, (N, D); z = g(y) of either, (N, L)."""
+BLOCK = 500  # rows whose noise is drawn together
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Rows of one block of a set, which a worker computes at once.
+
+    A block's noise is drawn as a whole: a row meets the same one whoever computes it, and however many follow.
+    """
+
+    start: int  # the block's first row in the set
+    mine: slice  # this worker's rows in the block
+
+    @property
+    def rows(self) -> slice:
+        """This worker's rows in the set."""
+        return slice(self.start + self.mine.start, self.start + self.mine.stop)
+
+    def noise(self, device: torch.device, *key: int | str) -> Noise:
+        return Noise(*key, self.start, rows=self.mine, total=BLOCK, device=device)
+
+
+def pieces(total: int) -> Iterator[Piece]:
+    """This worker's share of so many rows."""
+    mine = share(total)
+    for start in range(mine.start // BLOCK * BLOCK, mine.stop, BLOCK):
+        rows = slice(max(mine.start - start, 0), min(mine.stop - start, BLOCK))
+        if rows.start < rows.stop:
+            yield Piece(start, rows)
 
 
 class Evidence:
-    """A trained model in evaluation mode, the splits that it was trained on, and what has been made of them so far."""
+    """A trained model in evaluation mode, the splits that it was trained on, and what has been made of them so far.
 
-    def __init__(self, learner: Learner, splits: Splits, device: torch.device):
-        self.learner, self.method, self.vae = learner, learner.method, learner.vae.eval()
-        self.splits, self.device = splits, device
+    Args:
+        kept: where the networks that many models share are kept, see `trainables.kept`.
+        data_root: of other data than the model's own.
+    """
+
+    def __init__(self, training: Training, kept: Path | None = None, data_root: Root = None):
+        self.run, self.splits, self.device = training.run, training.splits, training.device
+        self.learner, self.method, self.vae = training.learner.eval(), training.run.method, training.learner.vae
+        self.epoch, self.kept, self.data_root = training.epoch, kept, data_root
         self._made: dict[tuple, Any] = {}
 
     def once(self, key: tuple, make: Callable[[], Made]) -> Made:
@@ -43,6 +81,8 @@ class Evidence:
             self._made[key] = make()
         return self._made[key]
 
+    # Rows
+
     def name_of(self, split: Split | None) -> Split:
         """The split that is meant. Raises Undefined where the data have none of that name."""
         meant = split or ("val" if self.splits.test is None else "test")
@@ -50,112 +90,153 @@ class Evidence:
             raise Undefined("these data have no test rows: use split val.")
         return meant
 
-    def rows(self, split: Split | None) -> Rows:
-        """All rows of a split."""
-        return getattr(self.splits, self.name_of(split))
+    def rows(self, split: Split | None, most: int | None = None) -> Rows:
+        """All rows of a split, or the first so many."""
+        return getattr(self.splits, self.name_of(split)).take(slice(most))
 
-    def batches(self, rows: Rows) -> Iterator[tuple[Tensor, slice]]:
-        """This worker's share of rows, (B, *X) in the data's range, and where in `rows` each batch stands."""
-        mine = share(len(rows))
-        for start in range(mine.start, mine.stop, ROWS_AT_ONCE):
-            place = slice(start, min(start + ROWS_AT_ONCE, mine.stop))
-            index = torch.arange(place.start, place.stop)
-            yield rows.batch(index).to(self.device, torch.get_default_dtype()), place
+    def batches(self, rows: Rows) -> Iterator[tuple[Tensor, Piece]]:
+        """This worker's share of rows, (B, *X) in the data's range."""
+        for piece in pieces(len(rows)):
+            index = torch.arange(piece.rows.start, piece.rows.stop)
+            yield rows.batch(index).to(self.device, torch.get_default_dtype()), piece
 
-    def noise(self, place: slice, total: int, *key: int | str) -> Noise:
-        """Noise of the rows `place` of `total`, the same wherever they are computed."""
-        return Noise(*key, rows=place, total=total, device=self.device)
+    def share_of(self, rows: Rows) -> Tensor:
+        """All of this worker's share, (N, *X)."""
+        return self._joined([x_BX for x_BX, _ in self.batches(rows)], rows.shape)
 
-    def codes(self, split: Split | None, rows: int | None = None) -> Tensor:
-        """Means of q(y|x), (N, D), of all or the first `rows` of a split, of all workers, on the CPU."""
-        return self._encoded("code", split, rows)
+    # Codes
 
-    def representation(self, split: Split | None, rows: int | None = None, corruption: str = "clean", seed: int = 0):
-        """z = g(mean of q), (N, L), likewise; of images that were corrupted as `corruption` says."""
-        return self._encoded("representation", split, rows, corruption, seed)
+    def codes(
+        self, what: Code, split: Split | None, most: int | None = None, corruption: str = "clean", seed: int = 0
+    ) -> Tensor:
+        """Of the rows of a split, or its first so many, of all workers, on the CPU. Images are corrupted before.
 
-    def _encoded(self, what: str, split: Split | None, rows: int | None, corruption: str = "clean", seed: int = 0):
-        name = self.name_of(split)
-        part = self.rows(name)
-        part = part if rows is None else part.take(slice(rows))
-        encode = {"code": lambda x_BX: self.vae.encode(x_BX).mean_BD, "representation": self.vae.represent}[what]
+        Raises Undefined where one is not finite.
+        """
+        name, rows = self.name_of(split), self.rows(split, most)
+        key = ("codes", what, name, len(rows), corruption, seed)
+        return self.once(key, lambda: self.encoded(what, rows, name, corruption, seed))
 
-        def make() -> Tensor:
-            found = [encode(self._corrupted(part, *some, corruption, name, seed)) for some in self.batches(part)]
-            return self.gathered(found, self.vae.code_dim if what == "code" else self.vae.latent_dim).cpu()
-
+    def encoded(self, what: Code, rows: Rows, name: str, corruption: str = "clean", seed: int = 0) -> Tensor:
+        """Likewise of any rows, whose name decides their noise."""
+        width = self.vae.code_dim if what in ("mean", "draw") else self.vae.latent_dim
         with torch.no_grad():
-            return self.once((what, name, len(part), corruption, seed), make)
+            found = [
+                self._code(what, x_BX, piece, rows, (seed, name), corruption) for x_BX, piece in self.batches(rows)
+            ]
+            code_NW = self.gathered(self._joined(found, (width,)))
+        if not code_NW.isfinite().all():
+            raise Undefined("codes are not finite: look at the model's loss.")
+        return code_NW
 
-    def _corrupted(self, rows: Rows, x_BX: Tensor, place: slice, corruption: str, split: str, seed: int) -> Tensor:
-        noise = self.noise(place, len(rows), seed, "evaluate", split)
-        return corrupted(corruption, x_BX, rows.range, noise)
+    def _code(self, what: Code, x_BX: Tensor, piece: Piece, rows: Rows, key: tuple, corruption: str) -> Tensor:
+        x_BX = corrupted(corruption, x_BX, rows.range, piece.noise(self.device, *key, "corruption"))
+        q = self.vae.encode(x_BX)
+        drawn = what in ("draw", "sampled")
+        y_BD = q.draw(piece.noise(self.device, *key, "code")).y_BD if drawn else q.mean_BD
+        return y_BD if what in ("mean", "draw") else self.vae.mapping(y_BD)
 
-    def factor_pairs(self, split: Split | None) -> tuple[np.ndarray, np.ndarray]:
-        """Codes (N, D), of the axes that the method's own rule keeps, and factors (N, F). Raises Undefined."""
-        factors = self.rows(split).factors
-        if factors is None:
-            raise Undefined("these data have no known factors: use `sprites`, `solids`, `dsprites` or `shapes3d`.")
-        return self.codes(split).numpy(), factors.values.numpy()
+    # What the model is like
 
-    def relevance(self, form: Form, seed: int = 0) -> Relevance:
-        """Of the model's axes on the first 10,000 training rows (ARD-VAE, supplement)."""
+    def relevance_sums(self, seed: int = 0) -> tuple[Sums, Sums]:
+        """Moments and sensitivity on the first 10,000 training rows (ARD-VAE, its code), of all workers."""
 
-        def make() -> Relevance:
+        def make() -> tuple[Sums, Sums]:
             first = torch.arange(min(len(self.splits.train), MOMENT_ROWS))
             x_NX = self.splits.train.batch(first).to(self.device, torch.get_default_dtype())
-            return measure(self.vae, x_NX, form, seed)
+            found = tuple(map(all_reduce, published_sums(self.vae, x_NX, seed, share)))
+            if not all(bool(value.isfinite().all()) for sums in found for value in sums.values()):
+                raise Undefined("codes or their derivatives are not finite: look at the model's loss.")
+            return found
 
-        return self.once(("relevance", form, seed), make)
+        return self.once(("relevance", seed), make)
 
-    def generated(self, count: int, seed: int = 0) -> Iterator[Tensor]:
-        """This worker's share of `count` generated data, (B, *X) in the data's range: decoded means."""
+    def relevance(self, seed: int = 0) -> Relevance:
+        """Of the model's axes, in the method's own form."""
+        return relevance(*self.relevance_sums(seed), self.vae.relevance_form)
+
+    def generated(self, count: int, seed: int = 0, draw: int = 0) -> Iterator[Tensor]:
+        """This worker's share of `count` generated data, (B, *X); another `draw` is independent of this one."""
         sample = self.once(("sampler", seed), lambda: self.method.sampler(self.vae, self.splits.train, seed))
-        mine = share(count)
-        for start in range(mine.start, mine.stop, ROWS_AT_ONCE):
-            place = slice(start, min(start + ROWS_AT_ONCE, mine.stop))
+        for piece in pieces(count):
+            noise = piece.noise(self.device, seed, "generated", draw)
             with torch.no_grad():
-                yield self.vae.decode(sample(self.noise(place, count, seed, "generated"))).mean_BX
+                yield self.vae.decode(sample(noise)).sample(noise.normal("data", *self.vae.shape))
 
-    def extractor(self, features: str, weights: Path | None, seed: int = 0) -> Extractor:
-        """A feature network by name. Raises DataError."""
-        source = Source(self.splits.train, weights, seed, self.device)
-        return self.once(("extractor", features, weights, seed), lambda: FEATURES[features](source))
+    def share_of_generated(self, count: int, seed: int = 0) -> Tensor:
+        """All of this worker's share, (N, *X)."""
+        return self._joined(list(self.generated(count, seed)), self.vae.shape)
+
+    # Features
+
+    def extractor(self, features: str, weights: str | None, seed: int = 0) -> Extractor:
+        """A feature network by name, the same on all workers. Raises DataError and Undefined."""
+
+        def make() -> Extractor:
+            path = Path(weights) if weights else None
+            source = Source(self.splits.train, path, seed, self.device, self.keep)
+            found = together(lambda: FEATURES[features](source))
+            if len(set(from_all(found.sha256))) > 1:
+                raise DataError(f"{features}: workers have files of different weights: give all the same.", "weights")
+            return found
+
+        return self.once(("extractor", features, weights, seed), make)
 
     def generated_features(self, extractor: Extractor, count: int, mapping: str, seed: int = 0) -> Tensor:
-        """Of this worker's share of `count` generated images, (B, F), on the CPU."""
-        batches = self.generated(count, seed)
-        return self._features("generated", extractor, batches, count, mapping, seed)
+        """Of this worker's share of `count` generated images, (N, F)."""
+        key = ("generated", count, mapping, seed)
+        return self._features(key, extractor, lambda: self.generated(count, seed), mapping)
 
     def real_features(self, extractor: Extractor, split: Split | None, count: int, mapping: str) -> Tensor:
         """Of this worker's share of the first `count` rows of a split, likewise."""
-        name = self.name_of(split)
-        batches = (x_BX for x_BX, _ in self.batches(self.rows(name).take(slice(count))))
-        return self._features(name, extractor, batches, count, mapping, 0)
+        rows = self.rows(split, count)
+        key = (self.name_of(split), len(rows), mapping)
+        return self._features(key, extractor, lambda: (x_BX for x_BX, _ in self.batches(rows)), mapping)
 
     def _features(
-        self, what: str, extractor: Extractor, batches: Iterator[Tensor], count: int, mapping: str, seed: int
+        self, key: tuple, extractor: Extractor, batches: Callable[[], Iterator[Tensor]], mapping: str
     ) -> Tensor:
         def make() -> Tensor:
-            found = [some_BF.cpu() for some_BF in extract(extractor, batches, self.splits.train.range, mapping)]
-            return torch.cat(found) if found else torch.empty(0, 0)
+            found = list(extract(extractor, batches(), self.splits.train.range, mapping))
+            width = max(from_all(found[0].shape[1] if found else 0))
+            return self._joined(found, (width,))
 
-        return self.once(("features", what, extractor.name, extractor.sha256, count, mapping, seed), make)
+        return self.once(("features", extractor.name, extractor.sha256, *key), make)
 
-    def gathered(self, parts: list[Tensor], width: int) -> Tensor:
-        """The rows (N, width) of all workers in order, from this worker's batches of its share."""
-        mine = torch.cat(parts) if parts else torch.empty(0, width, device=self.device)
-        return gather(mine)
+    # Workers
+
+    def keep(self, name: str, make: Callable[[], kept.State]) -> kept.State:
+        """What worker 0 finds or makes, told to all."""
+        return self.alone(lambda: kept.once(self.kept, name, make))
+
+    def gathered(self, mine_NF: Tensor) -> Tensor:
+        """The rows of all workers in order, on the CPU, from this worker's."""
+        return gather(mine_NF).cpu()
+
+    def reduced(self, parts: Iterable[Sums], *names: str) -> Sums:
+        """The numbers of these names summed over batches and workers, of which some may have no rows."""
+        nothing = {name: torch.zeros((), dtype=torch.float64, device=self.device) for name in names}
+        return all_reduce(add([nothing, *parts]))
+
+    def _joined(self, parts: list[Tensor], shape: tuple[int, ...]) -> Tensor:
+        return torch.cat(parts) if parts else torch.empty(0, *shape, device=self.device)
 
     def alone(self, compute: Callable[[], Made]) -> Made:
-        """What worker 0 computes, told to all, its Undefined too."""
-        found, undefined = None, None
-        if rank_and_world()[0] == 0:
-            try:
-                found = compute()
-            except Undefined as error:
-                undefined = error
-        found, undefined = from_all((found, undefined))[0]
-        if undefined:
-            raise undefined
-        return found
+        """What worker 0 computes, told to all, its Undefined and DataError too."""
+        return together(lambda: compute() if rank_and_world()[0] == 0 else None, tell=True)
+
+
+def together(
+    act: Callable[[], Made], tell: bool = False, errors: tuple[type[Exception], ...] = (Undefined, DataError)
+) -> Made:
+    """What each worker makes; with `tell`, what worker 0 has made. An error of one is raised on all."""
+    found, error = None, None
+    try:
+        found = act()
+    except errors as caught:
+        error = caught
+    answers = from_all((found if tell else None, error))
+    first = next((error for _, error in answers if error), None)
+    if first:
+        raise first
+    return answers[0][0] if tell else found

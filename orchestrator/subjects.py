@@ -1,0 +1,85 @@
+"""The trained models that somebody asks about: trials of a sweep, or a run that was trained alone."""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from orchestrator.comparison import label_of
+from orchestrator.errors import UserError
+from orchestrator.mistakes import cure
+from orchestrator.results import read_results
+from orchestrator.standings import ranked, replicated
+
+ALL, BEST = "all", re.compile(r"best:([1-9]\d*)")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A trained model. `id` is that of its trial; of a run that was trained alone, the name of its folder."""
+
+    id: str
+    folder: Path
+    checkpoint: Path
+    label: str  # what it is called beside others; those of one configuration have one name
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the checkpoint, in hex."""
+        with self.checkpoint.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    @cached_property
+    def run(self) -> dict[str, Any]:
+        """The whole Run that made it, in plain values. Raises UserError."""
+        file = self.folder / "config.json"
+        try:
+            return json.loads(file.read_text(encoding="utf-8"))["run"]
+        except (OSError, ValueError, LookupError) as error:
+            raise UserError(f"{file}: cannot be read ({error}): train the model again.") from None
+
+
+def subjects(out: Path, target: str, trials: str) -> tuple[Path, list[Subject]]:
+    """The folder of the sweep or run `target` in `out`, and its trained models that `trials` asks for.
+
+    `target` may be a trial, as SWEEP/ID. `trials` is `all`, `best:N` or ids with commas between. Raises UserError.
+    """
+    name, _, trial = target.partition("/")
+    folder = (out / name).resolve()
+    if (folder / "results.json").is_file():
+        return folder, _of_sweep(folder, trial or trials)
+    if (folder / "best.pt").is_file() and not trial:
+        return folder, [Subject(name, folder, folder / "best.pt", name)]
+    there = sorted(path.parent.name for pattern in ("*/results.json", "*/best.pt") for path in out.glob(pattern))
+    known = ", ".join(there) or "none yet"
+    raise UserError(f"{out / target}: no trained models here. Sweeps and runs in {out}: {known}.")
+
+
+def _of_sweep(folder: Path, trials: str) -> list[Subject]:
+    results = read_results(folder.parent, folder.name)
+    trained = [_subject(folder, trial, replicated(results)) for trial in ranked(results) if trial["checkpoint"]]
+    if not trained:
+        raise UserError(f"{folder}: no trial has a checkpoint. Go on with the sweep, or start another.")
+    if trials == ALL:
+        return trained
+    if best := BEST.fullmatch(trials):
+        return trained[: int(best[1])]
+    known = {subject.id: subject for subject in trained}
+    asked = [word.strip() for word in trials.split(",")]
+    wrong = [word for word in asked if word not in known]
+    if wrong:
+        also = f"Or write {ALL}, or best:5."
+        raise UserError(
+            *(f"--trials {word}: no trained trial of {folder.name}. {cure(word, known)} {also}" for word in wrong)
+        )
+    return [known[word] for word in dict.fromkeys(asked)]
+
+
+def _subject(folder: Path, trial: dict[str, Any], several_seeds: bool) -> Subject:
+    """By its place in the sweep's folder, which may have been moved since."""
+    home = folder / "trials" / trial["id"]
+    checkpoint = home / Path(trial["checkpoint"]).name
+    return Subject(trial["id"], home, checkpoint, label_of(trial, several_seeds))

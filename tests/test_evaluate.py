@@ -1,0 +1,254 @@
+"""`vaeorch evaluate` on a real sweep: on Ray, into results.json and MLflow, nothing measured twice, nothing lost."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from orchestrator import evaluate as verb
+from orchestrator.findings import FILE, PICTURES, Findings, key_of, with_findings
+from orchestrator.mlflow_store import connect
+from orchestrator.results import read_results
+from orchestrator.tracking import sync
+from tests.test_cli import vaeorch  # noqa: F401 (a fixture)
+
+ROOT = Path(__file__).parents[1]
+SPEC = """\
+name: three
+run:
+  method: {name: vae}
+  network: {name: mlp, hidden: [16], latent_dim: 4}
+  data: {name: digits, train_rows: 300, val_rows: 100}
+  epochs: 2
+search:
+  method: {grid: [{name: vae}, {name: ard_vae, dz_size: 50}, {name: rae}]}
+objective: {metric: val/mse, mode: min}
+scheduler: {name: none}
+"""
+QUICK = "mse,hoyer,frechet"
+PIXELS = ("--set", "features=pixels")
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """A folder with the sweep `three` and its MLflow store, and the run `alone` that was trained without a sweep."""
+    out = tmp_path_factory.mktemp("swept")
+    (out / "three.yaml").write_text(SPEC)
+    for words in (["sweep", out / "three.yaml"], ["train", out / "three.yaml", "--name", "alone"]):
+        command = [sys.executable, "-m", "orchestrator", *map(str, words), "--out", str(out / "runs")]
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    return out / "runs"
+
+
+@pytest.fixture(scope="module")
+def measured(swept, tmp_path_factory):
+    """The same after an evaluation of all trials of `three` on Ray, and what that printed."""
+    runs = Path(shutil.copytree(swept, tmp_path_factory.mktemp("measured") / "runs"))
+    words = ["evaluate", "three", "--metrics", QUICK, *PIXELS, "--trials", "all", "--out", str(runs), *store(runs)]
+    command = [sys.executable, "-m", "orchestrator", *words]
+    return runs, subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture
+def runs(swept, tmp_path):
+    return Path(shutil.copytree(swept, tmp_path / "runs"))
+
+
+@pytest.fixture
+def evaluate(vaeorch, runs):  # noqa: F811
+    return lambda target, *words: vaeorch("evaluate", target, "--out", runs, *store(runs), *words)
+
+
+def store(runs: Path) -> tuple[str, str]:
+    """A sweep knows where it was sent; its copy shall be sent elsewhere."""
+    return "--tracking-uri", f"sqlite:///{runs / 'mlflow.db'}"
+
+
+def sent(runs: Path) -> dict[str, tuple[dict, dict]]:
+    """What MLflow has of each trial: the values and steps of each evaluated metric, and the tags."""
+    client = connect(store(runs)[1])
+    experiment = client.get_experiment_by_name("three").experiment_id
+    found = {}
+    for run in client.search_runs([experiment], "tags.kind = 'trial'"):
+        names = [name for name in run.data.metrics if name.startswith("eval/")]
+        points = {name: client.get_metric_history(run.info.run_id, name) for name in names}
+        values = {name: [(point.value, point.step) for point in of] for name, of in points.items()}
+        found[run.data.tags["trial_id"]] = values, run.data.tags
+    return found
+
+
+def kept(folder: Path) -> dict:
+    return json.loads((folder / FILE).read_text())
+
+
+def trial(runs: Path, name: str = "0001") -> Path:
+    return runs / "three" / "trials" / name
+
+
+def forbid(monkeypatch) -> None:
+    """From here on whoever measures anything fails."""
+
+    def fail(jobs):
+        raise AssertionError(jobs)
+
+    monkeypatch.setattr(verb, "answers", fail)
+
+
+def test_findings_reach_table_results_and_mlflow_with_what_they_rest_on(measured):
+    runs, out = measured
+    for name in ("frechet_pixels", "hoyer", "mse_pruned"):
+        assert any(line.split()[:1] == [name] for line in out.splitlines())
+    rests_on = "pixels; 10000 generated + 100 real; split val of digits; values rounded; seed 0"
+    assert f"frechet: {rests_on}" in out
+    mlflow = sent(runs)
+    for entry in read_results(runs, "three")["trials"]:
+        found = {finding["metric"]: finding for finding in entry["evaluations"]}
+        assert set(found) == {"mse", "hoyer", "frechet"}
+        assert found["frechet"]["provenance"]["extractor"] == "pixels"
+        values, tags = mlflow[entry["id"]]
+        epoch = entry["best"]["epoch"]
+        expected = {f"eval/{name}": [(value, epoch)] for one in found.values() for name, value in one["values"].items()}
+        assert values == expected and tags["eval/frechet"] == rests_on
+
+
+def test_results_show_what_was_found(measured, vaeorch, runs):  # noqa: F811
+    found = json.loads(vaeorch("results", "three", "--out", measured[0], "--evaluations", "--format", "json")[1])
+    assert set(found["values"]["mse"]) == {"0001 method=vae", "0002 method=ard_vae dz_size=50", "0003 method=rae"}
+    assert found["metrics"]["mse_pruned"] == "mse" and found["provenance"]["mse"]
+    said = "three: nothing was evaluated yet: vaeorch evaluate three.\n"
+    assert vaeorch("results", "three", "--out", runs, "--evaluations") == (2, "", said)
+
+
+def test_one_model_has_the_numbers_that_it_has_among_many(evaluate, runs, measured):
+    evaluate("three/0002", "--metrics", QUICK, *PIXELS)
+    alone, among = kept(trial(runs, "0002")), kept(trial(measured[0], "0002"))
+    assert alone.keys() == among.keys() and len(alone) == 3
+    for key, finding in alone.items():
+        assert among[key]["values"] == pytest.approx(finding["values"], rel=1e-4)
+        assert among[key]["provenance"] == finding["provenance"]
+
+
+def test_what_is_known_is_not_measured_again_and_is_sent_once(evaluate, runs, monkeypatch):
+    first = evaluate("three/0001", "--metrics", QUICK, *PIXELS)
+    forbid(monkeypatch)
+    again = evaluate("three/0001", "--metrics", QUICK, *PIXELS)
+    assert (first[0], again[0]) == (0, 0) and first[1].endswith(again[1])
+    assert len(sent(runs)["0001"][0]["eval/mse"]) == 1
+
+
+def test_another_setting_or_another_checkpoint_is_measured_and_the_newest_counts(evaluate, runs):
+    words = ("--metrics", "frechet", *PIXELS)
+    evaluate("three/0001", *words)
+    evaluate("three/0001", *words, "--set", "frechet.generated=50")
+    assert [one["settings"]["generated"] for one in kept(trial(runs)).values()] == [10_000, 50]
+    entry = next(one for one in read_results(runs, "three")["trials"] if one["id"] == "0001")
+    assert [one["settings"]["generated"] for one in entry["evaluations"]] == [50]
+    shutil.copy(trial(runs) / "checkpoint.previous.pt", trial(runs) / "best.pt")
+    evaluate("three/0001", *words)
+    assert [one["epoch"] for one in kept(trial(runs)).values()] == [2, 2, 1]
+
+
+def test_a_run_that_was_trained_alone_is_evaluated_too(evaluate, runs):
+    code, out, _ = evaluate("alone", "--metrics", "mse")
+    assert code == 0 and "mse_pruned" in out
+    assert [finding["metric"] for finding in kept(runs / "alone").values()] == ["mse"]
+
+
+def test_best_means_the_first_of_the_leaderboard(evaluate, runs, vaeorch):  # noqa: F811
+    evaluate("three", "--metrics", "mse", "--trials", "best:1")
+    board = json.loads(vaeorch("results", "three", "--out", runs, "--format", "json")[1])
+    [measured] = [one["id"] for one in board["trials"] if "evaluations" in one]
+    assert measured == min(board["trials"], key=lambda one: one["best"]["val/mse"])["id"]
+
+
+def test_a_metric_without_what_it_needs_says_so_and_is_tried_again(evaluate, runs, monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "nothing"))
+    code, out, _ = evaluate("three/0001", "--metrics", "frechet,mig,mse")
+    assert code == 0
+    assert "frechet: none for 0001: " in out and "no such file, and FID is not defined without its Inception" in out
+    assert "mig: none for 0001: these data have no known factors" in out
+    assert {finding["metric"] for finding in kept(trial(runs)).values()} == {"mig", "mse"}  # the file may come
+
+
+def test_a_damaged_checkpoint_is_one_line_and_costs_the_others_nothing(evaluate, runs):
+    (trial(runs, "0002") / "best.pt").write_bytes(b"nonsense")
+    code, out, err = evaluate("three", "--metrics", "mse", "--trials", "all")
+    assert code == 2
+    assert err.strip() == f"{trial(runs, '0002') / 'best.pt'}: not a whole checkpoint. It may be truncated."
+    assert [(trial(runs, name) / FILE).exists() for name in ("0001", "0002", "0003")] == [True, False, True]
+    assert "mse_pruned" in out
+
+
+def test_killed_in_the_middle_it_goes_on_and_measures_nothing_twice(runs):
+    words = ["evaluate", "three", "--metrics", "mse,hoyer,iwae", "--trials", "0001", "--out", str(runs), *store(runs)]
+    command = [sys.executable, "-m", "orchestrator", *words]
+    process = subprocess.Popen([*command, "--set", "iwae.k=20000"], cwd=ROOT, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (trial(runs) / FILE).exists() or len(kept(trial(runs))) < 2:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = kept(trial(runs))
+    done = subprocess.run([*command, "--set", "iwae.k=2"], cwd=ROOT, capture_output=True, text=True, check=True)
+    measured = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("0001 ") and " s)" in line]
+    assert measured == ["iwae"]
+    after = kept(trial(runs))
+    assert {key: after[key] for key in before} == before and len(after) == 3
+    entry = next(one for one in read_results(runs, "three")["trials"] if one["id"] == "0001")
+    assert {finding["metric"] for finding in entry["evaluations"]} == {"mse", "hoyer", "iwae"}
+
+
+def test_ctrl_c_keeps_what_is_found_and_the_same_command_goes_on(runs):
+    words = ["evaluate", "three", "--metrics", "mse,iwae", "--trials", "0001", "--out", str(runs), *store(runs)]
+    command = [sys.executable, "-m", "orchestrator", *words, "--set", "iwae.k=20000"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (trial(runs) / FILE).exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in err
+    assert "Interrupted. The same command goes on from here." in out
+    assert [finding["metric"] for finding in kept(trial(runs)).values()] == ["mse"]
+
+
+@pytest.mark.parametrize(
+    "target, words, said",
+    [
+        ("thre", (), "/thre: no trained models here. Sweeps and runs in "),
+        ("three/0009", (), "--trials 0009: no trained trial of three. Did you mean '000"),
+        ("three", ("--trials", "best:0"), "--trials best:0: no trained trial of three. Known: "),
+        ("three", ("--metrics", "fid"), "--metrics fid: unknown. "),
+        ("three", ("--set", "sead=1"), "--set sead=1: sead: is no setting of "),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(evaluate, target, words, said):
+    code, out, err = evaluate(target, *words)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert said in err
+
+
+def test_results_of_a_sweep_that_goes_on_leave_out_findings_of_an_older_epoch(tmp_path):
+    finding = {"metric": "mse", "settings": {}, "values": {"mse": float("nan")}, "epoch": 3}
+    Findings(tmp_path).keep(key_of("abc", "mse", {}), finding, {"a": b"png"})
+    [expected] = kept(tmp_path).values()
+    assert expected["values"] == {"mse": None}
+    assert [path.parent.parent.name for path in Findings(tmp_path).pictures(key_of("abc", "mse", {}))] == [PICTURES]
+    assert with_findings({"best": {"epoch": 3}, "epochs": 4}, tmp_path)["evaluations"] == [expected]
+    assert "evaluations" not in with_findings({"best": {"epoch": 4}, "epochs": 4}, tmp_path)
+
+
+def test_findings_that_could_not_be_sent_are_sent_by_sync(runs, vaeorch):  # noqa: F811
+    silent = ("--tracking-uri", "http://127.0.0.1:9")
+    code, out, _ = vaeorch("evaluate", "three/0001", "--metrics", "mse", "--out", runs, *silent)
+    assert code == 0 and "MLflow does not answer. Send them: vaeorch sync three" in out
+    assert sync(runs / "three", store(runs)[1]) == 0
+    assert len(sent(runs)["0001"][0]["eval/mse"]) == 1
