@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -129,12 +130,20 @@ def test_progress_is_told_in_bytes_up_to_all_of_them(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("together", [1, 4, 1_000])
 def test_a_file_read_from_the_front_is_gone_through_once_for_many_shards(tmp_path, monkeypatch, together):
-    """Once for each so many shards of a split, and never are more rows in memory than these shards hold."""
+    """Once for each so many shards of a split, and never are the rows of more than these in memory."""
     dataset, passes, asked = dsprites(tmp_path, monkeypatch), [], []
     real = Npz.bytes_of
     monkeypatch.setattr(Npz, "bytes_of", lambda self, name: passes.append(name) or real(self, name))
     monkeypatch.setattr(preparing, "AT_ONCE_BYTES", together * 10 * 4_096)
-    counted = lambda blocks, index: asked.append(len(index)) or gather(blocks, index)  # noqa: E731
+    alive = []
+
+    def counted(blocks, index):
+        assert not any(rows() is not None for rows in alive)
+        asked.append(len(index))
+        rows = gather(blocks, index)
+        alive.append(weakref.ref(rows))
+        return rows
+
     monkeypatch.setattr("trainables.data.dsprites.gather", counted)
     folder = prepared_in(tmp_path, dataset, tmp_path, monkeypatch, 10 * 4_096)
     assert len(shards_in(folder)) == 34 + 5

@@ -81,6 +81,7 @@ def fill(folder: Path, dataset: Dataset, splits: Splits, root: Path, told: Told)
     for split, part in parts.items():
         for piece, rows in read(part, [piece for piece in missing if piece.split == split]):
             made[piece] = _written(folder, piece, rows, common)
+            del rows  # before the next are read: it holds all that were read together
             done += piece.bytes
             told(done, of)
     entries = {
@@ -104,12 +105,15 @@ def read(part: Part, pieces: list[Piece]) -> Iterator[tuple[Piece, Rows]]:
     """The rows of each piece. Files that are gone through from the front each time are so for many pieces at once."""
     together = max(AT_ONCE_BYTES // SHARD_BYTES, 1) if getattr(part, "from_front", False) else 1
     for start in range(0, len(pieces), together):
-        some = pieces[start : start + together]
-        index_K = torch.cat([torch.arange(piece.first, piece.first + piece.rows) for piece in some])
-        rows, first = part.take(index_K).read(), 0
-        for piece in some:
-            yield piece, rows.take(slice(first, first + piece.rows))
-            first += piece.rows
+        yield from _read_together(part, pieces[start : start + together])
+
+
+def _read_together(part: Part, pieces: list[Piece]) -> Iterator[tuple[Piece, Rows]]:
+    index_K = torch.cat([torch.arange(piece.first, piece.first + piece.rows) for piece in pieces])
+    rows, first = part.take(index_K).read(), 0
+    for piece in pieces:
+        yield piece, rows.take(slice(first, first + piece.rows))
+        first += piece.rows
 
 
 def described(dataset: Dataset, splits: Splits, root: Path) -> prepared.Index:
