@@ -43,6 +43,7 @@ def find(evaluation: Evaluation, seen: Evidence) -> Finding:
     started = time.perf_counter()
     measured, undefined, lasting = Measured({}, None), "", False
     try:
+        seen.check_weights()
         measured = checked(evaluation.measure(seen))
     except Undefined as error:
         undefined, lasting = str(error), True
