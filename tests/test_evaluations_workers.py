@@ -12,9 +12,9 @@ from tests.evaluations import a_model, a_small, with_attributes, zeros_and_ones
 from trainables.checkpoint import CheckpointError
 from trainables.data import DataError, Mnist01
 from trainables.evaluate import evaluate, find
-from trainables.metrics import downstream
 from trainables.metrics.evaluations import EVALUATIONS
 from trainables.metrics.evaluations import evidence as evidence_of
+from trainables.metrics.evaluations.downstream import protocols
 from trainables.metrics.evaluations.evidence import Evidence
 from trainables.records import name_of
 from trainables.sums import rank_and_world
@@ -34,7 +34,7 @@ ACROSS_BLOCKS = {"generated": 1130, "features": "classifier", "published": True}
 
 def findings(folder):
     """Of all cases, and of what is missing to worker 1 alone, or too little."""
-    downstream.FOREST_TEST_ROWS = downstream.ATTRIBUTE_TEST_ROWS = 40
+    protocols.FOREST_TEST_ROWS = protocols.ATTRIBUTE_TEST_ROWS = 40
     found = {}
     for example, (data, names) in CASES.items():
         seen = Evidence(with_attributes_if_any(Training(a_model(example, data))), folder / "kept")
@@ -80,7 +80,7 @@ def of_one_and_two(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Mnist01, "_open", zeros_and_ones)
         for name in ("FOREST_TEST_ROWS", "ATTRIBUTE_TEST_ROWS"):
-            patch.setattr(downstream, name, 40)
+            patch.setattr(protocols, name, 40)
         patch.setitem(evidence_of.FEATURES, "classifier", evidence_of.FEATURES["classifier"])
         torch.set_default_dtype(torch.float64)
         try:
