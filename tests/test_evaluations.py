@@ -12,7 +12,7 @@ from tests.evaluations import DATA, WITHOUT_DENSITY, a_model, a_small, small
 from trainables import kept
 from trainables.checkpoint import CheckpointError
 from trainables.evaluate import evaluate, find
-from trainables.metrics import convnet
+from trainables.metrics import convnet, features
 from trainables.metrics.evaluations import EVALUATIONS, Finding, evidence
 from trainables.metrics.evaluations.evidence import Evidence
 from trainables.metrics.features import Extractor
@@ -104,12 +104,12 @@ def counted(monkeypatch, owner, name):
 def test_what_several_evaluations_need_is_made_once(monkeypatch):
     seen = Evidence(Training(a_model("ard_vae", "sprites")))
     network = convnet.ConvNet(1, 3)
-    features = counted(monkeypatch, network, "features")
+    passes = counted(monkeypatch, network, "features")
     own = Extractor("classifier", "", network.features)
     monkeypatch.setattr(evidence, "FEATURES", {"classifier": lambda source: own})
     for name in ("frechet", "prd", "frechet"):
         assert find(a_small(name), seen).values
-    assert [len(x_BX) for (x_BX,) in features] == [130, 60]  # generated and real
+    assert [len(x_BX) for (x_BX,) in passes] == [130, 60]  # generated and real
 
     sums = counted(monkeypatch, evidence, "published_sums")
     encoded = counted(monkeypatch, seen, "encoded")
@@ -126,8 +126,8 @@ def test_codes_of_a_split_are_made_once_for_all_classifiers(monkeypatch):
     assert Counter(name for _, _, name, *_ in encoded) == {"train": 1, "val": 6}  # clean and five kinds of noise
 
 
-def test_provenance_tells_what_was_really_there():
-    seen = Evidence(Training(a_model()))
+def test_provenance_tells_what_was_really_there(shared):
+    seen = Evidence(Training(a_model()), shared)
     finding = find(a_small("prd", generated=100, real=10_000), seen)
     assert finding.provenance.counts == (("generated", 90), ("real", 90))  # the fewer of the two
     assert len(finding.provenance.extractor_hash) == 64
@@ -189,7 +189,9 @@ def test_of_two_processes_one_makes_what_is_kept_and_the_other_waits(tmp_path):
     assert kept.once(tmp_path, "thing", lambda: {"value": 7}) == kept.once(tmp_path, "thing", dict) == {"value": 7}
 
 
-def test_all_models_of_the_same_data_have_one_classifier_and_other_data_another(tmp_path):
+def test_all_models_of_the_same_data_have_one_classifier_and_other_data_another(tmp_path, monkeypatch):
+    monkeypatch.setattr(features.convnet, "STEPS", 5)
+
     def sha256(example="vae", **data):
         run = a_model(example, data={"name": "digits"} | DATA["digits"] | data)
         return find(a_small("frechet"), Evidence(Training(run), tmp_path)).provenance.extractor_hash
