@@ -6,6 +6,7 @@ from trainables.mappings import MAPPINGS
 from trainables.methods import METHODS
 from trainables.methods.rae import REGULARISERS
 from trainables.metrics import METRICS
+from trainables.metrics.evaluations import EVALUATIONS
 from trainables.networks import NETWORKS
 from trainables.records import name_of, summary
 
@@ -16,6 +17,7 @@ TABLES = {
     "networks": NETWORKS,
     "likelihoods": LIKELIHOODS,
     "data sets": DATASETS,
+    "evaluations of trained models": EVALUATIONS,
 }
 
 
@@ -26,7 +28,7 @@ def catalogue() -> dict[str, list[tuple[str, str, str]]]:
         for title, table in TABLES.items()
     }
     metrics = [(f"val/{metric.name}", metric.summary, metric.source) for metric in METRICS]
-    return sections | {"metrics": metrics}
+    return sections | {"metrics of every epoch": metrics}
 
 
 def as_text() -> str:

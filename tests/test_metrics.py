@@ -9,6 +9,7 @@ from torch import nn
 
 from tests.runs import METHODS as EXAMPLES
 from tests.runs import a_run
+from trainables import relevance as scoring
 from trainables.metrics import METRICS, metrics_of
 from trainables.metrics.basic import hoyer, mean_of
 from trainables.metrics.view import View
@@ -48,6 +49,25 @@ def test_weights_match_the_jacobian_by_hand_in_both_forms():
     sums = sensitivity(decoder, z)
     np.testing.assert_allclose(weight(sums, "mean_square"), (j**2).mean(0).sum(0), rtol=1e-12)
     np.testing.assert_allclose(weight(sums, "square_mean_abs"), (np.abs(j).mean(0) ** 2).sum(0), rtol=1e-12)
+
+
+def test_derivatives_of_large_images_are_held_a_few_axes_at_a_time(monkeypatch):
+    """100 rows of 64x64x3 have 9.8 MB of derivatives along an axis, of which 64 MiB may be held."""
+    decoder = a_decoder(dim=13, height=64 * 3, width=64)
+    z = 0.1 * torch.randn(100, 13, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    held, true = [], scoring.vmap
+
+    def counting(along):
+        return lambda axes: held.append(len(axes)) or true(along)(axes)
+
+    monkeypatch.setattr(scoring, "vmap", counting)
+    found = sensitivity(decoder, z)
+    assert held == [6, 6, 1] and max(held) * z.shape[0] * 64 * 64 * 3 * 8 <= scoring.JACOBIAN_BYTES
+    monkeypatch.setattr(scoring, "JACOBIAN_BYTES", 1 << 40)
+    whole = sensitivity(decoder, z)
+    assert held[3:] == [13]
+    for name, value in whole.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-12, atol=0)
 
 
 def test_the_published_codes_weight_is_never_above_equation_19():

@@ -5,8 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from trainables.data import Mnist
+from trainables.metrics.attributes_neural import attributes_neural, best_accuracies, started
 from trainables.metrics.corruption import CORRUPTIONS, corrupted
 from trainables.metrics.downstream import (
     Labelled,
@@ -17,7 +19,7 @@ from trainables.metrics.downstream import (
     svm,
 )
 from trainables.metrics.provenance import Undefined
-from trainables.noise import Noise
+from trainables.noise import Noise, seed_of
 
 
 def blobs(rows, classes=4, seed=0, spread=0.2):
@@ -72,6 +74,54 @@ def test_an_attribute_that_no_training_row_has_is_said_to_be_false():
     train, test = attribute_rows(40, 0), attribute_rows(100, 1)
     train.y_N[:] = False
     assert attributes(train, test, sizes=(20,), draws=1)["attributes_20"] == pytest.approx((~test.y_N).mean())
+
+
+def network_alone(train, test, attribute, key):
+    """The best test accuracy of one attribute's network, in a plain loop; its start and batches are those of all."""
+    generator = torch.Generator().manual_seed(seed_of(*key, "attributes"))
+    first, second, *_ = started(train.z_ND.shape[1], train.y_N.shape[1], generator)
+    network = nn.Sequential(nn.Linear(train.z_ND.shape[1], 10), nn.ReLU(), nn.Linear(10, 2))
+    with torch.no_grad():
+        for layer, weight in ((network[0], first), (network[2], second)):
+            layer.weight.copy_(weight[attribute].T), layer.bias.zero_()
+    optimizer = torch.optim.Adam(network.parameters(), 1e-3, eps=1e-7)
+    z, y = torch.from_numpy(train.z_ND).float(), torch.from_numpy(train.y_N[:, attribute]).long()
+    best, waited = -1.0, 0
+    while waited < 20:
+        for index in torch.randperm(len(z), generator=generator).split(100):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(network(z[index]), y[index]).backward()
+            optimizer.step()
+        said = network(torch.from_numpy(test.z_ND).float()).argmax(1).numpy()
+        right = (said == test.y_N[:, attribute]).mean()
+        best, waited = (right, 0) if right > best else (best, waited + 1)
+    return best
+
+
+def test_networks_of_all_attributes_at_once_learn_as_each_would_alone():
+    train, test = attribute_rows(250, 0), attribute_rows(120, 1)
+    train.z_ND[:, 1] /= 100
+    test.z_ND[:, 1] /= 100
+    train.y_N[:, 2] = np.random.default_rng(2).random(250) < 0.3  # nothing tells it: its network stops early
+    found = best_accuracies(train, test, 0, 3)
+    assert found.tolist() == pytest.approx([network_alone(train, test, a, (0, 3)) for a in range(3)], abs=1.5 / 120)
+    assert found[0] > 0.9
+
+
+def test_the_codes_attributes_are_trained_and_tested_within_one_split():
+    both = attribute_rows(90, 0)
+    both.z_ND[:, 1] /= 100
+    order = np.random.default_rng(4).permutation(90)
+    rows = both[order]
+    expected = np.mean([best_accuracies(rows[:40], rows[-50:], 4, draw) for draw in range(2)])
+    state = torch.get_rng_state()
+    assert attributes_neural(both, (40,), 50, draws=2, seed=4) == {"attributes_neural_40": pytest.approx(expected)}
+    assert (torch.get_rng_state() == state).all()
+    with pytest.raises(Undefined, match=r"41 \+ 50 rows asked for, 90 are there"):
+        attributes_neural(both, (41,), 50, draws=1)
+    both.z_ND[3] = math.nan
+    with pytest.raises(Undefined, match="not finite"):
+        attributes_neural(both, (40,), 50, draws=1)
 
 
 def test_machines_are_scored_on_each_test_and_the_clean_one_is_best():
@@ -131,6 +181,19 @@ def test_masks_blacken_that_share_of_pixels_in_all_channels(share):
     assert (black[:, :1] == black).all()
     torch.testing.assert_close(found[~black], x[~black])
     assert (black[0] != black[1]).any()
+
+
+@pytest.mark.parametrize(("data_range", "grey"), [((0.0, 1.0), 0.5), ((-1.0, 1.0), 0.0)])
+def test_signed_noise_is_put_on_images_from_minus_one_to_one(data_range, grey):
+    low, high = data_range
+    x = torch.rand(50, 3, 16, 16) * (high - low) + low
+    added = corrupted("gaussian_0.4_signed", x, data_range, noise(slice(50))) - x
+    eps = noise(slice(50)).normal("corruption", 3, 16, 16)
+    torch.testing.assert_close(added, 0.4 * eps * (high - low) / 2, rtol=0, atol=1e-5)
+    masked = corrupted("mask_0.5_signed", x, data_range, noise(slice(50)))
+    black = corrupted("mask_0.5", x, data_range, noise(slice(50))) == low
+    torch.testing.assert_close(masked[black], torch.full((int(black.sum()),), grey))
+    torch.testing.assert_close(masked[~black], x[~black])
 
 
 def test_noise_belongs_to_the_row_whoever_holds_it():

@@ -17,7 +17,7 @@ from trainables.data import DataError, Digits, Rows
 from trainables.metrics import convnet, inception
 from trainables.metrics.features import FEATURES, Source, extract, sha256_of_weights
 from trainables.metrics.frechet import distance, frechet, moments, name_of, statistics, trace_of_root
-from trainables.metrics.images import MAPPINGS, rounded, stretched, truncated, unit
+from trainables.metrics.images import MAPPINGS, rounded, seen, stretched, truncated, unit, wrapped
 from trainables.metrics.provenance import Provenance, Undefined, differences
 from trainables.sums import add
 
@@ -160,6 +160,17 @@ def test_mappings_make_bytes_of_values():
     logits = torch.tensor([[[[-4.0, 0.0, 4.0]]]])
     assert (stretched(logits.sigmoid()) * 255).flatten().tolist() == pytest.approx([0, 128, 255])
     assert stretched(torch.full((1, 1, 2, 2), 0.7)).abs().max() == 0
+
+
+def test_bytes_beyond_their_range_wrap_around_as_numpys_do():
+    x = torch.cat([torch.linspace(-3, 3, 997).double(), torch.arange(256) / 255])
+    exact = x.numpy() * 255
+    expected = np.trunc(exact + 1e-9 * np.sign(exact)).astype(np.int64).astype(np.uint8)
+    assert (wrapped(x) * 255).round().tolist() == expected.tolist()
+    inner = torch.tensor([-0.5, 1.01, 0.5])
+    assert (seen(inner, (0.0, 1.0), "wrapped") * 255).round().tolist() == [129, 1, 127]  # -127 and 257 are bytes too
+    assert seen(inner, (0.0, 1.0), "truncated").max() == 1  # other mappings are cut off
+    assert seen(torch.tensor([1.02]), (-1.0, 1.0), "wrapped").item() * 255 == pytest.approx(1)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

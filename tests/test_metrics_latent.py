@@ -170,6 +170,16 @@ def test_the_surrogate_rate_of_a_linear_encoder_is_the_gaussians_kl():
     assert list(rate.finish(rate.statistics(vae, x, noise_for(5)))) == ["surrogate_rate"]
 
 
+def test_derivatives_are_held_of_as_many_rows_as_fit(monkeypatch):
+    vae, w, x = a_linear_encoder(Normal(3))
+    held, true = [], rate.jacobian
+    monkeypatch.setattr(rate, "jacobian", lambda vae, some: held.append(len(some)) or true(vae, some))
+    whole = rate.surrogate(vae, x, noise_for(5))
+    monkeypatch.setattr(rate, "JACOBIAN_BYTES", 2 * 3 * 8 * 8 + 1)  # rows, axes, values, bytes
+    torch.testing.assert_close(rate.surrogate(vae, x, noise_for(5)), whole, rtol=1e-12, atol=0)
+    assert held == [5, 2, 2, 1]
+
+
 def test_the_surrogate_rate_against_another_prior_is_sampled():
     vae, w, x = a_linear_encoder(Logistic(3))
     code = MultivariateNormal(x.flatten(1) @ w.T, 0.0088**2 * w @ w.T + 1e-10 * torch.eye(3))

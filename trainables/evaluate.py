@@ -45,6 +45,7 @@ def find(evaluation: Evaluation, seen: Evidence) -> Finding:
     started = time.perf_counter()
     measured, undefined, lasting = Measured({}, None), "", True
     try:
+        seen.check_weights()
         measured = checked(evaluation.measure(seen))
     except Undefined as error:
         undefined = str(error)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from trainables.methods import Method
 from trainables.metrics.basic import active, elbo, hoyer, mean_of, multiplier, opened, variance_max, variance_min
-from trainables.metrics.iwae import iwae
 
 if TYPE_CHECKING:
     from trainables.metrics.view import View
@@ -47,20 +46,6 @@ METRICS: tuple[Metric, ...] = (
 )
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A number about a trained model that takes too long for every epoch: compute(learner, rows, k, seed) -> float."""
-
-    name: str
-    compute: Callable[..., float]
-    summary: str
-    source: str
-
-
-ESTIMATES: tuple[Estimate, ...] = (
-    Estimate("iwae", iwae, "log p(x) in nats per row, from below, by k importance samples", "Burda et al. 2016"),
-)
-
 COMMON = ("loss", "nll", "mse", "active", "hoyer")
 OF_A_RATE = ("elbo", "kl")  # of methods whose posterior has one
 
@@ -77,4 +62,4 @@ def metric_names(method: Method) -> tuple[str, ...]:
     return (*(f"train/{term}" for term in terms), *(f"val/{metric.name}" for metric in metrics_of(method)))
 
 
-__all__ = ["ESTIMATES", "METRICS", "Estimate", "Metric", "metric_names", "metrics_of"]
+__all__ = ["METRICS", "Metric", "metric_names", "metrics_of"]

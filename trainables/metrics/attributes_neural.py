@@ -91,10 +91,10 @@ def started(axes: int, attributes: int, generator: torch.Generator) -> tuple[Ten
 
     def glorot(*shape: int) -> Tensor:
         edge = math.sqrt(6 / (shape[-2] + shape[-1]))
-        return (edge * (2 * torch.rand(*shape, generator=generator) - 1)).requires_grad_()
+        return (edge * (2 * torch.rand(*shape, generator=generator, dtype=torch.float32) - 1)).requires_grad_()
 
     first_ADH, second_AHK = glorot(attributes, axes, HIDDEN), glorot(attributes, HIDDEN, VALUES)
-    biases = (torch.zeros(attributes, width, requires_grad=True) for width in (HIDDEN, VALUES))
+    biases = (torch.zeros(attributes, width, dtype=torch.float32, requires_grad=True) for width in (HIDDEN, VALUES))
     return first_ADH, second_AHK, *biases
 
 

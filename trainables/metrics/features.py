@@ -79,7 +79,7 @@ def _classifier(source: Source) -> Extractor:
     if train.y is None or len(train.shape) != 3:
         raise Undefined("features: classifier needs labelled images: take pixels, or inception.")
     name = f"classifier-{kept.digest(train, source.seed, convnet.STEPS, convnet.FORMAT)}"
-    state = source.keep(name, lambda: dict(convnet.trained(train, source.seed).state_dict()))
+    state = source.keep(name, lambda: dict(convnet.trained(train, source.seed, convnet.STEPS).state_dict()))
     network = convnet.restored(state)
     return Extractor("classifier", sha256_of_weights(network), network.to(source.device).features)
 

@@ -66,7 +66,8 @@ def wrapped(x_BX: Tensor) -> Tensor:
     Values beyond [0, 1] are not cut off: a little more than white is black. Only decoders without an output function,
     as of the likelihood `laplace` that is `linear`, have such values.
     """
-    return (x_BX * 255 + SLACK).trunc().remainder(256) / 255
+    bytes_BX = x_BX * 255
+    return (bytes_BX + SLACK * bytes_BX.sign()).trunc().remainder(256) / 255
 
 
 MAPPINGS: dict[str, Callable[[Tensor], Tensor]] = {

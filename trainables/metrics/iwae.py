@@ -21,17 +21,13 @@ noises = Late("trainables.noise")
 sums = Late("trainables.sums")
 
 
-class NoDensity(Undefined):
-    """The method's posterior has no density to weigh draws by. One line."""
-
-
 def iwae(learner: Learner, rows: Rows, k: int, seed: int = 0, batch_size: int = 100) -> float:
     """Mean over `rows` and workers of log 1/k sum_k p(x|y_k) p(y_k) / q(y_k|x), y_k ~ q(y|x), in nats per row.
 
     In expectation it is the ELBO at k = 1, rises with k and tends to log p(x) (Burda et al. 2016, theorem 1). All
     constants of the likelihood are in it, so that it compares likelihoods of one kind of data; a Bernoulli's counts
     grey values as if they were probabilities. Memory does not grow with k, but for a number per row and draw.
-    Raises NoDensity.
+    Raises Undefined.
     """
     learner.eval()
     device = next(learner.parameters()).device
@@ -47,16 +43,14 @@ def iwae(learner: Learner, rows: Rows, k: int, seed: int = 0, batch_size: int = 
 
 
 def log_likelihood(learner: Learner, x_BX: Tensor, noise: Noise, k: int) -> Tensor:
-    """The estimate for each row, (B,), float64. The model is in evaluation mode. Raises NoDensity."""
+    """The estimate for each row, (B,), float64. The model is in evaluation mode. Raises Undefined."""
     method, vae = learner.method, learner.vae
     q = method.proposal(vae, x_BX)
     weights = []
     for number in range(k):
         drawn = q.draw(noise.under(number))
         if drawn.log_q is None:
-            raise NoDensity(
-                f"iwae: the posterior of '{method.name}' has no density. Only methods with a density have it."
-            )
+            raise Undefined(f"iwae: the posterior of '{method.name}' has no density: use a method that has one.")
         log_joint_B = vae.decode(vae.mapping(drawn.y_BD)).log_prob(x_BX) + vae.prior.log_prob(drawn.y_BD)
         weights.append((log_joint_B - drawn.log_q()).double())
     return torch.stack(weights).logsumexp(0) - math.log(k)

@@ -17,7 +17,8 @@ from trainables.metrics.provenance import Undefined
 if TYPE_CHECKING:
     from trainables.data import Rows
     from trainables.metrics.downstream import Labelled
-    from trainables.metrics.evaluations.evidence import Evidence
+    from trainables.metrics.evaluations.base import Split
+    from trainables.metrics.evaluations.evidence import Code, Evidence
 
 corruption = Late("trainables.metrics.corruption")
 neural = Late("trainables.metrics.attributes_neural")
@@ -112,17 +113,22 @@ class Forest(OfRows):
     def measure(self, seen: Evidence) -> Measured:
         labelled(seen.splits.train), labelled(seen.rows(self.split))
         train, test = pool(seen), coded(seen, self.split)
-        sizes = self.sizes or fitting(protocols.FOREST_SIZES, len(train))
-        numbers = seen.alone(lambda: protocols.forest(train, test, sizes, self.seeds()))
-        if self.published:
-            within = self.sizes or fitting(protocols.FOREST_SIZES, len(test) - protocols.FOREST_TEST_ROWS)
-            numbers |= seen.alone(lambda: protocols.forest_as_published(test, within, seeds=self.seeds()))
+        numbers = seen.alone(lambda: self.scores(train, test))
         counts = {"train": len(train), "test": len(test)}
         return Measured(numbers, self.provenance("code", counts, seen.name_of(self.split)))
 
-    def seeds(self) -> tuple[int, ...]:
-        """Of the ten choices of training rows."""
-        return tuple(self.seed + seed for seed in protocols.FOREST_SEEDS)
+    def scores(self, train: Labelled, test: Labelled) -> dict[str, float]:
+        """The accuracies. Raises Undefined."""
+        seeds = tuple(self.seed + seed for seed in protocols.FOREST_SEEDS)
+        numbers = protocols.forest(train, test, self.fitting(len(train)), seeds)
+        if self.published:
+            last = protocols.FOREST_TEST_ROWS
+            numbers |= protocols.forest_as_published(test, self.fitting(len(test) - last), last, seeds)
+        return numbers
+
+    def fitting(self, rows: int) -> tuple[int, ...]:
+        """The sizes to train with. Raises Undefined."""
+        return self.sizes or fitting(protocols.FOREST_SIZES, rows)
 
 
 class Attributes(OfRows):
@@ -140,17 +146,22 @@ class Attributes(OfRows):
         if rows.attributes is None or seen.splits.train.attributes is None:
             raise Undefined("these data have no attributes: use `celeba` or `celeba_half`.")
         train, test = with_attributes(seen, "train", POOL), with_attributes(seen, self.split)
-        test, sizes = (
-            test[: protocols.ATTRIBUTE_TEST_ROWS],
-            self.sizes or fitting(protocols.ATTRIBUTE_SIZES, len(train)),
-        )
-        numbers = seen.alone(lambda: protocols.attributes(train, test, sizes, seed=self.seed))
-        if self.published:
-            sampled = with_attributes(seen, self.split, what="sampled", seed=self.seed)
-            within = self.sizes or fitting(protocols.ATTRIBUTE_SIZES, len(sampled) - protocols.ATTRIBUTE_TEST_ROWS)
-            numbers |= seen.alone(lambda: neural.attributes_neural(sampled, within, seed=self.seed))
-        counts = {"train": len(train), "test": len(test)}
+        sampled = with_attributes(seen, self.split, what="sampled", seed=self.seed) if self.published else None
+        numbers = seen.alone(lambda: self.scores(train, test[: protocols.ATTRIBUTE_TEST_ROWS], sampled))
+        counts = {"train": len(train), "test": min(len(test), protocols.ATTRIBUTE_TEST_ROWS)}
         return Measured(numbers, self.provenance("code", counts, seen.name_of(self.split)))
+
+    def scores(self, train: Labelled, test: Labelled, sampled: Labelled | None) -> dict[str, float]:
+        """The accuracies. Raises Undefined."""
+        numbers = protocols.attributes(train, test, self.fitting(len(train)), seed=self.seed)
+        if sampled is not None:
+            last = protocols.ATTRIBUTE_TEST_ROWS
+            numbers |= neural.attributes_neural(sampled, self.fitting(len(sampled) - last), last, seed=self.seed)
+        return numbers
+
+    def fitting(self, rows: int) -> tuple[int, ...]:
+        """The sizes to train with. Raises Undefined."""
+        return self.sizes or fitting(protocols.ATTRIBUTE_SIZES, rows)
 
 
 def labelled(rows: Rows) -> Rows:
@@ -165,14 +176,14 @@ def pool(seen: Evidence) -> Labelled:
     return protocols.Labelled(seen.codes("representation", "train", POOL).numpy(), seen.splits.train.y[:POOL].numpy())
 
 
-def coded(seen: Evidence, split: str | None, noise: str = "clean", seed: int = 0) -> Labelled:
+def coded(seen: Evidence, split: Split | None, noise: str = "clean", seed: int = 0) -> Labelled:
     """All rows of a split."""
     z_NL = seen.codes("representation", split, corruption=noise, seed=seed)
     return protocols.Labelled(z_NL.numpy(), seen.rows(split).y.numpy())
 
 
 def with_attributes(
-    seen: Evidence, split: str | None, most: int | None = None, what: str = "representation", seed: int = 0
+    seen: Evidence, split: Split | None, most: int | None = None, what: Code = "representation", seed: int = 0
 ) -> Labelled:
     """The rows of a split, or its first so many, with their attributes."""
     values_NA = seen.rows(split, most).attributes.values.numpy()

@@ -81,6 +81,11 @@ class Evidence:
             self._made[key] = make()
         return self._made[key]
 
+    def check_weights(self) -> None:
+        """Raises Undefined where the model has diverged."""
+        if not self.once(("sound",), lambda: all(bool(it.isfinite().all()) for it in self.learner.parameters())):
+            raise Undefined("the model's weights are not finite: it has diverged, take an earlier checkpoint.")
+
     # Rows
 
     def name_of(self, split: Split | None) -> Split:
