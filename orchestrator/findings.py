@@ -31,7 +31,7 @@ class Findings:
     def keep(self, key: str, finding: Finding, pictures: Mapping[str, bytes]) -> None:
         """Add a finding, its pictures first. Raises OSError."""
         for name, content in pictures.items():
-            path = self.folder / PICTURES / key / f"{name}.png"
+            path = self.folder / PICTURES / key / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         others = {other: known for other, known in self.known.items() if other != key}

@@ -243,7 +243,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(evaluate, target, words, said):
 
 def test_results_of_a_sweep_that_goes_on_leave_out_findings_of_an_older_epoch(tmp_path):
     finding = {"metric": "mse", "settings": {}, "values": {"mse": float("nan")}, "epoch": 3}
-    Findings(tmp_path).keep(key_of("abc", "mse", {}), finding, {"a": b"png"})
+    Findings(tmp_path).keep(key_of("abc", "mse", {}), finding, {"a.png": b"png"})
     [expected] = kept(tmp_path).values()
     assert expected["values"] == {"mse": None}
     assert [path.parent.parent.name for path in Findings(tmp_path).pictures(key_of("abc", "mse", {}))] == [PICTURES]

@@ -11,6 +11,8 @@ import torch
 from tests.evaluations import DATA, WITHOUT_DENSITY, a_model, a_small, small
 from trainables import kept
 from trainables.checkpoint import CheckpointError
+from trainables.data.mapped import Mapped
+from trainables.data.preparing import prepare
 from trainables.evaluate import evaluate, find
 from trainables.metrics import convnet, features
 from trainables.metrics.evaluations import EVALUATIONS, Finding, evidence
@@ -60,7 +62,7 @@ def test_any_model_has_numbers_or_a_sentence_why_not(example, data, shared):
         assert bool(there) == (finding.provenance is not None) == (finding.undefined == ""), finding
         assert all(math.isfinite(value) for value in finding.values.values())
         assert "\n" not in finding.undefined and (there or finding.undefined.endswith("."))
-        assert finding.lasting == (not there)
+        assert finding.lasting
         assert Finding.from_plain(json.loads(json.dumps(finding.plain())), finding.pictures) == finding
     assert {finding.metric for finding in findings if finding.undefined} == never
 
@@ -149,6 +151,18 @@ def test_weights_that_are_missing_are_no_lasting_finding(name, tmp_path):
 def test_a_split_that_is_not_there_is_said():
     finding = find(a_small("mse", split="test"), Evidence(Training(a_model())))
     assert finding.undefined == "these data have no test rows: use split val." and finding.lasting
+
+
+@pytest.mark.parametrize("data", ["digits", "sprites"])
+def test_a_prepared_set_gives_the_numbers_of_its_files(data, tmp_path, shared):
+    run = a_model("ard_vae", data)
+    prepare(run.data, tmp_path)
+    files, mapped = (Evidence(Training(run, root), shared) for root in (None, tmp_path))
+    assert isinstance(mapped.splits.train.x, Mapped) and not isinstance(files.splits.train.x, Mapped)
+    for evaluation in small():
+        one, other = find(evaluation, files), find(evaluation, mapped)
+        assert evaluation.name == "dz_time" or one.values == other.values
+        assert (one.provenance, one.undefined, one.pictures) == (other.provenance, other.undefined, other.pictures)
 
 
 def test_a_model_that_diverged_has_no_numbers(shared):

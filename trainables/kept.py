@@ -1,14 +1,15 @@
 """What is made once and kept in a folder for all processes: written whole or not at all, by one while others wait."""
 
-import fcntl
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from trainables import checkpoint
 from trainables.data.base import Rows
+from trainables.data.disk import locked
 
 State = dict[str, Any]
 """Tensors, numbers and text by name."""
@@ -31,19 +32,10 @@ def once(folder: Path | None, name: str, make: Callable[[], State]) -> State:
     return {key: value for key, value in state.items() if key != "format"}
 
 
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Be the one process that makes a file; others wait. The lock dies with its process."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def digest(rows: Rows, *words: int | str) -> str:
     """Of the content of rows, their labels and their range, and of some words: in hex, 16 digits."""
     sha256 = hashlib.sha256(repr((rows.range, rows.shape, str(rows.x.dtype), words)).encode())
     for part in (rows.x, rows.y):
-        for some in () if part is None else part.split(ROWS_AT_ONCE):
-            sha256.update(some.contiguous().numpy())
+        for index in () if part is None else torch.arange(len(part)).split(ROWS_AT_ONCE):
+            sha256.update(part.index_select(0, index).contiguous().numpy())
     return sha256.hexdigest()[:16]

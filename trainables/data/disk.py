@@ -18,9 +18,17 @@ MIB = 1 << 20
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Be the one process that writes into a folder; others wait. The lock dies with its process."""
+    """Be the one process that writes into a folder; others wait."""
     folder.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(f".{folder.name}.lock").open("w") as file:
+    with locked(folder):
+        yield
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Be the one process that makes a file or folder; others wait. The lock dies with its process."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f".{path.name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -50,7 +50,7 @@ def log_likelihood(learner: Learner, x_BX: Tensor, noise: Noise, k: int) -> Tens
     for number in range(k):
         drawn = q.draw(noise.under(number))
         if drawn.log_q is None:
-            raise Undefined(f"iwae: the posterior of '{method.name}' has no density: use a method that has one.")
+            raise Undefined(f"the posterior of '{method.name}' has no density: use a method that has one.")
         log_joint_B = vae.decode(vae.mapping(drawn.y_BD)).log_prob(x_BX) + vae.prior.log_prob(drawn.y_BD)
         weights.append((log_joint_B - drawn.log_q()).double())
     return torch.stack(weights).logsumexp(0) - math.log(k)
