@@ -16,7 +16,6 @@ from orchestrator.findings import FILE, PICTURES, Findings, key_of, with_finding
 from orchestrator.mlflow_store import connect
 from orchestrator.results import read_results
 from orchestrator.tracking import sync
-from tests.test_cli import vaeorch  # noqa: F401 (a fixture)
 
 ROOT = Path(__file__).parents[1]
 SPEC = """\
@@ -61,7 +60,7 @@ def runs(swept, tmp_path):
 
 
 @pytest.fixture
-def evaluate(vaeorch, runs):  # noqa: F811
+def evaluate(vaeorch, runs):
     return lambda target, *words: vaeorch("evaluate", target, "--out", runs, *store(runs), *words)
 
 
@@ -117,7 +116,7 @@ def test_findings_reach_table_results_and_mlflow_with_what_they_rest_on(measured
         assert values == expected and tags["eval/frechet"] == rests_on
 
 
-def test_results_show_what_was_found(measured, vaeorch, runs):  # noqa: F811
+def test_results_show_what_was_found(measured, vaeorch, runs):
     found = json.loads(vaeorch("results", "three", "--out", measured[0], "--evaluations", "--format", "json")[1])
     assert set(found["values"]["mse"]["numbers"]) == {
         "0001 method=vae",
@@ -165,7 +164,7 @@ def test_a_run_that_was_trained_alone_is_evaluated_too(evaluate, runs):
     assert [finding["metric"] for finding in kept(runs / "alone").values()] == ["mse"]
 
 
-def test_best_means_the_first_of_the_leaderboard(evaluate, runs, vaeorch):  # noqa: F811
+def test_best_means_the_first_of_the_leaderboard(evaluate, runs, vaeorch):
     evaluate("three", "--metrics", "mse", "--trials", "best:1")
     board = json.loads(vaeorch("results", "three", "--out", runs, "--format", "json")[1])
     [measured] = [one["id"] for one in board["trials"] if "evaluations" in one]
@@ -251,7 +250,7 @@ def test_results_of_a_sweep_that_goes_on_leave_out_findings_of_an_older_epoch(tm
     assert "evaluations" not in with_findings({"best": {"epoch": 4}, "epochs": 4}, tmp_path)
 
 
-def test_findings_that_could_not_be_sent_are_sent_by_sync(runs, vaeorch):  # noqa: F811
+def test_findings_that_could_not_be_sent_are_sent_by_sync(runs, vaeorch):
     silent = ("--tracking-uri", "http://127.0.0.1:9")
     code, out, _ = vaeorch("evaluate", "three/0001", "--metrics", "mse", "--out", runs, *silent)
     assert code == 0 and "MLflow does not answer. Send them: vaeorch sync three" in out

@@ -20,6 +20,7 @@ TRAININGS = {
     "intelvae_celeba": 64,
     "optuna_digits": 60,
     "all_methods": 2 * 31,
+    "three_papers": 3,
 }
 
 
