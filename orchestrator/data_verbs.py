@@ -2,8 +2,8 @@
 
 import click
 
-from orchestrator.cli import data_option
 from orchestrator.errors import UserError
+from orchestrator.options import data_option
 from trainables.roots import Root, root_of
 
 name_argument = click.argument("name")

@@ -1,0 +1,32 @@
+"""Arguments and options that several verbs have."""
+
+from pathlib import Path
+
+import click
+
+from trainables.roots import root_of
+
+spec_argument = click.argument("spec", type=click.Path(path_type=Path))
+out_option = click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of all sweeps."
+)
+name_option = click.option("--name", help="Name of the sweep and its folder, in place of the spec's.")
+set_option = click.option(
+    "--set", "settings", multiple=True, metavar="PATH=VALUE", help="Override a value of the spec, as run.epochs=2."
+)
+data_option = click.option(
+    "--data-root",
+    type=root_of,
+    metavar="ROOT",
+    envvar="VAEORCH_DATA",
+    help="Where data sets lie: a folder or s3://bucket/prefix. [env: VAEORCH_DATA]",
+)
+tracking_option = click.option(
+    "--tracking-uri", help="MLflow's store: http://..., postgresql://..., or (default) sqlite below --out."
+)
+format_option = click.option(
+    "--format", "form", type=click.Choice(["table", "json", "csv", "markdown"]), default="table", show_default=True
+)
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print results (or the plan) as JSON; progress goes to stderr."
+)
