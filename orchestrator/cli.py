@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from orchestrator import stopping
+from orchestrator.data_verbs import data
 from orchestrator.errors import UserError
 from orchestrator.options import (
     data_option,
@@ -28,6 +29,9 @@ PORT = 5000
 @click.version_option(package_name="vaeorch")
 def cli() -> None:
     """Train, compare and scale variational autoencoders."""
+
+
+cli.add_command(data)
 
 
 @cli.command()
@@ -172,11 +176,6 @@ def methods() -> None:
     from orchestrator.catalogue import as_text
 
     click.echo(as_text())
-
-
-from orchestrator.data_verbs import data  # noqa: E402  # down here: it takes the option of data roots from this file
-
-cli.add_command(data)
 
 
 def _read(spec: Path, name: str | None, settings: tuple[str, ...], data_root: Root):
