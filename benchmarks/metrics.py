@@ -5,10 +5,10 @@
 Seconds in the median. `differ` is the greatest difference of the two results, as a share of the largest: both compute
 the same number (the votes of factor_vae are drawn in another order, the samples of iwae are others). Forest, SVM and
 linear attributes are scikit-learn's own, and PRD's time is its k-means: they are not listed by themselves. `active` is
-all twelve counts of axes. `shared` is the Frechet distance and PRD of 16 generated and 16 real images by Inception, with
-random weights, whose features are extracted once, or for each anew. `dz` has no other version: it is the time to encode
-10,000 images of 32x32 in batches of 100, sample, sum the squares and give the prior its b (ARD-VAE, supplement, table
-3), copies to the device and waiting for it included.
+all twelve counts of axes. `shared` is the Frechet distance and PRD of 16 generated and 16 real images by Inception,
+with random weights, whose features are extracted once, or for each anew. `dz` has no other version: it is the time to
+encode 10,000 images of 32x32 in batches of 100, sample, sum the squares and give the prior its b (ARD-VAE, supplement,
+table 3), copies to the device and waiting for it included.
 """
 
 import argparse

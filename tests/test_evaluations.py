@@ -25,12 +25,11 @@ from trainables.train import Training, train
 NAMES = [name_of(kind) for kind in EVALUATIONS]
 NEVER = {
     "digits": {"factor_vae", "mig", "attributes", "uncertainty", "proportion"},
-    "sprites": {"mmd", "svm", "forest", "attributes", "uncertainty", "proportion"}
-    | {"frechet", "frechet_intel", "frechet_ard", "prd"},
+    "sprites": {"mmd", "svm", "forest", "attributes", "uncertainty", "proportion"},
     "circle": {"factor_vae", "mig", "svm", "forest", "attributes", "uncertainty", "proportion", "traversals"}
     | {"frechet", "frechet_intel", "frechet_ard", "prd"},
 }
-"""What is not defined for data without factors, attributes, labels (no classifier either), images, or 1,000 rows."""
+"""What is not defined for data without factors, attributes, labels, images (no classifier either), or 1,000 rows."""
 
 
 @pytest.fixture(scope="module")

@@ -128,6 +128,12 @@ def test_colour_images_have_the_mappings_of_theirs(tmp_path):
     assert mappings == {"frechet": "rounded", "prd": "rounded", "frechet_intel": "wrapped", "frechet_ard": "truncated"}
 
 
+def test_more_features_than_a_covariance_can_have_are_refused(monkeypatch):
+    monkeypatch.setattr("trainables.metrics.evaluations.generation.MOST_FEATURES", 63)
+    finding = find(a_small("frechet", features="pixels"), Evidence(model()))
+    assert "64 features are too many for a covariance, 63 the most" in finding.undefined
+
+
 def test_a_model_that_makes_half_of_what_is_real_is_precise_and_recalls_half(monkeypatch):
     training = model()
     val = training.splits.train

@@ -13,7 +13,7 @@ from pytorch_fid import fid_score
 from pytorch_fid import inception as their_inception
 from scipy import linalg
 
-from trainables.data import DataError, Digits, Rows
+from trainables.data import Attributes, DataError, Digits, Factors, Rows
 from trainables.metrics import convnet, inception
 from trainables.metrics.features import FEATURES, Source, extract, sha256_of_weights
 from trainables.metrics.frechet import distance, frechet, moments, name_of, statistics, trace_of_root
@@ -110,9 +110,21 @@ def test_the_classifier_learns_the_labels_and_is_a_function_of_rows_and_seed(dig
     assert sha256_of_weights(network) == sha256_of_weights(again) != sha256_of_weights(other)
 
 
-def test_the_classifier_needs_labelled_images():
+@pytest.mark.parametrize("known", ["attributes", "factors"])
+def test_without_labels_the_classifier_learns_what_else_is_known(digits, known):
+    first = digits.take(slice(600))
+    odd = (first.y % 2)[:, None]
+    what = {"attributes": Attributes(odd == 1, ("odd",)), "factors": Factors(odd, ("odd",), (2,))}[known]
+    rows = replace(first, y=None, **{known: what})
+    network = convnet.trained(rows, steps=150)
+    with torch.no_grad():
+        said = network(rows.batch(torch.arange(600)))[:, -1] > 0
+    assert (said == (odd[:, 0] == 1)).double().mean() > 0.85
+
+
+def test_the_classifier_needs_images_of_which_something_is_known():
     for rows in (Rows(torch.rand(4, 1, 8, 8), None, (0.0, 1.0)), Rows(torch.rand(4, 8), torch.zeros(4).long(), None)):
-        with pytest.raises(Undefined, match="needs labelled images"):
+        with pytest.raises(Undefined, match="needs images with labels, attributes or factors"):
             FEATURES["classifier"](Source(rows))
 
 

@@ -33,9 +33,9 @@ def once(folder: Path | None, name: str, make: Callable[[], State]) -> State:
 
 
 def digest(rows: Rows, *words: int | str) -> str:
-    """Of the content of rows, their labels and their range, and of some words: in hex, 16 digits."""
+    """Of the content of rows and all that is known of them, and of some words: in hex, 16 digits."""
     sha256 = hashlib.sha256(repr((rows.range, rows.shape, str(rows.x.dtype), words)).encode())
-    for part in (rows.x, rows.y):
+    for part in (rows.x, rows.y, *(known.values for known in (rows.attributes, rows.factors) if known)):
         for index in () if part is None else torch.arange(len(part)).split(ROWS_AT_ONCE):
             sha256.update(part.index_select(0, index).contiguous().numpy())
     return sha256.hexdigest()[:16]

@@ -1,6 +1,6 @@
-"""A small classifier of a data set's own labels. Its last hidden layer is a feature space that needs no download."""
+"""A small classifier of what a data set says of its images. Its last hidden layer is features without a download."""
 
-# Shapes: B rows, images (B, C, H, W), 128 features, K classes.
+# Shapes: B rows, N rows of a set, images (B, C, H, W), 128 features, K classes.
 
 import torch
 import torch.nn.functional as F
@@ -43,21 +43,44 @@ class ConvNet(nn.Module):
 
 
 def trained(rows: Rows, seed: int = 0, steps: int = STEPS) -> ConvNet:
-    """The classifier after `steps` of Adam on labelled images, a function of the rows and the seed alone.
+    """The classifier after `steps` of Adam on images that have targets, a function of the rows and the seed alone.
 
     The global generator is left as it was.
     """
+    y_N = targets(rows)
+    classes = int(y_N.max()) + 1 if y_N.ndim == 1 else y_N.shape[1]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(seed, "convnet"))
-        labels, y_N = rows.y.unique(return_inverse=True)
-        network = ConvNet(rows.shape[0], len(labels)).float()
+        network = ConvNet(rows.shape[0], classes).float()
         optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE)
         for index in torch.randint(len(rows), (steps, BATCH)):
-            loss = F.cross_entropy(network(rounded(unit(rows.batch(index), rows.range))), y_N[index])
+            loss = loss_of(network(rounded(unit(rows.batch(index), rows.range))), y_N[index])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
     return network.eval()
+
+
+def targets(rows: Rows) -> Tensor | None:
+    """Classes from 0, (N,); without labels what is true of each row, (N, K) bool: attributes, or values of factors.
+
+    None where nothing is known of the rows.
+    """
+    if rows.y is not None:
+        return rows.y.unique(return_inverse=True)[1]
+    if rows.attributes is not None:
+        return rows.attributes.values
+    if rows.factors is not None:
+        columns = zip(rows.factors.values.T, rows.factors.sizes, strict=True)
+        return torch.cat([F.one_hot(value_N, size).bool() for value_N, size in columns], 1)
+    return None
+
+
+def loss_of(logits_BK: Tensor, y_B: Tensor) -> Tensor:
+    """Cross entropy in nats, the mean over rows, of what is either this or that the mean over all, too."""
+    if y_B.ndim == 1:
+        return F.cross_entropy(logits_BK, y_B)
+    return F.binary_cross_entropy_with_logits(logits_BK, y_B.to(logits_BK))
 
 
 def restored(state: dict[str, Tensor]) -> ConvNet:

@@ -76,8 +76,8 @@ def _pixels(source: Source) -> Extractor:
 
 def _classifier(source: Source) -> Extractor:
     train = source.train
-    if train.y is None or len(train.shape) != 3:
-        raise Undefined("features: classifier needs labelled images: take pixels, or inception.")
+    if len(train.shape) != 3 or convnet.targets(train.take(slice(1))) is None:
+        raise Undefined("features: classifier needs images with labels, attributes or factors: take another.")
     name = f"classifier-{kept.digest(train, source.seed, convnet.STEPS, convnet.FORMAT)}"
     state = source.keep(name, lambda: dict(convnet.trained(train, source.seed, convnet.STEPS).state_dict()))
     network = convnet.restored(state)

@@ -24,13 +24,14 @@ prd = Late("trainables.metrics.prd")
 sums = Late("trainables.sums")
 
 ROWS_AT_ONCE = 500  # of features in float64
+MOST_FEATURES = 4096  # whose covariance takes minutes
 
 
 class Features(OfRows):
     """Generated and real data, seen by a feature network."""
 
     features: Literal["inception", "classifier", "pixels"] = "inception"
-    """`inception`, as in papers; `classifier`, trained on the labels of the data; `pixels`, the values themselves."""
+    """`inception`, as in papers; `classifier`, of the data's labels, attributes or factors; `pixels`, the values."""
     weights: OwnPath | None = None
     """The file of Inception's weights. None: the one in torch's cache."""
     generated: PositiveInt = 10_000
@@ -74,7 +75,11 @@ class Frechet(Features):
 
     def measure(self, seen: Evidence) -> Measured:
         extractor = seen.extractor(self.features, self.weights, self.seed)
-        generated, real = (sums.all_reduce(_statistics(share_NF)) for share_NF in self.both(seen, extractor))
+        both = self.both(seen, extractor)
+        if both[0].shape[1] > MOST_FEATURES:
+            size = f"{both[0].shape[1]:,} features are too many for a covariance, {MOST_FEATURES:,} the most"
+            raise Undefined(f"{size}: take features classifier or inception.")
+        generated, real = (sums.all_reduce(_statistics(share_NF)) for share_NF in both)
         numbers = distances.frechet(extractor, generated, real, self.variant)
         return Measured(numbers, self.of_features(seen, extractor, int(generated["rows"]), int(real["rows"])))
 
