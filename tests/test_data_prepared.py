@@ -141,21 +141,21 @@ print(report.images)
 
 
 def test_a_set_larger_than_memory_trains(tmp_path, monkeypatch):
-    """150 MiB of pictures where a process may have 60 MiB more than its modules take. Read they would not fit."""
-    np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.uint8, (50_000, 3, 32, 32))
+    """290 MiB of pictures where a process may have 110 MiB more than its modules take. Read they would not fit."""
+    np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.uint8, (100_000, 3, 32, 32))
     data = {"name": "array", "path": str(tmp_path / "x.npy")}
     network = {"name": "mlp", "hidden": [2], "latent_dim": 2}
     run = {"method": {"name": "vae"}, "network": network, "data": data, "epochs": 1, "batch_size": 100}
     prepared_in(tmp_path, Run.model_validate(run).data, tmp_path, monkeypatch, 64 << 20)
 
     def trained(root: Path) -> subprocess.CompletedProcess:
-        code = CHILD.format(run=run, room=60, root=str(root))
+        code = CHILD.format(run=run, room=110, root=str(root))
         words = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}  # what is freed is given back to the system
         return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=words)
 
     done = trained(tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "45000\n"
+    assert done.stdout == "90000\n"
     refused = trained(NOWHERE)
     assert refused.returncode != 0 and re.search("MemoryError|can't allocate|Unable to allocate", refused.stderr)
 
