@@ -1,31 +1,16 @@
 """Files that are written whole or not at all, where they are, and numbers that every reader of JSON takes."""
 
-import os
-import re
-import shutil
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from trainables.durable import whole
+
 
 def write_whole(path: Path, text: str) -> None:
-    """Replace a file in one step: a kill, or a loss of power, leaves the old one or the new one. Raises OSError."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with beside.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def remove_half_written(folder: Path) -> None:
-    """Remove what a process that was killed has left beside the files that it was writing."""
-    for path in folder.glob(".*"):
-        if re.fullmatch(r"\..+\.\d+", path.name):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    """Replace a file of text in one step: a kill, or a loss of power, leaves the old or the new one. Raises OSError."""
+    with whole(path) as file:
+        file.write(text.encode())
 
 
 def pictures_folder(trial: Path, epoch: int) -> Path:

@@ -4,11 +4,10 @@ Only the driver speaks to MLflow, on one thread: a store has one writer per swee
 nor a password. MLflow takes 3 s to import, so it is imported where it is used.
 """
 
-import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 
 from orchestrator import saved_view
 from orchestrator.spool import PARENT, Refused, TrackingError, Unreachable
+from trainables.durable import locked
 
 UID_TAG = "vae.uid"  # <sweep uid>-<trial id>: who a run is, whatever process sends it
 
@@ -101,15 +101,8 @@ def connect(uri: str) -> Any:
     from mlflow import MlflowClient
 
     # Processes that make the tables of one SQLite file together break it: MLflow's migrations are not guarded.
-    with _alone(_sqlite_file(uri)) if urlsplit(uri).scheme == "sqlite" else nullcontext():
+    with locked(_sqlite_file(uri)) if urlsplit(uri).scheme == "sqlite" else nullcontext():
         return MlflowClient(uri, registry_uri=uri)
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    with open(path.with_name(path.name + ".lock"), "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _sqlite_file(uri: str) -> Path:

@@ -8,13 +8,13 @@ from rich.console import Console
 
 from orchestrator import locks, space
 from orchestrator.errors import UserError
-from orchestrator.files import remove_half_written
 from orchestrator.journal import Journal, JournalError
 from orchestrator.launch import close, prepare, run_and_tell
 from orchestrator.results import read_results
 from orchestrator.spec import read_spec
 from orchestrator.sweep import Outcome, disk_errors_told
 from orchestrator.tracking import recorded_store, sync
+from trainables.durable import remove_half_written
 from trainables.roots import Root, root_of
 
 

@@ -19,9 +19,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from orchestrator.files import finite_or_null, pictures_folder, remove_half_written, write_whole
+from orchestrator.files import finite_or_null, pictures_folder, write_whole
 from trainables import checkpoint
 from trainables.checkpoint import CheckpointError
+from trainables.durable import remove_half_written
 from trainables.roots import root_of
 from trainables.run import Run
 from trainables.train import Diverged, Report, reopen, train

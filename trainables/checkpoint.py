@@ -1,12 +1,13 @@
 """Checkpoints: the named things that have state, in one file, written whole or not at all."""
 
-import os
 import pickle
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from trainables.durable import whole
 
 FORMAT = 1
 
@@ -18,15 +19,8 @@ class CheckpointError(Exception):
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write `state` (tensors, numbers, text, and lists and dicts of them) beside `path`, then rename it into place."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with beside.open("wb") as file:
-            torch.save({"format": FORMAT} | state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with whole(path) as file:
+        torch.save({"format": FORMAT} | state, file)
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import torch
 
 from trainables import checkpoint
 from trainables.data.base import Rows
-from trainables.data.disk import locked
+from trainables.durable import locked
 
 State = dict[str, Any]
 """Tensors, numbers and text by name."""

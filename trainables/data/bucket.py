@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING
 
 from trainables.data import prepared
 from trainables.data.base import DataError, Dataset, Unfit
-from trainables.data.disk import alone, check_room, disk_told, remove_half_written, sync, write_durably
+from trainables.data.disk import alone, check_room, disk_told, sync, write_durably
 from trainables.data.prepared import INDEX, PREPARED
 from trainables.data.s3 import Absent, Passing, Place, Stopped, blocks, client, filesystem, persistently, sorted_out
+from trainables.durable import remove_half_written
 
 if TYPE_CHECKING:
     from pyarrow.fs import S3FileSystem

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from trainables.data.base import DataError
+from trainables.durable import locked, whole
 
 MIB = 1 << 20
 
@@ -21,15 +20,6 @@ def alone(folder: Path) -> Iterator[None]:
     """Be the one process that writes into a folder; others wait."""
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
-        yield
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Be the one process that makes a file or folder; others wait. The lock dies with its process."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
@@ -53,23 +43,9 @@ def check_room(folder: Path, needed: int, elsewhere: str) -> None:
 
 
 def write_durably(path: Path, content: Iterable[bytes]) -> None:
-    """Write a file beside, and give it its name once it is whole and on the disk. Raises what `content` does."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with beside.open("wb") as file:
-            file.writelines(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def remove_half_written(folder: Path) -> None:
-    """Remove what processes that were killed have left. Only who is `alone` may."""
-    for left in folder.iterdir():
-        if re.fullmatch(r"\..+\.\d+", left.name):
-            left.unlink()
+    """Write a file, whole or not at all. Raises what `content` does, and OSError."""
+    with whole(path) as file:
+        file.writelines(content)
 
 
 def sync(folder: Path) -> None:

@@ -16,7 +16,8 @@ import torch
 
 from trainables.data import mapped, prepared, shards, sources
 from trainables.data.base import SPLITS, DataError, Dataset, Part, Rows, Splits
-from trainables.data.disk import alone, check_room, disk_told, remove_half_written, sync, write_durably
+from trainables.data.disk import alone, check_room, disk_told, sync, write_durably
+from trainables.durable import remove_half_written
 
 SHARD_BYTES = 64 << 20  # of pixels
 AT_ONCE_BYTES = 1 << 30  # read together from files that are gone through from the front each time
