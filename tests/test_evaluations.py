@@ -11,6 +11,7 @@ import torch
 from tests.evaluations import DATA, WITHOUT_DENSITY, a_model, a_small, small
 from trainables import kept
 from trainables.checkpoint import CheckpointError
+from trainables.data import Splits
 from trainables.evaluate import evaluate, find
 from trainables.metrics import convnet, features
 from trainables.metrics.evaluations import EVALUATIONS, Finding, evidence
@@ -148,6 +149,14 @@ def test_weights_that_are_missing_are_no_lasting_finding(name, tmp_path):
 def test_a_split_that_is_not_there_is_said():
     finding = find(a_small("mse", split="test"), Evidence(Training(a_model())))
     assert finding.undefined == "these data have no test rows: use split val." and finding.lasting
+
+
+def test_splits_have_their_codes_apart():
+    training = Training(a_model())
+    training.splits = Splits(training.splits.train, training.splits.val, training.splits.train.take(slice(90)))
+    seen = Evidence(training)
+    assert find(a_small("mse"), seen).provenance.split == "test"
+    assert find(a_small("mse", split="val"), seen).values != find(a_small("mse"), seen).values
 
 
 def test_a_model_that_diverged_has_no_numbers(shared):
