@@ -11,6 +11,7 @@ import torch
 from tests.evaluations import DATA, WITHOUT_DENSITY, a_model, a_small, small
 from trainables import kept
 from trainables.checkpoint import CheckpointError
+from trainables.data import Splits
 from trainables.data.mapped import Mapped
 from trainables.data.preparing import prepare
 from trainables.evaluate import evaluate, find
@@ -162,6 +163,14 @@ def test_a_prepared_set_gives_the_numbers_of_its_files(data, tmp_path, shared):
         one, other = find(evaluation, files), find(evaluation, mapped)
         assert evaluation.name == "dz_time" or one.values == other.values
         assert (one.provenance, one.undefined, one.pictures) == (other.provenance, other.undefined, other.pictures)
+
+
+def test_splits_have_their_codes_apart():
+    training = Training(a_model())
+    training.splits = Splits(training.splits.train, training.splits.val, training.splits.train.take(slice(90)))
+    seen = Evidence(training)
+    assert find(a_small("mse"), seen).provenance.split == "test"
+    assert find(a_small("mse", split="val"), seen).values != find(a_small("mse"), seen).values
 
 
 def test_a_model_that_diverged_has_no_numbers(shared):

@@ -17,7 +17,7 @@ from sklearn.svm import SVC
 from torch.distributions import Normal, kl_divergence
 
 from tests.evaluations import DATA, a_model, a_small, with_attributes, zeros_and_ones
-from trainables.data import Mnist01, Splits
+from trainables.data import Mnist01
 from trainables.evaluate import find
 from trainables.metrics import factor_vae, iwae, mig
 from trainables.metrics.downstream import in_turns
@@ -393,11 +393,3 @@ def test_traversals_are_pictures_around_the_first_code_and_the_mean_code():
     assert sheets["traversals_first.png"].shape[:2] == (6 * (side + pad) + pad, 10 * (side + pad) + pad)
     assert sheets["levels_first.png"].shape[:2] == (2 * (side + pad) + pad, 10 * (side + pad) + pad)
     assert (sheets["traversals_first.png"] != sheets["traversals_mean.png"]).any()
-
-
-def test_splits_have_their_codes_apart():
-    training = model()
-    training.splits = Splits(training.splits.train, training.splits.val, training.splits.train.take(slice(90)))
-    seen = Evidence(training)
-    assert find(a_small("mse"), seen).provenance.split == "test"
-    assert find(a_small("mse", split="val"), seen).values != find(a_small("mse"), seen).values
