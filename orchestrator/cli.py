@@ -99,17 +99,18 @@ def train(spec, out, name, settings, data_root) -> None:
 @click.option(
     "--set", "settings", multiple=True, metavar="[METRIC.]FIELD=VALUE", help="A setting, as features=classifier."
 )
+@click.option("--again", is_flag=True, help="Measure also what is known.")
 @data_option
 @tracking_option
 @format_option
-def evaluate(target, out, metrics, trials, settings, data_root, tracking_uri, form) -> None:
+def evaluate(target, out, metrics, trials, settings, again, data_root, tracking_uri, form) -> None:
     """Measure trained models of TARGET: a sweep, a trial (SWEEP/ID), or a run.
 
     Numbers that are known are not computed again.
     """
     from orchestrator.evaluate import evaluate as measure
 
-    _ended(measure(target, out, metrics, settings, trials, data_root, tracking_uri, form))
+    _ended(measure(target, out, metrics, settings, trials, data_root, tracking_uri, form, again))
 
 
 @cli.command()

@@ -36,12 +36,12 @@ class Fault(Exception):
 class Order:
     """What is asked of one model, and what has been found of it so far."""
 
-    def __init__(self, model: Subject, asked: list[Evaluation]):
+    def __init__(self, model: Subject, asked: list[Evaluation], again: bool):
         self.model, self.files = model, Findings(model.folder)
         self.asked = {evaluation.name: evaluation.model_dump(mode="json") for evaluation in asked}
         self.keys = {metric: key_of(model.digest, metric, own) for metric, own in self.asked.items()}
         self.found: dict[str, Finding] = {
-            metric: self.files.known[key] for metric, key in self.keys.items() if key in self.files.known
+            metric: self.files.known[key] for metric, key in self.keys.items() if key in self.files.known and not again
         }
 
     def job(self, data_root: str | None, shared: Path) -> Job | None:
@@ -92,16 +92,18 @@ def evaluate(
     data_root: Root,
     uri: str | None,
     form: str,
+    again: bool = False,
 ) -> KeyboardInterrupt | None:
     """Measure trained models of the sweep or run `target` and print their numbers side by side.
 
-    What stopped it, if anything did. Raises UserError, TrackingError, and Fault; what was found by then is kept.
+    With `again` also what is known. What stopped it, if anything did. Raises UserError, TrackingError, and Fault; what
+    was found by then is kept.
     """
     asked = measures(metrics, settings)
     folder, models = subjects(out, target, trials)
     console = Console(stderr=form != TABLE)
     with disk_errors_told(folder, "Free room, then try again."), locks.driver(folder):
-        orders = [Order(model, asked) for model in models]
+        orders = [Order(model, asked, again) for model in models]
         root = data_root or recorded_root(folder)
         with recorder(folder, uri, console) as tracker:
             ending = measure(orders, recorded(root), folder.parent / SHARED, console)

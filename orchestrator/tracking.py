@@ -39,7 +39,7 @@ class History:
     status: str | None = None  # with which it ended
     epoch: int = 0
     pictures: set[tuple[str, int]] = field(default_factory=set)
-    findings: set[str] = field(default_factory=set)
+    findings: dict[str, Mapping[str, float]] = field(default_factory=dict)  # the last under each key
 
     def note(self, event: Mapping[str, Any]) -> None:
         if event["kind"] == "started":
@@ -51,7 +51,7 @@ class History:
         elif event["kind"] == "picture":
             self.pictures.add((event["key"], event["epoch"]))
         elif event["kind"] == "evaluated":
-            self.findings.add(event["key"])
+            self.findings[event["key"]] = event["metrics"]
 
 
 class Tracker:
@@ -120,9 +120,12 @@ class Tracker:
     def evaluated(
         self, trial_id: str, key: str, epoch: int, metric: str, values: Mapping[str, float], provenance: str
     ) -> None:
-        """Tell of numbers about a trained trial, and what they rest on; of no effect for a `key` told before."""
-        if values and key not in self._run(trial_id).findings:
-            metrics = {f"{EVALUATED}{name}": value for name, value in values.items()}
+        """Tell of numbers about a trained trial, and what they rest on.
+
+        `key` stands for all that decides them; of no effect where the last numbers under it are the same.
+        """
+        metrics = {f"{EVALUATED}{name}": value for name, value in values.items()}
+        if metrics and self._run(trial_id).findings.get(key) != metrics:
             tags = {f"{EVALUATED}{metric}": provenance}
             self._record(trial_id, "evaluated", key=key, epoch=epoch, metrics=metrics, tags=tags)
 

@@ -146,6 +146,19 @@ def test_what_is_known_is_not_measured_again_and_is_sent_once(evaluate, runs, mo
     assert len(sent(runs)["0001"][0]["eval/mse"]) == 1
 
 
+def test_what_is_known_is_measured_again_if_asked_for_and_sent_only_if_it_is_new(evaluate, runs):
+    evaluate("three/0001", "--metrics", "mse")
+    file = trial(runs) / FILE
+    [(key, finding)] = kept(trial(runs)).items()
+    file.write_text(json.dumps({key: finding | {"values": finding["values"] | {"mse": 7.0}}}))
+    assert " 7 " in evaluate("three/0001", "--metrics", "mse")[1]
+    for _ in range(2):
+        evaluate("three/0001", "--metrics", "mse", "--again")
+        assert kept(trial(runs))[key]["values"] == finding["values"]
+        true = finding["values"]["mse"]
+        assert [value for value, _ in sent(runs)["0001"][0]["eval/mse"]] == [true, 7.0, true]
+
+
 def test_another_setting_or_another_checkpoint_is_measured_and_the_newest_counts(evaluate, runs):
     words = ("--metrics", "frechet", *PIXELS)
     evaluate("three/0001", *words)
