@@ -95,7 +95,7 @@ def train(spec, out, name, settings, data_root) -> None:
 @click.argument("target")
 @out_option
 @click.option("--metrics", default="all", show_default=True, help="Names with commas between; `methods` lists them.")
-@click.option("--trials", default="best:5", show_default=True, help="all, best:N, or ids with commas between.")
+@click.option("--trials", help="all, best:N, or ids with commas between.  [default: best:5]")
 @click.option(
     "--set", "settings", multiple=True, metavar="[METRIC.]FIELD=VALUE", help="A setting, as features=classifier."
 )
@@ -106,7 +106,7 @@ def train(spec, out, name, settings, data_root) -> None:
 def evaluate(target, out, metrics, trials, settings, again, data_root, tracking_uri, form) -> None:
     """Measure trained models of TARGET: a sweep, a trial (SWEEP/ID), or a run.
 
-    Numbers that are known are not computed again.
+    Numbers that are known are not computed again. Data root and MLflow's store are the sweep's, unless given.
     """
     from orchestrator.evaluate import evaluate as measure
 
@@ -122,13 +122,15 @@ def results(name, out, evaluations, form) -> None:
     """Print the leaderboard of the sweep NAME."""
     from rich.console import Console
 
-    from orchestrator import comparison
     from orchestrator.results import FORMATS, as_table, read_results
 
-    found = read_results(out, name)
     if evaluations:
-        comparison.print_all(comparison.of_results(found), form, Console())
+        from orchestrator.comparison import print_all
+        from orchestrator.evaluate import stored
+
+        print_all(stored(out, name), form, Console())
         return
+    found = read_results(out, name)
     if form == "table":
         Console().print(as_table(found))
     else:

@@ -6,15 +6,15 @@ import json
 import math
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
-from orchestrator.errors import UserError
+from orchestrator.files import finite_or_null
 from orchestrator.findings import Finding
 from orchestrator.results import listed, show
-from orchestrator.standings import ranked, replicated
 from trainables.metrics.provenance import Provenance, differences
 
 SIDE_BY_SIDE = 8  # models that have a column each; more have a row each
@@ -27,29 +27,32 @@ class Measured:
     label: str
     id: str
     findings: Sequence[Finding]
+    folder: Path
+    """In which the pictures of findings lie."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One value of all models: the metric that it is of, its numbers by label, and what they rest on."""
+    """One value of all models: the metric that it is of, its numbers by label and id, and what they rest on."""
 
     metric: str
-    numbers: dict[str, list[float]]
+    numbers: dict[str, dict[str, float]]
     rests_on: str
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was found of each label, value by value, and lines that say what is missing, and why."""
+    """What was found of each label, value by value; lines that say what is missing, and why, and where pictures are."""
 
     labels: list[str]
     rows: dict[str, Row]
     missing: list[str]
+    pictures: list[str]
 
 
 def compare(models: Sequence[Measured]) -> Comparison:
     """All values of all findings. One whose provenances differ among the models is refused with the reason."""
-    found = Comparison(list(dict.fromkeys(model.label for model in models)), {}, [])
+    found = Comparison(list(dict.fromkeys(model.label for model in models)), {}, [], [])
     pairs = [(model, finding) for model in models for finding in model.findings]
     for metric in dict.fromkeys(finding["metric"] for _, finding in pairs):
         own = [(model, finding) for model, finding in pairs if finding["metric"] == metric]
@@ -61,16 +64,12 @@ def compare(models: Sequence[Measured]) -> Comparison:
             else:
                 found.rows[name] = Row(metric, _numbers(name, having), provenance_of(having[0][1]).line())
         found.missing.extend([*dict.fromkeys(refused), *_undefined(metric, own)])
+        found.pictures.extend(
+            f"{metric}: pictures of {model.id} in {(model.folder / finding['pictures'][0]).parent}"
+            for model, finding in own
+            if finding["pictures"]
+        )
     return found
-
-
-def of_results(results: dict[str, Any]) -> Comparison:
-    """The findings that results.json holds, best trials first. Raises UserError where there are none."""
-    several = replicated(results)
-    trials = [trial for trial in ranked(results) if "evaluations" in trial]
-    if not trials:
-        raise UserError(f"{results['name']}: nothing was evaluated yet: vaeorch evaluate {results['name']}.")
-    return compare([Measured(label_of(trial, several), trial["id"], trial["evaluations"]) for trial in trials])
 
 
 def label_of(trial: dict[str, Any], several_seeds: bool) -> str:
@@ -84,12 +83,12 @@ def provenance_of(finding: Finding) -> Provenance:
     return Provenance.from_plain(finding["provenance"])
 
 
-def _numbers(name: str, having: list[tuple[Measured, Finding]]) -> dict[str, list[float]]:
-    """Those of one value by label; of a value that is not finite, nan."""
-    numbers: dict[str, list[float]] = {}
+def _numbers(name: str, having: list[tuple[Measured, Finding]]) -> dict[str, dict[str, float]]:
+    """Those of one value by label and id; of a value that is not finite, nan."""
+    numbers: dict[str, dict[str, float]] = {}
     for model, finding in having:
         value = finding["values"][name]
-        numbers.setdefault(model.label, []).append(math.nan if value is None else value)
+        numbers.setdefault(model.label, {})[model.id] = math.nan if value is None else value
     return numbers
 
 
@@ -111,24 +110,27 @@ def _mixed(having: list[tuple[Measured, Finding]]) -> str:
     return ""
 
 
-def cell(numbers: list[float] | None) -> str:
+def cell(numbers: Collection[float]) -> str:
     """A number, or the mean of several with their standard deviation (of the population) and how many they are."""
     if not numbers:
         return ""
     if len(numbers) == 1:
-        return show(numbers[0])
+        return show(next(iter(numbers)))
     return f"{show(statistics.fmean(numbers))} ± {show(statistics.pstdev(numbers))} ({len(numbers)})"
 
 
 def grid(found: Comparison) -> list[list[str]]:
     """The numbers as text, header first: a column for each model where they are few, else a row."""
-    rows = [[name, *(cell(row.numbers.get(label)) for label in found.labels)] for name, row in found.rows.items()]
+    rows = [
+        [name, *(cell(row.numbers.get(label, {}).values()) for label in found.labels)]
+        for name, row in found.rows.items()
+    ]
     table = [["", *found.labels], *rows]
     return table if len(found.labels) <= SIDE_BY_SIDE else [list(row) for row in zip(*table, strict=True)]
 
 
 def notes(found: Comparison) -> list[str]:
-    """What the numbers rest on, a line for each metric and way of making them, and what is missing."""
+    """What the numbers rest on, a line for each metric and way of making them, what is missing, where pictures are."""
     ways: dict[tuple[str, str], list[str]] = {}
     for name, row in found.rows.items():
         ways.setdefault((row.metric, row.rests_on), []).append(name)
@@ -137,7 +139,7 @@ def notes(found: Comparison) -> list[str]:
     for (metric, rests_on), names in ways.items():
         which = f" ({', '.join(names)})" if count[metric] > 1 else ""
         lines.append(f"{metric}{which}: {rests_on}")
-    return [*lines, *found.missing]
+    return [*lines, *found.missing, *found.pictures]
 
 
 def as_table(found: Comparison):
@@ -165,10 +167,10 @@ def as_csv(found: Comparison) -> str:
     """A line for each number, with full precision and what it rests on."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["model", "value", "number", "metric", "provenance"])
+    writer.writerow(["model", "trial", "value", "number", "metric", "provenance"])
     for name, row in found.rows.items():
-        pairs = ((label, number) for label, numbers in row.numbers.items() for number in numbers)
-        writer.writerows([label, name, number, row.metric, row.rests_on] for label, number in pairs)
+        triples = ((label, id, number) for label, numbers in row.numbers.items() for id, number in numbers.items())
+        writer.writerows([label, id, name, number, row.metric, row.rests_on] for label, id, number in triples)
     return text.getvalue()
 
 
@@ -177,16 +179,13 @@ def as_json(found: Comparison) -> str:
     values = {
         name: {
             "metric": row.metric,
-            "numbers": {label: [_or_null(number) for number in numbers] for label, numbers in row.numbers.items()},
+            "numbers": {label: finite_or_null(numbers) for label, numbers in row.numbers.items()},
             "rests_on": row.rests_on,
         }
         for name, row in found.rows.items()
     }
-    return json.dumps({"values": values, "missing": found.missing}, indent=2, allow_nan=False) + "\n"
-
-
-def _or_null(number: float) -> float | None:
-    return None if math.isnan(number) else number
+    told = {"values": values, "missing": found.missing, "pictures": found.pictures}
+    return json.dumps(told, indent=2, allow_nan=False) + "\n"
 
 
 def print_all(found: Comparison, form: str, console) -> None:

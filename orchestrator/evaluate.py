@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -12,7 +13,7 @@ from orchestrator import locks
 from orchestrator.comparison import TABLE, Comparison, Measured, compare, print_all, provenance_of
 from orchestrator.errors import UserError
 from orchestrator.examining import Job, answers
-from orchestrator.findings import Finding, Findings, key_of
+from orchestrator.findings import Finding, Findings, key_of, newest, read
 from orchestrator.launch import say
 from orchestrator.ledger import refresh
 from orchestrator.measures import measures
@@ -20,9 +21,9 @@ from orchestrator.mlflow_store import prepare_store
 from orchestrator.results import show
 from orchestrator.resuming import recorded_root
 from orchestrator.stopping import Noted
-from orchestrator.subjects import Subject, subjects
+from orchestrator.subjects import ALL, Subject, subjects
 from orchestrator.sweep import disk_errors_told
-from orchestrator.tracking import Tracker, recorded_store
+from orchestrator.tracking import Tracker, is_recorded, recorded_store
 from trainables.metrics.evaluations import Evaluation
 from trainables.roots import Root, recorded
 
@@ -34,36 +35,37 @@ class Fault(Exception):
 
 
 class Order:
-    """What is asked of one model, and what has been found of it so far."""
+    """What is asked of one model, and what has been found of it so far. Raises UserError for what cannot be read."""
 
-    def __init__(self, model: Subject, asked: list[Evaluation], again: bool):
-        self.model, self.files = model, Findings(model.folder)
+    def __init__(self, model: Subject, asked: list[Evaluation], identities: list[dict[str, Any]], again: bool):
+        self.model, self.files, self.run = model, Findings(model.folder), model.run
         self.asked = {evaluation.name: evaluation.model_dump(mode="json") for evaluation in asked}
-        self.keys = {metric: key_of(model.digest, metric, own) for metric, own in self.asked.items()}
-        self.found: dict[str, Finding] = {
-            metric: self.files.known[key] for metric, key in self.keys.items() if key in self.files.known and not again
-        }
+        pairs = zip(self.asked, identities, strict=True)
+        self.keys = {metric: key_of(model.digest, metric, identity) for metric, identity in pairs}
+        known = {} if again else self.files.known
+        self.found: dict[str, Finding] = {metric: known[key] for metric, key in self.keys.items() if key in known}
 
     def job(self, data_root: str | None, shared: Path) -> Job | None:
-        """What is still to be measured, if anything. Raises UserError."""
+        """What is still to be measured, if anything."""
         lacking = [own for metric, own in self.asked.items() if metric not in self.found]
         where = {"checkpoint": str(self.model.checkpoint), "data_root": data_root, "kept": str(shared)}
-        return {"id": self.model.id, "run": self.model.run, "evaluations": lacking} | where if lacking else None
+        return {"id": self.model.id, "run": self.run, "evaluations": lacking} | where if lacking else None
 
     def take(self, finding: Finding, pictures: dict[str, bytes]) -> None:
         """Keep a finding, unless it may be another one tomorrow. Raises OSError."""
-        self.found[finding["metric"]] = finding
-        if finding["lasting"]:
-            self.files.keep(self.keys[finding["metric"]], finding, pictures)
+        metric = finding["metric"]
+        finding = finding | {"checkpoint": self.model.digest}
+        self.found[metric] = self.files.keep(self.keys[metric], finding, pictures) if finding["lasting"] else finding
 
-    def tell(self, tracker: Tracker | None) -> None:
-        """Tell MLflow of what was found; it knows what it has been told before."""
+    def close(self, tracker: Tracker | None) -> None:
+        """Make what was found, also long ago, the newest, here and in MLflow. Raises OSError."""
+        self.files.renew(self.keys.values())
         for metric, finding in self.found.items() if tracker else ():
-            key, epoch = self.keys[metric], finding["epoch"]
             known = {name: value for name, value in finding["values"].items() if value is not None}
             rests_on = provenance_of(finding).line() if known else ""
-            tracker.evaluated(self.model.id, key, epoch, metric, known, rests_on)
-            tracker.pictures(self.model.id, epoch, self.files.pictures(key))
+            tracker.evaluated(self.model.id, self.keys[metric], finding["epoch"], known, rests_on)
+            paths = [self.model.folder / path for path in finding["pictures"]]
+            tracker.pictures(self.model.id, finding["epoch"], paths)
 
 
 @dataclass(frozen=True)
@@ -74,11 +76,14 @@ class Ending:
     refused: list[str]
     failed: list[str]
 
-    def judge(self) -> KeyboardInterrupt | None:
-        """What stopped it. Raises Fault and UserError."""
-        if self.failed:
-            raise Fault("\n".join([*self.refused, *self.failed]))
-        if self.refused:
+    def judge(self, console: Console) -> KeyboardInterrupt | None:
+        """What stopped it. Raises Fault and UserError, if nothing did."""
+        if self.stop:
+            for line in dict.fromkeys([*self.refused, *self.failed]):
+                say(console, line)
+        elif self.failed:
+            raise Fault("\n".join(dict.fromkeys([*self.refused, *self.failed])))
+        elif self.refused:
             raise UserError(*dict.fromkeys(self.refused))
         return self.stop
 
@@ -88,7 +93,7 @@ def evaluate(
     out: Path,
     metrics: str,
     settings: tuple[str, ...],
-    trials: str,
+    trials: str | None,
     data_root: Root,
     uri: str | None,
     form: str,
@@ -103,22 +108,44 @@ def evaluate(
     folder, models = subjects(out, target, trials)
     console = Console(stderr=form != TABLE)
     with disk_errors_told(folder, "Free room, then try again."), locks.driver(folder):
-        orders = [Order(model, asked, again) for model in models]
+        orders, refused = orders_of(models, asked, again)
         root = data_root or recorded_root(folder)
         with recorder(folder, uri, console) as tracker:
-            ending = measure(orders, recorded(root), folder.parent / SHARED, console)
+            ending = measure(orders, refused, recorded(root), folder.parent / SHARED, console)
             for order in orders:
-                order.tell(tracker)
+                order.close(tracker)
         refresh(folder)
     print_all(side_by_side(orders), form, console)
-    return ending.judge()
+    return ending.judge(console)
 
 
-def measure(orders: list[Order], data_root: str | None, shared: Path, console: Console) -> Ending:
-    """Have all that is lacking measured, and tell of it as it comes."""
+def stored(out: Path, target: str) -> Comparison:
+    """What is known of the trained models of a sweep or run, the newest of each value. Raises UserError."""
+    folder, models = subjects(out, target, None if "/" in target else ALL)
+    found = [(model, newest(read(model.folder).values())) for model in models]
+    current = [(model, [one for one in known if one["checkpoint"] == model.digest]) for model, known in found if known]
+    if not current:
+        raise UserError(f"{folder}: nothing was evaluated yet: vaeorch evaluate {target} --out {out}")
+    return compare([Measured(model.label, model.id, findings, model.folder) for model, findings in current])
+
+
+def orders_of(models: list[Subject], asked: list[Evaluation], again: bool) -> tuple[list[Order], list[str]]:
+    """An order for each model, and a line for each that cannot be read."""
+    identities = [evaluation.identity() for evaluation in asked]
+    orders, refused = [], []
+    for model in models:
+        try:
+            orders.append(Order(model, asked, identities, again))
+        except UserError as error:
+            refused.extend(error.lines)
+    return orders, refused
+
+
+def measure(orders: list[Order], refused: list[str], data_root: str | None, shared: Path, console: Console) -> Ending:
+    """Have all that is lacking measured, and tell of it as it comes. Lines are added to `refused`."""
     jobs = [job for order in orders if (job := order.job(data_root, shared))]
     by_id = {order.model.id: order for order in orders}
-    refused, failed = [], []
+    failed: list[str] = []
     with progress(console, sum(len(job["evaluations"]) for job in jobs)) as step, Noted() as signal:
         try:
             for answer in answers(jobs) if jobs else ():
@@ -157,11 +184,13 @@ def line_of(model: str, finding: Finding) -> str:
 
 @contextmanager
 def recorder(folder: Path, uri: str | None, console: Console) -> Iterator[Tracker | None]:
-    """The Tracker of a sweep that was recorded; None of a run that was trained alone. Raises TrackingError."""
-    uri = uri or recorded_store(folder)
-    if uri is None:
+    """The Tracker of a sweep that was recorded; None of a run that was trained alone. Raises UserError."""
+    if not is_recorded(folder):
+        if uri:
+            raise UserError(f"{folder}: was not recorded in MLflow: leave out --tracking-uri.")
         yield None
         return
+    uri = uri or recorded_store(folder)
     prepare_store(uri)
     tracker = Tracker(uri, folder.name, folder.name, folder)
     try:
@@ -174,4 +203,4 @@ def recorder(folder: Path, uri: str | None, console: Console) -> Iterator[Tracke
 
 def side_by_side(orders: list[Order]) -> Comparison:
     """What was found of each model; of several seeds those of a configuration under one name."""
-    return compare([Measured(order.model.label, order.model.id, list(order.found.values())) for order in orders])
+    return compare([Measured(of.model.label, of.model.id, list(of.found.values()), of.model.folder) for of in orders])

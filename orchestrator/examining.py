@@ -1,5 +1,7 @@
 """Trained models measured, several at a time on Ray. What crosses to another process is plain values."""
 
+import traceback
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ Job = dict[str, Any]
 
 Answer = dict[str, Any]
 """`id` of the model and one of: `finding` with its `pictures` (PNG by name); `refused`, a line for the user; `failed`,
-the story of a fault of ours. The last two end what was to be measured of this model."""
+the story of a fault of ours."""
 
 
 def answers(jobs: list[Job]) -> Iterator[Answer]:
@@ -32,12 +34,18 @@ def examine(job: Job, threads: int) -> Iterator[Answer]:
     from trainables.evaluate import evaluate
 
     torch.set_num_threads(threads)
-    run, asked = Run.model_validate(job["run"]), [of_plain(values) for values in job["evaluations"]]
-    try:
-        for finding in evaluate(run, Path(job["checkpoint"]), asked, root_of(job["data_root"]), Path(job["kept"])):
-            yield {"id": job["id"], "finding": finding.plain(), "pictures": finding.pictures}
-    except (DataError, CheckpointError) as error:
-        yield {"id": job["id"], "refused": str(error)}
+    asked = deque(of_plain(values) for values in job["evaluations"])
+    where = Path(job["checkpoint"]), root_of(job["data_root"]), Path(job["kept"])
+    while asked:
+        try:
+            for finding in evaluate(Run.model_validate(job["run"]), where[0], tuple(asked), *where[1:]):
+                asked.popleft()
+                yield {"id": job["id"], "finding": finding.plain(), "pictures": finding.pictures}
+        except (DataError, CheckpointError) as error:
+            yield {"id": job["id"], "refused": str(error)}
+            return
+        except Exception:  # of any kind: it is of one evaluation, and the others go on
+            yield {"id": job["id"], "failed": f"{asked.popleft().name}: {traceback.format_exc()}"}
 
 
 def _on_ray(jobs: list[Job]) -> Iterator[Answer]:
@@ -56,7 +64,7 @@ def _on_ray(jobs: list[Job]) -> Iterator[Answer]:
                 yield ray.get(next(ready))
             except StopIteration:
                 del streams[ready]
-            except RayError as error:  # what it raised, or the death of its process
+            except RayError as error:  # the death of its process
                 yield {"id": streams.pop(ready), "failed": str(error)}
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from pathlib import Path as FilePath
 from typing import Any
 
 from pydantic import ValidationError
@@ -29,6 +30,7 @@ def measures(metrics: str, settings: Iterable[str]) -> list[Evaluation]:
         values = _settings(document.values, name)
         try:
             made.append(of_plain(values))
+            problems += [(_written(document, name, path), text) for path, text in _absent(made[-1])]
         except ValidationError as error:
             found = findings(error, KNOWN[name], values)
             problems += [(_written(document, name, finding.path), finding.text) for finding in found]
@@ -43,9 +45,9 @@ def of_plain(values: dict[str, Any]) -> Evaluation:
 
 
 def _names(metrics: str) -> list[str]:
-    if metrics == ALL:
-        return list(KNOWN)
     names = list(dict.fromkeys(word.strip() for word in metrics.split(",")))
+    if ALL in names:
+        return list(KNOWN)
     unknown = [f"--metrics {name}: unknown. {cure(name, [*KNOWN, ALL])}" for name in names if name not in KNOWN]
     if unknown:
         raise UserError(*unknown)
@@ -58,10 +60,19 @@ def _strangers(values: dict[str, Any], names: list[str]) -> Iterator[tuple[Path,
     for key, value in values.items():
         if key in KNOWN and not isinstance(value, dict):
             yield (key,), f"has several settings: write {key}.FIELD=VALUE. {cure('', _fields(key))}"
+        elif key in KNOWN and "name" in value:
+            yield (key, "name"), "says which evaluation it is: leave it out."
         elif key in KNOWN and key not in names:
             yield (key,), f"is not asked for: add it to --metrics {','.join(names)}."
         elif key not in KNOWN and key not in fields:
             yield (key,), f"is no setting of {', '.join(names)}. {cure(key, [*names, *sorted(fields)])}"
+
+
+def _absent(evaluation: Evaluation) -> Iterator[tuple[Path, str]]:
+    """A file that is named and not there."""
+    weights = getattr(evaluation, "weights", None)
+    if weights and not FilePath(weights).is_file():
+        yield ("weights",), f"{weights}: no such file: mend the path."
 
 
 def _fields(name: str) -> list[str]:
@@ -72,7 +83,7 @@ def _settings(values: dict[str, Any], name: str) -> dict[str, Any]:
     """Those of all that this evaluation has too, and its own."""
     own = values.get(name)
     shared = {field: values[field] for field in _fields(name) if field in values}
-    return {"name": name} | shared | (own if isinstance(own, dict) else {})
+    return shared | (own if isinstance(own, dict) else {}) | {"name": name}
 
 
 def _written(document: Document, name: str, path: Path) -> Path:

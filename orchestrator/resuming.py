@@ -1,5 +1,6 @@
 """The verb `resume`: a sweep goes on from its folder alone."""
 
+import json
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -48,10 +49,12 @@ def resume(
 
 
 def recorded_root(folder: Path) -> Root:
-    """The data root with which the sweep in `folder` was started; None for the usual one, and for a single run.
+    """The data root with which the sweep or run in `folder` was started; None for the usual one.
 
     Only who has the folder's lock may ask. Raises JournalError.
     """
+    if (folder / "config.json").exists():
+        return root_of(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("data_root"))
     events = Journal(folder).events
     return next((root_of(event["data_root"]) for event in events if event["event"] == "sweep"), None)
 

@@ -13,8 +13,9 @@ from orchestrator.errors import UserError
 from orchestrator.mistakes import cure
 from orchestrator.results import read_results
 from orchestrator.standings import ranked, replicated
+from orchestrator.sweep import resume_command
 
-ALL, BEST = "all", re.compile(r"best:([1-9]\d*)")
+ALL, BEST, USUAL = "all", re.compile(r"best:([1-9]\d*)"), "best:5"
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,12 @@ class Subject:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the checkpoint, in hex."""
-        with self.checkpoint.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        """SHA-256 of the checkpoint, in hex. Raises UserError."""
+        try:
+            with self.checkpoint.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise UserError(f"{self.checkpoint}: cannot be read ({error.strerror}): train the model again.") from None
 
     @cached_property
     def run(self) -> dict[str, Any]:
@@ -42,23 +46,29 @@ class Subject:
             raise UserError(f"{file}: cannot be read ({error}): train the model again.") from None
 
 
-def subjects(out: Path, target: str, trials: str) -> tuple[Path, list[Subject]]:
+def subjects(out: Path, target: str, trials: str | None = None) -> tuple[Path, list[Subject]]:
     """The folder of the sweep or run `target` in `out`, and its trained models that `trials` asks for.
 
     `target` may be a trial, as SWEEP/ID. `trials` is `all`, `best:N` or ids with commas between. Raises UserError.
     """
     name, _, trial = target.partition("/")
     folder = (out / name).resolve()
+    if trial and trials:
+        raise UserError(f"{target} is one trial: leave out --trials {trials}.")
     if (folder / "results.json").is_file():
-        return folder, _of_sweep(folder, trial or trials)
+        return folder, _of_sweep(folder, trial or trials or USUAL, target if trial else "")
     if (folder / "best.pt").is_file() and not trial:
         return folder, [Subject(name, folder, folder / "best.pt", name)]
+    if (folder / "journal.jsonl").is_file():
+        cure = f"it is running, or was killed: {resume_command(folder)}, which Ctrl-C ends in order"
+        raise UserError(f"{folder}: no trial has ended yet: {cure}.")
     there = sorted(path.parent.name for pattern in ("*/results.json", "*/best.pt") for path in out.glob(pattern))
     known = ", ".join(there) or "none yet"
     raise UserError(f"{out / target}: no trained models here. Sweeps and runs in {out}: {known}.")
 
 
-def _of_sweep(folder: Path, trials: str) -> list[Subject]:
+def _of_sweep(folder: Path, trials: str, target: str) -> list[Subject]:
+    """`target` is what the user wrote, of one trial."""
     results = read_results(folder.parent, folder.name)
     trained = [_subject(folder, trial, replicated(results)) for trial in ranked(results) if trial["checkpoint"]]
     if not trained:
@@ -68,14 +78,11 @@ def _of_sweep(folder: Path, trials: str) -> list[Subject]:
     if best := BEST.fullmatch(trials):
         return trained[: int(best[1])]
     known = {subject.id: subject for subject in trained}
-    asked = [word.strip() for word in trials.split(",")]
-    wrong = [word for word in asked if word not in known]
-    if wrong:
-        also = f"Or write {ALL}, or best:5."
-        raise UserError(
-            *(f"--trials {word}: no trained trial of {folder.name}. {cure(word, known)} {also}" for word in wrong)
-        )
-    return [known[word] for word in dict.fromkeys(asked)]
+    asked = list(dict.fromkeys(word.strip() for word in trials.split(",")))
+    if wrong := [word for word in asked if word not in known]:
+        told = f"no trained trial of {folder.name}."
+        raise UserError(*(f"{target or f'--trials {word}'}: {told} {cure(word, known)}" for word in wrong))
+    return [known[word] for word in asked]
 
 
 def _subject(folder: Path, trial: dict[str, Any], several_seeds: bool) -> Subject:

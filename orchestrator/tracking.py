@@ -26,7 +26,7 @@ from orchestrator.saved_view import PICTURE_PREFIX, View, link
 from orchestrator.spool import PARENT, Sender, Spool, TrackingError
 
 PACKAGES = ("vaeorch", "torch", "ray", "mlflow")  # whose versions are kept as tags
-EVALUATED = "eval/"  # before the names of numbers that were found after the fact, and of the metrics that found them
+EVALUATED = "eval/"  # before the names of numbers that were found after the fact
 ABORTED = "aborted"  # how a sweep ends that is broken off, and with it its trials
 PATIENCE_S = 10.0  # how long the end of a sweep waits for a store that takes nothing
 
@@ -38,8 +38,8 @@ class History:
     running: bool = False
     status: str | None = None  # with which it ended
     epoch: int = 0
-    pictures: set[tuple[str, int]] = field(default_factory=set)
-    findings: dict[str, Mapping[str, float]] = field(default_factory=dict)  # the last under each key
+    pictures: set[tuple[str, int, str]] = field(default_factory=set)
+    findings: dict[str, tuple[str, float]] = field(default_factory=dict)  # by their names, the last of each
 
     def note(self, event: Mapping[str, Any]) -> None:
         if event["kind"] == "started":
@@ -49,9 +49,9 @@ class History:
         elif event["kind"] == "epoch":
             self.epoch = max(self.epoch, event["epoch"])
         elif event["kind"] == "picture":
-            self.pictures.add((event["key"], event["epoch"]))
+            self.pictures.add((event["key"], event["epoch"], event["path"]))
         elif event["kind"] == "evaluated":
-            self.findings[event["key"]] = event["metrics"]
+            self.findings.update({name: (event["key"], value) for name, value in event["metrics"].items()})
 
 
 class Tracker:
@@ -112,21 +112,19 @@ class Tracker:
         A picture is called by its file's name; those of one name make a slider over the epochs.
         """
         for path in paths:
-            key = PICTURE_PREFIX + path.stem
-            if (key, epoch) not in self._run(trial_id).pictures:
-                kept = os.path.relpath(path, self._folder)  # so that the sweep's folder can move
+            key, kept = PICTURE_PREFIX + path.stem, os.path.relpath(path, self._folder)  # the sweep's folder can move
+            if (key, epoch, kept) not in self._run(trial_id).pictures:
                 self._record(trial_id, "picture", key=key, epoch=epoch, path=kept)
 
-    def evaluated(
-        self, trial_id: str, key: str, epoch: int, metric: str, values: Mapping[str, float], provenance: str
-    ) -> None:
-        """Tell of numbers about a trained trial, and what they rest on.
+    def evaluated(self, trial_id: str, key: str, epoch: int, values: Mapping[str, float], provenance: str) -> None:
+        """Tell of numbers about a trained trial, and what they rest on: a tag of the same name for each.
 
-        `key` stands for all that decides them; of no effect where the last numbers under it are the same.
+        `key` stands for all that decides them; of no effect where the last of these names are the same numbers.
         """
         metrics = {f"{EVALUATED}{name}": value for name, value in values.items()}
-        if metrics and self._run(trial_id).findings.get(key) != metrics:
-            tags = {f"{EVALUATED}{metric}": provenance}
+        told = self._run(trial_id).findings
+        if any(told.get(name) != (key, value) for name, value in metrics.items()):
+            tags = dict.fromkeys(metrics, provenance)
             self._record(trial_id, "evaluated", key=key, epoch=epoch, metrics=metrics, tags=tags)
 
     def trial_ended(
@@ -198,6 +196,11 @@ def sync(folder: Path, uri: str | None = None) -> int:
     Sender(spool, MlflowStore(uri, _identity(folder, None, uri), folder)).flush()
     spool.close()
     return spool.unsent()
+
+
+def is_recorded(folder: Path) -> bool:
+    """Whether a sweep in `folder` has ever been told of."""
+    return _identity_file(folder).exists()
 
 
 def recorded_store(folder: Path) -> str | None:

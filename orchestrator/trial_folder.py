@@ -1,6 +1,6 @@
 """What a trial keeps on disk, and its work from wherever its folder left off. Knows nothing of Ray.
 
-config.json             the trial's id, its place in the search space, the whole run
+config.json             the trial's id, its place in the search space, the whole run, where its data lie
 metrics.jsonl           one line per epoch
 checkpoint.pt           the state after the last epoch
 checkpoint.previous.pt  the state an epoch earlier, should the other be damaged
@@ -27,7 +27,7 @@ from trainables.roots import root_of
 from trainables.run import Run
 from trainables.train import Diverged, Report, reopen, train
 
-IDENTITY = ("id", "config", "seed", "run")  # of a slot's config, what config.json holds
+IDENTITY = ("id", "config", "seed", "run", "data_root")  # of a slot's config, what config.json holds
 COUNTS = ("epoch", "images", "seconds")  # what a line of metrics.jsonl holds besides metrics
 
 

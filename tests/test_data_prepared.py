@@ -241,7 +241,7 @@ def test_a_damaged_set_is_refused_with_file_reason_and_cure_and_preparing_mends_
     folder = prepared.folder_of(Digits(), digits)
     damage(folder)
     words = complaint(Digits(), digits)
-    assert re.fullmatch(rf"{folder / file}: {said}.*: (delete it and )?prepare the set again\.", words)
+    assert re.fullmatch(rf"{folder / file}: {said}.*: (delete it and )?prepare or fetch the set again\.", words)
     assert preparing.prepare(Digits(), NOWHERE, digits) == folder
     same_sets(Digits().load(digits), Digits().load(NOWHERE))
 

@@ -203,7 +203,8 @@ class TestOnesOwnFilesThatChange:
         own(kind, tmp_path, OTHERS)
         place = getattr(dataset, kind)
         assert complaint(dataset, tmp_path) == (
-            f"{place}: has changed since it was prepared: delete {folder} and prepare the set again."
+            f"{place}: has changed since {folder} was made: prepare it again; of a bucket, "
+            "push it to another prefix then, and name that as data root."
         )
         assert preparing.prepare(dataset, tmp_path) == folder
         same_sets(dataset.load(tmp_path), dataset.load(NOWHERE))
@@ -307,7 +308,7 @@ def test_verify_finds_a_bit_in_any_column(tmp_path, monkeypatch, column, bit):
     path = folder / "train-00000.arrow"
     flip(path, place_of(folder, column) + 9, bit)
     assert list(verifying.damages(dataset, folder)) == [
-        f"{path}: column {column} has a wrong checksum: delete it and prepare the set again."
+        f"{path}: column {column} has a wrong checksum: delete it and prepare or fetch the set again."
     ]
     assert preparing.prepare(dataset, tmp_path, tmp_path / "to") == folder  # it can be opened, so it is left as it is
     path.unlink()
@@ -324,7 +325,9 @@ def test_verify_finds_a_bit_anywhere_in_a_shard_and_in_the_index(tmp_path, monke
         for place in rng.choice(len(content), 250, replace=False).tolist():
             flip(file, place, 1 << int(rng.integers(8)))
             [said] = verifying.damages(Digits(), folder)
-            assert said.startswith(f"{file}: ") and "\n" not in said and said.endswith("prepare the set again.")
+            assert (
+                said.startswith(f"{file}: ") and "\n" not in said and said.endswith("prepare or fetch the set again.")
+            )
             try:
                 Digits().load(tmp_path).train.batch(torch.arange(1_500))
             except DataError as error:

@@ -130,8 +130,8 @@ def test_verify_tells_each_damaged_file_in_a_line_and_exits_with_2(vaeorch, tmp_
     code, out, err = vaeorch("verify", "digits")
     assert (code, out) == (2, "")
     assert err == (
-        f"{first}: column x has a wrong checksum: delete it and prepare the set again.\n"
-        f"{second}: is missing: prepare the set again.\n"
+        f"{first}: column x has a wrong checksum: delete it and prepare or fetch the set again.\n"
+        f"{second}: is missing: prepare or fetch the set again.\n"
     )
 
 

@@ -15,7 +15,10 @@ from orchestrator import evaluate as verb
 from orchestrator.findings import FILE, PICTURES, Findings, key_of, with_findings
 from orchestrator.mlflow_store import connect
 from orchestrator.results import read_results
+from orchestrator.resuming import recorded_root
 from orchestrator.tracking import sync
+from trainables.metrics.evaluations.generation import Frechet
+from trainables.metrics.evaluations.representation import Hoyer
 
 ROOT = Path(__file__).parents[1]
 SPEC = """\
@@ -61,12 +64,12 @@ def runs(swept, tmp_path):
 
 @pytest.fixture
 def evaluate(vaeorch, runs):
-    return lambda target, *words: vaeorch("evaluate", target, "--out", runs, *store(runs), *words)
+    return lambda target, *words: vaeorch("evaluate", target, "--out", runs, *store(runs, target), *words)
 
 
-def store(runs: Path) -> tuple[str, str]:
-    """A sweep knows where it was sent; its copy shall be sent elsewhere."""
-    return "--tracking-uri", f"sqlite:///{runs / 'mlflow.db'}"
+def store(runs: Path, target: str = "three") -> tuple[str, ...]:
+    """A sweep knows where it was sent; its copy shall be sent elsewhere. A run is sent nowhere."""
+    return () if target == "alone" else ("--tracking-uri", f"sqlite:///{runs / 'mlflow.db'}")
 
 
 def sent(runs: Path) -> dict[str, tuple[dict, dict]]:
@@ -113,20 +116,19 @@ def test_findings_reach_table_results_and_mlflow_with_what_they_rest_on(measured
         values, tags = mlflow[entry["id"]]
         epoch = entry["best"]["epoch"]
         expected = {f"eval/{name}": [(value, epoch)] for one in found.values() for name, value in one["values"].items()}
-        assert values == expected and tags["eval/frechet"] == rests_on
+        assert values == expected and tags["eval/frechet_pixels"] == rests_on
 
 
-def test_results_show_what_was_found(measured, vaeorch, runs):
+def test_results_show_what_was_found(measured, vaeorch, runs, evaluate):
     found = json.loads(vaeorch("results", "three", "--out", measured[0], "--evaluations", "--format", "json")[1])
-    assert set(found["values"]["mse"]["numbers"]) == {
-        "0001 method=vae",
-        "0002 method=ard_vae dz_size=50",
-        "0003 method=rae",
-    }
+    labels = ["0001 method=vae", "0002 method=ard_vae dz_size=50", "0003 method=rae"]
+    assert sorted(found["values"]["mse"]["numbers"]) == labels
     assert found["values"]["mse_pruned"]["metric"] == "mse"
-    assert found["values"]["mse"]["rests_on"].startswith("pixels; 100 rows; split val of digits")
-    said = "three: nothing was evaluated yet: vaeorch evaluate three.\n"
+    assert found["values"]["mse"]["rests_on"].startswith("pixels; 100 rows")
+    said = f"{runs / 'three'}: nothing was evaluated yet: vaeorch evaluate three --out {runs}\n"
     assert vaeorch("results", "three", "--out", runs, "--evaluations") == (2, "", said)
+    evaluate("alone", "--metrics", "hoyer")
+    assert "hoyer" in vaeorch("results", "alone", "--out", runs, "--evaluations")[1]
 
 
 def test_one_model_has_the_numbers_that_it_has_among_many(evaluate, runs, measured):
@@ -159,22 +161,48 @@ def test_what_is_known_is_measured_again_if_asked_for_and_sent_only_if_it_is_new
         assert [value for value, _ in sent(runs)["0001"][0]["eval/mse"]] == [true, 7.0, true]
 
 
-def test_another_setting_or_another_checkpoint_is_measured_and_the_newest_counts(evaluate, runs):
+def test_another_setting_or_another_checkpoint_is_measured_and_the_newest_counts(evaluate, runs, vaeorch):
+    def newest():
+        entry = next(one for one in read_results(runs, "three")["trials"] if one["id"] == "0001")
+        return [one["settings"]["generated"] for one in entry["evaluations"]]
+
     words = ("--metrics", "frechet", *PIXELS)
     evaluate("three/0001", *words)
     evaluate("three/0001", *words, "--set", "frechet.generated=50")
-    assert [one["settings"]["generated"] for one in kept(trial(runs)).values()] == [10_000, 50]
-    entry = next(one for one in read_results(runs, "three")["trials"] if one["id"] == "0001")
-    assert [one["settings"]["generated"] for one in entry["evaluations"]] == [50]
+    assert newest() == [50]
+    evaluate("three/0001", *words)  # known, and the newest again, in MLflow too
+    assert newest() == [10_000] and [one["settings"]["generated"] for one in kept(trial(runs)).values()] == [50, 10_000]
+    ways = [value for value, _ in sent(runs)["0001"][0]["eval/frechet_pixels"]]
+    assert ways[0] == ways[2] != ways[1] and len(ways) == 3
+    evaluate("three/0001", "--metrics", "frechet", "--set", "features=classifier")
+    assert newest() == [10_000, 10_000]  # another number, beside the first
     shutil.copy(trial(runs) / "checkpoint.previous.pt", trial(runs) / "best.pt")
     evaluate("three/0001", *words)
-    assert [one["epoch"] for one in kept(trial(runs)).values()] == [2, 2, 1]
+    assert [one["epoch"] for one in kept(trial(runs)).values()] == [2, 2, 2, 1]
+    shown = json.loads(vaeorch("results", "three", "--out", runs, "--evaluations", "--format", "json")[1])
+    assert list(shown["values"]) == ["frechet_pixels"]  # of the checkpoint that is there
 
 
-def test_a_run_that_was_trained_alone_is_evaluated_too(evaluate, runs):
+def test_weights_are_known_by_their_content(tmp_path):
+    def key(path, **more):
+        return key_of("abc", "frechet", Frechet(weights=str(path), **more).identity())
+
+    one, other, copy = (tmp_path / name for name in ("one.pth", "other.pth", "copy.pth"))
+    one.write_bytes(b"one"), other.write_bytes(b"other"), copy.write_bytes(b"one")
+    assert key(one) == key(copy) != key(other)
+    assert key(one, features="pixels") == key(other, features="pixels")
+
+
+def test_a_run_that_was_trained_alone_is_evaluated_on_its_own_data_and_not_recorded(evaluate, runs, vaeorch):
     code, out, _ = evaluate("alone", "--metrics", "mse")
     assert code == 0 and "mse_pruned" in out
     assert [finding["metric"] for finding in kept(runs / "alone").values()] == ["mse"]
+    said = vaeorch("evaluate", "alone", "--metrics", "hoyer", "--out", runs, *store(runs))
+    assert said[::2] == (2, f"{runs / 'alone'}: was not recorded in MLflow: leave out --tracking-uri.\n")
+    assert not (runs / "alone" / "spool").exists()
+    config = json.loads((runs / "alone" / "config.json").read_text())
+    (runs / "alone" / "config.json").write_text(json.dumps(config | {"data_root": "s3://bucket/prefix"}))
+    assert recorded_root(runs / "alone") == "s3://bucket/prefix" and config["data_root"] is None
 
 
 def test_best_means_the_first_of_the_leaderboard(evaluate, runs, vaeorch):
@@ -193,13 +221,46 @@ def test_a_metric_without_what_it_needs_says_so_and_is_tried_again(evaluate, run
     assert {finding["metric"] for finding in kept(trial(runs)).values()} == {"mig", "mse"}  # the file may come
 
 
-def test_a_damaged_checkpoint_is_one_line_and_costs_the_others_nothing(evaluate, runs):
+def test_models_that_cannot_be_read_are_a_line_each_and_cost_the_others_nothing(evaluate, runs):
     (trial(runs, "0002") / "best.pt").write_bytes(b"nonsense")
+    (trial(runs, "0003") / "best.pt").unlink()
     code, out, err = evaluate("three", "--metrics", "mse", "--trials", "all")
     assert code == 2
-    assert err.strip() == f"{trial(runs, '0002') / 'best.pt'}: not a whole checkpoint. It may be truncated."
-    assert [(trial(runs, name) / FILE).exists() for name in ("0001", "0002", "0003")] == [True, False, True]
+    assert err.splitlines() == [
+        f"{trial(runs, '0003') / 'best.pt'}: cannot be read (No such file or directory): train the model again.",
+        f"{trial(runs, '0002') / 'best.pt'}: not a whole checkpoint. It may be truncated.",
+    ]
+    assert [(trial(runs, name) / FILE).exists() for name in ("0001", "0002", "0003")] == [True, False, False]
     assert "mse_pruned" in out
+    (trial(runs) / FILE).write_text("[]")
+    code, _, err = evaluate("three/0001", "--metrics", "mse")
+    assert (code, err) == (2, f"{trial(runs) / FILE}: holds no findings. Delete it: they are measured again.\n")
+
+
+def test_a_fault_of_one_metric_costs_the_others_nothing(evaluate, runs, monkeypatch):
+    def fail(self, seen):
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(Hoyer, "measure", fail)
+    with pytest.raises(verb.Fault, match="0001: hoyer: Traceback(?s:.*)a fault of ours"):
+        evaluate("three/0001", "--metrics", "mse,hoyer,active")
+    assert [finding["metric"] for finding in kept(trial(runs)).values()] == ["mse", "active"]
+    assert {"eval/mse", "eval/active_99"} <= set(sent(runs)["0001"][0])
+    entry = next(one for one in read_results(runs, "three")["trials"] if one["id"] == "0001")
+    assert len(entry["evaluations"]) == 2
+
+
+def test_pictures_are_files_that_mlflow_gets_and_the_user_is_told_of(evaluate, runs):
+    for seed in (0, 1):
+        code, out, _ = evaluate("three/0001", "--metrics", "traversals", "--set", f"seed={seed}")
+        *_, key = kept(trial(runs))
+        folder = trial(runs) / PICTURES / key
+        assert code == 0 and f"traversals: pictures of 0001 in {folder}" in out
+        assert {path.name for path in folder.iterdir()} >= {"traversals_first.png", "traversals_mean.png"}
+    lines = (runs / "three" / "spool" / "0001.jsonl").read_text().splitlines()
+    events = [json.loads(line) for line in lines]
+    drawn = [event["path"] for event in events if event["kind"] == "picture" and PICTURES in event["path"]]
+    assert len(drawn) == len(set(drawn)) == 4
 
 
 def test_killed_in_the_middle_it_goes_on_and_measures_nothing_twice(runs):
@@ -241,7 +302,8 @@ def test_ctrl_c_keeps_what_is_found_and_the_same_command_goes_on(runs):
     "target, words, said",
     [
         ("thre", (), "/thre: no trained models here. Sweeps and runs in "),
-        ("three/0009", (), "--trials 0009: no trained trial of three. Did you mean '000"),
+        ("three/0009", (), "three/0009: no trained trial of three. Did you mean '000"),
+        ("three/0001", ("--trials", "0002"), "three/0001 is one trial: leave out --trials 0002."),
         ("three", ("--trials", "best:0"), "--trials best:0: no trained trial of three. Known: "),
         ("three", ("--metrics", "fid"), "--metrics fid: unknown. "),
         ("three", ("--set", "sead=1"), "--set sead=1: sead: is no setting of "),
@@ -256,9 +318,9 @@ def test_a_mistake_is_one_line_and_exit_code_2(evaluate, target, words, said):
 def test_results_of_a_sweep_that_goes_on_leave_out_findings_of_an_older_epoch(tmp_path):
     finding = {"metric": "mse", "settings": {}, "values": {"mse": float("nan")}, "epoch": 3}
     Findings(tmp_path).keep(key_of("abc", "mse", {}), finding, {"a.png": b"png"})
-    [expected] = kept(tmp_path).values()
-    assert expected["values"] == {"mse": None}
-    assert [path.parent.parent.name for path in Findings(tmp_path).pictures(key_of("abc", "mse", {}))] == [PICTURES]
+    [(key, expected)] = kept(tmp_path).items()
+    assert expected["values"] == {"mse": None} and expected["pictures"] == [f"{PICTURES}/{key}/a.png"]
+    assert (tmp_path / expected["pictures"][0]).read_bytes() == b"png"
     assert with_findings({"best": {"epoch": 3}, "epochs": 4}, tmp_path)["evaluations"] == [expected]
     assert "evaluations" not in with_findings({"best": {"epoch": 4}, "epochs": 4}, tmp_path)
 

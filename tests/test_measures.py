@@ -13,7 +13,7 @@ def refused(metrics: str, *settings: str) -> list[str]:
 
 
 def test_all_are_those_of_the_table_with_their_defaults():
-    assert measures(ALL, ()) == [record() for record in KNOWN.values()]
+    assert measures(ALL, ()) == measures("mig,all", ()) == [record() for record in KNOWN.values()]
 
 
 def test_a_setting_is_of_one_evaluation_or_of_all_that_have_it():
@@ -37,6 +37,13 @@ def test_a_setting_is_of_one_evaluation_or_of_all_that_have_it():
         ("frechet", "features=pixel", "--set features=pixel: features: unknown word 'pixel'. Did you mean 'pixels'?"),
         ("frechet", "frechet.generated=0", "--set frechet.generated=0: frechet.generated: must be above 0, not 0."),
         ("frechet", "features", "--set features: must be PATH=VALUE"),
+        ("frechet", "frechet.name=mig", "--set frechet.name=mig: frechet.name: says which evaluation it is: leave it"),
+        ("frechet", "weights=/no/w.pth", "--set weights=/no/w.pth: weights: /no/w.pth: no such file: mend the path."),
+        (
+            "prd,frechet",
+            "prd.weights=/no/w",
+            "--set prd.weights=/no/w: prd.weights: /no/w: no such file",
+        ),
     ],
 )
 def test_a_mistake_is_told_with_its_place_and_cure(metrics, setting, line):

@@ -9,8 +9,8 @@ Root = Path | str | None
 
 def root_of(text: Root) -> Root:
     """A data root as it was written or `recorded`: a folder as Path, a place in a bucket as str."""
-    if text is None or isinstance(text, Path):
-        return text
+    if not text or isinstance(text, Path):
+        return text or None
     return S3 + text.removeprefix(S3).rstrip("/") if in_bucket(text) else Path(text)
 
 

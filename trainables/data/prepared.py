@@ -20,7 +20,8 @@ FORMAT = 1  # of index and shards; to be raised whenever a loader comes to give 
 PREPARED, INDEX = "prepared", "index.json"
 LIMITS = {"train_rows", "val_rows"}  # settings that leave the rows as they are
 DIGITS = 12  # of a key's digest
-CURE = "delete it and prepare the set again"
+AGAIN = "prepare or fetch the set again"
+CURE = f"delete it and {AGAIN}"
 
 Index = dict[str, Any]
 
@@ -69,7 +70,7 @@ def read_index(folder: Path) -> Index:
     except Unfit as error:
         raise DataError(f"{path}: {error}: {CURE}.") from error
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}): prepare the set again.") from error
+        raise DataError(f"{path}: cannot be read ({error.strerror}): {AGAIN}.") from error
 
 
 def index_of(content: bytes) -> Index:

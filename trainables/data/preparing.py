@@ -17,6 +17,7 @@ import torch
 from trainables.data import mapped, prepared, shards, sources
 from trainables.data.base import SPLITS, DataError, Dataset, Part, Rows, Splits
 from trainables.data.disk import alone, check_room, disk_told, sync, write_durably
+from trainables.data.verifying import damages
 from trainables.durable import remove_half_written
 
 SHARD_BYTES = 64 << 20  # of pixels
@@ -45,7 +46,8 @@ class Piece:
 def prepare(dataset: Dataset, root: Path, to: Path | None = None, told: Told = lambda done, of: None) -> Path:
     """Make the prepared set of all rows of `dataset`, whose files lie below `root`. The folder, below `to` or `root`.
 
-    What is there already and sound is kept. Of several processes one works and the others wait. Raises DataError.
+    What is there already and sound is kept, what is damaged is made anew. Of several processes one works and the others
+    wait. Raises DataError.
     """
     folder = prepared.folder_of(dataset, to or root)
     if is_whole(dataset, folder):
@@ -58,12 +60,12 @@ def prepare(dataset: Dataset, root: Path, to: Path | None = None, told: Told = l
 
 
 def is_whole(dataset: Dataset, folder: Path) -> bool:
-    """Whether the set can be opened."""
+    """Whether the set can be opened, and all its checksums are right."""
     try:
         mapped.open_set(dataset, folder)
+        return not list(damages(dataset, folder))
     except DataError:
         return False
-    return True
 
 
 def fill(folder: Path, dataset: Dataset, splits: Splits, root: Path, told: Told) -> None:

@@ -24,7 +24,7 @@ from pyarrow import ipc
 
 from trainables.data.base import DataError, Rows, Unfit, one_line
 from trainables.data.places import DAMAGED
-from trainables.data.prepared import CURE, compact
+from trainables.data.prepared import AGAIN, CURE, compact
 
 SHA256, COLUMNS = b"sha256", b"columns"
 DTYPES = {"x": ("uint8", "float32"), "y": ("int64",), "factors": ("int64",), "attributes": ("uint8",)}
@@ -135,7 +135,7 @@ def told(path: Path) -> Iterator[None]:
     except Unfit as error:
         raise DataError(f"{path}: {error}: {CURE}.") from error
     except FileNotFoundError as error:
-        raise DataError(f"{path}: is missing: prepare the set again.") from error
+        raise DataError(f"{path}: is missing: {AGAIN}.") from error
     except PermissionError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}): make it readable.") from error
     except DAMAGED as error:

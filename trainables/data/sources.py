@@ -14,6 +14,7 @@ from trainables.data.places import find, sound
 from trainables.data.prepared import Index
 
 BLOCK_BYTES = 1 << 20
+ANEW = "push it to another prefix then, and name that as data root"
 
 
 def made_from(dataset: Dataset, root: Path) -> list[dict[str, Any]]:
@@ -36,7 +37,7 @@ def check_unchanged(index: Index, folder: Path) -> None:
     for name, stamp in index["stamps"].items():
         path = Path(name)
         if path.exists() and _stamp(path) != stamp and _described(name, path) != known[name]:
-            raise DataError(f"{path}: has changed since it was prepared: delete {folder} and prepare the set again.")
+            raise DataError(f"{path}: has changed since {folder} was made: prepare it again; of a bucket, {ANEW}.")
 
 
 def _names(dataset: Dataset, root: Path) -> Iterator[str]:

@@ -48,6 +48,10 @@ class Evaluation(Record):
         """Of numbers about `code`, `pixels` or the features of that name, of so many rows of each kind."""
         return Provenance(measured, sha256, tuple(counts.items()), split, mapping, self.seed, self.own_settings())
 
+    def identity(self) -> dict[str, Any]:
+        """What of it decides the numbers, in plain values: its settings, a file by its content."""
+        return self.model_dump(mode="json")
+
     def own_settings(self) -> Settings:
         """Those that no other part of a provenance tells."""
         return tuple((name, value) for name, value in self.model_dump(mode="json").items() if name not in TOLD)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import PositiveInt
 
 from trainables.data.array import OwnPath
+from trainables.data.base import DataError
 from trainables.late import Late
 from trainables.metrics.evaluations.base import Measured, OfRows
 from trainables.metrics.provenance import Provenance, Undefined
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 distances = Late("trainables.metrics.frechet")
 images = Late("trainables.metrics.images")
+inception = Late("trainables.metrics.inception")
 prd = Late("trainables.metrics.prd")
 sums = Late("trainables.sums")
 
@@ -37,6 +40,15 @@ class Features(OfRows):
     generated: PositiveInt = 10_000
     real: PositiveInt = 10_000
     """The first rows of the split, at most so many."""
+
+    def identity(self) -> dict[str, Any]:
+        """With the SHA-256 of Inception's weights, where it is they that are used, and there."""
+        own = super().identity() | {"weights": None}
+        try:
+            path = inception.find(self.weights and Path(self.weights)) if self.features == "inception" else None
+        except DataError:
+            return own
+        return own | {"weights": path and inception.checksum(path)}
 
     grey: ClassVar[str] = "rounded"
     colour: ClassVar[str] = "rounded"
