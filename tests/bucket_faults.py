@@ -5,7 +5,6 @@ import random
 import socket
 import struct
 import threading
-import time
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from http.client import HTTPConnection
@@ -185,14 +184,6 @@ class Proxy(ThreadingHTTPServer):
         self.stopped.set()
         self.shutdown()
         self.server_close()
-
-
-def until(true, seconds: float = 30.0) -> None:
-    """Wait until `true()` is."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def a_set(root: Path, sizes: dict[str, int], seed: int = 0) -> Path:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.bucket_faults import FOR_EVER, Fault, a_set, content_of, until
+from tests.bucket_faults import FOR_EVER, Fault, a_set, content_of
+from tests.waiting import until
 from trainables.data import DataError, pushing
 from trainables.data.bucket import fetched, sets
 from trainables.data.prepared import index_of, written

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from orchestrator.mlflow_store import connect
 from orchestrator.results import read_results
 from orchestrator.resuming import recorded_root
 from orchestrator.tracking import sync
+from tests.waiting import until
 from trainables.metrics.evaluations.generation import Frechet
 from trainables.metrics.evaluations.representation import Hoyer
 
@@ -267,10 +267,8 @@ def test_killed_in_the_middle_it_goes_on_and_measures_nothing_twice(runs):
     words = ["evaluate", "three", "--metrics", "mse,hoyer,iwae", "--trials", "0001", "--out", str(runs), *store(runs)]
     command = [sys.executable, "-m", "orchestrator", *words]
     process = subprocess.Popen([*command, "--set", "iwae.k=20000"], cwd=ROOT, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not (trial(runs) / FILE).exists() or len(kept(trial(runs))) < 2:
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: (trial(runs) / FILE).exists() and len(kept(trial(runs))) == 2, 120)
+    assert process.poll() is None
     process.send_signal(signal.SIGKILL)
     process.wait()
     before = kept(trial(runs))
@@ -287,10 +285,8 @@ def test_ctrl_c_keeps_what_is_found_and_the_same_command_goes_on(runs):
     words = ["evaluate", "three", "--metrics", "mse,iwae", "--trials", "0001", "--out", str(runs), *store(runs)]
     command = [sys.executable, "-m", "orchestrator", *words, "--set", "iwae.k=20000"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while not (trial(runs) / FILE).exists():
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
+    until((trial(runs) / FILE).exists, 120)
+    assert process.poll() is None
     os.kill(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in err

@@ -201,10 +201,10 @@ def test_values_are_put_into_the_unit_range_and_cut_off_there():
 
 
 def test_provenances_that_differ_say_in_what():
-    one = Provenance("pixels", "", (("generated", 10), ("real", 10)), "test", "rounded", 0)
+    one = Provenance("pixels", "", (("generated", 10), ("real", 10)), "test", "rounded", 0, data="mnist")
     other = replace(one, counts=(("generated", 10), ("real", 9)), split="val")
     assert differences(one, one) == ()
     assert [text.partition(":")[0] for text in differences(one, other)] == ["counts", "split"]
-    assert one.line() == "pixels; 10 generated + 10 real; split test; values rounded; seed 0"
+    assert one.line() == "pixels; 10 generated + 10 real; split test of mnist; values rounded; seed 0"
     assert replace(one, settings=(("k", 5),)).line().endswith("; seed 0; k 5")
     assert Provenance.from_plain(json.loads(json.dumps(asdict(other)))) == other

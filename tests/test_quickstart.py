@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import until
+
 ROOT = Path(__file__).parents[1]
 MARK = f"quickstart-{uuid.uuid4()}"
 
@@ -136,13 +138,17 @@ def test_mlflow_has_pictures_with_steps(results, store):
     assert any(re.search(rf"samples\Wstep\W{best['epochs']}\W.*png", name) for name in names)
 
 
-def test_no_process_is_left(quickstart):
+def marked():
     """Every process of the sweep inherited the mark in its environment."""
-    left = []
+    found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if MARK.encode() in (process / "environ").read_bytes():
-                left.append((process / "cmdline").read_bytes())
+                found.append((process / "cmdline").read_bytes())
         except (FileNotFoundError, PermissionError, ProcessLookupError):
             continue
-    assert left == []
+    return found
+
+
+def test_no_process_is_left(quickstart):
+    until(lambda: marked() == [])  # on a machine with much to do a slot outlives its driver by a moment

@@ -1,0 +1,11 @@
+"""What takes a moment, waited for."""
+
+import time
+
+
+def until(true, seconds: float = 30.0) -> None:
+    """Wait until `true()` is."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
