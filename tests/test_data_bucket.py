@@ -67,6 +67,7 @@ def asked_once(bucket):
         ("data/", Path("data")),
         ("s3:/b", Path("s3:/b")),
         (None, None),
+        ("", None),
         (Path("x"), Path("x")),
     ],
 )
