@@ -118,6 +118,22 @@ def test_frechet_of_images_sees_what_the_protocol_makes_of_them(name, suffix, of
     assert found == {f"frechet_pixels{suffix}": pytest.approx(expected, rel=1e-4)}
 
 
+@pytest.mark.parametrize("likelihood", [{"name": "laplace", "linear": True}, {"name": "gaussian"}])
+def test_grey_values_that_no_sigmoid_has_made_are_stretched_as_they_are(likelihood):
+    training = model(likelihood=likelihood)
+    if likelihood["name"] == "laplace":
+        raw = raw_generated(training, 700)
+    else:
+        mean, log_variance = raw_generated(training, 700).chunk(2, 1)
+        eps = torch.cat([noise.normal("data", 1, 8, 8) for noise in noises(700, 0, "generated", 0)])
+        raw = mean.sigmoid() + (log_variance / 2).exp() * eps
+    assert raw.min() < 0 and raw.max() > 1
+    expected = frechet_by_eigenvalues(stretched(raw), rounded(images(training)[:80]))
+    finding = find(a_small("frechet_intel", features="pixels", generated=700, real=80), Evidence(training))
+    assert finding.values == {"frechet_pixels_intel": pytest.approx(expected, rel=1e-4)}
+    assert finding.provenance.mapping == "stretched_raw"
+
+
 def test_colour_images_have_the_mappings_of_theirs(tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 256, (300, 6, 6, 3), dtype=np.uint8))
     seen = Evidence(model(data={"name": "array", "path": str(tmp_path / "x.npy")}))

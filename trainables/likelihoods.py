@@ -114,6 +114,11 @@ class LikelihoodSpec(Record):
 
     multiple: ClassVar[int] = 1  # raw outputs per data value
 
+    @property
+    def squashed(self) -> bool:
+        """Whether a sigmoid or a hyperbolic tangent has made what generation shows, where the data have bounds."""
+        return True
+
     @abstractmethod
     def of(self, raw: Tensor, data_range: Range) -> Likelihood:
         """The likelihood that the decoder's raw output stands for, given the data's range."""
@@ -151,6 +156,10 @@ class Laplace(LikelihoodSpec):
     linear: bool = False  # DD-VAE: the decoder's raw output is the mean, and may leave the data's range
     source: ClassVar[str] = "Intel-VAE, figure 7, and its code; Mathieu et al. 2019 and its code"
 
+    @property
+    def squashed(self) -> bool:
+        return not self.linear
+
     def of(self, raw: Tensor, data_range: Range) -> Likelihood:
         return LaplaceMeans(LINKS[None if self.linear else data_range](raw), self.scale)
 
@@ -164,6 +173,11 @@ class Gaussian(LikelihoodSpec):
     residuals', and a model does not collapse. With any number but 1 `nll` is no density, and `elbo` no bound."""
     source: ClassVar[str] = "Intel-VAE, section 6.1 (synthetic data)"
     multiple: ClassVar[int] = 2
+
+    @property
+    def squashed(self) -> bool:
+        """The mean is, its noise is not."""
+        return False
 
     def of(self, raw: Tensor, data_range: Range) -> Likelihood:
         mean_BX, log_variance_BX = raw.chunk(2, dim=1)

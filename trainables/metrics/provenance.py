@@ -39,7 +39,8 @@ class Provenance:
         rows = " + ".join(f"{number} {what}" for what, number in self.counts)
         network = f"{self.extractor} {self.extractor_hash[:8]}".strip()
         own = "".join(f"; {name} {value}" for name, value in self.settings)
-        return f"{network}; {rows}; split {self.split} of {self.data}; values {self.mapping}; seed {self.seed}{own}"
+        split = f"{self.split} of {self.data}" if self.data else self.split
+        return f"{network}; {rows}; split {split}; values {self.mapping}; seed {self.seed}{own}"
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> Provenance:

@@ -43,10 +43,12 @@ class Features(OfRows):
     """How values become images of one channel, and others: names in `trainables.metrics.images.MAPPINGS`."""
 
     def mapping(self, seen: Evidence) -> str:
-        """The one for these data; those without bounds have none."""
+        """The one for these data and what the decoder gives; data without bounds have none."""
         shape = seen.splits.train.shape
-        grey = len(shape) == 3 and shape[0] == 1
-        return "none" if seen.splits.train.range is None else self.grey if grey else self.colour
+        if seen.splits.train.range is None:
+            return "none"
+        name = self.grey if len(shape) == 3 and shape[0] == 1 else self.colour
+        return name if seen.vae.likelihood.squashed else images.OF_RAW.get(name, name)
 
     def both(self, seen: Evidence, extractor: Extractor) -> tuple[Tensor, Tensor]:
         """This worker's shares of the features of generated and of real data, (N, F)."""
@@ -87,8 +89,8 @@ class Frechet(Features):
 class FrechetIntel(Frechet):
     """The same as Intel-VAE's code has it: 2,100 images against 2,000, which biases it upwards by far.
 
-    Grey images are stretched, each by itself, from its least to its greatest logit; values of colour images beyond the
-    range wrap around. Real images are as they are.
+    Grey images are stretched, each by itself, from its least to its greatest logit, or value where no sigmoid has made
+    it; values of colour images beyond the range wrap around. Real images are as they are.
     """
 
     name: Literal["frechet_intel"] = "frechet_intel"
