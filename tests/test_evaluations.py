@@ -118,7 +118,7 @@ def test_what_several_evaluations_need_is_made_once(monkeypatch):
     for name in ("active", "mse", "factor_vae", "mig", "traversals", "active"):
         assert not find(a_small(name), seen).undefined
     assert len(sums) == 1
-    assert [(what, len(rows)) for what, rows, *_ in encoded] == [("mean", 300), ("mean", 1)]
+    assert [(what, len(rows)) for what, rows, *_ in encoded] == [("representation", 300), ("mean", 1)]
 
 
 def test_codes_of_a_split_are_made_once_for_all_classifiers(monkeypatch):

@@ -1,6 +1,5 @@
 """Relevance and the metrics of every epoch: closed forms, reference values, good, bad and degenerate inputs."""
 
-
 import numpy as np
 import pytest
 import torch
