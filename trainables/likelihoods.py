@@ -113,6 +113,7 @@ class LikelihoodSpec(Record):
     """What a user writes: which likelihood the decoder's output is given."""
 
     multiple: ClassVar[int] = 1  # raw outputs per data value
+    gives: ClassVar[Literal["density", "mass"]] = "density"  # mass: grey values count as if they were probabilities
 
     @property
     def squashed(self) -> bool:
@@ -143,6 +144,7 @@ class Bernoulli(LikelihoodSpec):
 
     name: Literal["bernoulli"] = "bernoulli"
     source: ClassVar[str] = "Intel-VAE, appendix C, and its code"
+    gives: ClassVar[Literal["density", "mass"]] = "mass"
 
     def of(self, raw: Tensor, data_range: Range) -> Likelihood:
         return BernoulliLogits(torch.sigmoid(raw), raw)

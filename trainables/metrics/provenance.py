@@ -6,7 +6,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 Counts = tuple[tuple[str, int], ...]
-"""What was counted and how many rows of it, as in (("generated", 10_000), ("real", 10_000))."""
+"""What was counted and how many rows of it, as in (("generated", 10_000), ("real", 10_000)).
+
+Rows are of the provenance's split, but for `relevance` and `prior`: the training rows that axes are judged by.
+"""
 Settings = tuple[tuple[str, Any], ...]
 """A metric's own settings by name, plain values: (("clusters", 20), ("runs", 10))."""
 

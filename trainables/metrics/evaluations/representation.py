@@ -45,7 +45,10 @@ class Active(Evaluation):
 
 
 class MSE(OfRows):
-    """Squared error per data value of reconstructions, from all axes and from the relevant ones alone."""
+    """Squared error per data value of reconstructions, from all axes and from the relevant ones alone.
+
+    Which are, and what stands for the others, the first 10,000 training rows tell.
+    """
 
     name: Literal["mse"] = "mse"
     source: ClassVar[str] = "ARD-VAE, supplement, table 10, and its code"
@@ -57,7 +60,8 @@ class MSE(OfRows):
             for x_BX, piece in seen.batches(rows)
         ]
         numbers = reconstruction.finish(seen.reduced(parts, "mse", "mse_pruned", "mse_pruned_code", "values"))
-        return Measured(numbers, self.provenance("pixels", {"rows": len(rows)}, split))
+        counts = {"rows": len(rows), "relevance": int(seen.relevance_sums(self.seed)[0]["rows"])}
+        return Measured(numbers, self.provenance("pixels", counts, split))
 
 
 class Hoyer(OfRows):
