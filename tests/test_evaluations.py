@@ -11,7 +11,7 @@ import torch
 from tests.evaluations import DATA, WITHOUT_DENSITY, a_model, a_small, small, zeros_and_ones
 from trainables import kept
 from trainables.checkpoint import CheckpointError
-from trainables.data import Mnist01, Splits
+from trainables.data import DATASETS, Digits, Mnist01, Splits
 from trainables.data.mapped import Mapped
 from trainables.data.preparing import prepare
 from trainables.evaluate import evaluate, find
@@ -139,6 +139,31 @@ def test_provenance_tells_what_was_really_there(shared):
     assert finding.settings["real"] == 10_000 and list(finding.values) == ["frechet_classifier_ard"]
     one, other = (find(a_small("iwae", k=k), seen).provenance for k in (3, 4))
     assert [text.partition(":")[0] for text in differences(one, other)] == ["settings"]
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "reference", "there"),
+    [
+        ("frechet", {}, "train", ("train", 1010)),
+        ("frechet_ard", {}, "train", ("train", 1010)),
+        ("frechet", {"real": 80}, "train", ("train", 80)),
+        ("frechet", {"split": "val"}, "train", ("val", 70)),
+        ("frechet", {}, "test", ("val", 70)),
+        ("frechet_intel", {}, "train", ("val", 90)),
+        ("prd", {}, "train", ("val", 70)),
+    ],
+)
+def test_the_real_data_are_those_that_papers_compare_with(name, asked, reference, there, monkeypatch):
+    """Where no split is named; of training rows all."""
+    monkeypatch.setattr(Digits, "reference", reference)
+    monkeypatch.setattr("trainables.metrics.evaluations.generation.REAL", 70)
+    kind = next(kind for kind in EVALUATIONS if name_of(kind) == name)
+    found = find(kind(features="pixels", generated=90, **asked), Evidence(Training(a_model()))).provenance
+    assert (found.split, dict(found.counts)["real"]) == there
+
+
+def test_papers_compare_with_test_rows_but_of_cifar10():
+    assert {name_of(kind) for kind in DATASETS if kind.reference == "train"} == {"cifar10"}
 
 
 @pytest.mark.parametrize("name", ["frechet", "frechet_intel", "frechet_ard", "prd"])

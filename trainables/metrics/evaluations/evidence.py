@@ -199,9 +199,9 @@ class Evidence:
         key = ("generated", count, mapping, seed)
         return self._features(key, extractor, lambda: self.generated(count, seed), mapping)
 
-    def real_features(self, extractor: Extractor, split: Split | None, count: int, mapping: str) -> Tensor:
-        """Of this worker's share of the first `count` rows of a split, likewise."""
-        rows = self.rows(split, count)
+    def real_features(self, extractor: Extractor, split: Split | None, most: int | None, mapping: str) -> Tensor:
+        """Of this worker's share of the rows of a split, or of its first so many, likewise."""
+        rows = self.rows(split, most)
         key = (self.name_of(split), len(rows), mapping)
         return self._features(key, extractor, lambda: (x_BX for x_BX, _ in self.batches(rows)), mapping)
 
