@@ -7,7 +7,10 @@ import torch
 
 from tests.runs import METHODS
 from trainables.data import Attributes, Digits, Mnist01, Rows, Splits
+from trainables.evaluate import find
 from trainables.metrics.evaluations import EVALUATIONS, Evaluation
+from trainables.metrics.evaluations.evidence import Evidence
+from trainables.noise import Noise
 from trainables.records import name_of
 from trainables.run import Run
 from trainables.train import Training
@@ -75,3 +78,43 @@ def with_attributes(training: Training) -> Training:
 
     training.splits = Splits(attributed(training.splits.train), attributed(training.splits.val), None)
     return training
+
+
+def noises(rows, *key):
+    """The noise of each block of 500 rows."""
+    return [Noise(*key, start, rows=slice(min(500, rows - start)), total=500) for start in range(0, rows, 500)]
+
+
+def values(training, name, **settings):
+    finding = find(a_small(name, **settings), Evidence(training))
+    assert not finding.undefined
+    return finding.values
+
+
+def model(example="vae", data="digits", dead=(), **changes):
+    """An untrained model, in evaluation mode; the decoder does not see the axes `dead`. Of GECO's gates 3 are open."""
+    training = Training(a_model(example, data, **changes))
+    training.learner.eval()
+    if example == "geco_l0_arm_vae":
+        training.learner.vae.mapping.logits_L.data[[0, 2, 3]] = -1.0
+    first = next(module for module in training.learner.vae.decoder.modules() if isinstance(module, torch.nn.Linear))
+    first.weight.data[:, list(dead)] = 0
+    return training
+
+
+def images(rows, split="val", part=slice(None)):
+    some = getattr(rows.splits, split)
+    return some.batch(torch.arange(len(some))[part])
+
+
+@torch.no_grad()
+def mean_codes(training, split="val"):
+    return training.learner.vae.represent(images(training, split)).numpy()
+
+
+@torch.no_grad()
+def draws(training, rows, split="val"):
+    """Samples of q of the first rows of a split, by the noise of their block."""
+    x = images(training, split)[:rows]
+    parts = zip(x.split(500), noises(len(x), 0, split, "code"), strict=True)
+    return torch.cat([training.learner.vae.encode(some).draw(noise).y_BD for some, noise in parts])

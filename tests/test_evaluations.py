@@ -8,10 +8,10 @@ from collections import Counter
 import pytest
 import torch
 
-from tests.evaluations import DATA, WITHOUT_DENSITY, a_model, a_small, small
+from tests.evaluations import DATA, WITHOUT_DENSITY, a_model, a_small, small, zeros_and_ones
 from trainables import kept
 from trainables.checkpoint import CheckpointError
-from trainables.data import Splits
+from trainables.data import DATASETS, Digits, Mnist01, Splits
 from trainables.data.mapped import Mapped
 from trainables.data.preparing import prepare
 from trainables.evaluate import evaluate, find
@@ -118,7 +118,7 @@ def test_what_several_evaluations_need_is_made_once(monkeypatch):
     for name in ("active", "mse", "factor_vae", "mig", "traversals", "active"):
         assert not find(a_small(name), seen).undefined
     assert len(sums) == 1
-    assert [(what, len(rows)) for what, rows, *_ in encoded] == [("mean", 300), ("mean", 1)]
+    assert [(what, len(rows)) for what, rows, *_ in encoded] == [("representation", 300), ("mean", 1)]
 
 
 def test_codes_of_a_split_are_made_once_for_all_classifiers(monkeypatch):
@@ -139,6 +139,31 @@ def test_provenance_tells_what_was_really_there(shared):
     assert finding.settings["real"] == 10_000 and list(finding.values) == ["frechet_classifier_ard"]
     one, other = (find(a_small("iwae", k=k), seen).provenance for k in (3, 4))
     assert [text.partition(":")[0] for text in differences(one, other)] == ["settings"]
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "reference", "there"),
+    [
+        ("frechet", {}, "train", ("train", 1010)),
+        ("frechet_ard", {}, "train", ("train", 1010)),
+        ("frechet", {"real": 80}, "train", ("train", 80)),
+        ("frechet", {"split": "val"}, "train", ("val", 70)),
+        ("frechet", {}, "test", ("val", 70)),
+        ("frechet_intel", {}, "train", ("val", 90)),
+        ("prd", {}, "train", ("val", 70)),
+    ],
+)
+def test_the_real_data_are_those_that_papers_compare_with(name, asked, reference, there, monkeypatch):
+    """Where no split is named; of training rows all."""
+    monkeypatch.setattr(Digits, "reference", reference)
+    monkeypatch.setattr("trainables.metrics.evaluations.generation.REAL", 70)
+    kind = next(kind for kind in EVALUATIONS if name_of(kind) == name)
+    found = find(kind(features="pixels", generated=90, **asked), Evidence(Training(a_model()))).provenance
+    assert (found.split, dict(found.counts)["real"]) == there
+
+
+def test_papers_compare_with_test_rows_but_of_cifar10():
+    assert {name_of(kind) for kind in DATASETS if kind.reference == "train"} == {"cifar10"}
 
 
 @pytest.mark.parametrize("name", ["frechet", "frechet_intel", "frechet_ard", "prd"])
@@ -181,6 +206,57 @@ def test_a_model_that_diverged_has_no_numbers(shared):
     for evaluation in small():
         finding = find(evaluation, Evidence(training, shared))
         assert not finding.values and finding.undefined, finding.metric
+
+
+@pytest.mark.parametrize("name", ["frechet", "prd", "parzen", "uncertainty"])
+@pytest.mark.parametrize(("weight", "said"), [(3e38, "codes are not finite"), (1e30, "no Gaussians fit the codes")])
+def test_a_density_of_codes_that_have_none_is_said_to_be_undefined(name, weight, said, monkeypatch):
+    monkeypatch.setattr(Mnist01, "_open", zeros_and_ones)
+    training = Training(a_model("rae", "mnist01"))
+    training.learner.vae.encoder[-1].weight.data.fill_(weight)  # which is finite
+    finding = find(a_small(name, features="pixels"), Evidence(training))
+    assert finding.undefined == f"{said}: look at the model's loss." and finding.lasting
+
+
+def test_statistics_that_are_not_finite_are_a_model_that_diverged():
+    training = Training(a_model("ard_vae"))
+    training.learner.vae.prior.b_D[2] = math.inf
+    assert "it has diverged" in find(a_small("hoyer"), Evidence(training)).undefined
+
+
+def test_times_of_other_machines_do_not_compare():
+    seen, threads = Evidence(Training(a_model("ard_vae"))), torch.get_num_threads()
+    one = find(a_small("dz_time"), seen).provenance
+    assert one.settings == (("device", f"cpu {torch.backends.cpu.get_cpu_capability()}"), ("threads", threads))
+    torch.set_num_threads(threads + 1)
+    try:
+        other = find(a_small("dz_time"), seen).provenance
+    finally:
+        torch.set_num_threads(threads)
+    assert [text.partition(":")[0] for text in differences(one, other)] == ["settings"]
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "kind"), [("bernoulli", "mass"), ("squared_error", "density"), ("laplace", "density")]
+)
+def test_a_likelihood_of_grey_values_as_probabilities_does_not_compare_with_densities(likelihood, kind):
+    finding = find(a_small("iwae"), Evidence(Training(a_model(likelihood={"name": likelihood}))))
+    assert finding.provenance.settings == (("k", 3), ("likelihood", kind))
+
+
+@pytest.mark.parametrize(
+    ("name", "example", "counts"),
+    [
+        ("traversals", "vae", {"rows": 1, "relevance": 1010}),
+        ("mse", "vae", {"rows": 90, "relevance": 1010}),
+        ("rate", "ard_vae", {"rows": 90, "prior": 1010}),
+        ("rate", "vae", {"rows": 90, "prior": 1010}),
+        ("svm", "vae", {"labelled": 60, "unlabelled": 30, "test": 90}),
+    ],
+)
+def test_all_rows_that_a_number_rests_on_are_counted(name, example, counts):
+    found = find(a_small(name), Evidence(Training(a_model(example)))).provenance
+    assert (dict(found.counts), found.split) == (counts, "val")
 
 
 def test_every_evaluation_says_what_it_is_and_where_from():

@@ -1,7 +1,5 @@
 """Relevance and the metrics of every epoch: closed forms, reference values, good, bad and degenerate inputs."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -155,11 +153,14 @@ def test_hoyer_does_not_depend_on_the_scale_of_an_axis():
     assert hoyer(a_view(z * torch.tensor([1e-3, 1, 10, 1e4, 1, 2]))) == pytest.approx(hoyer(a_view(z)), rel=1e-9)
 
 
-def test_hoyer_of_degenerate_codes_is_finite():
+def test_hoyer_of_degenerate_codes_is_between_0_and_1():
+    """A row that says nothing, as of a collapsed model or alone in its split, is no sparse one: it counts 0."""
     assert hoyer(a_view(torch.randn(10, 1))) == 0.0
     still = torch.cat([torch.randn(100, 3), torch.full((100, 5), 7.0)], dim=1)
     assert 0 < hoyer(a_view(still)) < 1
-    assert math.isfinite(hoyer(a_view(torch.zeros(10, 4))))
+    assert [hoyer(a_view(z)) for z in (torch.zeros(10, 4), torch.full((10, 4), 3.0), torch.randn(1, 4))] == [0, 0, 0]
+    one_of_four = torch.tensor([[0.0, 0], [0, 0], [0, 0], [2, 0]])  # its row scores 1, the others 0
+    assert hoyer(a_view(one_of_four)) == pytest.approx(0.25)
 
 
 def test_means_are_over_rows():

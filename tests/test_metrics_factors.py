@@ -75,6 +75,32 @@ def test_axes_that_hardly_move_take_no_part():
     assert mig(np.zeros((360, 3)), FACTORS)["mig"] == pytest.approx(0, abs=1e-12)
 
 
+def test_without_an_axis_nothing_is_known():
+    none = np.zeros((360, 0), dtype=np.float32)
+    assert factor_vae(none, FACTORS, VOTES) == {"factor_vae": 0.0, "factor_vae_axes": 0.0}
+    assert mig(none, FACTORS) == {"mig": 0.0}
+
+
+def test_an_axis_too_narrow_for_twenty_bins_knows_nothing():
+    """It moves by a few units in the last place."""
+    narrow = 1 + FACTORS[:, :1] * 2.0**-52
+    assert mig(narrow, FACTORS)["mig"] == pytest.approx(0, abs=1e-12)
+    both = np.concatenate([narrow, FACTORS], axis=1)
+    assert mig(both, FACTORS)["mig"] == pytest.approx(mig(FACTORS.astype(float), FACTORS)["mig"])
+    wider = (1 + FACTORS[:, :1] * 2.0**-23).astype(np.float32)  # units of float32, between which float64 has edges
+    assert mig(wider, FACTORS)["mig"] == pytest.approx(0.25, abs=0.01)
+
+
+def test_a_factor_of_which_no_other_value_is_drawn_takes_no_part():
+    """One row of 300,000 has another value: 10,000 draws miss it."""
+    rare = np.zeros((300_240, 1), dtype=np.int64)
+    rare[-1] = 1
+    factors = np.concatenate([np.tile(FACTORS, (834, 1)), rare], axis=1)
+    assert mig(factors[:, :4].astype(float), factors)["mig"] > 0.98
+    with pytest.raises(Undefined, match="fewer than 2 factors vary"):
+        mig(factors[:, :4].astype(float), factors[:, 3:])
+
+
 def test_a_factor_of_one_value_takes_no_part():
     with_constant = np.concatenate([np.zeros((360, 1), dtype=np.int64), FACTORS], axis=1)
     assert accuracy(FACTORS.astype(float), with_constant) == 100.0

@@ -128,6 +128,18 @@ def test_the_classifier_needs_images_of_which_something_is_known():
             FEATURES["classifier"](Source(rows))
 
 
+def test_the_classifier_needs_rows_that_differ_in_what_is_known_of_them(digits):
+    alike = torch.ones(40, 2, dtype=torch.int64)
+    of_one_class = digits.take(digits.y == 3).take(slice(40))
+    for rows in (
+        of_one_class,
+        replace(of_one_class, y=None, attributes=Attributes(alike == 1, ("odd", "small"))),
+        replace(of_one_class, y=None, factors=Factors(alike, ("a", "b"), (2, 3))),
+    ):
+        with pytest.raises(Undefined, match="rows apart that are all alike: use more"):
+            FEATURES["classifier"](Source(rows))
+
+
 def test_inception_without_its_file_is_refused_with_the_cure(digits, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
     with pytest.raises(DataError, match=rf"hub/checkpoints/{inception.FILE}: no such file.*features: classifier"):

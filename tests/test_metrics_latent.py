@@ -223,6 +223,17 @@ def test_codes_fewer_than_a_draw_are_refused():
         latent_mmd(torch.zeros(10, 2), Normal(2))
 
 
+def test_closed_axes_take_no_part_in_the_discrepancy():
+    codes = torch.randn(1200, 3, generator=torch.Generator().manual_seed(0))
+    opened = torch.tensor([True, False, True])
+    far = codes + 8 * ~opened
+    found = latent_mmd(far, Normal(3), 300, 3, opened_D=opened)
+    assert abs(found["mmd_imq"]) < 0.05 < 0.5 < latent_mmd(far, Normal(3), 300, 3)["mmd_imq"]
+    assert found == latent_mmd(codes, Normal(3), 300, 3, opened_D=opened)
+    with pytest.raises(Undefined, match="all axes are closed"):
+        latent_mmd(codes, Normal(3), 300, 3, opened_D=opened & False)
+
+
 def test_distances_of_close_points_far_away_keep_their_digits():
     a, step = torch.full((1, 5), 1e4), torch.tensor([0.25, 0, 0, 0, 0])
     assert mmd_metric.squared_distances(a, a + step).item() == 0.0625

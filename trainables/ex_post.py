@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from trainables.data import Rows
+from trainables.metrics.provenance import Undefined
 from trainables.model import VAE
 from trainables.noise import Noise, seed_of
 
@@ -44,11 +45,20 @@ def encodings(vae: VAE, rows: Rows) -> Tensor:
 
 
 def fit(z_NL: Tensor, components: int, seed: int) -> Mixture:
-    """The mixture of largest likelihood that expectation maximisation finds; full covariances (RAE's code: 10)."""
+    """The mixture of largest likelihood that expectation maximisation finds; full covariances (RAE's code: 10).
+
+    Raises Undefined where a code is not finite, or so large that no covariance has a root.
+    """
+    if not z_NL.isfinite().all():
+        raise Undefined("codes are not finite: look at the model's loss.")
     from sklearn.mixture import GaussianMixture  # slow to load, and only this needs it
 
     state = seed_of(seed, "mixture") % LARGEST_SEED
-    found = GaussianMixture(components, max_iter=2000, tol=1e-3, random_state=state).fit(z_NL.double().cpu().numpy())
+    mixture = GaussianMixture(components, max_iter=2000, tol=1e-3, random_state=state)
+    try:
+        found = mixture.fit(z_NL.double().cpu().numpy())
+    except ValueError:  # a covariance has no root in float64
+        raise Undefined("no Gaussians fit the codes: look at the model's loss.") from None
     weight_K, mean_KL, covariance_KLL = map(torch.from_numpy, (found.weights_, found.means_, found.covariances_))
     root_KLL = torch.linalg.cholesky(covariance_KLL)
     return Mixture(weight_K.to(z_NL), mean_KL.to(z_NL), root_KLL.to(z_NL))

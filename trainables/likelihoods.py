@@ -113,6 +113,12 @@ class LikelihoodSpec(Record):
     """What a user writes: which likelihood the decoder's output is given."""
 
     multiple: ClassVar[int] = 1  # raw outputs per data value
+    gives: ClassVar[Literal["density", "mass"]] = "density"  # mass: grey values count as if they were probabilities
+
+    @property
+    def squashed(self) -> bool:
+        """Whether a sigmoid or a hyperbolic tangent has made what generation shows, where the data have bounds."""
+        return True
 
     @abstractmethod
     def of(self, raw: Tensor, data_range: Range) -> Likelihood:
@@ -138,6 +144,7 @@ class Bernoulli(LikelihoodSpec):
 
     name: Literal["bernoulli"] = "bernoulli"
     source: ClassVar[str] = "Intel-VAE, appendix C, and its code"
+    gives: ClassVar[Literal["density", "mass"]] = "mass"
 
     def of(self, raw: Tensor, data_range: Range) -> Likelihood:
         return BernoulliLogits(torch.sigmoid(raw), raw)
@@ -150,6 +157,10 @@ class Laplace(LikelihoodSpec):
     scale: Annotated[float, Field(gt=0)] = 1.0  # in the data's units; Intel-VAE uses 1, DD-VAE 0.1
     linear: bool = False  # DD-VAE: the decoder's raw output is the mean, and may leave the data's range
     source: ClassVar[str] = "Intel-VAE, figure 7, and its code; Mathieu et al. 2019 and its code"
+
+    @property
+    def squashed(self) -> bool:
+        return not self.linear
 
     def of(self, raw: Tensor, data_range: Range) -> Likelihood:
         return LaplaceMeans(LINKS[None if self.linear else data_range](raw), self.scale)
@@ -164,6 +175,11 @@ class Gaussian(LikelihoodSpec):
     residuals', and a model does not collapse. With any number but 1 `nll` is no density, and `elbo` no bound."""
     source: ClassVar[str] = "Intel-VAE, section 6.1 (synthetic data)"
     multiple: ClassVar[int] = 2
+
+    @property
+    def squashed(self) -> bool:
+        """The mean is, its noise is not."""
+        return False
 
     def of(self, raw: Tensor, data_range: Range) -> Likelihood:
         mean_BX, log_variance_BX = raw.chunk(2, dim=1)

@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import PositiveInt
 
@@ -166,6 +166,8 @@ class Dataset(Record):
     val_rows: PositiveInt | None = None
     """Use only the first so many validation rows; None: all."""
 
+    reference: ClassVar[Literal["train", "test"]] = "test"
+    """The split whose statistics papers take for the FID of these data."""
     licence: ClassVar[str] = ""
     kl_warmup: ClassVar[float] = 0.0  # share of the epochs over which the KL's weight rises, unless the run says
     citation: ClassVar[str] = ""

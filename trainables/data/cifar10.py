@@ -55,6 +55,7 @@ class Cifar10(Photographs):
     """The last so many images of the training file validate; None: a fifth, which is ARD-VAE's 10,000 of 50,000."""
 
     source: ClassVar[str] = "Krizhevsky 2009, Learning multiple layers of features from tiny images"
+    reference: ClassVar[Literal["train", "test"]] = "train"
     licence: ClassVar[str] = "none stated by its authors"
     citation: ClassVar[str] = (
         "Krizhevsky: Learning Multiple Layers of Features from Tiny Images, University of Toronto, 2009"

@@ -54,7 +54,7 @@ def hoyer_of(z_ND: Tensor) -> float:
     """Mean over rows of (sqrt D - |z|_1/|z|_2) / (sqrt D - 1), each axis divided by its standard deviation (ddof 0).
 
     Each worker gives its own rows; the mean is of all. 0 for a dense row, 1 for a row with one value. An axis that
-    never moves counts as zero.
+    never moves counts as zero, and a row of such axes alone scores 0.
     Zero by convention where there is one axis only.
     Source: Mathieu et al. 2019; Intel-VAE, section 6.3, which takes sampled latents.
     """
@@ -67,7 +67,8 @@ def hoyer_of(z_ND: Tensor) -> float:
     spread = sums.all_reduce({"square_D": (z_ND - mean_D).square().sum(0)})
     deviation_D = (spread["square_D"] / first["rows"]).sqrt()
     scaled_ND = torch.where(deviation_D < SMALLEST_DEVIATION, 0.0, z_ND / deviation_D.clamp_min(SMALLEST_DEVIATION))
-    ratio_N = scaled_ND.abs().sum(1) / scaled_ND.norm(dim=1).clamp_min(1e-300)
+    norm_N = scaled_ND.norm(dim=1)
+    ratio_N = torch.where(norm_N > 0, scaled_ND.abs().sum(1) / norm_N, math.sqrt(dim))
     score_N = (math.sqrt(dim) - ratio_N) / (math.sqrt(dim) - 1)
     return float(sums.all_reduce({"score": score_N.sum()})["score"] / first["rows"])
 

@@ -27,7 +27,7 @@ def factor_vae(
     whose standard deviation is below 0.05 take no part; where none is left the accuracy is 0.
 
     Args:
-        code_ND: the mean code of every row, of the axes that shall be judged.
+        code_ND: the representation of every row, of the axes that shall be judged.
         factor_NF: integers from 0. A factor of one value takes no part.
 
     Raises Undefined where fewer than 2 factors vary.

@@ -76,8 +76,11 @@ def _pixels(source: Source) -> Extractor:
 
 def _classifier(source: Source) -> Extractor:
     train = source.train
-    if len(train.shape) != 3 or convnet.targets(train.take(slice(1))) is None:
+    known = convnet.targets(train) if len(train.shape) == 3 else None
+    if known is None:
         raise Undefined("features: classifier needs images with labels, attributes or factors: take another.")
+    if (known == known[:1]).all():
+        raise Undefined("features: classifier cannot tell training rows apart that are all alike: use more rows.")
     name = f"classifier-{kept.digest(train, source.seed, convnet.STEPS, convnet.FORMAT)}"
     state = source.keep(name, lambda: dict(convnet.trained(train, source.seed, convnet.STEPS).state_dict()))
     network = convnet.restored(state)

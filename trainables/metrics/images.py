@@ -54,10 +54,15 @@ def stretched(x_BX: Tensor) -> Tensor:
 
     Values are sigmoids, of which float32 knows the logits from -87 to 16. An image of one value becomes black.
     """
-    logits_BN = x_BX.double().clamp(SMALLEST, LARGEST).logit().flatten(1)
-    low_B1, high_B1 = logits_BN.amin(1, keepdim=True), logits_BN.amax(1, keepdim=True)
+    return stretched_raw(x_BX.double().clamp(SMALLEST, LARGEST).logit()).to(x_BX.dtype)
+
+
+def stretched_raw(x_BX: Tensor) -> Tensor:
+    """The same of values that no sigmoid has made: they are what Intel-VAE's code stretches."""
+    x_BN = x_BX.double().flatten(1)
+    low_B1, high_B1 = x_BN.amin(1, keepdim=True), x_BN.amax(1, keepdim=True)
     width_B1 = torch.where(high_B1 > low_B1, high_B1 - low_B1, 1.0)
-    return rounded(((logits_BN - low_B1) / width_B1).reshape(x_BX.shape).to(x_BX.dtype))
+    return rounded(((x_BN - low_B1) / width_B1).reshape(x_BX.shape).to(x_BX.dtype))
 
 
 def wrapped(x_BX: Tensor) -> Tensor:
@@ -75,13 +80,16 @@ MAPPINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "truncated": truncated,
     "jpeg": as_jpeg,
     "stretched": stretched,
+    "stretched_raw": stretched_raw,
     "wrapped": wrapped,
 }
 """Name -> from (B, C, H, W) in [0, 1], where it is not in UNCUT, to the same in steps of 1/255."""
-UNCUT = ("wrapped",)
+UNCUT = ("stretched_raw", "wrapped")
 """Mappings that get values beyond [0, 1] as they are."""
-OF_DATA = {"stretched": "rounded"}
-"""What is done to real images where a mapping is of a decoder's logits, which they do not have."""
+OF_RAW = {"stretched": "stretched_raw"}
+"""What is done to generated values that are no sigmoids where a mapping is of their logits."""
+OF_DATA = {"stretched": "rounded", "stretched_raw": "rounded"}
+"""What is done to real images where a mapping is of a decoder's raw outputs, which they do not have."""
 
 
 def _bytes_below(x_BX: Tensor) -> Tensor:

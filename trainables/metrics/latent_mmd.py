@@ -17,15 +17,25 @@ REPEATS = 10
 
 
 def latent_mmd(
-    code_ND: Tensor, prior: Prior, sample: int = SAMPLE, repeats: int = REPEATS, seed: int = 0
+    code_ND: Tensor,
+    prior: Prior,
+    sample: int = SAMPLE,
+    repeats: int = REPEATS,
+    seed: int = 0,
+    opened_D: Tensor | None = None,
 ) -> dict[str, float]:
     """`mmd_imq` and `mmd_rbf`: the means over 10 draws of 1,000 codes, without replacement, and 1,000 of the prior.
 
-    The first is unbiased, 0 in the mean where codes follow the prior. Raises Undefined where codes are too few.
+    The first is unbiased, 0 in the mean where codes follow the prior. Of axes that `opened_D` says are closed both
+    sides lose their values: the decoder sees none. Raises Undefined where codes are too few, or all axes closed.
     """
+    if opened_D is not None and not opened_D.any():
+        raise Undefined("all axes are closed, so that no code is left: take an earlier checkpoint.")
     if len(code_ND) < sample:
         raise Undefined(f"{len(code_ND)} codes, {sample} needed for each draw: use more rows.")
-    pairs = [_drawn(code_ND, prior, sample, seed, repeat) for repeat in range(repeats)]
+    kept = slice(None) if opened_D is None else opened_D
+    drawn = (_drawn(code_ND, prior, sample, seed, repeat) for repeat in range(repeats))
+    pairs = [(code_SD[:, kept], prior_SD[:, kept]) for code_SD, prior_SD in drawn]
     return {
         f"mmd_{name}": fmean(between(discrepancy, *pair) for pair in pairs)
         for name, discrepancy in DISCREPANCIES.items()

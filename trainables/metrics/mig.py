@@ -18,14 +18,18 @@ def mig(code_ND: np.ndarray, factor_NF: np.ndarray, seed: int = 0) -> dict[str, 
     """Mean over factors of (I_1 - I_2) / H(factor): 1 where each has one axis that knows it, 0 where two know as much.
 
     10,000 rows are drawn with replacement, and each axis is cut into 20 bins of one width. An axis that never moves
-    knows nothing. I_2 is 0 where there is one axis. Arguments as those of `factor_vae`.
+    knows nothing. I_2 is 0 where there is one axis, and so is the gap where there is none. Arguments as those of
+    `factor_vae`.
 
-    Raises Undefined where fewer than 2 factors vary.
+    Raises Undefined where fewer than 2 factors vary in the rows drawn.
     """
-    moving_F = varying(factor_NF)
     drawn_N = np.random.default_rng(seed).integers(len(code_ND), size=POINTS)
-    bin_ND = np.stack([binned(axis_N) for axis_N in code_ND[drawn_N].T], axis=1)
-    gaps = [gap(bin_ND, factor_N) for factor_N in factor_NF[drawn_N][:, moving_F].T]
+    factor_NF, code_ND = factor_NF[drawn_N], code_ND[drawn_N].astype(np.float64)
+    moving_F = varying(factor_NF)
+    if code_ND.shape[1] == 0:
+        return {"mig": 0.0}
+    bin_ND = np.stack([binned(axis_N) for axis_N in code_ND.T], axis=1)
+    gaps = [gap(bin_ND, factor_N) for factor_N in factor_NF[:, moving_F].T]
     return {"mig": float(np.mean(gaps))}
 
 
@@ -36,8 +40,14 @@ def gap(bin_ND: np.ndarray, factor_N: np.ndarray) -> float:
 
 
 def binned(axis_N: np.ndarray) -> np.ndarray:
-    """The bin of each value, from 1: 20 of one width from the least to the greatest."""
-    return np.digitize(axis_N, np.histogram_bin_edges(axis_N, BINS)[:-1])
+    """The bin of each value, from 1: 20 of one width from the least to the greatest.
+
+    All values are in the first where they are so close to each other that no edges lie between them.
+    """
+    edges = np.linspace(axis_N.min(), axis_N.max(), BINS + 1)
+    if (edges[1:] <= edges[:-1]).any():
+        return np.ones(len(axis_N), dtype=np.int64)
+    return np.digitize(axis_N, edges[:-1])
 
 
 def mutual_information(one_N: np.ndarray, other_N: np.ndarray) -> float:

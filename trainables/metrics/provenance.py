@@ -6,7 +6,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 Counts = tuple[tuple[str, int], ...]
-"""What was counted and how many rows of it, as in (("generated", 10_000), ("real", 10_000))."""
+"""What was counted and how many rows of it, as in (("generated", 10_000), ("real", 10_000)).
+
+Rows are of the provenance's split, but for `relevance` and `prior`: the training rows that axes are judged by.
+"""
 Settings = tuple[tuple[str, Any], ...]
 """A metric's own settings by name, plain values: (("clusters", 20), ("runs", 10))."""
 
@@ -39,7 +42,8 @@ class Provenance:
         rows = " + ".join(f"{number} {what}" for what, number in self.counts)
         network = f"{self.extractor} {self.extractor_hash[:8]}".strip()
         own = "".join(f"; {name} {value}" for name, value in self.settings)
-        return f"{network}; {rows}; split {self.split} of {self.data}; values {self.mapping}; seed {self.seed}{own}"
+        split = f"{self.split} of {self.data}" if self.data else self.split
+        return f"{network}; {rows}; split {split}; values {self.mapping}; seed {self.seed}{own}"
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> Provenance:

@@ -15,7 +15,7 @@ from trainables.posteriors import Point, Posterior
 from trainables.priors import Normal, Prior
 from trainables.sums import Sums
 
-DRAWS = 100  # of a code, where there is no closed form
+DRAWS = 64  # of a code, where there is no closed form
 INPUT_SD = 0.0088  # of WAE's pixel noise, in the data's units: N(0, 0.01^2) cut at two standard deviations
 RIDGE = 1e-10
 JACOBIAN_BYTES = 64 << 20  # of the derivatives that are held at once, in float64

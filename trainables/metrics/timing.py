@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from trainables.data import Rows
+    from trainables.metrics.provenance import Settings
     from trainables.model import Learner
     from trainables.priors import Prior
 
@@ -48,6 +49,13 @@ def dz_seconds(
         for module, training in modes.items():
             module.training = training
     return {"dz_seconds": statistics.median(times), "dz_seconds_min": min(times), "dz_rows": float(count)}
+
+
+def machine(device: torch.device) -> Settings:
+    """What times depend on beside the model: torch's name of the device, and the threads of this process."""
+    processor = f"{device.type} {torch.backends.cpu.get_cpu_capability()}"
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor
+    return ("device", name), ("threads", torch.get_num_threads())
 
 
 def _once(learner: Learner, prior: Prior, parts: list[Tensor], seed: int) -> float:

@@ -43,10 +43,20 @@ class Evaluation(Record):
         """The numbers and what they rest on. Raises Undefined and DataError, on all workers alike."""
 
     def provenance(
-        self, measured: str, counts: Mapping[str, int], split: str, mapping: str = "none", sha256: str = ""
+        self,
+        measured: str,
+        counts: Mapping[str, int],
+        split: str,
+        mapping: str = "none",
+        sha256: str = "",
+        found: Settings = (),
     ) -> Provenance:
-        """Of numbers about `code`, `pixels` or the features of that name, of so many rows of each kind."""
-        return Provenance(measured, sha256, tuple(counts.items()), split, mapping, self.seed, self.own_settings())
+        """Of numbers about `code`, `pixels` or the features of that name, of so many rows of each kind.
+
+        `found` is what else they depend on, as the machine: it counts like a setting.
+        """
+        settings = (*self.own_settings(), *found)
+        return Provenance(measured, sha256, tuple(counts.items()), split, mapping, self.seed, settings)
 
     def identity(self) -> dict[str, Any]:
         """What of it decides the numbers, in plain values: its settings, a file by its content."""

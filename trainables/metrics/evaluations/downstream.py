@@ -64,7 +64,7 @@ class SVM(OfRows):
         return numbers, {"labelled": labels, "unlabelled": others, "test": len(tests["clean"])}
 
     def of_unknown(self, seen: Evidence) -> tuple[dict[str, float], dict[str, int]]:
-        """Trained and tested within sets of classes of the split."""
+        """Trained and tested within sets of classes of the split; the counts are of all sets together."""
         rows, name = seen.rows(self.split), seen.name_of(self.split)
         sets = [chosen(rows.y.numpy(), self.seed + draw) for draw in range(self.draws)]
         index_N = np.unique(np.concatenate([part for both in sets for part in both]))
@@ -83,8 +83,9 @@ class SVM(OfRows):
                 for draw, both in enumerate(sets)
             )
 
-        others = min(self.unlabelled, len(sets[0][0]) - labels)
-        counts = {"labelled": labels, "unlabelled": others, "test": len(sets[0][1]), "sets": len(sets)}
+        each = [(labels, min(self.unlabelled, len(train) - labels), len(test)) for train, test in sets]
+        sums = map(sum, zip(*each, strict=True))
+        counts = dict(zip(("labelled", "unlabelled", "test"), sums, strict=True)) | {"sets": len(sets)}
         return seen.alone(scores), counts
 
     def of_set(

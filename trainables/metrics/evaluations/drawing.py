@@ -23,7 +23,8 @@ relevance = Late("trainables.relevance")
 class Traversals(OfRows):
     """Pictures of each latent axis from -3 to 3 standard deviations, the most relevant first.
 
-    Around the code of the split's first image, and around the mean of codes. With the mapping `hierarchical` also one
+    Around the code of the split's first image, and around the mean of codes of training rows, of which the deviations
+    are, too. With the mapping `hierarchical` also one
     axis of each level, the levels below following it.
     """
 
@@ -48,7 +49,7 @@ class Traversals(OfRows):
 
         with torch.no_grad():
             found = seen.alone(drawn)
-        counts = {"rows": int(seen.relevance_sums(self.seed)[0]["rows"])}
+        counts = {"rows": len(rows), "relevance": int(seen.relevance_sums(self.seed)[0]["rows"])}
         return Measured({}, self.provenance("code", counts, seen.name_of(self.split)), found)
 
     def spread(self, seen: Evidence) -> Tensor | None:

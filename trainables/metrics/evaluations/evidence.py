@@ -83,7 +83,11 @@ class Evidence:
 
     def check_weights(self) -> None:
         """Raises Undefined where the model has diverged."""
-        if not self.once(("sound",), lambda: all(bool(it.isfinite().all()) for it in self.learner.parameters())):
+        vae = self.vae
+        parts = vae.encoder, vae.mapping, vae.decoder, vae.prior
+        buffers = (value for part in parts for value in part.buffers())  # what else is counted may have none yet
+        state = (*self.learner.parameters(), *buffers)
+        if not self.once(("sound",), lambda: all(bool(value.isfinite().all()) for value in state)):
             raise Undefined("the model's weights are not finite: it has diverged, take an earlier checkpoint.")
 
     # Rows
@@ -161,7 +165,10 @@ class Evidence:
         return relevance(*self.relevance_sums(seed), self.vae.relevance_form)
 
     def generated(self, count: int, seed: int = 0, draw: int = 0) -> Iterator[Tensor]:
-        """This worker's share of `count` generated data, (B, *X); another `draw` is independent of this one."""
+        """This worker's share of `count` generated data, (B, *X); another `draw` is independent of this one.
+
+        Raises Undefined where the method fits a density to codes that are not finite.
+        """
         sample = self.once(("sampler", seed), lambda: self.method.sampler(self.vae, self.splits.train, seed))
         for piece in pieces(count):
             noise = piece.noise(self.device, seed, "generated", draw)
@@ -192,9 +199,9 @@ class Evidence:
         key = ("generated", count, mapping, seed)
         return self._features(key, extractor, lambda: self.generated(count, seed), mapping)
 
-    def real_features(self, extractor: Extractor, split: Split | None, count: int, mapping: str) -> Tensor:
-        """Of this worker's share of the first `count` rows of a split, likewise."""
-        rows = self.rows(split, count)
+    def real_features(self, extractor: Extractor, split: Split | None, most: int | None, mapping: str) -> Tensor:
+        """Of this worker's share of the rows of a split, or of its first so many, likewise."""
+        rows = self.rows(split, most)
         key = (self.name_of(split), len(rows), mapping)
         return self._features(key, extractor, lambda: (x_BX for x_BX, _ in self.batches(rows)), mapping)
 

@@ -16,6 +16,7 @@ from trainables.metrics.provenance import Provenance, Undefined
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from trainables.metrics.evaluations.base import Split
     from trainables.metrics.evaluations.evidence import Evidence
     from trainables.metrics.features import Extractor
     from trainables.sums import Sums
@@ -26,6 +27,7 @@ inception = Late("trainables.metrics.inception")
 prd = Late("trainables.metrics.prd")
 sums = Late("trainables.sums")
 
+REAL = 10_000  # rows
 ROWS_AT_ONCE = 500  # of features in float64
 MOST_FEATURES = 4096  # whose covariance takes minutes
 
@@ -38,8 +40,14 @@ class Features(OfRows):
     weights: OwnPath | None = None
     """The file of Inception's weights. None: the one in torch's cache."""
     generated: PositiveInt = 10_000
-    real: PositiveInt = 10_000
-    """The first rows of the split, at most so many."""
+    real: PositiveInt | None = None
+    """The first rows of the split, at most so many. None: 10,000, of training rows that papers compare with all."""
+
+    as_papers: ClassVar[bool] = False
+    """Whether the split, where none is named, is the one that papers compare with, see `Dataset.reference`."""
+    grey: ClassVar[str] = "rounded"
+    colour: ClassVar[str] = "rounded"
+    """How values become images of one channel, and others: names in `trainables.metrics.images.MAPPINGS`."""
 
     def identity(self) -> dict[str, Any]:
         """With the SHA-256 of Inception's weights, where it is they that are used, and there."""
@@ -50,39 +58,46 @@ class Features(OfRows):
             return own
         return own | {"weights": path and inception.checksum(path)}
 
-    grey: ClassVar[str] = "rounded"
-    colour: ClassVar[str] = "rounded"
-    """How values become images of one channel, and others: names in `trainables.metrics.images.MAPPINGS`."""
-
     def mapping(self, seen: Evidence) -> str:
-        """The one for these data; those without bounds have none."""
+        """The one for these data and what the decoder gives; data without bounds have none."""
         shape = seen.splits.train.shape
-        grey = len(shape) == 3 and shape[0] == 1
-        return "none" if seen.splits.train.range is None else self.grey if grey else self.colour
+        if seen.splits.train.range is None:
+            return "none"
+        name = self.grey if len(shape) == 3 and shape[0] == 1 else self.colour
+        return name if seen.vae.likelihood.squashed else images.OF_RAW.get(name, name)
 
     def both(self, seen: Evidence, extractor: Extractor) -> tuple[Tensor, Tensor]:
         """This worker's shares of the features of generated and of real data, (N, F)."""
         mapping = self.mapping(seen)
+        split, most = self.compared_with(seen)
         real = images.OF_DATA.get(mapping, mapping)
         return (
             seen.generated_features(extractor, self.generated, mapping, self.seed),
-            seen.real_features(extractor, self.split, self.real, real),
+            seen.real_features(extractor, split, most, real),
         )
+
+    def compared_with(self, seen: Evidence) -> tuple[Split | None, int | None]:
+        """The split of the real data, and how many of its first rows at most."""
+        if self.as_papers and seen.run.data.reference == "train" and self.split in (None, "train"):
+            return "train", self.real
+        return self.split, self.real or REAL
 
     def of_features(self, seen: Evidence, extractor: Extractor, generated: int, real: int) -> Provenance:
         counts = {"generated": generated, "real": real}
-        split, mapping = seen.name_of(self.split), self.mapping(seen)
+        split, mapping = seen.name_of(self.compared_with(seen)[0]), self.mapping(seen)
         return self.provenance(extractor.name, counts, split, mapping, extractor.sha256)
 
 
 class Frechet(Features):
     """Frechet distance between generated and real data: FID with Inception's features.
 
-    Named `fid` with the published weights alone, else `frechet_<features>`.
+    Named `fid` with the published weights alone, else `frechet_<features>`. Of CIFAR-10 the real data are all training
+    rows, unless a split is named: so papers have it.
     """
 
     name: Literal["frechet"] = "frechet"
     source: ClassVar[str] = "Heusel et al. 2017"
+    as_papers: ClassVar[bool] = True
     variant: ClassVar[str] = ""
 
     def measure(self, seen: Evidence) -> Measured:
@@ -99,14 +114,15 @@ class Frechet(Features):
 class FrechetIntel(Frechet):
     """The same as Intel-VAE's code has it: 2,100 images against 2,000, which biases it upwards by far.
 
-    Grey images are stretched, each by itself, from its least to its greatest logit; values of colour images beyond the
-    range wrap around. Real images are as they are.
+    Grey images are stretched, each by itself, from its least to its greatest logit, or value where no sigmoid has made
+    it; values of colour images beyond the range wrap around. Real images are as they are.
     """
 
     name: Literal["frechet_intel"] = "frechet_intel"
     generated: PositiveInt = 2_100
     real: PositiveInt = 2_000
     source: ClassVar[str] = "Intel-VAE, its code and table 1"
+    as_papers: ClassVar[bool] = False
     variant: ClassVar[str] = "_intel"
     grey: ClassVar[str] = "stretched"
     colour: ClassVar[str] = "wrapped"

@@ -37,7 +37,10 @@ class Parzen(OfRows):
 
 
 class IWAE(OfRows):
-    """Negative log p(x), from above, by importance samples of the posterior."""
+    """Negative log p(x), from above, by importance samples of the posterior.
+
+    A likelihood that takes grey values for probabilities does not compare with densities: `mass` or `density`.
+    """
 
     name: Literal["iwae"] = "iwae"
     k: PositiveInt = 500
@@ -49,4 +52,5 @@ class IWAE(OfRows):
     def measure(self, seen: Evidence) -> Measured:
         rows = seen.rows(self.split, self.rows)
         numbers = {"iwae_nll": -estimates.iwae(seen.learner, rows, self.k, self.seed)}
-        return Measured(numbers, self.provenance("pixels", {"rows": len(rows)}, seen.name_of(self.split)))
+        kind = (("likelihood", seen.vae.likelihood.gives),)
+        return Measured(numbers, self.provenance("pixels", {"rows": len(rows)}, seen.name_of(self.split), found=kind))

@@ -45,7 +45,10 @@ class Active(Evaluation):
 
 
 class MSE(OfRows):
-    """Squared error per data value of reconstructions, from all axes and from the relevant ones alone."""
+    """Squared error per data value of reconstructions, from all axes and from the relevant ones alone.
+
+    Which are, and what stands for the others, the first 10,000 training rows tell.
+    """
 
     name: Literal["mse"] = "mse"
     source: ClassVar[str] = "ARD-VAE, supplement, table 10, and its code"
@@ -57,7 +60,8 @@ class MSE(OfRows):
             for x_BX, piece in seen.batches(rows)
         ]
         numbers = reconstruction.finish(seen.reduced(parts, "mse", "mse_pruned", "mse_pruned_code", "values"))
-        return Measured(numbers, self.provenance("pixels", {"rows": len(rows)}, split))
+        counts = {"rows": len(rows), "relevance": int(seen.relevance_sums(self.seed)[0]["rows"])}
+        return Measured(numbers, self.provenance("pixels", counts, split))
 
 
 class Hoyer(OfRows):
@@ -76,7 +80,7 @@ class Hoyer(OfRows):
 
 
 class OfFactors(Evaluation):
-    """How well axes of the mean code and the factors that the data were made from go together.
+    """How well axes of the representation and the factors that the data were made from go together.
 
     The published metrics draw from all combinations of factors: hence the training rows, with the fewest gaps. Of
     ARD-VAE the relevant axes are judged alone.
@@ -90,14 +94,14 @@ class OfFactors(Evaluation):
         factors = seen.rows(self.split, self.rows).factors
         if factors is None:
             raise Undefined("these data have no known factors: use `sprites`, `solids`, `dsprites` or `shapes3d`.")
-        codes_ND = seen.codes("mean", self.split, self.rows)
+        codes_NL = seen.codes("representation", self.split, self.rows)
         if isinstance(seen.vae.prior, priors.ARD):
-            codes_ND = codes_ND[:, seen.relevance(self.seed).active().cpu()]
-        numbers = seen.alone(lambda: self.score(codes_ND.numpy(), factors.values.numpy()))
-        return Measured(numbers, self.provenance("code", {"rows": len(codes_ND)}, self.split))
+            codes_NL = codes_NL[:, seen.relevance(self.seed).active().cpu()]
+        numbers = seen.alone(lambda: self.score(codes_NL.numpy(), factors.values.numpy()))
+        return Measured(numbers, self.provenance("code", {"rows": len(codes_NL)}, self.split))
 
     @abstractmethod
-    def score(self, codes_ND: np.ndarray, factors_NF: np.ndarray) -> dict[str, float]:
+    def score(self, codes_NL: np.ndarray, factors_NF: np.ndarray) -> dict[str, float]:
         """The number, from all rows."""
 
 
@@ -107,8 +111,8 @@ class FactorVAE(OfFactors):
     name: Literal["factor_vae"] = "factor_vae"
     source: ClassVar[str] = "Kim & Mnih 2018, with the settings of Locatello et al. 2019"
 
-    def score(self, codes_ND: np.ndarray, factors_NF: np.ndarray) -> dict[str, float]:
-        return factor_vae.factor_vae(codes_ND, factors_NF, seed=self.seed)
+    def score(self, codes_NL: np.ndarray, factors_NF: np.ndarray) -> dict[str, float]:
+        return factor_vae.factor_vae(codes_NL, factors_NF, seed=self.seed)
 
 
 class MIG(OfFactors):
@@ -117,5 +121,5 @@ class MIG(OfFactors):
     name: Literal["mig"] = "mig"
     source: ClassVar[str] = "Chen et al. 2018, in the form of disentanglement_lib"
 
-    def score(self, codes_ND: np.ndarray, factors_NF: np.ndarray) -> dict[str, float]:
-        return mig.mig(codes_ND, factors_NF, self.seed)
+    def score(self, codes_NL: np.ndarray, factors_NF: np.ndarray) -> dict[str, float]:
+        return mig.mig(codes_NL, factors_NF, self.seed)
