@@ -124,7 +124,7 @@ def test_results_show_what_was_found(measured, vaeorch, runs):
         "0003 method=rae",
     }
     assert found["values"]["mse_pruned"]["metric"] == "mse"
-    assert found["values"]["mse"]["rests_on"].startswith("pixels; 100 rows; split val of digits")
+    assert found["values"]["mse"]["rests_on"].startswith("pixels; 100 rows + 300 relevance; split val of digits")
     said = "three: nothing was evaluated yet: vaeorch evaluate three.\n"
     assert vaeorch("results", "three", "--out", runs, "--evaluations") == (2, "", said)
 
