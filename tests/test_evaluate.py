@@ -124,7 +124,7 @@ def test_results_show_what_was_found(measured, vaeorch, runs, evaluate):
     labels = ["0001 method=vae", "0002 method=ard_vae dz_size=50", "0003 method=rae"]
     assert sorted(found["values"]["mse"]["numbers"]) == labels
     assert found["values"]["mse_pruned"]["metric"] == "mse"
-    assert found["values"]["mse"]["rests_on"].startswith("pixels; 100 rows")
+    assert found["values"]["mse"]["rests_on"].startswith("pixels; 100 rows + 300 relevance; split val of digits")
     said = f"{runs / 'three'}: nothing was evaluated yet: vaeorch evaluate three --out {runs}\n"
     assert vaeorch("results", "three", "--out", runs, "--evaluations") == (2, "", said)
     evaluate("alone", "--metrics", "hoyer")

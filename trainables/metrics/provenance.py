@@ -34,6 +34,7 @@ class Provenance:
     seed: int
     """Of all that was drawn."""
     settings: Settings = ()
+    """The metric's own, and what else was found to matter, as the device of a time."""
     data: str = ""
     """The data set's name and those of its settings, but for how many rows train, that are not the defaults."""
 
