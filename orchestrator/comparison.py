@@ -193,7 +193,8 @@ def print_all(found: Comparison, form: str, console) -> None:
     if form != TABLE:
         print(FORMATS[form](found), end="")
         return
-    console.print(as_table(found))
+    if found.rows:
+        console.print(as_table(found))
     for line in notes(found):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 

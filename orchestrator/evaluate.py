@@ -122,11 +122,17 @@ def evaluate(
 def stored(out: Path, target: str) -> Comparison:
     """What is known of the trained models of a sweep or run, the newest of each value. Raises UserError."""
     folder, models = subjects(out, target, None if "/" in target else ALL)
-    found = [(model, newest(read(model.folder).values())) for model in models]
-    current = [(model, [one for one in known if one["checkpoint"] == model.digest]) for model, known in found if known]
-    if not current:
+    found = [Measured(model.label, model.id, current(model), model.folder) for model in models]
+    known = [measured for measured in found if measured.findings]
+    if not known:
         raise UserError(f"{folder}: nothing was evaluated yet: vaeorch evaluate {target} --out {out}")
-    return compare([Measured(model.label, model.id, findings, model.folder) for model, findings in current])
+    return compare(known)
+
+
+def current(model: Subject) -> list[Finding]:
+    """What holds of the checkpoint that a model has now. Raises UserError."""
+    known = read(model.folder).values()
+    return newest(finding for finding in known if finding["checkpoint"] == model.digest) if known else []
 
 
 def orders_of(models: list[Subject], asked: list[Evaluation], again: bool) -> tuple[list[Order], list[str]]:

@@ -60,8 +60,8 @@ def subjects(out: Path, target: str, trials: str | None = None) -> tuple[Path, l
     if (folder / "best.pt").is_file() and not trial:
         return folder, [Subject(name, folder, folder / "best.pt", name)]
     if (folder / "journal.jsonl").is_file():
-        cure = f"it is running, or was killed: {resume_command(folder)}, which Ctrl-C ends in order"
-        raise UserError(f"{folder}: no trial has ended yet: {cure}.")
+        why = f"it is running, or was killed: {resume_command(folder)}, which Ctrl-C ends in order"
+        raise UserError(f"{folder}: no trial has ended yet: {why}.")
     there = sorted(path.parent.name for pattern in ("*/results.json", "*/best.pt") for path in out.glob(pattern))
     known = ", ".join(there) or "none yet"
     raise UserError(f"{out / target}: no trained models here. Sweeps and runs in {out}: {known}.")

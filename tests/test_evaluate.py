@@ -179,8 +179,11 @@ def test_another_setting_or_another_checkpoint_is_measured_and_the_newest_counts
     shutil.copy(trial(runs) / "checkpoint.previous.pt", trial(runs) / "best.pt")
     evaluate("three/0001", *words)
     assert [one["epoch"] for one in kept(trial(runs)).values()] == [2, 2, 2, 1]
+    evaluate("three/0001", *words, "--set", "split=train")
+    shutil.copy(trial(runs) / "checkpoint.pt", trial(runs) / "best.pt")  # as before
     shown = json.loads(vaeorch("results", "three", "--out", runs, "--evaluations", "--format", "json")[1])
-    assert list(shown["values"]) == ["frechet_pixels"]  # of the checkpoint that is there
+    assert sorted(shown["values"]) == ["frechet_classifier", "frechet_pixels"]  # of the checkpoint that is there
+    assert "split val" in shown["values"]["frechet_pixels"]["rests_on"]
 
 
 def test_weights_are_known_by_their_content(tmp_path):
