@@ -22,20 +22,9 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
-def vaeorch(monkeypatch, capsys, tmp_path):
+def data(vaeorch, tmp_path):
     """Runs `vaeorch data` on a data root of its own: (exit code, stdout, stderr)."""
-
-    def run(*words, root=tmp_path):
-        monkeypatch.setattr(sys, "argv", ["vaeorch", "data", *map(str, words), "--data-root", str(root)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as end:
-            code = end.code or 0
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
+    return lambda *words, root=tmp_path: vaeorch("data", *words, "--data-root", root)
 
 
 def lines_of(out: str) -> dict[str, list[str]]:
@@ -43,8 +32,8 @@ def lines_of(out: str) -> dict[str, list[str]]:
     return {line.split()[0]: [part.strip() for part in line.split("  ") if part.strip()] for line in out.splitlines()}
 
 
-def test_list_has_a_line_for_each_data_set(vaeorch):
-    code, out, _ = vaeorch("list")
+def test_list_has_a_line_for_each_data_set(data):
+    code, out, _ = data("list")
     assert code == 0 and list(lines_of(out)) == ["NAME", *map(name_of, DATASETS)]
     for record in DATASETS:
         name, shape, rows, files, number, what, licence = lines_of(out)[name_of(record)]
@@ -56,15 +45,15 @@ def test_list_has_a_line_for_each_data_set(vaeorch):
             assert (shape, rows) == ("x".join(map(str, facts.shape)), f"{facts.train_rows:,} + {facts.val_rows:,}")
 
 
-def test_list_tells_which_files_are_there_and_what_is_prepared(vaeorch, tmp_path):
+def test_list_tells_which_files_are_there_and_what_is_prepared(data, tmp_path):
     for name in ("train-images-idx3-ubyte", "train-labels-idx1-ubyte.gz"):
         (tmp_path / "MNIST" / "raw" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "MNIST" / "raw" / name).touch()
     (tmp_path / "freyfaces").mkdir()
     (tmp_path / "freyfaces" / "freyfaces.npy").touch()
-    vaeorch("prepare", "circle")
-    vaeorch("prepare", "circle", "--set", "rows=30")
-    found = lines_of(vaeorch("list")[1])
+    data("prepare", "circle")
+    data("prepare", "circle", "--set", "rows=30")
+    found = lines_of(data("list")[1])
     assert [found[name][3] for name in ("mnist", "mnist32", "frey", "cifar10")] == [
         "2 of 4",
         "2 of 4",
@@ -74,8 +63,8 @@ def test_list_tells_which_files_are_there_and_what_is_prepared(vaeorch, tmp_path
     assert (found["circle"][4], found["cross"][4]) == ("2", "no")
 
 
-def test_info_tells_settings_facts_files_source_and_what_is_prepared(vaeorch, tmp_path, real_data):
-    code, out, _ = vaeorch("info", "mnist", "--set", "val_from_train=5000", root=real_data)
+def test_info_tells_settings_facts_files_source_and_what_is_prepared(data, tmp_path, real_data):
+    code, out, _ = data("info", "mnist", "--set", "val_from_train=5000", root=real_data)
     assert code == 0
     for line in (
         "mnist: Handwritten digits, 28x28 grey, 10 classes.",
@@ -86,48 +75,48 @@ def test_info_tells_settings_facts_files_source_and_what_is_prepared(vaeorch, tm
     ):
         assert line in out.splitlines()
     assert "train-images-idx3-ubyte.gz: there, " in out and "LeCun, Bottou" in out
-    _, out, _ = vaeorch("info", "mnist")
+    _, out, _ = data("info", "mnist")
     assert "train-images-idx3-ubyte.gz: absent" in out
     assert f"  prepared  not in {tmp_path}/prepared/mnist-" in out
 
 
-def test_a_set_is_prepared_told_of_and_found_sound(vaeorch, tmp_path):
-    code, out, err = vaeorch("prepare", "digits")
+def test_a_set_is_prepared_told_of_and_found_sound(data, tmp_path):
+    code, out, err = data("prepare", "digits")
     folder = prepared.folder_of(Digits(), tmp_path)
     size = prepared.bytes_of(prepared.read_index(folder)) / (1 << 20)
     assert (code, err) == (0, "") and out == f"prepared  {folder}  1,797 rows, 2 shards, {size:.1f} MiB\n"
-    assert vaeorch("verify", "digits") == (0, out.replace("prepared  ", "sound  "), "")
-    _, out, _ = vaeorch("info", "digits", "--set", "train_rows=10")
+    assert data("verify", "digits") == (0, out.replace("prepared  ", "sound  "), "")
+    _, out, _ = data("info", "digits", "--set", "train_rows=10")
     assert f"  prepared  {folder}, {size:.1f} MiB" in out and "  rows      10 to train" in out
     before = (folder / "index.json").stat().st_mtime_ns
-    assert vaeorch("prepare", "digits")[0] == 0 and (folder / "index.json").stat().st_mtime_ns == before
+    assert data("prepare", "digits")[0] == 0 and (folder / "index.json").stat().st_mtime_ns == before
 
 
-def test_settings_make_a_set_of_their_own(vaeorch, tmp_path):
-    assert vaeorch("prepare", "sprites", "--set", "side=32", "--set", "val_from_train=100")[0] == 0
+def test_settings_make_a_set_of_their_own(data, tmp_path):
+    assert data("prepare", "sprites", "--set", "side=32", "--set", "val_from_train=100")[0] == 0
     assert prepared.folder_of(Sprites(side=32, val_from_train=100), tmp_path).exists()
-    code, _, err = vaeorch("verify", "sprites")
+    code, _, err = data("verify", "sprites")
     assert (code, err) == (2, f"{prepared.folder_of(Sprites(), tmp_path)}: no finished set: prepare it first.\n")
-    _, out, _ = vaeorch("info", "sprites")
+    _, out, _ = data("info", "sprites")
     assert f"{prepared.folder_of(Sprites(side=32, val_from_train=100), tmp_path)}, with other settings" in out
 
 
-def test_a_set_may_be_prepared_below_another_root_and_trained_on_from_there(vaeorch, tmp_path):
+def test_a_set_may_be_prepared_below_another_root_and_trained_on_from_there(data, tmp_path):
     (tmp_path / "files").mkdir()
     dataset = saved(tmp_path / "files" / "x.npy", IMAGES)
     words = ["array", "--set", f"path={dataset.path}"]
-    assert vaeorch("prepare", *words, "--to", tmp_path / "to", root=tmp_path / "files")[0] == 0
+    assert data("prepare", *words, "--to", tmp_path / "to", root=tmp_path / "files")[0] == 0
     shutil.rmtree(tmp_path / "files")
-    assert vaeorch("verify", *words, root=tmp_path / "to")[0] == 0
+    assert data("verify", *words, root=tmp_path / "to")[0] == 0
     assert len(dataset.load(tmp_path / "to").train) == 27
 
 
-def test_verify_tells_each_damaged_file_in_a_line_and_exits_with_2(vaeorch, tmp_path):
-    vaeorch("prepare", "digits")
+def test_verify_tells_each_damaged_file_in_a_line_and_exits_with_2(data, tmp_path):
+    data("prepare", "digits")
     first, second = shards_in(prepared.folder_of(Digits(), tmp_path))
     flip(first, first.stat().st_size // 2)
     second.unlink()
-    code, out, err = vaeorch("verify", "digits")
+    code, out, err = data("verify", "digits")
     assert (code, out) == (2, "")
     assert err == (
         f"{first}: column x has a wrong checksum: delete it and prepare or fetch the set again.\n"
@@ -149,8 +138,8 @@ def test_verify_tells_each_damaged_file_in_a_line_and_exits_with_2(vaeorch, tmp_
     (["prepare"], "Missing argument 'NAME'."),
     (["prepair", "digits"], "No such command 'prepair'."),
 ])  # fmt: skip
-def test_a_mistake_is_one_line_and_exit_code_2(vaeorch, tmp_path, words, said):
-    code, out, err = vaeorch(*words)
+def test_a_mistake_is_one_line_and_exit_code_2(data, tmp_path, words, said):
+    code, out, err = data(*words)
     assert (code, out, len(err.splitlines())) == (2, "", 1)
     assert err.startswith(said.replace("ROOT", str(tmp_path)))
 
@@ -165,8 +154,8 @@ run:
 """
 
 
-def test_training_on_a_damaged_set_is_refused_before_it_starts(vaeorch, tmp_path, monkeypatch, capsys):
-    vaeorch("prepare", "digits")
+def test_training_on_a_damaged_set_is_refused_before_it_starts(data, tmp_path, monkeypatch, capsys):
+    data("prepare", "digits")
     first, _ = shards_in(prepared.folder_of(Digits(), tmp_path))
     first.write_bytes(first.read_bytes()[:-1])
     (tmp_path / "tiny.yaml").write_text(SPEC)
@@ -180,8 +169,8 @@ def test_training_on_a_damaged_set_is_refused_before_it_starts(vaeorch, tmp_path
         assert not (tmp_path / "runs" / "tiny").exists()
 
 
-def test_trained_through_the_command_line_a_prepared_set_gives_the_same_metrics(vaeorch, tmp_path, monkeypatch):
-    vaeorch("prepare", "digits")
+def test_trained_through_the_command_line_a_prepared_set_gives_the_same_metrics(data, tmp_path, monkeypatch):
+    data("prepare", "digits")
     (tmp_path / "tiny.yaml").write_text(SPEC)
     found = []
     for name, root in (("files", tmp_path / "none"), ("mapped", tmp_path)):
