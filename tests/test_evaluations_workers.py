@@ -82,11 +82,14 @@ def of_one_and_two(tmp_path_factory):
         for name in ("FOREST_TEST_ROWS", "ATTRIBUTE_TEST_ROWS"):
             patch.setattr(protocols, name, 40)
         patch.setitem(evidence_of.FEATURES, "classifier", evidence_of.FEATURES["classifier"])
+        threads = torch.get_num_threads()
         torch.set_default_dtype(torch.float64)
+        torch.set_num_threads(1)  # as in the workers
         try:
             alone = findings(folder)
         finally:
             torch.set_default_dtype(torch.float32)
+            torch.set_num_threads(threads)
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0, 0]
