@@ -41,6 +41,16 @@ def vaeorch(monkeypatch, capsys):
     return run
 
 
+@pytest.fixture
+def spec(tmp_path) -> Path:
+    """The file of a run, as a user writes it."""
+    from tests.specs import RUN
+
+    file = tmp_path / "tiny.yaml"
+    file.write_text(RUN)
+    return file
+
+
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[int]:
     """A real S3 server on loopback: its port."""

@@ -1,4 +1,4 @@
-"""A small sweep for tests, as a user writes it."""
+"""A small sweep and a small run for tests, as a user writes them."""
 
 from pathlib import Path
 
@@ -23,6 +23,15 @@ search:
   method.beta: {loguniform: [0.05, 5]}
   network.latent_dim: {choice: [2, 4]}
 trials: 4
+"""
+
+RUN = """\
+name: tiny
+run:
+  method: {name: beta_vae, beta: 0.5}
+  network: {name: mlp, hidden: [16], latent_dim: 2}
+  data: {name: digits, train_rows: 200, val_rows: 50}
+  epochs: 3
 """
 
 

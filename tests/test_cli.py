@@ -16,23 +16,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.catalogue import catalogue
+from tests.specs import RUN
 
 ROOT = Path(__file__).parents[1]
-SPEC = """\
-name: tiny
-run:
-  method: {name: beta_vae, beta: 0.5}
-  network: {name: mlp, hidden: [16], latent_dim: 2}
-  data: {name: digits, train_rows: 200, val_rows: 50}
-  epochs: 3
-"""
-
-
-@pytest.fixture
-def spec(tmp_path):
-    file = tmp_path / "tiny.yaml"
-    file.write_text(SPEC)
-    return file
 
 
 def one_line(text):
@@ -139,7 +125,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(vaeorch, spec, tmp_path, words, s
 
 
 def test_all_mistakes_of_a_file_are_told_at_once_with_their_lines(vaeorch, spec):
-    spec.write_text(SPEC.replace("beta: 0.5", "betta: 0.5").replace("latent_dim: 2", "latent_dim: 0"))
+    spec.write_text(RUN.replace("beta: 0.5", "betta: 0.5").replace("latent_dim: 2", "latent_dim: 0"))
     code, _, err = vaeorch("sweep", spec)
     assert code == 2
     assert err.splitlines() == [
@@ -164,7 +150,7 @@ def test_a_truncated_data_file_is_told_before_anything_starts(vaeorch, spec, tmp
         shutil.copy(file, raw / file.name)
     images = raw / "train-images-idx3-ubyte.gz"
     images.write_bytes(images.read_bytes()[:100_000])
-    spec.write_text(SPEC.replace("data: {name: digits", "data: {name: mnist"))
+    spec.write_text(RUN.replace("data: {name: digits", "data: {name: mnist"))
     code, _, err = vaeorch("sweep", spec, "--data-root", tmp_path / "data", "--out", tmp_path / "runs")
     assert code == 2
     assert one_line(err)
@@ -177,7 +163,7 @@ def test_a_wrong_magic_number_is_told(vaeorch, spec, tmp_path):
     raw.mkdir(parents=True)
     for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
         (raw / f"{name}-ubyte.gz").write_bytes(gzip.compress(b"\x00\x00\x09\x03" + bytes(12)))
-    spec.write_text(SPEC.replace("data: {name: digits", "data: {name: mnist"))
+    spec.write_text(RUN.replace("data: {name: digits", "data: {name: mnist"))
     code, _, err = vaeorch("train", spec, "--data-root", tmp_path / "data", "--out", tmp_path / "runs")
     assert code == 2
     assert one_line(err)

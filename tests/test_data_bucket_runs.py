@@ -16,22 +16,6 @@ from trainables.data import Array, CelebA, DataError, Digits, Mnist, Sprites, pr
 from trainables.data.pushing import push
 from trainables.train import train
 
-SPEC = """\
-name: tiny
-run:
-  method: {name: beta_vae, beta: 0.5}
-  network: {name: mlp, hidden: [16], latent_dim: 2}
-  data: {name: digits, train_rows: 200, val_rows: 50}
-  epochs: 2
-"""
-
-
-@pytest.fixture
-def spec(tmp_path):
-    file = tmp_path / "tiny.yaml"
-    file.write_text(SPEC)
-    return file
-
 
 @pytest.fixture
 def digits(bucket, vaeorch, tmp_path):

@@ -16,10 +16,12 @@ from tests.data_files import complaint
 from tests.prepared_sets import AT_HAND, REAL, SMALL, flip, prepared_in, same_sets, shards_in
 from tests.runs import a_run
 from trainables.data import chunks, mapped, prepared, preparing, shards
+from trainables.data.array import Array
 from trainables.data.celeba import CelebA
 from trainables.data.digits import Digits
 from trainables.data.mnist import Mnist, Mnist01
 from trainables.data.sprites import Sprites
+from trainables.pictures import span_of
 from trainables.run import Run
 from trainables.train import train
 
@@ -257,3 +259,13 @@ def test_opening_reads_no_rows(digits):
     for path in shards_in(folder):
         flip(path, path.stat().st_size // 2)
     assert len(Digits().load(digits).train) == 1_500
+
+
+def test_images_without_bounds_are_shown_alike_from_memory_and_from_mapped_files(tmp_path):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(0, 5, (30, 8, 8)).astype(np.float32))
+    dataset = Array(path=str(tmp_path / "x.npy"))
+    files = dataset.load(tmp_path).val
+    preparing.prepare(dataset, tmp_path)
+    rows = dataset.load(tmp_path).val
+    assert isinstance(rows.x, mapped.Mapped) and rows.range is None
+    assert span_of(rows) == span_of(files) == (float(files.x.min()), float(files.x.max()))

@@ -3,6 +3,7 @@
 import pytest
 
 from orchestrator.errors import UserError
+from orchestrator.examining import threads_each
 from orchestrator.measures import ALL, KNOWN, measures
 
 
@@ -49,3 +50,8 @@ def test_a_setting_is_of_one_evaluation_or_of_all_that_have_it():
 def test_a_mistake_is_told_with_its_place_and_cure(metrics, setting, line):
     [told] = refused(metrics, *([setting] if setting else []))
     assert told.startswith(line)
+
+
+@pytest.mark.parametrize("cpus, jobs, threads", [([2], 3, 1), ([16], 3, 5), ([8, 4], 2, 4), ([8, 8], 1, 8)])
+def test_all_models_are_measured_at_once_where_there_is_room(cpus, jobs, threads):
+    assert threads_each(cpus, jobs) == threads

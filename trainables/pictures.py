@@ -83,8 +83,10 @@ def pictures_of(
 
 def span_of(rows: Rows) -> Range:
     """From black to full brightness: the data's range, or where they have no bounds what the first rows have."""
-    first = rows.x[:ROWS_SEEN]
-    return rows.range or (float(first.min()), float(first.max()))
+    if rows.range:
+        return rows.range
+    first_BX = rows.batch(torch.arange(min(ROWS_SEEN, len(rows))))
+    return float(first_BX.min()), float(first_BX.max())
 
 
 def scores_of(vae: VAE, x_BX: Tensor, mean_BD: Tensor, seed: int) -> Relevance:
