@@ -20,6 +20,9 @@ Answer = dict[str, Any]
 the story of a fault of ours."""
 
 
+DIED = "its process died, perhaps for want of memory: make room, then the same command goes on from here."
+
+
 def answers(jobs: list[Job]) -> Iterator[Answer]:
     """Every finding as soon as it is there. One model alone is measured in this process."""
     return examine(jobs[0], cpus()) if len(jobs) == 1 else _on_ray(jobs)
@@ -64,8 +67,9 @@ def _on_ray(jobs: list[Job]) -> Iterator[Answer]:
                 yield ray.get(next(ready))
             except StopIteration:
                 del streams[ready]
-            except RayError as error:  # the death of its process
-                yield {"id": streams.pop(ready), "failed": str(error)}
+            except RayError:
+                model = streams.pop(ready)
+                yield {"id": model, "refused": f"{model}: {DIED}"}
 
 
 def threads_each(cpus: list[int], jobs: int) -> int:

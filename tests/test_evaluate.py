@@ -6,11 +6,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import uuid
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from orchestrator import evaluate as verb
+from orchestrator.examining import DIED
 from orchestrator.findings import FILE, PICTURES, Findings, key_of, with_findings
 from orchestrator.mlflow_store import connect
 from orchestrator.results import read_results
@@ -282,6 +285,41 @@ def test_killed_in_the_middle_it_goes_on_and_measures_nothing_twice(runs):
     assert {key: after[key] for key in before} == before and len(after) == 3
     entry = next(one for one in read_results(runs, "three")["trials"] if one["id"] == "0001")
     assert {finding["metric"] for finding in entry["evaluations"]} == {"mse", "hoyer", "iwae"}
+
+
+def test_a_worker_that_dies_costs_the_other_models_nothing_and_the_same_command_goes_on(runs):
+    mark = f"evaluate-{uuid.uuid4()}"
+    words = ["evaluate", "three", "--metrics", "mse,iwae", "--trials", "0001,0002", "--out", str(runs), *store(runs)]
+    command = [sys.executable, "-m", "orchestrator", *words]
+    process = subprocess.Popen(
+        [*command, "--set", "iwae.k=20000"],
+        cwd=ROOT,
+        env=os.environ | {"VAEORCH_MARK": mark},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until(lambda: (trial(runs) / FILE).exists() and (trial(runs, "0002") / FILE).exists(), 120)
+    os.kill(workers(mark)[0], signal.SIGKILL)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 2
+    [model] = [name for name in ("0001", "0002") if err == f"{name}: {DIED}\n"]
+    [other] = {"0001", "0002"} - {model}
+    metrics = {name: [one["metric"] for one in kept(trial(runs, name)).values()] for name in (model, other)}
+    assert metrics == {model: ["mse"], other: ["mse", "iwae"]}
+    subprocess.run([*command, "--set", "iwae.k=2"], cwd=ROOT, check=True, capture_output=True)
+    assert [one["metric"] for one in kept(trial(runs, model)).values()] == ["mse", "iwae"]
+
+
+def workers(mark: str) -> list[int]:
+    """The processes that measure, of the command whose environment bears the mark."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            named = (process / "cmdline").read_bytes().startswith(b"ray::examine")
+            if named and mark.encode() in (process / "environ").read_bytes():
+                found.append(int(process.name))
+    return found
 
 
 def test_ctrl_c_keeps_what_is_found_and_the_same_command_goes_on(runs):
