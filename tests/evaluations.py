@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from tests.runs import METHODS
+from tests.small_runs import METHODS
 from trainables.data import Attributes, Digits, Mnist01, Rows, Splits
 from trainables.evaluate import find
 from trainables.metrics.evaluations import EVALUATIONS, Evaluation

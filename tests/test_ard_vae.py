@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from tests.runs import a_run
+from tests.small_runs import a_run
 from trainables.divergences import sampled_kl
 from trainables.noise import Noise
 from trainables.posteriors import Gaussian

@@ -14,7 +14,7 @@ from orchestrator.entries import in_order
 from orchestrator.probing import probing
 from orchestrator.space import notes, trainings, trials
 from orchestrator.spec import SweepSpec, read_spec, schema
-from tests.runs import a_run
+from tests.small_runs import a_run
 from tests.specs import TINY, refused, spec_of, with_search
 
 ZIPPED = """\

@@ -10,7 +10,7 @@ import torch
 from orchestrator import resuming
 from orchestrator.reuse import made_with
 from orchestrator.sweep import claim, open_lineup, slot_config
-from tests.runs import a_run
+from tests.small_runs import a_run
 from tests.specs import spec_of
 from trainables.data import Array, CelebA, DataError, Digits, Mnist, Sprites, prepared
 from trainables.data.pushing import push

@@ -14,7 +14,7 @@ import torch
 from tests import prepared_sets
 from tests.data_files import complaint
 from tests.prepared_sets import AT_HAND, REAL, SMALL, flip, prepared_in, same_sets, shards_in
-from tests.runs import a_run
+from tests.small_runs import a_run
 from trainables.data import chunks, mapped, prepared, preparing, shards
 from trainables.data.array import Array
 from trainables.data.celeba import CelebA
@@ -130,7 +130,7 @@ import re, resource, sys
 from pathlib import Path
 from trainables.data.array import Array
 from trainables.run import Run
-from tests.runs import a_run
+from tests.small_runs import a_run
 from trainables.train import train
 [*train(a_run())]  # loads all modules
 run = Run.model_validate({run})

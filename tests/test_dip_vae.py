@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.runs import a_run
+from tests.small_runs import a_run
 from trainables.methods.dip_vae import DIPVAE, FORMS
 from trainables.train import Training
 

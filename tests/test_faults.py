@@ -10,9 +10,6 @@ from unittest import mock
 
 import pytest
 import torch
-from runs import a_run
-from test_ledger import ledger_in
-from test_sweep import Recorder, spec_of, trials_of
 
 from orchestrator import local_ray, memory, slot
 from orchestrator.asha import RunAll
@@ -22,6 +19,9 @@ from orchestrator.progress import Progress
 from orchestrator.stopping import Deferred
 from orchestrator.sweep import claim, run_sweep
 from orchestrator.tuning import OOM_REASON, Listener, reason_of
+from tests.small_runs import a_run
+from tests.test_ledger import ledger_in
+from tests.test_sweep import Recorder, spec_of, trials_of
 from trainables import checkpoint
 from trainables.train import train
 

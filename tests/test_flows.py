@@ -8,7 +8,7 @@ import torch
 from scipy import linalg, stats
 from torch.func import jacrev
 
-from tests.runs import a_run
+from tests.small_runs import a_run
 from trainables.divergences import kl
 from trainables.flows import Sylvester, SylvesterHead, orthonormal
 from trainables.methods.sylvester_vae import SylvesterVAE

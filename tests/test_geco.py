@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.runs import a_run
+from tests.small_runs import a_run
 from trainables.gates import Gates, Multiplier
 from trainables.methods.geco_l0_arm_vae import narrowed
 from trainables.noise import Noise

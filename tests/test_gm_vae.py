@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 from torch.distributions import Normal, kl_divergence
 
-from tests.runs import a_run
+from tests.small_runs import a_run
 from trainables.mixtures import ContextMixture, pieces_of
 from trainables.noise import Noise
 from trainables.posteriors import Gaussian

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.runs import a_run
+from tests.small_runs import a_run
 from trainables import mmd
 from trainables.methods.info_vae import InfoVAE
 from trainables.methods.rate_bound_vae import RateBoundVAE

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from tests.runs import METHODS, a_run
+from tests.small_runs import METHODS, a_run
 from trainables.divergences import kl
 from trainables.likelihoods import Bernoulli, Gaussian, Laplace, SquaredError
 from trainables.metrics.iwae import iwae, log_likelihood

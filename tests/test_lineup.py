@@ -20,7 +20,7 @@ from orchestrator.space import Trial, examples, same_run, trials
 from orchestrator.spec import SweepSpec
 from orchestrator.standings import configurations
 from orchestrator.sweep import SCHEDULERS, finish, slot_config
-from tests.runs import a_run
+from tests.small_runs import a_run
 
 EPOCHS = 4
 ASHA = {"name": "asha", "grace_epochs": 1, "reduction_factor": 2, "max_epochs": EPOCHS}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.runs import a_run
+from tests.small_runs import a_run
 from trainables.mask import Adversary, Mask
 from trainables.methods.mask_aae import loss_scale, period, polarisation_weight
 from trainables.train import Training, train

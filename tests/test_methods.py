@@ -1,11 +1,11 @@
-"""The contract of every method, over the tables: one entry in tests/runs.py is all that a new method needs."""
+"""The contract of every method, over the tables: one entry in tests/small_runs.py is all that a new method needs."""
 
 import numpy as np
 import pytest
 import torch
 
-from tests.runs import METHODS as EXAMPLES
-from tests.runs import a_run
+from tests.small_runs import METHODS as EXAMPLES
+from tests.small_runs import a_run
 from trainables.mappings import MAPPINGS
 from trainables.methods import METHODS
 from trainables.noise import Noise

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from tests.runs import METHODS as EXAMPLES
-from tests.runs import a_run
+from tests.small_runs import METHODS as EXAMPLES
+from tests.small_runs import a_run
 from trainables import relevance as scoring
 from trainables.metrics import METRICS, metrics_of
 from trainables.metrics.basic import hoyer, mean_of

@@ -5,7 +5,7 @@ import torch
 from scipy import stats
 from torch import nn
 
-from tests.runs import a_run
+from tests.small_runs import a_run
 from trainables.data import Mnist01, Rows
 from trainables.mappings.modules.sectors import Axis, Cuts
 from trainables.metrics.classifier import Logistic, finish, fitted, learned_proportion, statistics

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.distributions import MultivariateNormal, kl_divergence
 
-from tests.runs import METHODS, a_run
+from tests.small_runs import METHODS, a_run
 from trainables import sums
 from trainables.metrics import latent_mmd as mmd_metric
 from trainables.metrics import rate, reconstruction

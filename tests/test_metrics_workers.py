@@ -7,7 +7,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from tests.runs import a_run
+from tests.small_runs import a_run
 from trainables.metrics import classifier, frechet, rate, reconstruction
 from trainables.metrics.parzen import parzen
 from trainables.noise import Noise

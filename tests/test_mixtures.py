@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 from scipy.special import logsumexp
 
-from tests.runs import a_run
+from tests.small_runs import a_run
 from trainables.likelihoods import SquaredError
 from trainables.methods.mog_vae import MoGVAE
 from trainables.methods.vamp_vae import VampVAE

@@ -7,7 +7,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from tests.runs import a_run
+from tests.small_runs import a_run
 from trainables.run import Optimizer
 from trainables.train import Training, train
 

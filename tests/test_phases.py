@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from tests.runs import a_run
+from tests.small_runs import a_run
 from trainables.methods import Phase
 from trainables.train import Diverged, Tally, Training, train
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.runs import a_run
+from tests.small_runs import a_run
 from trainables.ex_post import Mixture, encodings, fit
 from trainables.methods.rae import RAE
 from trainables.noise import Noise

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator import reuse
 from orchestrator.reuse import Shelf, copy, made_with
-from tests.runs import a_run
+from tests.small_runs import a_run
 
 OBJECTIVE = {"metric": "val/elbo", "mode": "max"}
 MADE = {"code": "abc", "data_root": None}

@@ -9,7 +9,7 @@ from orchestrator import local_ray
 from orchestrator.space import Trial
 from orchestrator.spec import SweepSpec
 from orchestrator.sweep import claim, run_sweep
-from tests.runs import a_run
+from tests.small_runs import a_run
 
 EPOCHS = 2
 ONE_SLOT = {"cpus_per_worker": local_ray.cpus()}

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from tests.runs import a_run
+from tests.small_runs import a_run
 from trainables.divergences import kl
 from trainables.noise import Noise
 from trainables.posteriors import Draw, gaussian_log_prob

@@ -19,7 +19,7 @@ from orchestrator.errors import UserError
 from orchestrator.space import Trial
 from orchestrator.spec import SweepSpec
 from orchestrator.sweep import claim, run_sweep
-from tests.runs import a_run
+from tests.small_runs import a_run
 from trainables.train import train
 
 EPOCHS = 4

@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy import stats
 
-from tests.runs import a_run
+from tests.small_runs import a_run
 from trainables.divergences import kl
 from trainables.likelihoods import Gaussian
 from trainables.noise import Noise

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from tests.runs import a_run
+from tests.small_runs import a_run
 from trainables.methods.tc_vae import total_correlation
 from trainables.train import train
 

@@ -14,7 +14,7 @@ from scipy import stats
 from orchestrator import tpe
 from orchestrator.space import places
 from orchestrator.spec import SweepSpec
-from tests.runs import a_run
+from tests.small_runs import a_run
 
 OPTUNA = {"name": "optuna", "startup_trials": 5}
 METHODS = [

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from tests.runs import a_run
+from tests.small_runs import a_run
 from trainables import checkpoint
 from trainables.checkpoint import CheckpointError
 from trainables.data.epochs import plan

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.trial_folder import TrialFolder, results
-from tests.runs import a_run
+from tests.small_runs import a_run
 from trainables import checkpoint
 from trainables.run import Run
 

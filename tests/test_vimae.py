@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy import integrate, stats
 
-from tests.runs import a_run
+from tests.small_runs import a_run
 from trainables import mmd
 from trainables.methods.vimae import VIMAE
 from trainables.noise import Noise

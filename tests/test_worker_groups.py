@@ -24,7 +24,7 @@ from orchestrator import local_ray
 from orchestrator.errors import UserError
 from orchestrator.slot import Slot
 from orchestrator.sweep import claim, run_sweep
-from tests.runs import a_run
+from tests.small_runs import a_run
 from tests.test_sweep import BAD, BEST, EPOCHS, GOOD, Recorder, processes_with, spec_of, trials_of
 
 ROOT = Path(__file__).parents[1]

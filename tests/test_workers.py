@@ -15,7 +15,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import nn
 
-from tests.runs import METHODS, a_run
+from tests.small_runs import METHODS, a_run
 from trainables import sums, train
 from trainables.metrics.iwae import iwae
 from trainables.networks import batch_norm
