@@ -120,19 +120,18 @@ def evaluate(target, out, metrics, trials, settings, again, data_root, tracking_
 @format_option
 def results(name, out, evaluations, form) -> None:
     """Print the leaderboard of the sweep NAME."""
-    from rich.console import Console
-
     from orchestrator.results import FORMATS, as_table, read_results
+    from orchestrator.terminal import console
 
     if evaluations:
         from orchestrator.comparison import print_all
         from orchestrator.evaluate import stored
 
-        print_all(stored(out, name), form, Console())
+        print_all(stored(out, name), form, console())
         return
     found = read_results(out, name)
     if form == "table":
-        Console().print(as_table(found))
+        console().print(as_table(found))
     else:
         click.echo(FORMATS[form](found), nl=False)
 

@@ -15,6 +15,7 @@ from typing import Any
 from orchestrator.files import finite_or_null
 from orchestrator.findings import Finding
 from orchestrator.results import listed, show
+from orchestrator.terminal import say
 from trainables.metrics.provenance import Provenance, differences
 
 SIDE_BY_SIDE = 8  # models that have a column each; more have a row each
@@ -196,7 +197,7 @@ def print_all(found: Comparison, form: str, console) -> None:
     if found.rows:
         console.print(as_table(found))
     for line in notes(found):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(console, line)
 
 
 TABLE = "table"

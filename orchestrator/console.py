@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.results import listed, show, with_reason
+from orchestrator.terminal import cut, say
 
 STATES = ("running", "paused", "waiting", "stopped", "completed", "diverged", "failed")
 SHOWN = {"completed": "done"}
@@ -125,7 +126,7 @@ class PlainLines(View):
         self.say(f"{board.name}: {board.trials} trials")
 
     def say(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        say(self.console, text)
 
     def trial_started(self, trial: str, config: dict[str, Any], name: str) -> None:
         super().trial_started(trial, config, name)
@@ -163,7 +164,7 @@ class LivePanel(View):
         self.live.stop()
 
     def trial_noticed(self, trial: str, text: str) -> None:
-        self.live.console.print(f"{trial} {text}", markup=False, highlight=False, soft_wrap=True)
+        say(self.live.console, f"{trial} {text}")
 
     def render(self) -> Group:
         board = self.board
@@ -174,8 +175,8 @@ class LivePanel(View):
         rows = Table.grid(padding=(0, 2))
         for trial in running[:MOST_RUNNING]:
             epoch, value = board.latest.get(trial, (0, math.nan))
-            rows.add_row(trial, f"epoch {epoch}", show(value), Text(listed(board.configs[trial]), overflow="ellipsis"))
-        best = Text(f"best so far: {board.best_so_far()}", overflow="ellipsis")
+            rows.add_row(trial, f"epoch {epoch}", show(value), cut(listed(board.configs[trial])))
+        best = cut(f"best so far: {board.best_so_far()}")
         return Group(head, Text(board.counts()), best, rows)
 
 

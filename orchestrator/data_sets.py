@@ -190,17 +190,18 @@ def bar(what: str, aloud: bool = False) -> Iterator[Callable[[int, int], None]]:
 
     Elsewhere there is a line where it is to be `aloud`.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
-    columns = TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TimeRemainingColumn()
-    console = Console(stderr=True)
+    from orchestrator import terminal
+
+    columns = terminal.description_column(), BarColumn(), DownloadColumn(), TimeRemainingColumn()
+    console = terminal.console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(what, total=None)
 
         def told(done: int, of: int) -> None:
             if aloud and not console.is_terminal and progress.tasks[task].total is None:
-                console.print(f"{what} {_mib(of)}", markup=False, highlight=False, soft_wrap=True)
+                terminal.say(console, f"{what} {_mib(of)}")
             progress.update(task, completed=done, total=of)
 
         yield told

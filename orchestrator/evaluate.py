@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
-from orchestrator import locks
+from orchestrator import locks, terminal
 from orchestrator.comparison import TABLE, Comparison, Measured, compare, print_all, provenance_of
 from orchestrator.errors import UserError
 from orchestrator.examining import Job, answers
 from orchestrator.findings import Finding, Findings, key_of, newest, read
-from orchestrator.launch import say
 from orchestrator.ledger import refresh
 from orchestrator.measures import measures
 from orchestrator.mlflow_store import prepare_store
@@ -23,6 +22,7 @@ from orchestrator.resuming import recorded_root
 from orchestrator.stopping import Noted
 from orchestrator.subjects import ALL, Subject, subjects
 from orchestrator.sweep import disk_errors_told
+from orchestrator.terminal import description_column, say
 from orchestrator.tracking import Tracker, is_recorded, recorded_store
 from trainables.metrics.evaluations import Evaluation
 from trainables.roots import Root, recorded
@@ -106,7 +106,7 @@ def evaluate(
     """
     asked = measures(metrics, settings)
     folder, models = subjects(out, target, trials)
-    console = Console(stderr=form != TABLE)
+    console = terminal.console(stderr=form != TABLE)
     with disk_errors_told(folder, "Free room, then try again."), locks.driver(folder):
         orders, refused = orders_of(models, asked, again)
         root = data_root or recorded_root(folder)
@@ -170,9 +170,9 @@ def measure(orders: list[Order], refused: list[str], data_root: str | None, shar
 @contextmanager
 def progress(console: Console, total: int) -> Iterator[Callable[[str], None]]:
     """A bar on a terminal, and a line for each finding: what is yielded is called with it."""
-    columns = TextColumn("evaluating"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    columns = description_column(), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console, disable=not (total and console.is_terminal)) as bar:
-        task = bar.add_task("", total=total)
+        task = bar.add_task("evaluating", total=total)
 
         def step(line: str) -> None:
             say(console, line)

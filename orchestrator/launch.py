@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from orchestrator import locks
+from orchestrator import locks, terminal
 from orchestrator.console import Board, watch
 from orchestrator.data_sets import fetch
 from orchestrator.errors import UserError
@@ -18,6 +18,7 @@ from orchestrator.space import examples
 from orchestrator.standings import ranked
 from orchestrator.stopping import Noted
 from orchestrator.sweep import Outcome, claim, disk_errors_told, resume_command, run_sweep
+from orchestrator.terminal import say
 from trainables.checkpoint import CheckpointError
 from trainables.data import DataError, Dataset
 from trainables.roots import Root, in_bucket, recorded
@@ -66,7 +67,7 @@ def run_and_tell(
     reuse: bool,
 ) -> KeyboardInterrupt | None:
     """Run a sweep whose folder is claimed, from wherever it left off, and tell of it. What stopped it, if anything."""
-    console = Console(stderr=json_wanted)
+    console = terminal.console(stderr=json_wanted)
     try:
         tracker = open_tracker(uri, spec, trials, folder, source, data_root)
         planned = plan(spec, trials, out)
@@ -111,10 +112,6 @@ def close(console: Console, outcome: Outcome, out: Path, unsent: int, json_wante
         say(console, line)
 
 
-def say(console: Console, line: str) -> None:
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
 def train_one(spec: "SweepSpec", out: Path, data_root: Root) -> None:
     """Train the spec's run into OUT/NAME, a line per epoch; goes on from that folder's checkpoint if there is one."""
     from orchestrator.trial_folder import TrialFolder, results
@@ -131,21 +128,19 @@ def train_one(spec: "SweepSpec", out: Path, data_root: Root) -> None:
         "data_root": recorded(data_root),
         "pictures_every": spec.pictures_every,
     }
-    console = Console()
+    console = terminal.console()
     with disk_errors_told(folder):
         try:
             with Noted() as stop:
                 for result in results(config, TrialFolder(folder, spec.objective.metric, spec.objective.mode)):
-                    console.print(epoch_line(result, spec.run.epochs), markup=False, highlight=False, soft_wrap=True)
+                    say(console, epoch_line(result, spec.run.epochs))
                     stop.check()
         except KeyboardInterrupt:
-            console.print("Interrupted. The same command goes on from here.")
+            say(console, "Interrupted. The same command goes on from here.")
             raise
         except CheckpointError as error:
             raise UserError(f"{error} Choose another --name or --out, or remove {folder}.") from None
-    console.print(
-        f"checkpoint   {folder / 'best.pt'}\npictures     {folder / 'pictures'}", highlight=False, soft_wrap=True
-    )
+    say(console, f"checkpoint   {folder / 'best.pt'}\npictures     {folder / 'pictures'}")
 
 
 def epoch_line(result: dict[str, Any], epochs: int) -> str:

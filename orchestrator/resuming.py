@@ -5,9 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
-from orchestrator import locks, space
+from orchestrator import locks, space, terminal
 from orchestrator.errors import UserError
 from orchestrator.journal import Journal, JournalError
 from orchestrator.launch import close, prepare, run_and_tell
@@ -36,7 +34,7 @@ def resume(
         uri = uri or recorded_store(folder) or default_uri
         if any(event["event"] == "finished" for event in journal.events):
             outcome = Outcome(folder, read_results(out, name), None)
-            return close(Console(stderr=json_wanted), outcome, out, sync(folder, uri), json_wanted)
+            return close(terminal.console(stderr=json_wanted), outcome, out, sync(folder, uri), json_wanted)
         facts = beginning(journal)
         data_root = data_root or root_of(facts["data_root"])
         spec = read_spec(folder / "spec.yaml", data_root=data_root)

@@ -1,0 +1,46 @@
+"""Consoles for people: the only place that makes them, so that no text of a user's is ever taken for markup.
+
+Brackets, links, `:smile:` and escape sequences in names, values and reasons stand as they were written.
+"""
+
+from typing import Any
+from unicodedata import category
+
+from rich.console import Console
+from rich.progress import TextColumn
+from rich.text import Text
+
+
+class PlainConsole(Console):
+    """Shows all text as it is."""
+
+    def __init__(self, **options: Any):
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(visible(text), **options)
+
+
+def console(stderr: bool = False) -> Console:
+    """A console on standard output, or on standard error."""
+    return PlainConsole(stderr=stderr)
+
+
+def say(to: Console, line: str) -> None:
+    """Print a line in full; a terminal breaks it, and a pipe gets it in one piece."""
+    to.print(line, soft_wrap=True)
+
+
+def cut(line: str) -> Text:
+    """A line of a panel: what does not fit gives way to an ellipsis."""
+    return Text(visible(line), overflow="ellipsis")
+
+
+def description_column() -> TextColumn:
+    """What a progress bar is about."""
+    return TextColumn("{task.description}", markup=False)
+
+
+def visible(text: str) -> str:
+    """The text with its control characters, which a terminal would obey, and lone surrogates written out."""
+    return "".join(ascii(char)[1:-1] if char != "\n" and category(char) in ("Cc", "Cs") else char for char in text)
