@@ -4,13 +4,18 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from trainables.durable import whole
+from trainables.durable import append, whole
 
 
 def write_whole(path: Path, text: str) -> None:
     """Replace a file of text in one step: a kill, or a loss of power, leaves the old or the new one. Raises OSError."""
     with whole(path) as file:
         file.write(text.encode())
+
+
+def append_whole(path: Path, line: str) -> None:
+    """Add a line to a file, on the disk: the whole of it, or nothing. Raises OSError."""
+    append(path, f"{line}\n".encode())
 
 
 def pictures_folder(trial: Path, epoch: int) -> Path:

@@ -55,7 +55,11 @@ class Progress:
         self.news: list[Telling] = []  # not yet told
         self.error: OSError | None = None  # of the journal; nothing is written after it
         for number, event in enumerate(journal.events, start=1):
-            self._again(number, event)
+            try:
+                self._again(number, event)
+            except (LookupError, TypeError, ValueError, AttributeError) as error:
+                place = f"{journal.path}:{number}"
+                raise JournalError(f"{place}: is no event of this sweep ({error!r}): cut the file off there.") from None
 
     def start(self, **facts: Any) -> None:
         """The sweep begins; `facts` are for whoever resumes it. If it began before, only a new `made_with` is noted."""
@@ -137,14 +141,16 @@ class Progress:
 
     def _again(self, number: int, event: dict) -> None:
         place = f"{self.journal.path}:{number}"
-        kind, answer = event.pop("event"), event.pop("answer")
+        kind = event.pop("event")
         strange = "trial" in event and event["trial"] not in self.ledger.trials
         if strange or kind not in APPLY or event.get("format", FORMAT) != FORMAT:
             raise JournalError(f"{place}: is of another version of vaeorch, or of another sweep.")
+        if "seconds" in event:  # `Journal` restored it
+            event["price"] = self.account.price(event["seconds"])
         found = APPLY[kind](self, event)
-        if found != answer:
+        if found != event.get("answer", found):
             raise JournalError(
-                f"{place}: the journal says {kind} -> {answer}, the spec.yaml beside it leads to {found}."
+                f"{place}: the journal says {kind} -> {event['answer']}, the spec.yaml beside it leads to {found}."
                 " The spec was changed since, or the sweep ran with another version of vaeorch: resume it with that."
             )
 

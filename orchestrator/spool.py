@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Protocol
 
 from orchestrator.errors import UserError
-from orchestrator.files import write_whole
+from orchestrator.files import append_whole, write_whole
+from trainables import durable
 
 PARENT = "sweep"  # the uid whose events go first: the runs of all others hang below its run
 TOGETHER = "epoch"  # the one kind of event that is sent many at a time
@@ -102,9 +103,7 @@ class Spool:
         line = (json.dumps(event, separators=(",", ":")) + "\n").encode()
         with self._mutex:
             size = self._size.get(uid, 0)
-            with open(self._path(uid), "ab") as file:
-                file.truncate(size)  # a write that failed on a full disk may have left half a line
-                file.write(line)
+            durable.append(self._path(uid), line, settled=False)
             self._size[uid] = size + len(line)
             self._unsynced.add(uid)
 
@@ -152,8 +151,8 @@ class Spool:
 
     def reject(self, uid: str, line: Line, reason: str) -> None:
         """Set aside an event that would otherwise hold up all that follow."""
-        with open(self.folder / "rejected.log", "a", encoding="utf-8") as file:
-            file.write(json.dumps({"uid": uid, "reason": reason, "event": line.text.rstrip("\n")}) + "\n")
+        told = json.dumps({"uid": uid, "reason": reason, "event": line.text.rstrip("\n")})
+        append_whole(self.folder / "rejected.log", told)
 
     def rejected(self) -> int:
         """The number of events set aside so far."""

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from orchestrator.files import finite_or_null, pictures_folder, write_whole
+from orchestrator.files import append_whole, finite_or_null, pictures_folder, write_whole
 from trainables import checkpoint
 from trainables.checkpoint import CheckpointError
 from trainables.durable import remove_half_written
@@ -57,7 +57,7 @@ class TrialFolder:
         if kept or file.exists():
             text = file.read_text(encoding="utf-8")
             self.lines = [from_json(line) for line in text.splitlines()[:epoch]]
-            write_whole(file, "".join(map(to_json, self.lines)))
+            write_whole(file, "".join(f"{to_json(line)}\n" for line in self.lines))
         self.best = max(map(self._score, self.lines), default=-math.inf)
         return kept
 
@@ -78,8 +78,7 @@ class TrialFolder:
         self.report = report
         line = {"epoch": report.epoch, "images": report.images, "seconds": report.seconds} | report.metrics
         self.lines.append(line)
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(to_json(line))
+        append_whole(self.path / "metrics.jsonl", to_json(line))
         if draw:
             self.draw()
         if self._score(line) > self.best:
@@ -142,7 +141,7 @@ def metrics_of(line: dict) -> dict[str, float]:
 
 
 def to_json(line: dict) -> str:
-    return json.dumps(finite_or_null(line)) + "\n"
+    return json.dumps(finite_or_null(line))
 
 
 def from_json(text: str) -> dict:

@@ -21,7 +21,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator import locks
-from orchestrator.files import restarts_file
+from orchestrator.files import append_whole, restarts_file
 from orchestrator.mailbox import DRAW, STEP, Mailbox
 from orchestrator.trial_folder import TrialFolder, results
 from trainables.roots import root_of
@@ -101,8 +101,7 @@ class Group:
             raise GroupError(reason)
         self.failures.append(reason.strip().splitlines()[-1 if reason.startswith("Traceback") else 0])
         folder.mkdir(parents=True, exist_ok=True)
-        with restarts_file(folder).open("a", encoding="utf-8") as file:
-            file.write(self.failures[-1] + "\n")
+        append_whole(restarts_file(folder), self.failures[-1])
 
     def _live(self, trainer: TorchTrainer) -> None:
         try:
@@ -237,8 +236,8 @@ class SharedFolder(TrialFolder):
     def open(self) -> Path | None:
         """The checkpoint to go on from, for all workers. Notes who takes the trial up."""
         checkpoint = super().open()
-        with (self.path / "workers.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"after_epoch": len(self.lines), "workers": self.workers}) + "\n")
+        taken_up = {"after_epoch": len(self.lines), "workers": self.workers}
+        append_whole(self.path / "workers.jsonl", json.dumps(taken_up))
         return from_all(checkpoint)[0]
 
     def keep(self, report: Report, draw: bool) -> None:

@@ -299,6 +299,67 @@ def test_a_damaged_line_in_the_middle_is_one_error_with_its_place(tmp_path):
     assert len(caught.value.lines) == 1
 
 
+def with_metrics(folder) -> list[str]:
+    """The lines of a sample's journal; the trials' own folders have their epochs, too."""
+    sample(folder)
+    for trial, value in (("0000", 1.0), ("0001", 2.0)):
+        (folder / "trials" / trial).mkdir(parents=True)
+        line = {"epoch": 1, "images": 9, "seconds": 1.0, "m": value}
+        (folder / "trials" / trial / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+    return (folder / "journal.jsonl").read_text().splitlines(keepends=True)
+
+
+@pytest.mark.parametrize("cut", [45, 55, -3])
+@pytest.mark.parametrize(("torn", "lines"), [(2, 8), (4, 8), (4, 6)])
+def test_a_line_that_was_glued_to_half_an_epoch_costs_neither(tmp_path, torn, lines, cut):
+    """As earlier versions wrote on a full disk: what is half written had been acted upon."""
+    whole = with_metrics(tmp_path)[:lines]
+    expected, _ = opened(World(tmp_path, [[1.0] * EPOCHS] * 3))
+    (tmp_path / "journal.jsonl").write_text("".join([*whole[:torn], whole[torn][:cut], *whole[torn + 1 :]]))
+    for _ in range(2):
+        progress, ledger = opened(World(tmp_path, [[1.0] * EPOCHS] * 3))
+        if lines == 8:
+            assert ledger.entries == expected.ledger.entries and progress.standing == expected.standing
+        assert ledger.entries["0000"]["best"] == {"epoch": 1, "m": 1.0}
+        assert progress.core.rungs[0].scores[0] == 1.0
+        (tmp_path / "trials" / "0000" / "metrics.jsonl").write_text("")  # it is in the journal again
+
+
+def test_a_half_event_that_nothing_else_tells_of_is_one_error(tmp_path):
+    whole = with_metrics(tmp_path)
+    (tmp_path / "journal.jsonl").write_text("".join([whole[0], whole[1][:30], *whole[2:]]))
+    with pytest.raises(JournalError, match=r"journal.jsonl:2: is damaged"):
+        Journal(tmp_path)
+
+
+STRANGE = {
+    "[]": "is damaged",
+    "3": "is damaged",
+    '{"event":3}': "is damaged",
+    "[" * 100_000: "is damaged",
+    '{"event":"epoch"}': "is no event of this sweep",
+    '{"event":"epoch","trial":[]}': "is no event of this sweep",
+    '{"event":"epoch","trial":"0001","epoch":"two","metrics":{"m":1.0}}': "is no event of this sweep",
+    '{"event":"epoch","trial":"0001","epoch":2,"metrics":[]}': "is no event of this sweep",
+    '{"event":"ended","trial":"0002"}': "is no event of this sweep",
+    '{"event":"drawn","configuration":7,"params":{},"trials":[3]}': "is no event of this sweep",
+}
+
+
+@pytest.mark.parametrize("line", STRANGE)
+@pytest.mark.parametrize("last", [True, False])
+def test_a_line_that_is_no_event_is_one_error_with_its_place(tmp_path, line, last):
+    sample(tmp_path)
+    lines = (tmp_path / "journal.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "journal.jsonl").write_text("".join([*lines[:5], line + "\n", *([] if last else lines[5:])]))
+    if last and line.startswith("[["):
+        assert len(Journal(tmp_path).events) == 5  # not JSON: as if half written
+        return
+    with pytest.raises(JournalError, match=f"journal.jsonl:6: {STRANGE[line]}") as caught:
+        opened(World(tmp_path, [[1.0] * EPOCHS] * 3))
+    assert len(caught.value.lines) == 1
+
+
 def test_a_decision_that_comes_out_otherwise_is_one_error(tmp_path):
     sample(tmp_path)
     text = (tmp_path / "journal.jsonl").read_text()

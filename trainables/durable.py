@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and the locks of those who make them."""
+"""Files and lines that are written whole or not at all, and the locks of those who make them."""
 
 import fcntl
 import os
@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+NEWLINE = b"\n"
 
 
 @contextmanager
@@ -25,6 +27,34 @@ def whole(path: Path) -> Iterator[BinaryIO]:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def append(path: Path, line: bytes, settled: bool = True) -> None:
+    """Add a line, its newline included, to a file: the whole of it, or nothing. Raises OSError.
+
+    What an earlier process left half written at the end is cut off. The line outlives this process from here on, and,
+    if `settled`, a loss of power.
+    """
+    with path.open("a+b", buffering=0) as file:
+        cut(file)
+        before = os.fstat(file.fileno()).st_size
+        try:
+            left = memoryview(line)
+            while left:  # a disk that is nearly full takes a part
+                left = left[file.write(left) :]
+            if settled:
+                os.fsync(file.fileno())
+        except BaseException:
+            file.truncate(before)
+            raise
+
+
+def cut(file: BinaryIO) -> None:
+    """Cut off a last line that was left half written. Raises OSError."""
+    size = os.fstat(file.fileno()).st_size
+    if size and os.pread(file.fileno(), 1, size - 1) != NEWLINE:
+        file.seek(0)
+        file.truncate(file.read().rfind(NEWLINE) + 1)
 
 
 def remove_half_written(folder: Path) -> None:
