@@ -2,7 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test lint lock clean
+# What the lock is for. torch has wheels for macOS from version 14 on.
+PLATFORMS := x86_64-manylinux_2_28 aarch64-manylinux_2_28 aarch64-apple-darwin
+PYTHONS := 3.11 3.12 3.13 3.14
+MACOS := 14.0
+
+.PHONY: quickstart test lint lock lock-check clean
 
 quickstart: .venv/installed
 	$(BIN)/vaeorch sweep search_spaces/quickstart.yaml
@@ -23,10 +28,22 @@ lint: .venv/installed
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $@
 
-# Names and versions only: where they come from is the business of each machine.
+# Names, versions and markers only: where packages come from is the business of each machine.
 lock: .venv/installed
-	$(BIN)/uv pip compile --quiet --upgrade --extra test --python-version 3.11 \
+	$(BIN)/uv pip compile --quiet --universal --upgrade --extra test --python-version 3.11 \
 		--no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml --output-file requirements.lock
+
+# Whether every platform with every Python can be set up from the lock, and by nothing that is not in it.
+lock-check: .venv/installed
+	@sed 's/ *;.*//' requirements.lock > .venv/locked; \
+	failed=0; for platform in $(PLATFORMS); do for python in $(PYTHONS); do \
+		if found=$$(MACOSX_DEPLOYMENT_TARGET=$(MACOS) $(BIN)/uv pip compile --quiet --no-annotate --no-header \
+			--no-emit-index-url --no-emit-find-links --only-binary :all: \
+			--python-platform $$platform --python-version $$python requirements.lock) \
+			&& ! echo "$$found" | grep --invert-match --line-regexp --fixed-strings --file .venv/locked; \
+		then echo "$$platform, Python $$python: $$(echo "$$found" | wc -l) packages"; \
+		else echo "$$platform, Python $$python: FAILS"; failed=1; fi; \
+	done; done; exit $$failed
 
 clean:
 	rm -rf .venv runs .pytest_cache .ruff_cache
