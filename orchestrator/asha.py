@@ -2,11 +2,17 @@
 
 Source: Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning", Algorithm 2.
 
-A scheduler changes only through `report`, `abandon` and `next`, and their answers follow from the calls before them.
+A scheduler changes only through `report`, `abandon`, `next` and `close`; their answers follow from the calls before.
 So the list of those calls is all of its state: written to a journal and played again, it gives the same scheduler.
+
+Algorithm 2 alone would leave a small search without a trial that is trained in full: of fewer than eta trials at a rung
+it promotes none. So the search is closed: once no trial can come to a rung any more, the best max(1, floor(n / eta)) of
+it go on, the lowest rung first. These promotions are kept apart. Should further trials come after all, Algorithm 2
+answers and counts as if none of them had been made, but for the training: that is not done again.
 """
 
 import math
+from collections.abc import Collection, Container
 from dataclasses import dataclass, field
 
 CONTINUE = "continue"  # train the next epoch
@@ -19,18 +25,36 @@ class Rung:
     """The trials that reached an epoch, with their scores there, and those of them that went on."""
 
     epoch: int
+    below: "Rung | None" = None
     scores: dict[int, float] = field(default_factory=dict)  # trial number -> score, more is better; -inf: not finite
-    promoted: set[int] = field(default_factory=set)
+    promoted: set[int] = field(default_factory=set)  # by Algorithm 2
+    closed: set[int] = field(default_factory=set)  # those that went on when no trial could come any more
 
-    def best(self, eta: float) -> list[int]:
-        """The top floor(n / eta) of the n trials here, best first; of equal ones the lower number first."""
-        ranked = sorted(self.scores, key=lambda trial: (-self.scores[trial], trial))
-        return ranked[: int(len(ranked) // eta)]
+    def best(self, trials: Collection[int], eta: float) -> list[int]:
+        """The top floor(n / eta) of n trials that are here, best first; of equal ones the lower number first."""
+        return self.ranked(trials)[: int(len(trials) // eta)]
+
+    def ranked(self, trials: Collection[int]) -> list[int]:
+        return sorted(trials, key=lambda trial: (-self.scores[trial], trial))
 
     def promotable(self, eta: float) -> int | None:
         """The best trial that may go on and has not yet. A score that is not finite fills a place but earns none."""
-        ready = (trial for trial in self.best(eta) if trial not in self.promoted and self.scores[trial] > -math.inf)
-        return next(ready, None)
+        here = self.scores if self.below is None else self.scores.keys() & self.below.promoted
+        best = self.best(here, eta)
+        return next((trial for trial in best if trial not in self.promoted and self.scores[trial] > -math.inf), None)
+
+    def closable(self, eta: float, sound: Container[int]) -> int | None:
+        """The best trial that is to go on, and has not, if no further one comes here.
+
+        Those are the top floor(n / eta), and always the best `sound` one: it was trained in full, or still can be.
+        """
+        alive = [trial for trial in self.ranked(self.scores) if trial in sound]
+        due = (trial for trial in [*self.best(self.scores, eta), *alive[:1]] if trial in sound)
+        return next((trial for trial in due if not self.let_pass(trial)), None)
+
+    def let_pass(self, trial: int) -> bool:
+        """Whether a trial went on from here."""
+        return trial in self.promoted or trial in self.closed
 
 
 class Asha:
@@ -43,7 +67,10 @@ class Asha:
         self.sign = {"max": 1.0, "min": -1.0}[mode]
         self.max_epochs = max_epochs
         self.eta = reduction_factor
-        self.rungs = [Rung(epoch) for epoch in rung_epochs(grace_epochs, reduction_factor, max_epochs)]
+        self.rungs: list[Rung] = []
+        for epoch in rung_epochs(grace_epochs, reduction_factor, max_epochs):
+            self.rungs.append(Rung(epoch, self.rungs[-1] if self.rungs else None))
+        self.full: set[int] = set()  # trials that came to their end
 
     def report(self, trial: int, epoch: int, value: float) -> str:
         """What a trial does after `epoch` epochs with this objective value: CONTINUE, PAUSE or STOP.
@@ -53,8 +80,8 @@ class Asha:
         end, though no rung let it pass, was trained by an earlier sweep: no rung can call it back.
         """
         if epoch >= self.max_epochs:
-            for rung in self.rungs:
-                rung.promoted.add(trial)
+            self.full.add(trial)
+            self._passes(trial, self.rungs)
             return STOP
         reached = [rung for rung in self.rungs if rung.epoch <= epoch]
         if not reached:
@@ -62,31 +89,59 @@ class Asha:
         for rung in reached:
             rung.scores.setdefault(trial, self.sign * value if math.isfinite(value) else -math.inf)
         *passed, top = reached
-        for rung in passed:
-            rung.promoted.add(trial)
+        self._passes(trial, passed)
         if self._first() == (top, trial):
-            self.next()
-        return CONTINUE if trial in top.promoted else PAUSE
+            top.promoted.add(trial)
+        return CONTINUE if top.let_pass(trial) else PAUSE
 
     def abandon(self, trial: int) -> None:
         """The trial diverged or failed: at the first rung that it was not promoted from it takes the last place."""
-        rung = next((rung for rung in self.rungs if trial not in rung.promoted), None)
+        rung = next((rung for rung in self.rungs if not rung.let_pass(trial)), None)
         if rung:
             rung.scores[trial] = -math.inf
 
     def next(self) -> int | None:
-        """Promote a paused trial and give its number, or None when no rung has one to promote."""
-        first = self._first()
-        if first is None:
+        """Promote a paused trial and give its number, or None when no rung has one to promote.
+
+        One that `close` let pass before is promoted on the way: now it counts at the rungs that it has reached.
+        """
+        while first := self._first():
+            rung, trial = first
+            rung.promoted.add(trial)
+            if trial not in rung.closed:
+                return trial
+        return None
+
+    def due(self) -> bool:
+        """Whether `next` would promote any."""
+        return self._first() is not None
+
+    def close(self, standing: dict[int, bool]) -> int | None:
+        """Promote a paused trial when no new one can come and `next` has none; None where none is to go on, or not yet.
+
+        `standing` are the trials that began and have not ended: number -> does it pause? While one runs, nobody knows
+        what a rung will hold.
+        """
+        if not all(standing.values()):
             return None
-        rung, trial = first
-        rung.promoted.add(trial)
-        return trial
+        stuck = {trial for rung in self.rungs for trial, score in rung.scores.items() if score == -math.inf}
+        sound = (standing.keys() | self.full) - stuck
+        for rung in self.rungs:
+            if (trial := rung.closable(self.eta, sound)) is not None:
+                rung.closed.add(trial)
+                return trial
+        return None
 
     def reason(self, trial: int) -> str:
         """Why a paused trial was never called back: the rung where it stayed, as `asha@9`."""
         reached = [rung.epoch for rung in self.rungs if trial in rung.scores]
         return f"asha@{reached[-1]}" if reached else "asha"
+
+    def _passes(self, trial: int, rungs: list[Rung]) -> None:
+        """The trial is beyond these rungs."""
+        for rung in rungs:
+            if trial not in rung.closed:
+                rung.promoted.add(trial)
 
     def _first(self) -> tuple[Rung, int] | None:
         """The promotion that is due first, from the top rung down (get_job in Algorithm 2)."""
@@ -104,6 +159,12 @@ class RunAll:
         pass
 
     def next(self) -> int | None:
+        return None
+
+    def due(self) -> bool:
+        return False
+
+    def close(self, standing: dict[int, bool]) -> int | None:
         return None
 
     def reason(self, trial: int) -> str:

@@ -3,7 +3,8 @@
 Sources: Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning", section 3.1 (brackets and their
 early-stopping rates s); the brackets' sizes are those of Li et al. 2018, "Hyperband", Algorithm 1. How brackets share
 the slots is ours: trials are dealt to brackets by number, a bracket takes no slot from another's running trial, and for
-a free slot the promotions of the first bracket come first.
+a free slot the promotions of the first bracket come first. Each bracket is closed as an Asha is, so that it ends with a
+trial trained in full.
 """
 
 from orchestrator.asha import Asha
@@ -12,7 +13,8 @@ from orchestrator.asha import Asha
 class Hyperband:
     """Bracket s is an Asha whose grace is grace_epochs * eta^s. The last ones have no rung: they train in full.
 
-    Like Asha it changes only through `report`, `abandon` and `next`, and its answers follow from the calls before them.
+    Like Asha it changes only through `report`, `abandon`, `next` and `close`, and its answers follow from the calls
+    before them.
     """
 
     def __init__(self, mode: str, max_epochs: int, grace_epochs: int, reduction_factor: int):
@@ -31,6 +33,17 @@ class Hyperband:
     def next(self) -> int | None:
         """Promote a paused trial of the first bracket that has one to promote, and give its number."""
         promoted = (bracket.next() for bracket in self.brackets)
+        return next((trial for trial in promoted if trial is not None), None)
+
+    def due(self) -> bool:
+        """Whether `next` would promote any."""
+        return any(bracket.due() for bracket in self.brackets)
+
+    def close(self, standing: dict[int, bool]) -> int | None:
+        """Promote a paused trial of the first bracket where none runs and one is to go on; `standing` as for Asha."""
+        dealt = {trial: self.deal.bracket(trial) for trial in standing}
+        own = ({trial: standing[trial] for trial in standing if dealt[trial] == s} for s in range(len(self.brackets)))
+        promoted = (bracket.close(of) for bracket, of in zip(self.brackets, own, strict=True))
         return next((trial for trial in promoted if trial is not None), None)
 
     def reason(self, trial: int) -> str:

@@ -71,6 +71,8 @@ def run_and_tell(
     try:
         tracker = open_tracker(uri, spec, trials, folder, source, data_root)
         planned = plan(spec, trials, out)
+        for note in planned["notes"]:
+            say(console, f"note         {note}")
         sizes = planned["trials"], planned["epochs_expected"]
         view = watch(Board(spec.name, spec.objective.metric, spec.objective.mode, *sizes), console)
         stopped = True  # unless it comes to its end

@@ -1,6 +1,6 @@
 """What a sweep will do, told before it starts."""
 
-from collections.abc import Iterator
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +37,7 @@ def plan(spec: "SweepSpec", trials: list[Trial], out: Path) -> dict[str, Any]:
         "epochs_at_most": sum(most_epochs(spec, each) for each in epochs) + again,
         "epochs_expected": round(within_budget(spec, expected_epochs(spec, epochs) + again)),
         "paper": len(spec.paper),
-        "notes": notes(spec, epochs) + none_finishes(spec, search),
+        "notes": notes(spec, epochs) + few_trials(spec, search),
     }
 
 
@@ -74,48 +74,59 @@ def most_of_any(spec: "SweepSpec") -> int:
 
 def expected_epochs(spec: "SweepSpec", epochs: list[int]) -> float:
     """Epochs of a whole search, from those of each trial's run."""
-    return sum(EXPECTED[spec.scheduler.name](spec, epochs))
+    return EXPECTED[spec.scheduler.name](spec, epochs)
 
 
 def within_budget(spec: "SweepSpec", epochs: float) -> float:
     return min(epochs, spec.budget.epochs) if spec.budget and spec.budget.epochs else epochs
 
 
-def _under_asha(spec: "SweepSpec", epochs: list[int]) -> Iterator[float]:
-    return (halved(spec.scheduler, spec.scheduler.grace_epochs) for _ in epochs)
-
-
-def _under_hyperband(spec: "SweepSpec", epochs: list[int]) -> Iterator[float]:
-    scheduler = spec.scheduler
+def brackets(scheduler: Any, trials: int) -> list[tuple[int, int]]:
+    """The first rung of each bracket, of which ASHA is one, and how many of so many trials it gets."""
+    if scheduler.name == "asha":
+        return [(scheduler.grace_epochs, trials)]
     graces = bracket_graces(scheduler.grace_epochs, scheduler.reduction_factor, scheduler.max_epochs)
     deal = Deal(bracket_sizes(len(graces), scheduler.reduction_factor))
-    return (halved(scheduler, graces[deal.bracket(number)]) for number in range(1, len(epochs) + 1))
+    counts = Counter(deal.bracket(number) for number in range(1, trials + 1))
+    return [(grace, counts[number]) for number, grace in enumerate(graces)]
+
+
+def _halved(spec: "SweepSpec", epochs: list[int]) -> float:
+    scheduler = spec.scheduler
+    return sum(halved(scheduler, grace, trials) for grace, trials in brackets(scheduler, len(epochs)) if trials)
 
 
 EXPECTED = {
-    "asha": _under_asha,
-    "hyperband": _under_hyperband,
-    "none": lambda spec, epochs: (most_epochs(spec, each) for each in epochs),
+    "asha": _halved,
+    "hyperband": _halved,
+    "none": lambda spec, epochs: sum(most_epochs(spec, each) for each in epochs),
 }
-"""The scheduler's name -> the epochs that each trial will take in the mean."""
+"""The scheduler's name -> the epochs that trials of so many each will take together, in the mean."""
 
 
-def halved(scheduler: Any, grace_epochs: int) -> float:
-    """Epochs of a trial under ASHA in the mean: one in reduction_factor passes each rung."""
+def halved(scheduler: Any, grace_epochs: int, trials: int) -> float:
+    """Epochs of so many trials under ASHA in the mean: one in reduction_factor passes each rung, and at least one."""
     eta, most = scheduler.reduction_factor, scheduler.max_epochs
     rungs = [0, *rung_epochs(grace_epochs, eta, most), most]
-    return sum((later - earlier) / eta**k for k, (earlier, later) in enumerate(pairwise(rungs)))
+    return sum((later - earlier) * max(1, trials / eta**k) for k, (earlier, later) in enumerate(pairwise(rungs)))
 
 
-def none_finishes(spec: "SweepSpec", trials: int) -> list[str]:
-    """A note where ASHA has too few trials to promote one past every rung."""
-    if not hasattr(spec.scheduler, "grace_epochs"):
+def few_trials(spec: "SweepSpec", trials: int) -> list[str]:
+    """A note where a rung will hold too few trials for one of them to be promoted before the search is closed."""
+    scheduler = spec.scheduler
+    if not hasattr(scheduler, "grace_epochs"):
         return []
-    eta, last = spec.scheduler.reduction_factor, spec.scheduler.max_epochs
-    needed = eta ** len(rung_epochs(spec.scheduler.grace_epochs, eta, last))
-    if trials >= needed:
+    eta, last = scheduler.reduction_factor, scheduler.max_epochs
+    rungs = {grace: len(rung_epochs(grace, eta, last)) for grace, _ in brackets(scheduler, trials)}
+    few = [(of, eta ** rungs[grace]) for grace, of in brackets(scheduler, trials) if 1 < of < eta ** rungs[grace]]
+    if not few:
         return []
-    return [f"{trials} trials are too few for one to reach epoch {last}: ASHA needs {needed}, or other rungs."]
+    of, needed = few[0]
+    where = "" if scheduler.name == "asha" else " of a bracket"
+    return [
+        f"{of} trials{where} are too few to be halved down to one (that takes {needed}): when none is left to start,"
+        f" the best of each rung goes on, so that one is trained to epoch {last}."
+    ]
 
 
 def named(record: dict[str, Any]) -> str:

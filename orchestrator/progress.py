@@ -100,7 +100,11 @@ class Progress:
 
     def next(self) -> int | None:
         """Promote a paused trial and give its number, or None when there is none to promote."""
-        return None if self.account.empty else self._do("promoted")
+        return self._do("promoted") if self.core.due() and not self.account.empty else None
+
+    def close(self) -> int | None:
+        """The same when no new trial is left and `next` has none: the best of a rung go on, if they are to."""
+        return None if self.account.empty else self._do("closing")
 
     def retry(self, trial: str, of: str = SLOT) -> None:
         """The trial is tried again: its SLOT failed, or its worker GROUP was started anew."""
@@ -132,7 +136,7 @@ class Progress:
 
     def _do(self, kind: str, **facts: Any) -> Any:
         answer = APPLY[kind](self, facts)
-        if self.error is None and not (kind == "promoted" and answer is None):
+        if self.error is None and not (kind == "closing" and answer is None):
             try:
                 self.journal.append({"event": kind, **facts, "answer": answer})
             except OSError as error:  # to be raised where Tune does not take it for the trial's
@@ -200,7 +204,13 @@ class Progress:
         return self._core(trial).report(self._number(trial), epoch, metrics[self.ledger.objective["metric"]])
 
     def _promoted(self, facts: dict) -> int | None:
-        number = self.core.next()
+        return self._goes_on(self.core.next())
+
+    def _closing(self, facts: dict) -> int | None:
+        search = (trial for trial in self.standing if self._core(trial) is self.core)
+        return self._goes_on(self.core.close({self._number(trial): self.standing[trial] for trial in search}))
+
+    def _goes_on(self, number: int | None) -> int | None:
         if number is not None:
             self._stands(self.names[number], paused=False)
         return number
@@ -241,6 +251,7 @@ APPLY = {
     "began": Progress._began,
     "epoch": Progress._epoch,
     "promoted": Progress._promoted,
+    "closing": Progress._closing,
     "retried": Progress._retried,
     "ended": Progress._ended,
     "finished": Progress._finished,

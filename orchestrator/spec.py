@@ -113,7 +113,11 @@ class Budget(Record):
 
 
 class Asha(Record):
-    """Asynchronous successive halving: stops trials early that are behind others at the same epoch."""
+    """Asynchronous successive halving: stops trials early that are behind others at the same epoch.
+
+    When no trial can come to a rung any more, the best max(1, floor(n / reduction_factor)) of the n there go on: so one
+    at least is trained in full.
+    """
 
     name: Literal["asha"] = "asha"
     grace_epochs: PositiveInt = 3
@@ -129,7 +133,8 @@ class Asha(Record):
 class Hyperband(Asha):
     """Several ASHAs side by side: the first with grace_epochs, each further one with reduction_factor times as many.
 
-    A hedge against an objective that says little early on: the last one trains its trials in full.
+    A hedge against an objective that says little early on: the last one trains its trials in full, and of each other
+    one trial at least is.
     """
 
     name: Literal["hyperband"] = "hyperband"

@@ -73,7 +73,7 @@ class Scheduler(TrialScheduler):
         self.broken: deque[Trial] = deque()  # those that an earlier process left in the middle of something
         self.new: deque[Trial] = deque()  # never started
         self.later: deque[Trial] = deque()  # never started, and not before all others have ended
-        self.promoted: Trial | None = None  # promoted, perhaps still writing its checkpoint
+        self.promoted: Trial | None = None  # goes on, but perhaps it is still writing its checkpoint
 
     def on_trial_add(self, tune_controller, trial: Trial) -> None:
         if number(trial) in self.trials:  # a retry: it has its slot, and Tune starts it again by itself
@@ -103,8 +103,8 @@ class Scheduler(TrialScheduler):
         pass
 
     def choose_trial_to_run(self, tune_controller) -> Trial | None:
-        busy = sum(trial.status in (Trial.RUNNING, Trial.PENDING) for trial in self.trials.values())
-        if busy >= self.slots:
+        busy = self._busy()
+        if len(busy) >= self.slots:
             return None
         trial = self._next(tune_controller)
         if not (trial or busy or self.promoted):
@@ -121,27 +121,48 @@ class Scheduler(TrialScheduler):
         self.new, self.later = self.later, deque()
 
     def _next(self, tune_controller) -> Trial | None:
-        """A broken trial, else a promoted one, else a new one. None while the promoted one is not ready for a slot."""
+        """A broken trial, else one that goes on, else a new one. None while the one that goes on awaits its slot.
+
+        What needs no slot may leave others to be promoted: so each time all is asked again.
+        """
         if self.broken:
             return self.broken.popleft()
-        if self.promoted is None and (promoted := self.progress.next()) is not None:
-            self.promoted = self.trials[promoted]
-        if self.promoted is None:
-            return self._new(tune_controller)
-        trial, ready = self.promoted, self.promoted.status == Trial.PAUSED
-        if ready or trial.is_finished():  # finished: it failed while it wrote its checkpoint
-            self.promoted = None
-        return trial if ready else None
-
-    def _new(self, tune_controller) -> Trial | None:
-        """The next trial that was never started and needs a slot."""
-        while self.new and not self.progress.account.empty:
-            trial = self.new.popleft()
-            if config := self.lineup.enter(number(trial)):
-                trial.config.update(config)
+        while True:
+            if self._goes_on():
+                trial = self.promoted
+                if trial.status != Trial.PAUSED and not trial.is_finished():
+                    return None
+                self.promoted = None
+                if not trial.is_finished():  # else it failed while it wrote its checkpoint
+                    return trial
+            elif not self.new or self.progress.account.empty:
+                return None
+            elif trial := self._enter(self.new.popleft(), tune_controller):
                 return trial
-            tune_controller.stop_trial(trial)
+
+    def _goes_on(self) -> bool:
+        """Whether a paused trial is to have a slot: it was promoted or, no new one being left, closes the search."""
+        if self.promoted is None:
+            number = self.progress.next()
+            if number is None and not self.new and self._all_began():
+                number = self.progress.close()
+            self.promoted = None if number is None else self.trials[number]
+        return self.promoted is not None
+
+    def _enter(self, trial: Trial, tune_controller) -> Trial | None:
+        """The trial, which was never started, if it needs a slot."""
+        if config := self.lineup.enter(number(trial)):
+            trial.config.update(config)
+            return trial
+        tune_controller.stop_trial(trial)
         return None
+
+    def _busy(self) -> list[Trial]:
+        return [trial for trial in self.trials.values() if trial.status in (Trial.RUNNING, Trial.PENDING)]
+
+    def _all_began(self) -> bool:
+        """Whether all that have a slot have begun there: `progress` knows of no other."""
+        return all(trial.config["id"] in self.progress.ledger.entries for trial in self._busy())
 
     def _broken(self, trial: Trial) -> bool:
         """Was it on its way, or pausing, with its pictures still to be drawn?"""

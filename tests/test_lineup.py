@@ -105,6 +105,8 @@ def drive(lineup: Lineup) -> Lineup:
         elif new and not progress.account.empty:
             if config := lineup.enter(new.pop(0)):
                 occupy(progress, config["id"])
+        elif (closing := progress.close()) is not None:
+            occupy(progress, progress.names[closing])
         else:
             for trial in list(progress.standing):
                 progress.end(trial, "stopped", progress.reason(trial))

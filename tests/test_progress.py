@@ -123,6 +123,8 @@ def drive(world: World) -> list[dict]:
             trial = numbered(promoted)
         elif new:
             trial = new.pop(0)
+        elif (closing := progress.close()) is not None:
+            trial = numbered(closing)
         else:
             break
         occupy(world, progress, audience, trial)
