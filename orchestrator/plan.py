@@ -125,7 +125,7 @@ def few_trials(spec: "SweepSpec", trials: int) -> list[str]:
     where = "" if scheduler.name == "asha" else " of a bracket"
     return [
         f"{of} trials{where} are too few to be halved down to one (that takes {needed}): when none is left to start,"
-        f" the best of each rung goes on, so that one is trained to epoch {last}."
+        f" the best of each rung goes on, so one is trained to epoch {last}."
     ]
 
 

@@ -33,6 +33,7 @@ SEARCH = {
     },
     "optimizer.lr": {"loguniform": [1e-4, 1e-1]},
 }
+LOW = {"optimizer.lr": {"loguniform": [1e-4, 1e-2]}}  # none diverges
 FEW = {"method": SEARCH["method"]}  # three configurations
 RATES = {"optimizer.lr": {"grid": [1e-3, 1e-2, 1e-1]}}
 OPTUNA = {"name": "optuna", "startup_trials": 3}
@@ -150,6 +151,9 @@ SWEEPS = {
     "optuna": drawn(),
     "optuna with seeds, confirmed": drawn(trials=4, seeds=2, confirm={"top": 2, "seeds": 2}),
     "optuna within a budget": drawn(budget={"epochs": 11}),
+    "few draws, closed and confirmed": drawn(
+        search=LOW, trials=3, scheduler=ASHA | {"reduction_factor": 4}, confirm={"top": 1, "seeds": 2}
+    ),
     "hyperband, confirmed": spec_of(trials=5, scheduler=ASHA | {"name": "hyperband"}, confirm={"top": 1, "seeds": 3}),
     "a budget that ends while the best are confirmed": spec_of(
         RATES, scheduler={"name": "none"}, confirm={"top": 2, "seeds": 2}, budget={"epochs": 11}
@@ -172,6 +176,20 @@ def test_a_sweep_cut_at_any_event_comes_to_the_same_end(tmp_path, spec):
         assert drive(opened(folder, spec)).progress.ledger.results() == results
         assert journal_of(folder) == expected, f"cut after {cut} events"
         shutil.rmtree(folder)
+
+
+def test_a_sweep_of_few_trials_ends_with_one_trained_in_full_before_the_best_are_confirmed(tmp_path):
+    lineup = drive(opened(tmp_path, SWEEPS["few draws, closed and confirmed"]))
+    assert sorted(entry["epochs"] for entry in entries_of(lineup)) == [1, 1, EPOCHS]
+    kinds = [event["event"] for event in journal_of(tmp_path)]
+    assert "closing" in kinds and kinds.index("closing") < kinds.index("confirming")
+
+
+def test_a_budget_that_is_used_up_closes_nothing(tmp_path):
+    spec = spec_of(LOW, trials=3, scheduler=ASHA | {"reduction_factor": 4}, budget={"epochs": 3})
+    lineup = drive(opened(tmp_path, spec))
+    assert [entry["epochs"] for entry in entries_of(lineup)] == [1, 1, 1]
+    assert "closing" not in [event["event"] for event in journal_of(tmp_path)]
 
 
 def test_a_drawn_sweep_has_all_its_trials_and_none_twice(tmp_path):
@@ -255,9 +273,6 @@ def shelf(monkeypatch) -> Shelf:
 
     monkeypatch.setattr(reuse, "copy", taken)
     return Shelf()
-
-
-LOW = {"optimizer.lr": {"loguniform": [1e-4, 1e-2]}}  # none diverges
 
 
 @pytest.mark.parametrize("spec", [spec_of(LOW, trials=6), drawn(search=LOW, trials=6, budget={"epochs": 9})])
@@ -373,6 +388,30 @@ def test_the_plan_counts_trials_that_are_not_known_yet(tmp_path):
     assert planned["epochs_at_most"] == 18 * EPOCHS
     assert planned["epochs_expected"] == 12 * (1 + 1 / 2 + 2 / 4) + 6 * EPOCHS
     assert "18 trials (6 configurations, 2 seeds each), 6 of them to confirm the best" in as_text(planned)
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "count", "expected", "note"),
+    [
+        (ASHA, 1, EPOCHS, None),  # one trial trains in full, and of a trial alone there is nothing to say
+        (ASHA, 3, 3 + 1.5 + 2, "3 trials are too few to be halved down to one (that takes 4)"),
+        (ASHA, 4, 4 + 2 + 2, None),
+        (ASHA | {"reduction_factor": 4}, 3, 3 + 3, "3 trials are too few to be halved down to one (that takes 4)"),
+        (ASHA | {"name": "hyperband"}, 4, 5 + 4 + 4, "2 trials of a bracket are too few"),
+        ({"name": "none"}, 2, 2 * EPOCHS, None),
+    ],
+)
+def test_the_plan_knows_that_one_at_least_is_trained_in_full(tmp_path, scheduler, count, expected, note):
+    spec = spec_of(LOW, trials=count, scheduler=scheduler)
+    planned = plan(spec, trials(spec), tmp_path)
+    assert planned["epochs_at_most"] == count * EPOCHS
+    assert planned["epochs_expected"] == round(expected)
+    assert len(planned["notes"]) == (note is not None)
+    if note:
+        [said] = planned["notes"]
+        assert said.startswith(note) and said.endswith(
+            f"the best of each rung goes on, so one is trained to epoch {EPOCHS}."
+        )
 
 
 def test_the_plan_expects_no_more_than_the_budget(tmp_path):

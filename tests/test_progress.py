@@ -191,11 +191,19 @@ def fast_disk(monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda file: None)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_a_driver_killed_after_any_step_and_started_again_comes_to_the_same_end(tmp_path, fast_disk, seed):
-    table = a_table(seed)
+FEW = {  # trials: so the search is to be closed, at both rungs or at one, and again when who went on diverges
+    "one": [[0.0] * EPOCHS],
+    "two": [[0.0] * EPOCHS, [1.0] * EPOCHS],
+    "diverges late": [[0.0] * EPOCHS, [1.0, 1.0, DIVERGES, 1.0], [math.nan] * EPOCHS],
+}
+
+
+@pytest.mark.parametrize("table", [*map(a_table, range(4)), *FEW.values()], ids=[*map(str, range(4)), *FEW])
+def test_a_driver_killed_after_any_step_and_started_again_comes_to_the_same_end(tmp_path, fast_disk, table):
     unbroken = world_in(tmp_path / "unbroken", table)
     expected = outcome(unbroken, drive(unbroken))
+    closed = [event["answer"] for event in journal_of(unbroken) if event["event"] == "closing"]
+    assert closed or len(table) == TRIALS
     for cut in range(10**6):
         world = world_in(tmp_path / str(cut), table)
         world.left = cut
@@ -209,7 +217,7 @@ def test_a_driver_killed_after_any_step_and_started_again_comes_to_the_same_end(
         assert 0 <= extra <= 1  # at most the epoch that it was in
         if not killed:
             break
-    assert cut > 100
+    assert cut > 100 or len(table) < TRIALS and cut > 30
 
 
 @pytest.mark.parametrize("every", [1, 2, 3, 5, 11, 40])
@@ -230,6 +238,18 @@ def test_a_driver_killed_again_and_again_comes_to_the_same_end(tmp_path, fast_di
             after = (len(world.trained), len(world.told), os.path.getsize(world.folder / "journal.jsonl"))
             assert after >= before
     assert outcome(world, entries) == expected and kills >= 3
+
+
+def test_a_closing_promotion_is_an_event_of_its_own(tmp_path):
+    world = World(tmp_path, FEW["diverges late"])
+    entries = drive(world)
+    found = [(event["event"], event["answer"]) for event in journal_of(world) if "clos" in event["event"]]
+    assert found == [("closing", 1), ("closing", 0), ("closing", 0)]
+    assert [(entry["status"], entry["epochs"]) for entry in entries] == [
+        ("completed", 4),
+        ("diverged", 2),
+        ("stopped", 1),
+    ]
 
 
 def test_the_tables_have_seen_every_kind_of_end(tmp_path):
