@@ -1,5 +1,7 @@
 """Relevance and the metrics of every epoch: closed forms, reference values, good, bad and degenerate inputs."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from trainables import relevance as scoring
 from trainables.metrics import METRICS, metrics_of
 from trainables.metrics.basic import hoyer, mean_of
 from trainables.metrics.view import View
+from trainables.networks.ard import ArdCifar10
 from trainables.relevance import Relevance, measure, moments, relevance, sensitivity, weight
 from trainables.train import Training, train
 
@@ -49,23 +52,31 @@ def test_weights_match_the_jacobian_by_hand_in_both_forms():
     np.testing.assert_allclose(weight(sums, "square_mean_abs"), (np.abs(j).mean(0) ** 2).sum(0), rtol=1e-12)
 
 
-def test_derivatives_of_large_images_are_held_a_few_axes_at_a_time(monkeypatch):
-    """100 rows of 64x64x3 have 9.8 MB of derivatives along an axis, of which 64 MiB may be held."""
-    decoder = a_decoder(dim=13, height=64 * 3, width=64)
-    z = 0.1 * torch.randn(100, 13, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
-    held, true = [], scoring.vmap
-
-    def counting(along):
-        return lambda axes: held.append(len(axes)) or true(along)(axes)
-
-    monkeypatch.setattr(scoring, "vmap", counting)
-    found = sensitivity(decoder, z)
-    assert held == [6, 6, 1] and max(held) * z.shape[0] * 64 * 64 * 3 * 8 <= scoring.JACOBIAN_BYTES
-    monkeypatch.setattr(scoring, "JACOBIAN_BYTES", 1 << 40)
+@pytest.mark.parametrize(("directions", "held"), [(40, [13] * 3), (26, [13] * 4), (6, [6, 6, 1] * 7), (0, [1] * 91)])
+def test_rows_and_axes_are_taken_as_many_at_a_time_as_fit(monkeypatch, directions, held):
+    """A row's derivative along an axis: a product and its tanh, then two of float64, of 6 values each."""
+    decoder = a_decoder(dim=13)
+    z = torch.randn(7, 13, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
     whole = sensitivity(decoder, z)
-    assert held[3:] == [13]
+    found, true = [], scoring.vmap
+    monkeypatch.setattr(scoring, "vmap", lambda along: lambda axes: found.append(len(axes)) or true(along)(axes))
+    monkeypatch.setattr(scoring, "JACOBIAN_BYTES", directions * 4 * 6 * 8)
+    some = sensitivity(decoder, z)
+    assert found == held
     for name, value in whole.items():
-        torch.testing.assert_close(found[name], value, rtol=1e-12, atol=0)
+        torch.testing.assert_close(some[name], value, rtol=1e-12, atol=0)
+
+
+def test_of_ard_vaes_network_for_cifar10_few_axes_of_one_row_fit():
+    """100 rows along all 128 axes would hold 60 GB."""
+    network = ArdCifar10(latent_dim=128)
+    vae = nn.Module()
+    vae.shape, vae.decoder = (3, 32, 32), network.decoder((3, 32, 32), 128, 1).eval()
+    vae.decode = lambda z: SimpleNamespace(mean_BX=vae.decoder(z))
+    with torch.no_grad():
+        rows, axes = scoring.at_once(vae, torch.zeros(100, 128))
+    activations = 2 * (1024 * 8 * 8 + 512 * 16 * 16 + 256 * 32 * 32) * 4  # batch norm and ReLU make as much as a layer
+    assert rows == 1 and 1 <= axes <= scoring.JACOBIAN_BYTES // activations
 
 
 def test_the_published_codes_weight_is_never_above_equation_19():

@@ -175,7 +175,8 @@ def test_derivatives_are_held_of_as_many_rows_as_fit(monkeypatch):
     held, true = [], rate.jacobian
     monkeypatch.setattr(rate, "jacobian", lambda vae, some: held.append(len(some)) or true(vae, some))
     whole = rate.surrogate(vae, x, noise_for(5))
-    monkeypatch.setattr(rate, "JACOBIAN_BYTES", 2 * 3 * 8 * 8 + 1)  # rows, axes, values, bytes
+    one = 2 * 3 * 8 + 2 * 8 * 3 * 8  # the code and its gradient, then the derivatives of 3 axes by 8 values, twice
+    monkeypatch.setattr(rate, "JACOBIAN_BYTES", 2 * one + 1)
     torch.testing.assert_close(rate.surrogate(vae, x, noise_for(5)), whole, rtol=1e-12, atol=0)
     assert held == [5, 2, 2, 1]
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.func import jvp, vmap
 
+from trainables.footprint import bytes_of
 from trainables.model import VAE
 from trainables.noise import Noise
 from trainables.sums import Sums, add, all_reduce, share
@@ -26,7 +27,7 @@ warnings.filterwarnings("ignore", message=".*torch.jit.script.*", category=Futur
 Form = Literal["square_mean_abs", "mean_square"]
 JACOBIAN_ROWS = 100
 MOMENT_ROWS = 10_000
-JACOBIAN_BYTES = 64 << 20  # of the derivatives that are held at once, in float64
+JACOBIAN_BYTES = 128 << 20  # of the decoder's activations and their derivatives that are held at once
 
 
 @dataclass(frozen=True)
@@ -61,15 +62,28 @@ def fewest(score_D: Tensor, share_of_total: float = 0.99) -> Tensor:
 
 def sensitivity(vae: VAE, z_BD: Tensor) -> Sums:
     """Sums over rows of the Jacobian J of the decoded mean at z: |J| (O, D), and J^2 summed over outputs (D,)."""
+    rows, axes = at_once(vae, z_BD)
+    return add(_sensitivity(vae, some_BD, axes) for some_BD in z_BD.split(rows))
 
+
+def at_once(vae: VAE, z_BD: Tensor) -> tuple[int, int]:
+    """How many rows are taken together, and along how many axes, within JACOBIAN_BYTES: at least one along one.
+
+    Forward mode makes each of the decoder's activations once for every axis of every row.
+    """
+    one = bytes_of(lambda: vae.decode(z_BD[:1]).mean_BX) + 2 * 8 * math.prod(vae.shape)  # two of float64 at the end
+    derivatives, axes = max(1, JACOBIAN_BYTES // max(1, one)), z_BD.shape[1]
+    return max(1, derivatives // axes), min(derivatives, axes)
+
+
+def _sensitivity(vae: VAE, z_BD: Tensor, axes_at_once: int) -> Sums:
     def along(tangent_D: Tensor) -> Tensor:
         tangent_BD = tangent_D.expand_as(z_BD)
         return jvp(lambda z: vae.decode(z).mean_BX.flatten(1), (z_BD,), (tangent_BD,))[1]
 
     axes = torch.eye(z_BD.shape[1], dtype=z_BD.dtype, device=z_BD.device)
     absolute, square = [], []
-    at_once = max(1, JACOBIAN_BYTES // (8 * max(1, len(z_BD)) * math.prod(vae.shape)))
-    for some in axes.split(at_once):
+    for some in axes.split(axes_at_once):
         jacobian_DBO = vmap(along)(some).double()
         absolute.append(jacobian_DBO.abs().sum(1))
         square.append(jacobian_DBO.square().sum((1, 2)))

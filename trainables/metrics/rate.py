@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from trainables.divergences import CLOSED_FORMS, sampled_kl
+from trainables.footprint import bytes_of
 from trainables.model import VAE
 from trainables.noise import Noise
 from trainables.posteriors import Point, Posterior
@@ -18,7 +19,7 @@ from trainables.sums import Sums
 DRAWS = 64  # of a code, where there is no closed form
 INPUT_SD = 0.0088  # of WAE's pixel noise, in the data's units: N(0, 0.01^2) cut at two standard deviations
 RIDGE = 1e-10
-JACOBIAN_BYTES = 64 << 20  # of the derivatives that are held at once, in float64
+JACOBIAN_BYTES = 128 << 20  # of the encoder's activations and the derivatives that are held at once
 
 
 def statistics(
@@ -73,9 +74,18 @@ def linearised(vae: VAE, x_BX: Tensor) -> tuple[Tensor, Tensor]:
     """The codes (B, D) and J J' (B, D, D) of their Jacobians by the data values, float64."""
     with torch.no_grad():
         mean_BD = vae.encode(x_BX).mean_BD.double()
-    rows = max(1, JACOBIAN_BYTES // (8 * mean_BD.shape[1] * max(1, x_BX[:1].numel())))
-    jacobians = (jacobian(vae, some_BX) for some_BX in x_BX.split(rows))
+    jacobians = (jacobian(vae, some_BX) for some_BX in x_BX.split(at_once(vae, x_BX, mean_BD.shape[1])))
     return mean_BD, torch.cat([jacobian_BDX @ jacobian_BDX.mT for jacobian_BDX in jacobians])
+
+
+def at_once(vae: VAE, x_BX: Tensor, axes: int) -> int:
+    """How many rows are taken together within JACOBIAN_BYTES, at least one.
+
+    Reverse mode keeps the encoder's activations and makes their derivatives; those of all axes are held twice.
+    """
+    with torch.no_grad():
+        activations = bytes_of(lambda: vae.encode(x_BX[:1]).mean_BD)
+    return max(1, JACOBIAN_BYTES // max(1, 2 * activations + 2 * 8 * axes * x_BX[:1].numel()))
 
 
 def jacobian(vae: VAE, x_BX: Tensor) -> Tensor:
