@@ -10,6 +10,7 @@ from orchestrator.assembly import Candidate, build
 from orchestrator.entries import Search, mistakes, paths_of
 from orchestrator.mistakes import Finding, Path, Problem, cure, findings, read_path, show_path, show_value
 from orchestrator.probing import idle, probing
+from orchestrator.reading import facts_of
 from orchestrator.yaml_file import Document
 from trainables.data import DataError, Dataset, Facts
 from trainables.roots import Root
@@ -90,7 +91,7 @@ class Checker:
 
 def _facts(data: Dataset, data_root: Root) -> Facts | DataError:
     try:
-        return data.facts(data_root)
+        return facts_of(data, data_root)
     except DataError as error:
         return error
 

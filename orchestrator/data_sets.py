@@ -63,10 +63,12 @@ def _there(found: list[bool]) -> str:
 
 
 def told(dataset: Dataset, root: Path | str) -> str:
-    """All that is known of a data set, its rows unread. Raises DataError."""
+    """All that is known of a data set, its rows unread but for one's own. Raises DataError."""
     facts, (place, index) = dataset.facts(root), _index(dataset, root)
     rows = [("settings", _settings(dataset)), ("a row", f"{_shape(facts.shape)} {_range(facts)}")]
     rows += [("rows", f"{count} {split}") for split, count in _rows(facts, index)]
+    rows += [("classes", str(dataset.classes))] if dataset.classes else []
+    rows += [("note", note) for note in _notes(dataset, root, index)]
     rows += [("file", f"{' or '.join(names)}: {_size(_found(root, names))}") for names in dataset.wanted()]
     known = ("source", "citation", "licence", "home")
     rows += [(name, value) for name in known if (value := getattr(dataset, name))]
@@ -74,6 +76,11 @@ def told(dataset: Dataset, root: Path | str) -> str:
     same = {key: some for key, some in _finished(root).items() if prepared.name_in(key) == dataset.name}
     rows += [("prepared", f"{same[key]}, with other settings") for key in same if key != prepared.key(dataset)]
     return "\n".join([f"{dataset.name}: {summary(type(dataset))}", *(f"  {name:<9} {value}" for name, value in rows)])
+
+
+def _notes(dataset: Dataset, root: Path | str, index: prepared.Index | None) -> Iterable[str]:
+    """What was left out or taken otherwise: of one's own files, or as a prepared set says. Raises DataError."""
+    return dataset.open(root).notes if dataset.is_own else (index or {}).get(prepared.NOTES, ())
 
 
 def _finished(root: Path | str) -> dict[str, Any]:
@@ -137,7 +144,8 @@ def prepare(dataset: Dataset, root: Path | str, to: Path | str | None) -> str:
         raise UserError(f"{place}: sets are prepared in folders: name one, then push the set into the bucket.")
     with bar(f"{dataset.name}: preparing") as told:
         folder = make(dataset, root, to, told)
-    return f"prepared  {folder}  {_contents(folder)}"
+    notes = prepared.read_index(folder).get(prepared.NOTES, ())
+    return "\n".join([f"prepared  {folder}  {_contents(folder)}", *(f"note      {note}" for note in notes)])
 
 
 def push(dataset: Dataset, root: Path | str, to: str) -> str:

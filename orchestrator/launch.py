@@ -1,6 +1,5 @@
 """What the verbs `sweep` and `train` do once the spec is sound: data, places, watchers, and the last words."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,10 +7,10 @@ from rich.console import Console
 
 from orchestrator import locks, terminal
 from orchestrator.console import Board, watch
-from orchestrator.data_sets import fetch
 from orchestrator.errors import UserError
 from orchestrator.mlflow_store import prepare_store
 from orchestrator.plan import plan
+from orchestrator.reading import load_all
 from orchestrator.recording import open_tracker
 from orchestrator.results import as_json, as_table, show
 from orchestrator.space import examples
@@ -20,8 +19,7 @@ from orchestrator.stopping import Noted
 from orchestrator.sweep import Outcome, claim, disk_errors_told, resume_command, run_sweep
 from orchestrator.terminal import say
 from trainables.checkpoint import CheckpointError
-from trainables.data import DataError, Dataset
-from trainables.roots import Root, in_bucket, recorded
+from trainables.roots import Root, recorded
 from trainables.run import Run
 
 if TYPE_CHECKING:
@@ -43,15 +41,15 @@ def launch(
     reuse: bool = False,
 ) -> KeyboardInterrupt | None:
     """Run a sweep, and tell of it. What stopped it, if anything did. Raises UserError, TrackingError and DataError."""
-    prepare(spec, trials, uri, data_root)
+    prepare(spec, trials, uri, data_root, terminal.console(stderr=json_wanted))
     folder = claim(out, spec)
     with locks.driver(folder):
         return run_and_tell(spec, trials, folder, out, str(spec_file), uri, data_root, json_wanted, reuse)
 
 
-def prepare(spec: "SweepSpec", trials: "list[Trial]", uri: str, data_root: Root) -> None:
+def prepare(spec: "SweepSpec", trials: "list[Trial]", uri: str, data_root: Root, console: Console) -> None:
     """Read the data and open the store, before anything starts. Raises UserError."""
-    load_all((Run.model_validate(trial.run).data for trial in examples(spec, trials)), data_root)
+    load_all((Run.model_validate(trial.run).data for trial in examples(spec, trials)), data_root, console)
     prepare_store(uri)
 
 
@@ -121,7 +119,8 @@ def train_one(spec: "SweepSpec", out: Path, data_root: Root) -> None:
     folder = (out / spec.name).resolve()
     if (folder / "spec.yaml").exists():
         raise UserError(f"{folder}: holds a sweep. Choose another --name or --out.")
-    load_all([spec.run.data], data_root)
+    console = terminal.console()
+    load_all([spec.run.data], data_root, console)
     config = {
         "id": spec.name,
         "config": {},
@@ -130,7 +129,6 @@ def train_one(spec: "SweepSpec", out: Path, data_root: Root) -> None:
         "data_root": recorded(data_root),
         "pictures_every": spec.pictures_every,
     }
-    console = terminal.console()
     with disk_errors_told(folder):
         try:
             with Noted() as stop:
@@ -151,14 +149,3 @@ def epoch_line(result: dict[str, Any], epochs: int) -> str:
         return f"diverged: {result['diverged']}"
     metrics = "  ".join(f"{name} {show(value)}" for name, value in result["metrics"].items())
     return f"epoch {result['epoch']}/{epochs}  {result['seconds']:.1f} s  {metrics}"
-
-
-def load_all(datasets: Iterable[Dataset], data_root: Root) -> None:
-    """Read every data set once before anything starts. Raises UserError for one that is missing or damaged."""
-    for dataset in dict.fromkeys(datasets):
-        try:
-            if in_bucket(data_root):
-                fetch(dataset, data_root)
-            dataset.load(data_root)
-        except DataError as error:
-            raise UserError(str(error)) from None

@@ -39,7 +39,7 @@ def resume(
         data_root = data_root or root_of(facts["data_root"])
         spec = read_spec(folder / "spec.yaml", data_root=data_root)
         trials = facts["trials"] or space.trials(spec)
-        prepare(spec, trials, uri, data_root)
+        prepare(spec, trials, uri, data_root, terminal.console(stderr=json_wanted))
         for written in (folder, folder / "trials"):
             remove_half_written(written)
         source = facts["source"] or str(folder / "spec.yaml")

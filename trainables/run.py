@@ -112,5 +112,6 @@ class Run(Record):
         if isinstance(self.likelihood, Bernoulli) and facts.range != (0.0, 1.0):
             yield (
                 "likelihood.name",
-                "'bernoulli' needs data in [0, 1], which this data set is not. Use 'squared_error'.",
+                "'bernoulli' needs data in [0, 1], which this data set is not. Use 'squared_error', or bring the "
+                "values into it, those of 'array' by its 'scale'.",
             )

@@ -4,18 +4,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_serializer, model_validator
 
-from trainables.data.base import SIGNED, UNIT, DataError, Dataset, Facts, Part, Range, Rows, Splits, Unfit, hold_out
+from trainables.data.base import DataError, Dataset, Facts, Part, Rows, Splits, Unfit, hold_out
 from trainables.data.files import read
 from trainables.data.folders import pictures
+from trainables.data.labels import whole_numbers
+from trainables.data.ranges import range_of, unbounded
 from trainables.late import np, torch
 
 MOST_CHANNELS = 4
-RANGES: tuple[Range, ...] = (UNIT, SIGNED)
 
 
 def _absolute(path: str) -> str:
@@ -30,14 +32,16 @@ class Array(Dataset):
     """Your own file: .npy, .npz (key x, optional y) or .parquet, of images or vectors; or a folder of pictures.
 
     - `x` (N, D) is vectors; (N, H, W) grey images; (N, C, H, W) or (N, H, W, C) images of C = 1 to 4 channels, where
-      just one of the two places may hold such a number. Labels `y` (N,) are whole numbers.
-    - .parquet: a list column `x` holds the vectors, all of one length; without one, all columns but `y` do, in their
-      order.
+      just one of the two places may hold such a number. Labels `y` (N,) are whole numbers, or text, which counts in
+      the order of sorting.
+    - .parquet: a list column `x` holds the vectors, all of one length; without one, all columns but `y` and pandas'
+      index do, in their order.
     - uint8 counts from 0 to 255 and is scaled to [0, 1]. Floats must lie in [0, 1], or else in [-1, 1], to be taken as
       bounded (all of them, images and vectors alike); others are unbounded and pass as they are. Any other type is
-      refused.
-    - `images` instead of `path` names a folder of .png, .jpg or other pictures of one size, read as they are needed; or
-      one of such folders, one for each class, whose labels follow the order of the classes' names.
+      refused. With `scale` numbers of any type are divided by it first.
+    - `images` instead of `path` names a folder of .png, .jpg or other pictures of one size, read as they are needed and
+      turned as their EXIF says; or one of such folders, one for each class, whose labels follow the order of the
+      classes' names. Hidden files and folders are left out.
     - A fixed shuffle holds `val_fraction` of the rows out to validate. There are no test rows.
     """
 
@@ -46,18 +50,31 @@ class Array(Dataset):
     """The file."""
     images: OwnPath | None = None
     """The folder."""
+    scale: float | None = Field(None, gt=0)
+    """What the numbers of `path` are divided by, as 255 where floats count from 0 to 255; None: as they stand there."""
     val_fraction: float = Field(0.1, gt=0, lt=1)
     """Which part of the rows validates; at least one row, and all but one at most."""
 
     source: ClassVar[str] = "your own file"
     licence: ClassVar[str] = "your own"
     citation: ClassVar[str] = "your own"
+    is_own: ClassVar[bool] = True
 
     @model_validator(mode="after")
     def _one_place(self) -> Array:
         if (self.path is None) == (self.images is None):
             raise ValueError("array needs one of 'path', a file, and 'images', a folder: name one of the two.")
+        if self.images and self.scale:
+            raise ValueError("'scale' is for the numbers of 'path': pictures count from 0 to 255. Leave it out.")
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, serialized) -> dict[str, Any]:
+        """Without a scale as earlier versions wrote it: their checkpoints and prepared sets stay good."""
+        values = serialized(self)
+        if self.scale is None:
+            values.pop("scale", None)
+        return values
 
     def wanted(self) -> tuple[tuple[str, ...], ...]:
         return ((self.path or self.images,),)
@@ -66,23 +83,25 @@ class Array(Dataset):
         return self.whole(root).facts()
 
     def _open(self, root: Path) -> Splits:
-        field, reader = ("path", _file) if self.path else ("images", pictures)
+        field = "path" if self.path else "images"
         path = Path(getattr(self, field))
         try:
-            rows = reader(path)
+            rows, notes = self._numbers(path) if self.path else pictures(path)
         except Unfit as error:
             raise DataError(f"{path}: {error}", field) from error
         val_rows = min(max(round(len(rows) * self.val_fraction), 1), len(rows) - 1)
-        return hold_out(rows, val_rows)
+        return replace(hold_out(rows, val_rows), notes=tuple(notes))
 
-
-def _file(path: Path) -> Part:
-    return _rows(*read(path))
-
-
-def _rows(x: np.ndarray, y: np.ndarray | None) -> Rows:
-    x = _finite(_typed(_placed(x)))
-    return Rows(torch.from_numpy(x), None if y is None else torch.from_numpy(_labels(y, len(x))), _range(x))
+    def _numbers(self, path: Path) -> tuple[Part, list[str]]:
+        x, y, notes = read(path)
+        x = _finite(_typed(_placed(x), self.scale))
+        values = range_of(x)
+        if values is None:
+            notes.append(unbounded(x))
+        if y is not None:
+            y, said = whole_numbers(y, len(x))
+            notes += said
+        return Rows(torch.from_numpy(x), None if y is None else torch.from_numpy(y), values), notes
 
 
 def _placed(x: np.ndarray) -> np.ndarray:
@@ -106,11 +125,17 @@ def _channel_axis(shape: tuple[int, ...]) -> int:
     return found[0]
 
 
-def _typed(x: np.ndarray) -> np.ndarray:
+def _typed(x: np.ndarray, scale: float | None) -> np.ndarray:
     """`x` as uint8 or float32."""
-    if x.dtype.kind != "f" and x.dtype != np.uint8:
-        raise Unfit(f"x holds {x.dtype}: write uint8 (0 to 255) or floats, so that its range is clear.")
+    kinds = "f" if scale is None else "fiu"
+    if x.dtype.kind not in kinds and x.dtype != np.uint8:
+        raise Unfit(
+            f"x holds {x.dtype}: write uint8 (0 to 255) or floats, so that its range is clear, or say by 'scale' what "
+            "whole numbers are to be divided by."
+        )
     with np.errstate(over="ignore", invalid="ignore"):  # what does not fit becomes infinite, and is told
+        if scale is not None:
+            x = np.divide(x, scale, dtype=np.float32, casting="unsafe")
         return np.require(x, np.uint8 if x.dtype == np.uint8 else np.float32, ["C", "W"])  # torch wants it writable
 
 
@@ -121,18 +146,3 @@ def _finite(x: np.ndarray) -> np.ndarray:
     if not sound_N.all():
         raise Unfit(f"row {sound_N.argmin()} of x is the first with a NaN or infinite value: drop or mend such rows.")
     return x
-
-
-def _range(x: np.ndarray) -> Range | None:
-    """The tightest known range that holds all values."""
-    if x.dtype == np.uint8:
-        return UNIT
-    return next((bounds for bounds in RANGES if bounds[0] <= x.min() and x.max() <= bounds[1]), None)
-
-
-def _labels(y: np.ndarray, rows: int) -> np.ndarray:
-    if y.shape != (rows,):
-        raise Unfit(f"y has shape {y.shape}, x has {rows} rows: write one label a row.")
-    if y.dtype.kind not in "iub":
-        raise Unfit(f"y holds {y.dtype}: write whole numbers.")
-    return y.astype(np.int64)

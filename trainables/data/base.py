@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import PositiveInt
 
-from trainables.late import bucket, mapped, np, prepared, torch
+from trainables.late import bounds, bucket, mapped, np, prepared, torch
 from trainables.records import Record
 from trainables.roots import Root, in_bucket, root_of
 
@@ -134,6 +135,11 @@ class Stored:
 
     def read(self) -> Rows:
         """The rows in memory. Raises DataError that names the file, the row and the reason."""
+        try:
+            bounds.check_memory(len(self) * math.prod(self.shape))
+        except Unfit as error:
+            what = f"{len(self):,} rows of {'x'.join(map(str, self.shape))}: {error}"
+            raise DataError(f"{what}, or prepare the set (vaeorch data prepare): then it is mapped.") from error
         return self.fetch(self.order.numpy())
 
 
@@ -142,11 +148,15 @@ Part = Rows | Stored
 
 @dataclass(frozen=True)
 class Splits:
-    """A data set, each part in memory or still to be read. `test` is None where the set has no test rows of its own."""
+    """A data set, each part in memory or still to be read. `test` is None where the set has no test rows of its own.
+
+    `notes` are lines about what was left out, or taken otherwise than its owner may expect.
+    """
 
     train: Part
     val: Part
     test: Part | None
+    notes: tuple[str, ...] = ()
 
     def facts(self) -> Facts:
         """The facts of what is there."""
@@ -154,7 +164,8 @@ class Splits:
 
     def read(self) -> Splits:
         """The same in memory."""
-        return Splits(self.train.read(), self.val.read(), None if self.test is None else self.test.read())
+        test = None if self.test is None else self.test.read()
+        return Splits(self.train.read(), self.val.read(), test, self.notes)
 
 
 class Dataset(Record):
@@ -174,6 +185,10 @@ class Dataset(Record):
     """Whom to cite: authors, title, where, year."""
     home: ClassVar[str] = ""
     """Where its files are published; empty where there are none to get."""
+    classes: ClassVar[int] = 0
+    """How many its labels tell apart, as published; 0 where it has none, and of one's own."""
+    is_own: ClassVar[bool] = False
+    """Whether it is the user's, and nothing is known of it but from its files."""
 
     def facts(self, root: Root = None) -> Facts:
         """Shape, range and sizes, read from disk only where they are not known beforehand. Raises DataError."""
@@ -190,7 +205,7 @@ class Dataset(Record):
         whole = self.whole(data_root(root))
         train = whole.train.take(slice(self._asked("train_rows", len(whole.train))))
         val = whole.val.take(slice(self._asked("val_rows", len(whole.val))))
-        return Splits(train, val, whole.test)
+        return Splits(train, val, whole.test, whole.notes)
 
     def load(self, root: Root = None) -> Splits:
         """The splits in memory, or in mapped files where the set is prepared. Raises DataError."""

@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from trainables.data import progress
 from trainables.data.base import Unfit
+from trainables.data.bounds import check_memory, check_unpacked
 from trainables.data.places import sound
 from trainables.late import np
 
@@ -28,7 +31,8 @@ def gather(blocks: Iterable[np.ndarray], index: np.ndarray) -> np.ndarray:
         if out_KX is None:
             out_KX = np.empty((len(index), *block.shape[1:]), block.dtype)
         out_KX[order[done:stop]] = block[wanted_K[done:stop] - start]
-        start, done = start + len(block), stop
+        start, done = start + len(block), int(stop)
+        progress.tell(done, len(index))
         if done == len(index):
             break
     return out_KX
@@ -42,8 +46,8 @@ class Npz:
 
     def array(self, key: str) -> np.ndarray:
         """A small one, whole."""
-        with self._member(key) as stream:
-            return np.lib.format.read_array(stream, allow_pickle=False)
+        with sound(self.path, f"key '{key}'"), zipfile.ZipFile(self.path) as archive:
+            return read_member(archive, key)
 
     def shape(self, key: str) -> tuple[int, ...]:
         with self._member(key) as stream:
@@ -64,11 +68,50 @@ class Npz:
 
     @contextmanager
     def _member(self, key: str) -> Iterator:
-        with sound(self.path, f"key '{key}'"), zipfile.ZipFile(self.path) as archive:
-            if f"{key}.npy" not in archive.namelist():
-                raise Unfit("is not there")
-            with archive.open(f"{key}.npy") as stream:
-                yield stream
+        with (
+            sound(self.path, f"key '{key}'"),
+            zipfile.ZipFile(self.path) as archive,
+            archive.open(_info(archive, key)) as stream,
+        ):
+            yield stream
+
+
+def load_npy(path: Path) -> np.ndarray:
+    """The array of a .npy file. Raises what `read_plain` does."""
+    with path.open("rb") as stream:
+        return read_plain(stream, path.stat().st_size)[0]
+
+
+def read_member(archive: zipfile.ZipFile, key: str) -> np.ndarray:
+    """An array of an .npz file, whole. Raises Unfit before anything is unpacked that would be too much."""
+    info = _info(archive, key)
+    check_unpacked(info.compress_size, info.file_size)
+    with archive.open(info) as stream:
+        x, rest = read_plain(stream, info.file_size)
+    if rest:
+        raise Unfit(f"'{key}' unpacks to {rest:,} bytes more than its header says: write it again.")
+    return x
+
+
+def read_plain(stream, size: int) -> tuple[np.ndarray, int]:
+    """The array of a stream of `size` bytes in .npy's format, and how many bytes come after it.
+
+    Pickled objects are refused: they can run code. Raises TooMuch, and ValueError where it cannot be whole.
+    """
+    shape, _, dtype = _header(stream)
+    needed, begun = math.prod(shape) * dtype.itemsize, stream.tell()
+    if not dtype.hasobject:
+        if begun + needed > size:
+            raise ValueError(f"{needed:,} bytes of numbers announced, {size - begun:,} there")
+        check_memory(2 * needed)  # it is shuffled into a copy
+    stream.seek(0)
+    return np.lib.format.read_array(stream, allow_pickle=False), size - stream.tell()
+
+
+def _info(archive: zipfile.ZipFile, key: str) -> zipfile.ZipInfo:
+    if f"{key}.npy" not in archive.namelist():
+        raise Unfit("is not there")
+    return archive.getinfo(f"{key}.npy")
 
 
 def _header(stream) -> tuple[tuple[int, ...], bool, np.dtype]:

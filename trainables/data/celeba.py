@@ -42,7 +42,7 @@ class Faces(Photographs):
         names = tuple(name for name in archive.names if name.endswith(".jpg"))
         attributes = read_attributes(listed, self.images)
         self._check_names(archive, names)
-        pictures = album(archive, names, SHAPE, self._fitted)
+        pictures = album(archive, names, SHAPE, of_size(*self.size), fit=self._fitted)
         return pictures.stored(self.images, self.range, attributes=attributes)
 
     def _check_names(self, archive: Archive, names: tuple[str, ...]) -> None:
@@ -56,7 +56,7 @@ class Faces(Photographs):
 
     def _fitted(self, picture):
         """The square in the middle, half a pixel up and left where that is between two, scaled."""
-        width, height = of_size(*self.size)(picture).size
+        width, height = self.size
         side = self.crop * width // 178
         left, top = (width - side) // 2, (height - side) // 2
         return resized(picture.crop((left, top, left + side, top + side)), SIDE, self.resize)

@@ -12,10 +12,12 @@ from typing import ClassVar, Literal
 from pydantic import PositiveInt
 
 from trainables.data.base import DataError, Facts, Photographs, Range, Rows, Splits, Stored, Unfit
-from trainables.data.blocks import gather
+from trainables.data.blocks import gather, load_npy
+from trainables.data.bounds import check_memory, small_content
 from trainables.data.decoding import Album, of_size
 from trainables.data.pickles import read_pickle
 from trainables.data.places import find_all, sound
+from trainables.data.tables import unpacked_bytes
 from trainables.late import Image, np, parquet, torch
 
 SHAPE = (3, 32, 32)
@@ -61,6 +63,7 @@ class Cifar10(Photographs):
         "Krizhevsky: Learning Multiple Layers of Features from Tiny Images, University of Toronto, 2009"
     )
     home: ClassVar[str] = "www.cs.toronto.edu/~kriz/cifar.html"
+    classes: ClassVar[int] = CLASSES
 
     def wanted(self) -> tuple[tuple[str, ...], ...]:
         return tuple((name,) for name in NAMES[self.files])
@@ -108,7 +111,7 @@ def _joined(parts: list[np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
 def _batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Images (N, 3, 32, 32) and labels (N,) of one pickle."""
     with sound(path):
-        content = read_pickle(path.read_bytes())
+        content = read_pickle(small_content(path))
         if not isinstance(content, dict):
             raise Unfit("no mapping of 'data' and 'labels'")
         named = {key.decode("latin-1") if isinstance(key, bytes) else key: value for key, value in content.items()}
@@ -132,9 +135,11 @@ def _labels(y, rows: int) -> np.ndarray:
 def _parquet(paths: list[Path]) -> Iterator[Half]:
     for path, expected in zip(paths, ROWS["parquet"], strict=True):
         with sound(path):
-            table = parquet.ParquetFile(path).read()
-            if table.num_rows != expected:
-                raise Unfit(f"{table.num_rows} rows, {expected} expected")
+            file = parquet.ParquetFile(path)
+            if file.metadata.num_rows != expected:
+                raise Unfit(f"{file.metadata.num_rows} rows, {expected} expected")
+            check_memory(unpacked_bytes(file))
+            table = file.read()
             half = Half(_labels(table["label"].to_numpy(), expected), _album(path, table))
         yield half
 
@@ -152,7 +157,7 @@ def _album(path: Path, table) -> Callable[[np.ndarray], np.ndarray]:
 def _sprites(paths: list[Path]) -> Iterator[Half]:
     for sheets, path, labels in ((paths[:4], paths[4], 50_000), (paths[5:6], paths[6], 10_000)):
         with sound(path):
-            y_N = _labels(np.load(path, allow_pickle=False), labels)[: SHEET_ROWS * len(sheets)]
+            y_N = _labels(load_npy(path), labels)[: SHEET_ROWS * len(sheets)]
         yield Half(y_N, _joined_sheets(sheets))
 
 
@@ -163,7 +168,7 @@ def _joined_sheets(paths: list[Path]) -> Callable[[np.ndarray], np.ndarray]:
 def _sheet(path: Path) -> np.ndarray:
     """The images (1,000, 3, 32, 32) of a sprite sheet."""
     with sound(path):
-        picture = of_size(32 * 32, SHEET_ROWS)(Image.open(path).convert("RGB"))
+        picture = of_size(32 * 32, SHEET_ROWS)(Image.open(path)).convert("RGB")
         return np.asarray(picture).reshape(SHEET_ROWS, 32, 32, 3).transpose(0, 3, 1, 2)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from trainables.data import progress
 from trainables.data.archives import Archive
 from trainables.data.base import Attributes, Range, Rows, Stored, Unfit
 from trainables.data.places import CURE, sound
@@ -29,15 +30,17 @@ MODES = {1: "L", 3: "RGB"}
 class Album:
     """Compressed pictures by number, to be had as bytes of `shape` (C, H, W).
 
-    `content` gives the compressed bytes of one, `label` its name for messages. `fit` turns the decoded picture, grey or
-    colour as C says, into one (or an array) of H x W, or raises Unfit. `cure` is for whoever has a damaged one.
+    `content` gives the compressed bytes of one, `label` its name for messages. `look` gets the picture with its head
+    alone read, and raises Unfit where it must not be decoded. `fit` turns the decoded one, grey or colour as C says,
+    into one (or an array) of H x W. `cure` is for whoever has a damaged one.
     """
 
     path: Path
     content: Callable[[int], bytes]
     label: Callable[[int], str]
     shape: tuple[int, int, int]
-    fit: Callable
+    look: Callable
+    fit: Callable = lambda picture: picture
     cure: str = CURE
 
     def pixels(self, index: np.ndarray) -> np.ndarray:
@@ -48,6 +51,7 @@ class Album:
                 some = index[start : start + AT_ONCE]
                 for place, pixels in enumerate(pool.map(self._one, some.tolist()), start):
                     out_KCHW[place] = pixels
+                progress.tell(start + len(some), len(index))
         return out_KCHW
 
     def stored(self, rows: int, values: Range, y_N: np.ndarray | None = None, attributes: Attributes | None = None):
@@ -63,15 +67,13 @@ class Album:
     def _one(self, row: int) -> np.ndarray:
         channels, height, width = self.shape
         with sound(self.path, f"row {row} ({self.label(row)})", self.cure):
-            picture = self.fit(_decoded(self.content(row), MODES[channels]))
+            picture = self.fit(_decoded(self.content(row), self.look, MODES[channels]))
             return np.asarray(picture).reshape(height, width, channels).transpose(2, 0, 1)
 
 
-def album(
-    archive: Archive, names: Sequence[str], shape: tuple[int, int, int], fit: Callable, cure: str = CURE
-) -> Album:
-    """The files `names` of an archive, numbered in this order."""
-    return Album(archive.path, lambda row: archive.content(names[row]), lambda row: names[row], shape, fit, cure)
+def album(archive: Archive, names: Sequence[str], shape: tuple[int, int, int], look: Callable, **more) -> Album:
+    """The files `names` of an archive, numbered in this order. `more` are fields of Album."""
+    return Album(archive.path, lambda row: archive.content(names[row]), lambda row: names[row], shape, look, **more)
 
 
 def of_size(width: int, height: int) -> Callable:
@@ -90,9 +92,9 @@ def resized(picture, side: int, how: Filter):
     return picture.resize((side, side), Image.Resampling[how.upper()])
 
 
-def _decoded(content: bytes, mode: str):
+def _decoded(content: bytes, look: Callable, mode: str):
     try:
-        return Image.open(io.BytesIO(content)).convert(mode)
+        return look(Image.open(io.BytesIO(content))).convert(mode)
     except Image.UnidentifiedImageError as error:
         raise Unfit("no picture of a known kind") from error
     except Image.DecompressionBombError as error:

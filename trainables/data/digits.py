@@ -23,6 +23,7 @@ class Digits(Dataset):
 
     source: ClassVar[str] = "Alpaydin & Kaynak 1998, Optical Recognition of Handwritten Digits (UCI), by scikit-learn"
     licence: ClassVar[str] = "CC BY 4.0"
+    classes: ClassVar[int] = 10
     citation: ClassVar[str] = (
         "Alpaydin, Kaynak: Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998"
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from trainables.data.base import UNIT, Dataset, Facts, Rows, Splits, Unfit, hold_out
+from trainables.data.blocks import load_npy
 from trainables.data.places import find_all, sound
 from trainables.late import np, torch
 
@@ -35,7 +36,7 @@ class Frey(Dataset):
     def _open(self, root: Path) -> Splits:
         [path] = find_all(self, root)
         with sound(path):
-            x_NHW = np.load(path, allow_pickle=False)
+            x_NHW = load_npy(path)
             if x_NHW.shape != (ROWS, HEIGHT, WIDTH) or x_NHW.dtype != np.uint8:
                 raise Unfit(f"{x_NHW.shape} of {x_NHW.dtype}, {(ROWS, HEIGHT, WIDTH)} of uint8 expected")
         return hold_out(Rows(torch.from_numpy(x_NHW[:, None]), None, UNIT), VAL_ROWS, TEST_ROWS)

@@ -8,18 +8,23 @@ import gzip
 import math
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from trainables.data.base import DataError, one_line
-from trainables.data.places import CURE
+from trainables.data.base import DataError, Unfit, one_line
+from trainables.data.bounds import check_plain
+from trainables.data.places import CURE, sound
 from trainables.late import np, torch
 
 UBYTE = 0x08
+BLOCK_BYTES = 1 << 20
+MOST_BYTES = 64 << 20  # the 60,000 images of the family have 45 MiB
 
 
 def find(folder: Path, name: str) -> Path | None:
     """The file `name` in `folder`, unpacked or else as .gz; None where there is neither."""
-    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
+    return next((path for path in (folder / name, folder / f"{name}.gz") if path.exists()), None)
 
 
 def read_pair(images: Path, labels: Path, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -35,28 +40,42 @@ def read_pair(images: Path, labels: Path, classes: int) -> tuple[torch.Tensor, t
 
 def read_idx(path: Path, rank: int) -> np.ndarray:
     """The bytes of a file, unpacked or .gz, as an array of `rank` dimensions. Raises DataError."""
-    raw = _content(path)
-    expected = bytes((0, 0, UBYTE, rank))
-    if raw[:4] != expected:
-        raise DataError(f"{path}: magic number 0x{raw[:4].hex()}, 0x{expected.hex()} expected: {CURE}.")
-    start = 4 + 4 * rank
-    if len(raw) < start:
-        raise DataError(f"{path}: the header ends after {len(raw)} of {start} bytes: {CURE}.")
-    shape = struct.unpack(f">{rank}I", raw[4:start])
-    if len(raw) - start != math.prod(shape):
-        raise DataError(f"{path}: {len(raw) - start} values, {math.prod(shape)} announced by its header: {CURE}.")
-    return np.frombuffer(raw, np.uint8, offset=start).reshape(shape).copy()  # a copy: torch wants to own what it writes
+    with _told(path), _opened(path) as stream:
+        shape = _shape(stream, rank)
+        content, announced = bytearray(), math.prod(shape)
+        most = min(announced + BLOCK_BYTES, MOST_BYTES)
+        while len(content) <= most and (block := stream.read(BLOCK_BYTES)):  # of .gz up to its checksum
+            content += block
+        if len(content) != announced:
+            found = f"over {most}" if len(content) > most else len(content)
+            raise Unfit(f"{found} values, {announced} announced by its header")
+        return np.frombuffer(content, np.uint8).reshape(shape)
 
 
-def _content(path: Path) -> bytes:
-    """All bytes; of a .gz file up to its checksum, so that half a download is never taken for the whole."""
-    try:
-        return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except EOFError as error:
-        raise DataError(f"{path}: the gzip file is truncated: {CURE}.") from error
-    except gzip.BadGzipFile as error:
-        raise DataError(f"{path}: not a sound gzip file ({one_line(error)}): {CURE}.") from error
-    except zlib.error as error:
-        raise DataError(f"{path}: the gzip file is damaged ({one_line(error)}): {CURE}.") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}): make it readable.") from error
+def _shape(stream, rank: int) -> tuple[int, ...]:
+    start, expected = 4 + 4 * rank, bytes((0, 0, UBYTE, rank))
+    head = stream.read(start)
+    if head[:4] != expected:
+        raise Unfit(f"magic number 0x{head[:4].hex()}, 0x{expected.hex()} expected")
+    if len(head) < start:
+        raise Unfit(f"the header ends after {len(head)} of {start} bytes")
+    return struct.unpack(f">{rank}I", head[4:])
+
+
+def _opened(path: Path):
+    check_plain(path)
+    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """What is wrong with a file, told with its name. Raises DataError."""
+    with sound(path):
+        try:
+            yield
+        except EOFError as error:
+            raise Unfit("the gzip file is truncated") from error
+        except gzip.BadGzipFile as error:
+            raise Unfit(f"not a sound gzip file ({one_line(error)})") from error
+        except zlib.error as error:
+            raise Unfit(f"the gzip file is damaged ({one_line(error)})") from error

@@ -38,6 +38,7 @@ class ImageNet32(Photographs):
         "arXiv 1707.08819, 2017"
     )
     home: ClassVar[str] = "image-net.org/download-images"
+    classes: ClassVar[int] = CLASSES
     images: ClassVar[tuple[int, int]] = (1_281_167, 50_000)
     """Of the training files and of the validation file."""
 

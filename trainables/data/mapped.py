@@ -18,6 +18,10 @@ from torch import Tensor
 from trainables.data import prepared, shards, sources
 from trainables.data.base import SPLITS, Attributes, DataError, Dataset, Factors, Rows, Splits
 
+EARLIER = (
+    "is of an earlier version, which took pandas' index for a feature and pictures without regard to their EXIF: if "
+    "there may be such, delete it and prepare the set again."
+)
 FEW = 20  # rows of a batch for each file, up to which it is faster to copy them one by one
 
 
@@ -79,7 +83,15 @@ def open_set(dataset: Dataset, folder: Path) -> Splits:
     index = prepared.read_index(folder)
     check_index(index, dataset, folder)
     sources.check_unchanged(index, folder)
-    return Splits(*(index["splits"][split] and _split(folder, index, split) for split in SPLITS))
+    parts = [index["splits"][split] and _split(folder, index, split) for split in SPLITS]
+    return Splits(*parts, notes=_notes(index, folder))
+
+
+def _notes(index: prepared.Index, folder: Path) -> tuple[str, ...]:
+    """What was said of the files when the set was made."""
+    if prepared.NOTES not in index and index["stamps"]:
+        return (f"{folder} {EARLIER}",)
+    return tuple(index.get(prepared.NOTES, ()))
 
 
 def check_index(index: prepared.Index, dataset: Dataset, folder: Path) -> None:

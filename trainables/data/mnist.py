@@ -38,6 +38,7 @@ class Published(Dataset):
         "Proceedings of the IEEE 86(11), 1998"
     )
     home: ClassVar[str] = "yann.lecun.com/exdb/mnist"
+    classes: ClassVar[int] = CLASSES
     folder: ClassVar[str] = "MNIST"
 
     def wanted(self) -> tuple[tuple[str, ...], ...]:
@@ -112,6 +113,7 @@ class Mnist01(Published):
     """Copies of each one. Intel-VAE, table 3: zeros to ones as 1:1, 2:3, 1:3, 1:4 and, one digit alone, 0:1."""
 
     source: ClassVar[str] = "LeCun et al. 1998; Intel-VAE, tables 3 and C.1"
+    classes: ClassVar[int] = 2
     each: ClassVar[tuple[int, int, int]] = (5_000, 500, 980)  # of either digit, to train, validate, test
 
     @model_validator(mode="after")

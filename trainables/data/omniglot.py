@@ -70,6 +70,11 @@ class Omniglot(Dataset):
     def _turns(self) -> int:
         return TURNS if self.rotations else 1
 
+    @property
+    def classes(self) -> int:
+        """The characters."""
+        return BACKGROUND[self.files][1] + (EVALUATION[1] if self.files == "official" else 0)
+
     def _open(self, root: Path) -> Splits:
         places, (names, characters) = find_all(self, root), BACKGROUND[self.files]
         known = self._drawings(places[: len(names)], characters, first_label=0)
@@ -107,12 +112,12 @@ def _joined(archives: list[Archive], characters: int) -> Album:
         archive, name = found[names[row]]
         return archive.content(name)
 
-    return Album(archives[0].path, content, lambda row: names[row], SHAPE, _scaled)
+    return Album(archives[0].path, content, lambda row: names[row], SHAPE, of_size(SIDE, SIDE), _scaled)
 
 
 def _scaled(picture) -> np.ndarray:
     """The means of the areas that fall into each of 28 x 28 pixels; a pixel on a border is shared."""
-    pixels = np.asarray(of_size(SIDE, SIDE)(picture), float)
+    pixels = np.asarray(picture, float)
     edges, pixel = np.linspace(0, SIDE, SHAPE[1] + 1), np.arange(SIDE)
     share = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
     weight = np.clip(share, 0, 1) * SHAPE[1] / SIDE

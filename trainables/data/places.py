@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from trainables.data.base import DataError, Dataset, Unfit, one_line
+from trainables.data.bounds import TooMuch, check_plain
 
 CURE = "delete it and get it again"
 ELSEWHERE = "put it there, or name another data root (--data-root or VAEORCH_DATA)"
@@ -26,6 +27,8 @@ def find(dataset: type[Dataset], root: Path, *names: str) -> Path:
     there = next((root / name for name in names if (root / name).exists()), None)
     if there is None:
         raise DataError(f"{root}: no {' nor '.join(names)}: get it from {dataset.home} and {ELSEWHERE}.")
+    with sound(there):
+        check_plain(there)
     return there
 
 
@@ -40,6 +43,8 @@ def sound(path: Path, row: str = "", cure: str = CURE) -> Iterator[None]:
     place = f"{path}: {row}: " if row else f"{path}: "
     try:
         yield
+    except TooMuch as error:
+        raise DataError(f"{place}{error}.") from error
     except Unfit as error:
         raise DataError(f"{place}{error}: {cure}.") from error
     except PermissionError as error:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1  # of index and shards; to be raised whenever a loader comes to give other rows, too
 PREPARED, INDEX = "prepared", "index.json"
+NOTES = "notes"  # in the index of one's own files; earlier versions wrote none
 LIMITS = {"train_rows", "val_rows"}  # settings that leave the rows as they are
 DIGITS = 12  # of a key's digest
 AGAIN = "prepare or fetch the set again"
@@ -106,7 +107,7 @@ def shards_of(index: Index) -> list[tuple[str, int, dict[str, Any]]]:
 
 def common(index: Index) -> Index:
     """What each shard says of the whole set."""
-    return {name: value for name, value in index.items() if name not in ("splits", "stamps")}
+    return {name: value for name, value in index.items() if name not in ("splits", "stamps", NOTES)}
 
 
 def bytes_of(index: Index) -> int:

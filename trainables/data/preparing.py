@@ -90,7 +90,8 @@ def fill(folder: Path, dataset: Dataset, splits: Splits, root: Path, told: Told)
     entries = {
         split: _entry(columns[split], [made[piece] for piece in pieces if piece.split == split]) for split in parts
     }
-    index = common | {"stamps": stamps, "splits": dict.fromkeys(SPLITS) | entries}
+    said = {prepared.NOTES: list(splits.notes)} if stamps or splits.notes else {}
+    index = common | said | {"stamps": stamps, "splits": dict.fromkeys(SPLITS) | entries}
     write_durably(folder / prepared.INDEX, [prepared.written(index)])
     sync(folder)
 

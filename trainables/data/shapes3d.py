@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -12,10 +13,13 @@ from pydantic import Field
 
 from trainables.data.base import Unfit
 from trainables.data.blocks import BLOCK_BYTES, gather
+from trainables.data.bounds import check_memory
 from trainables.data.grids import EveryCombination, Grid
 from trainables.data.places import find_all, sound
 from trainables.late import h5py, np
 
+PLACE_BYTES = 32  # of each label, while its place is computed
+MOST_CHUNK = 2**30  # bytes
 NAMES = ("floor_hue", "wall_hue", "object_hue", "scale", "shape", "orientation")
 ENDS = ((0, 0.9), (0, 0.9), (0, 0.9), (0.75, 1.25), (0, 3), (-30, 30))
 """The first and the last value of each factor, as the file labels them; those between are evenly spaced."""
@@ -47,10 +51,13 @@ class Shapes3D(EveryCombination):
     def _pixels(self, root: Path) -> Callable[[np.ndarray], np.ndarray]:
         [path], expected = find_all(self, root), (self.grid.rows, 64, 64, 3)
         with sound(path), h5py.File(path) as file:
-            self.grid.check(_places(file["labels"][:], self.grid.sizes))
-            images = file["images"]
+            labels, images = file["labels"], file["images"]
+            check_memory(PLACE_BYTES * labels.size)
+            self.grid.check(_places(labels[:], self.grid.sizes))
             if images.shape != expected or images.dtype != np.uint8:
                 raise Unfit(f"images {images.shape} of {images.dtype}, {expected} of uint8 expected")
+            if math.prod(images.chunks or ()) > MOST_CHUNK:
+                raise Unfit(f"images in pieces of {images.chunks}, which are unpacked whole")
         return lambda index_K: gather(_blocks(path), index_K)
 
 

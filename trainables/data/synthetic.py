@@ -94,6 +94,8 @@ class Mog(Synthetic):
 
     name: Literal["mog"] = "mog"
 
+    classes: ClassVar[int] = 2
+
     def draw(self, rng: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray]:
         part_N = rng.integers(2, size=rows)
         centre_N2 = np.stack([SCALE * (2 * part_N - 1), np.zeros(rows)], axis=1)
@@ -106,6 +108,7 @@ class Cross(Synthetic):
     name: Literal["cross"] = "cross"
 
     source: ClassVar[str] = "own, after Intel-VAE, figure 3; deviations of Mathieu et al. 2019"
+    classes: ClassVar[int] = 2
 
     def draw(self, rng: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray]:
         axis_N = rng.integers(2, size=rows)

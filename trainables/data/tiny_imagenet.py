@@ -35,6 +35,7 @@ class TinyImageNet(Photographs):
     licence: ClassVar[str] = "none stated; ImageNet's terms: non-commercial research"
     citation: ClassVar[str] = "Le, Yang: Tiny ImageNet Visual Recognition Challenge, Stanford CS 231N, 2015"
     home: ClassVar[str] = "cs231n.stanford.edu/tiny-imagenet-200.zip"
+    classes: ClassVar[int] = CLASSES
 
     def wanted(self) -> tuple[tuple[str, ...], ...]:
         return (({"official": f"{TOP}.zip", "subset": f"{TOP}-subset.zip"}[self.files], TOP),)
@@ -48,7 +49,9 @@ class TinyImageNet(Photographs):
         train = self._stored(archive, *_train(archive, classes, PER_CLASS[self.files]))
         val = self._stored(archive, *read_val(archive, classes))
         test = tuple(name for name in archive.names if name.startswith(f"{TOP}/test/images/"))
-        return Splits(shuffled(train), val, self._stored(archive, test, None) if test else None)
+        few = self.files == "official" and len(test) != VAL_ROWS
+        notes = (f"{len(test):,} images to test, {VAL_ROWS:,} were published.",) if few else ()
+        return Splits(shuffled(train), val, self._stored(archive, test, None) if test else None, notes)
 
     def _stored(self, archive: Archive, names: tuple[str, ...], y_N: np.ndarray | None) -> Stored:
         return album(archive, names, SHAPE, of_size(64, 64)).stored(len(names), self.range, y_N)
