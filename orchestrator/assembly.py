@@ -1,9 +1,9 @@
 """From a search to the values of a run: one value of each active domain put into its place."""
 
-import copy
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from orchestrator.domains import Domain, Pick, Zip
@@ -35,15 +35,32 @@ class Candidate:
     origins: dict[Path, Origin]  # path in the run -> where its value comes from
     blocked: dict[Path, Path]  # place of an entry -> the plain value on its path, into which nothing can be put
 
+    @cached_property
+    def run(self) -> Run:
+        """Made once, however often it is looked at. Raises pydantic's ValidationError."""
+        return build(self.values)
+
+    @cached_property
+    def complete(self) -> dict[str, Any]:
+        """The run in plain values, all defaults written out. Raises pydantic's ValidationError."""
+        return self.run.model_dump(mode="json")
+
 
 def build(values: dict[str, Any]) -> Run:
     """A Run from plain values, in which lists stand for tuples. Raises pydantic's ValidationError."""
     return Run.model_validate_json(json.dumps(values))
 
 
+def copied(tree: Any) -> Any:
+    """Plain values, in which a change does not reach the original."""
+    if isinstance(tree, dict):
+        return {key: copied(value) for key, value in tree.items()}
+    return list(map(copied, tree)) if isinstance(tree, list) else tree
+
+
 def assemble(base: dict[str, Any], ordered: list[Entry], pick: Picker) -> Candidate:
     """The values of `base` with one value of each active domain put in. Inactive ones are not picked from."""
-    made = Candidate(copy.deepcopy(base), {}, {}, {})
+    made = Candidate(copied(base), {}, {}, {})
     put_in = []
     for entry in ordered:
         where = ("search", entry.key)
@@ -120,7 +137,7 @@ def _render(tree: Any, pick: Picker, at: Path, where: Path, origins: dict[Path, 
         return _render(value, pick, at, where + below, origins)
     if isinstance(tree, dict):
         return {key: _render(value, pick, (*at, key), (*where, key), origins) for key, value in tree.items()}
-    return copy.deepcopy(tree)
+    return copied(tree)
 
 
 def _plain_value(values: Any, at: Path) -> Path | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from orchestrator.assembly import Candidate, build
+from orchestrator.assembly import Candidate
 from orchestrator.entries import Search, mistakes, paths_of
 from orchestrator.mistakes import Finding, Path, Problem, cure, findings, read_path, show_path, show_value
 from orchestrator.probing import idle, probing
@@ -37,7 +37,8 @@ class Checker:
         """The run as it stands, the search as such, then the run with each probe of each domain in it."""
         self._check(Candidate(base, {}, {}, {}))
         wrong = list(mistakes(search))
-        sound = {key: domain for key, domain in search.items() if all(key != path[1] for path, _ in wrong)}
+        unsound = {path[1] for path, _ in wrong}
+        sound = {key: domain for key, domain in search.items() if key not in unsound}
         for path, text in wrong or idle(base, search):
             self._tell(path, text)
         for key, candidate in probing(base, sound):
@@ -61,7 +62,7 @@ class Checker:
     def _check(self, candidate: Candidate, tried: str = "", shown: Path | None = None) -> None:
         """`tried` tells which combination of values this is, wherever a place below `shown` does not tell it."""
         try:
-            run = build(candidate.values)
+            run = candidate.run
         except ValidationError as error:
             for finding in findings(error, Run, candidate.values):
                 path = _in_spec(candidate, finding)

@@ -7,7 +7,8 @@ may set several paths together: `network.latent_dim, method.beta: {zip: [[8, 0.5
 import math
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from functools import cached_property
 from statistics import NormalDist
 from typing import Annotated, Any, NamedTuple, Union
 
@@ -15,7 +16,7 @@ from numpy.random import Generator
 from pydantic import AfterValidator, Discriminator, Field, PositiveFloat, Tag
 from typing_extensions import TypeAliasType
 
-from orchestrator.mistakes import Path, domain_word, near
+from orchestrator.mistakes import Path, domain_word, near, read_path
 from trainables.records import Record
 
 WIDEST_NORMAL = 3.0  # standard deviations
@@ -65,6 +66,11 @@ class Domain(Record):
     search, not the defaults of an option that leaves them out.
     """
 
+    @cached_property
+    def conditions(self) -> tuple[tuple[Path, Collection[Any]], ...]:
+        """Of `when`: each path, and the values of which one must be there."""
+        return tuple((read_path(path), one_of(wanted)) for path, wanted in self.when.items())
+
     @abstractmethod
     def probes(self) -> tuple[Pick, ...]:
         """Every option, or both ends of a range: if a run takes these, it takes all that lies between."""
@@ -89,6 +95,19 @@ class Domain(Record):
     def takes(self, value: Any) -> bool:
         """Whether a number that is no probe can be among the samples, other than by a wonder."""
         return False
+
+
+def wanted_values(wanted: Any) -> list[Any]:
+    """What a condition of a `when` asks for: any of these."""
+    return wanted if isinstance(wanted, list) else [wanted]
+
+
+def one_of(wanted: Any) -> Collection[Any]:
+    """The same to look a value up in, at once where that can be."""
+    try:
+        return frozenset(wanted_values(wanted))
+    except TypeError:  # lists or mappings are among them
+        return wanted_values(wanted)
 
 
 def _rising(ends: tuple) -> tuple:
@@ -147,8 +166,12 @@ class Choice(Domain):
 
     choice: Annotated[tuple["Option", ...], Field(min_length=1), AfterValidator(_no_entry), AfterValidator(_no_grid)]
 
-    def probes(self) -> tuple[Pick, ...]:
+    @cached_property
+    def _options(self) -> tuple[Pick, ...]:
         return tuple(Pick(("choice", index), option) for index, option in enumerate(self.choice))
+
+    def probes(self) -> tuple[Pick, ...]:
+        return self._options
 
     def size(self) -> float:
         return len(self.choice)
@@ -163,8 +186,12 @@ class Grid(Walked):
 
     grid: Annotated[tuple["Option", ...], Field(min_length=1), AfterValidator(_no_entry)]
 
-    def probes(self) -> tuple[Pick, ...]:
+    @cached_property
+    def _options(self) -> tuple[Pick, ...]:
         return tuple(Pick(("grid", index), option) for index, option in enumerate(self.grid))
+
+    def probes(self) -> tuple[Pick, ...]:
+        return self._options
 
 
 class Zip(Walked):
@@ -176,8 +203,12 @@ class Zip(Walked):
         AfterValidator(_no_entry_in_rows),
     ]
 
-    def probes(self) -> tuple[Pick, ...]:
+    @cached_property
+    def _options(self) -> tuple[Pick, ...]:
         return tuple(Pick(("zip", index), dict(enumerate(row))) for index, row in enumerate(self.zip))
+
+    def probes(self) -> tuple[Pick, ...]:
+        return self._options
 
 
 class Range(Domain):

@@ -4,7 +4,7 @@ An entry comes after those that it builds on: those that set something above one
 `method.beta`), and those that set something its `when` looks at.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
 from orchestrator.domains import Domain, Zip
@@ -23,12 +23,11 @@ class Entry(NamedTuple):
 
     def active(self, values: dict[str, Any]) -> bool:
         """Whether the `when` holds in the values of a run."""
-        return all(meets(wanted, value_at(values, read_path(path))) for path, wanted in self.domain.when.items())
+        return all(meets(wanted, value_at(values, path)) for path, wanted in self.domain.conditions)
 
     def builds_on(self, other: "Entry") -> bool:
         """Whether `other` must be applied before this one."""
-        looked_at = map(read_path, self.domain.when)
-        if any(_overlap(one, path) for path in looked_at for one in other.paths):
+        if any(_overlap(one, path) for path, _ in self.domain.conditions for one in other.paths):
             return True
         above = any(len(one) < len(path) and _overlap(one, path) for path in self.paths for one in other.paths)
         return above and other.key != self.key
@@ -51,13 +50,12 @@ def value_at(values: Any, path: Path) -> Any:
     return values
 
 
-def meets(wanted: Any, value: Any) -> bool:
-    """Whether a value is what a `when` asks for: the same, or one of a list."""
-    return any(value == one for one in wanted_values(wanted))
-
-
-def wanted_values(wanted: Any) -> list[Any]:
-    return wanted if isinstance(wanted, list) else [wanted]
+def meets(wanted: Collection[Any], value: Any) -> bool:
+    """Whether a value is among those that a `when` asks for."""
+    try:
+        return value in wanted
+    except TypeError:  # a mapping or a list is no member of a set
+        return False
 
 
 def paths_of(key: str) -> list[str]:

@@ -1,13 +1,14 @@
 """What a search can reach, found by trying: each probe of each domain, and whether a `when` can hold at all."""
 
 import itertools
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.assembly import Candidate, Odometer, assemble, every
-from orchestrator.domains import Domain, Pick, Walked, domains_in
-from orchestrator.entries import ABSENT, Entry, Search, in_order, meets, needed_by, value_at, wanted_values
+from orchestrator.domains import Domain, Pick, Walked, domains_in, one_of, wanted_values
+from orchestrator.entries import ABSENT, Entry, Search, in_order, meets, needed_by, value_at
 from orchestrator.mistakes import Path, cure, read_path, show_path, show_value
 
 MOST_TRIED = 10_000  # combinations of options, until a `when` is given the benefit of the doubt
@@ -66,6 +67,7 @@ class Seen:
     """What was found at the path of a condition."""
 
     values: list[Any] = field(default_factory=list)
+    known: set[str] = field(default_factory=set)  # the same, as JSON
     deepest: int = 0  # steps of the path that lead somewhere
     beside: dict[str, None] = field(default_factory=dict)  # the keys there
 
@@ -83,6 +85,7 @@ class Reach:
         self.seen = {path: Seen() for path in self.when}
         self.by_grids: dict[frozenset, set[bool]] = {}  # options of the grids -> was it active?
         self.cut = False
+        self.options: dict[Path, list[Pick]] = {}  # of each domain, by its place
         self._try_all(base)
 
     def left_to_chance(self) -> bool:
@@ -94,7 +97,7 @@ class Reach:
         """The conditions that no combination meets, each by itself."""
         for path, wanted in self.when.items():
             seen = self.seen[path]
-            if not any(meets(wanted, value) for value in seen.values):
+            if not any(meets(one_of(wanted), value) for value in seen.values):
                 yield ("search", self.key, "when", path), _why_never(read_path(path), wanted, seen)
 
     def _try_all(self, base: dict[str, Any]) -> None:
@@ -111,6 +114,11 @@ class Reach:
                 _look(candidate.values, read_path(path), seen)
 
     def _options(self, domain: Domain, where: Path) -> list[Pick]:
+        if where not in self.options:
+            self.options[where] = self._options_of(domain, where)
+        return self.options[where]
+
+    def _options_of(self, domain: Domain, where: Path) -> list[Pick]:
         """All that may matter to a `when`; of the entry's own values the first."""
         if where[:2] == ("search", self.key):
             return [domain.probes()[0]]
@@ -131,7 +139,8 @@ def _look(values: dict[str, Any], path: Path, seen: Seen) -> None:
     """Note what a run has at a path, or how far it leads."""
     found = value_at(values, path)
     if found is not ABSENT:
-        if found not in seen.values:
+        if (told := json.dumps(found, sort_keys=True)) not in seen.known:
+            seen.known.add(told)
             seen.values.append(found)
         return
     depth = next(depth for depth in itertools.count() if value_at(values, path[: depth + 1]) is ABSENT)

@@ -15,19 +15,19 @@ The rules:
   are fewer than asked for, all are listed, and `notes` says so.
 """
 
-import copy
 import itertools
 import json
 import math
 import zlib
-from collections.abc import Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import ValidationError
 
-from orchestrator.assembly import Candidate, Odometer, assemble, build, every
+from orchestrator.assembly import Candidate, Odometer, assemble, copied, every
 from orchestrator.domains import Choice, Domain, Pick, Walked, domains_in, steps
 from orchestrator.entries import in_order
 from orchestrator.mistakes import Path, show_path
@@ -71,10 +71,10 @@ def examples(spec: "SweepSpec", listed: list[Trial]) -> list[Trial]:
 
 def replicas(spec: "SweepSpec", configuration: int, found: Candidate) -> list[Trial]:
     """The trainings of one configuration, one for each seed."""
-    run = build(found.values).model_dump(mode="json")
+    first = found.complete["seed"]
     return [
-        Trial(number, configuration, copy.deepcopy(found.config), copy.deepcopy(run) | {"seed": seed}, seed)
-        for seed, number in enumerate(numbers_of(spec, configuration), start=run["seed"])
+        Trial(number, configuration, copied(found.config), copied(found.complete) | {"seed": seed}, seed)
+        for seed, number in enumerate(numbers_of(spec, configuration), start=first)
     ]
 
 
@@ -104,8 +104,21 @@ def notes(spec: "SweepSpec", trials: Sized) -> list[str]:
 
 def trainings(spec: "SweepSpec", most_points: int | None = None) -> int:
     """The number of trainings that a search asks for. Of the grids' points no more than `most_points` are counted."""
-    walk, draws = (_combinations, 1) if spec.searcher.name == "grid" else (_points, spec.trials)
-    return sum(1 for _ in itertools.islice(walk(spec), most_points)) * draws * spec.seeds
+    walk, values, draws = (_points, _of_grids, spec.trials)
+    if spec.searcher.name == "grid":
+        walk, values, draws = (_combinations, _of_all, 1)
+    if any(domain.when for domain in spec.search.values()):
+        points = sum(1 for _ in itertools.islice(walk(spec), most_points))
+    else:
+        points = _count(spec.search, partial(values, spec))
+    return min(points, most_points or points) * draws * spec.seeds
+
+
+def _count(tree: Any, values: Callable[[Domain], Iterable[Pick]]) -> int:
+    """How many combinations a tree of mappings and domains has, each domain taking these values."""
+    if isinstance(tree, Domain):
+        return sum(_count(pick.value, values) for pick in values(tree))
+    return math.prod(_count(below, values) for below in tree.values()) if isinstance(tree, dict) else 1
 
 
 def is_random(domain: Domain) -> bool:
@@ -121,7 +134,7 @@ def candidates(spec: "SweepSpec") -> list[Candidate]:
 def identity(found: Candidate) -> str:
     """The same for configurations that make equal runs; the values themselves of one that makes none."""
     try:
-        return same_run(build(found.values).model_dump(mode="json"))
+        return same_run(found.complete)
     except ValidationError:
         return same_run(found.values)
 
@@ -141,6 +154,8 @@ def places(spec: "SweepSpec") -> list[Point]:
 
 def _at_random(spec: "SweepSpec") -> Iterator[Candidate]:
     """The first draw at each point of the grids, then the second, ..."""
+    if not any(map(is_random, spec.search.values())):  # a point is its only draw
+        return (found for found, _ in _walk_grids(spec))
     per_point = [list(_draws(spec, point)) for point in _points(spec)]
     return (found for draw in itertools.zip_longest(*per_point) for found in draw if found)
 
@@ -151,7 +166,7 @@ def _combinations(spec: "SweepSpec") -> Iterator[Candidate]:
 
     def known(domain: Domain, where: Path) -> list[Pick]:
         if where not in values:
-            values[where] = list(itertools.islice(steps(domain, spec.searcher.points), MOST_TRAININGS + 1))
+            values[where] = list(_of_all(spec, domain))
         return values[where]
 
     return every(spec.run.model_dump(mode="json"), in_order(spec.search), Odometer(known))
@@ -161,11 +176,27 @@ LISTED = {"random": _at_random, "grid": _combinations, "optuna": lambda spec: ()
 """The searcher's name -> the configurations that are known up front, some perhaps more than once."""
 
 
+def _of_all(spec: "SweepSpec", domain: Domain) -> Iterator[Pick]:
+    """The values of a domain that the searcher `grid` walks through."""
+    return itertools.islice(steps(domain, spec.searcher.points), MOST_TRAININGS + 1)
+
+
+def _of_grids(spec: "SweepSpec", domain: Domain) -> Sequence[Pick]:
+    """The values of a domain that tell points of the grids apart."""
+    return domain.probes()[: None if isinstance(domain, Walked) else 1]
+
+
 def _points(spec: "SweepSpec") -> Iterator[Point]:
     """All points of the grids. Which grids are active is no matter of chance: `probing.idle` sees to that."""
-    grids = Odometer(lambda domain, where: domain.probes()[: None if isinstance(domain, Walked) else 1])
-    for _ in every(spec.run.model_dump(mode="json"), in_order(spec.search), grids):
-        yield {where: grids.picks[where] for where, domain in grids.domains.items() if isinstance(domain, Walked)}
+    return (point for _, point in _walk_grids(spec))
+
+
+def _walk_grids(spec: "SweepSpec") -> Iterator[tuple[Candidate, Point]]:
+    """The points of the grids, and a configuration at each: the only one, where nothing is drawn."""
+    grids = Odometer(lambda domain, where: _of_grids(spec, domain))
+    for found in every(spec.run.model_dump(mode="json"), in_order(spec.search), grids):
+        domains = grids.domains.items()
+        yield found, {where: grids.picks[where] for where, domain in domains if isinstance(domain, Walked)}
 
 
 def _draws(spec: "SweepSpec", point: Point) -> Iterator[Candidate]:

@@ -1,0 +1,103 @@
+"""The work of checking a search grows as the search does, and a search that is too large is refused at once."""
+
+import sys
+
+import pytest
+
+from orchestrator.mistakes import SpecError
+from orchestrator.space import candidates
+from orchestrator.spec import read_spec
+
+HEAD = """\
+name: a
+run:
+  method: {name: beta_vae}
+  network: {name: mlp, hidden: [8], latent_dim: 2}
+  data: {name: circle}
+  epochs: 1
+scheduler: {name: none}
+"""
+SMALL = 50
+
+
+def numbers(count):
+    return "[" + ", ".join(f"{0.5 + number / 1000:g}" for number in range(count)) + "]"
+
+
+def whole(count, step=1):
+    return str(list(range(1, count + 1, step)))
+
+
+SEARCHES = {
+    "a grid": lambda n: f"search:\n  method.beta: {{grid: {numbers(n)}}}\n",
+    "a choice": lambda n: f"trials: 3\nsearch:\n  method.beta: {{choice: {numbers(n)}}}\n",
+    "a choice that is walked": lambda n: (
+        f"searcher: {{name: grid}}\nsearch:\n  method.beta: {{choice: {numbers(n)}}}\n"
+    ),
+    "a choice in a choice": lambda n: (
+        "trials: 3\nsearch:\n  method:\n    choice:\n      - {name: ard_vae}\n"
+        f"      - {{name: beta_vae, beta: {{choice: {numbers(n)}}}}}\n"
+    ),
+    "rows": lambda n: (
+        "search:\n  method.beta, batch_size: {zip: [" + ", ".join(f"[{i}, {i}]" for i in range(1, n + 1)) + "]}\n"
+    ),
+    "draws": lambda n: f"trials: {n}\nsearch:\n  method.beta: {{uniform: [1, 2]}}\n",
+    "draws beside a grid": lambda n: (
+        f"trials: 2\nsearch:\n  batch_size: {{grid: {whole(n)}}}\n  method.beta: {{uniform: [1, 2]}}\n"
+    ),
+    "a condition on a grid": lambda n: (
+        f"search:\n  batch_size: {{grid: {whole(n)}}}\n"
+        f"  method.beta: {{grid: [1, 2], when: {{batch_size: {whole(n, 2)}}}}}\n"
+    ),
+    "a grid of mistakes": lambda n: f"search:\n  method.beta: {{grid: [{', '.join(f'-{i + 1}' for i in range(n))}]}}\n",
+}
+
+
+def work(file, text):
+    """The number of calls of functions that checking a spec takes."""
+    file.write_text(HEAD + text)
+    calls = 0
+
+    def count(frame, event, argument):
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(count)
+    try:
+        read_spec(file)
+    except SpecError:
+        pass
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_twice_the_values_are_twice_the_work(tmp_path, name):
+    work(tmp_path / "spec.yaml", SEARCHES[name](SMALL))  # what is made once is made
+    one, two, four = (work(tmp_path / "spec.yaml", SEARCHES[name](times * SMALL)) for times in (1, 2, 4))
+    assert four - two < 2.2 * (two - one)
+
+
+def test_a_grid_of_mistakes_tells_each_with_its_line(tmp_path):
+    rows = "\n".join(f"      - -{number}" for number in range(1, 1001))
+    (tmp_path / "spec.yaml").write_text(f"{HEAD}search:\n  method.beta:\n    grid:\n{rows}\n")
+    with pytest.raises(SpecError) as error:
+        read_spec(tmp_path / "spec.yaml")
+    assert [line.split(": ")[0].rpartition(":")[2] for line in error.value.lines] == [str(n) for n in range(11, 1011)]
+
+
+def test_a_grid_holds_its_values_in_their_order(tmp_path):
+    (tmp_path / "spec.yaml").write_text(HEAD + SEARCHES["a grid"](SMALL))
+    found = candidates(read_spec(tmp_path / "spec.yaml"))
+    assert [candidate.config["method.beta"] for candidate in found] == [
+        float(f"{0.5 + n / 1000:g}") for n in range(SMALL)
+    ]
+
+
+def test_crossed_grids_are_refused_without_walking_through_them(tmp_path):
+    text = f"search:\n  method.beta: {{grid: {numbers(2 * SMALL)}}}\n  batch_size: {{grid: {whole(3 * SMALL)}}}\n"
+    (tmp_path / "spec.yaml").write_text(HEAD + text)
+    with pytest.raises(SpecError, match="spec.yaml:8: search: asks for more than 10,000 trainings"):
+        read_spec(tmp_path / "spec.yaml")
+    assert work(tmp_path / "spec.yaml", text) < 2 * work(tmp_path / "other.yaml", SEARCHES["a grid"](5 * SMALL))
