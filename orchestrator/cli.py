@@ -121,7 +121,7 @@ def evaluate(target, out, metrics, trials, settings, again, data_root, tracking_
 def results(name, out, evaluations, form) -> None:
     """Print the leaderboard of the sweep NAME."""
     from orchestrator.results import FORMATS, as_table, read_results
-    from orchestrator.terminal import console
+    from orchestrator.terminal import console, say
 
     if evaluations:
         from orchestrator.comparison import print_all
@@ -131,7 +131,7 @@ def results(name, out, evaluations, form) -> None:
         return
     found = read_results(out, name)
     if form == "table":
-        console().print(as_table(found))
+        say(console(), as_table(found, console().width))
     else:
         click.echo(FORMATS[form](found), nl=False)
 

@@ -7,14 +7,15 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from orchestrator.files import finite_or_null
 from orchestrator.findings import Finding
-from orchestrator.results import listed, show
+from orchestrator.results import in_markdown, listed, show
+from orchestrator.tables import blocks
 from orchestrator.terminal import say
 from trainables.metrics.provenance import Provenance, differences
 
@@ -143,24 +144,29 @@ def notes(found: Comparison) -> list[str]:
     return [*lines, *found.missing, *found.pictures]
 
 
-def as_table(found: Comparison):
-    """The grid as a rich table."""
-    from rich.table import Table
+def as_table(found: Comparison, width: int) -> str:
+    """The grid for a terminal of so many columns. Models have short names, which lines below it tell in full."""
+    header, *rows = grid(replace(found, labels=[_short(label) for label in found.labels], rows=_short_rows(found)))
+    names = [label for label in found.labels if label != _short(label)]
+    return "\n".join([*blocks(header, rows, width), *names])
 
-    header, *rows = grid(found)
-    table = Table(box=None)
-    table.add_column(header[0], no_wrap=len(found.labels) <= SIDE_BY_SIDE, overflow="fold")
-    for name in header[1:]:
-        table.add_column(name, justify="right", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    return table
+
+def _short(label: str) -> str:
+    """As `label_of` begins it, which tells models apart."""
+    return label.partition(" ")[0]
+
+
+def _short_rows(found: Comparison) -> dict[str, Row]:
+    return {
+        name: replace(row, numbers={_short(label): numbers for label, numbers in row.numbers.items()})
+        for name, row in found.rows.items()
+    }
 
 
 def as_markdown(found: Comparison) -> str:
     header, *rows = grid(found)
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    table = ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
+    table = ["| " + " | ".join(map(in_markdown, line)) + " |" for line in lines]
     return "\n".join([*table, "", *(f"- {note}" for note in notes(found))]) + "\n"
 
 
@@ -195,7 +201,7 @@ def print_all(found: Comparison, form: str, console) -> None:
         print(FORMATS[form](found), end="")
         return
     if found.rows:
-        console.print(as_table(found))
+        say(console, as_table(found, console.width))
     for line in notes(found):
         say(console, line)
 

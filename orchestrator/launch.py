@@ -92,7 +92,7 @@ def close(console: Console, outcome: Outcome, out: Path, unsent: int, json_wante
     name = outcome.results["name"]
     if json_wanted:
         print(as_json(outcome.results), end="")
-    console.print(as_table(outcome.results, SHOWN))
+    say(console, as_table(outcome.results, console.width, SHOWN))
     best = next((trial for trial in ranked(outcome.results) if trial["checkpoint"]), None)
     lines = [f"results      {outcome.folder / 'results.json'}"]
     if best:

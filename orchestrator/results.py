@@ -5,13 +5,17 @@ import io
 import json
 import math
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError
-from orchestrator.standings import best_value, configurations, ranked, replicated
+from orchestrator.standings import RANKED, best_value, configurations, ranked, replicated
 
 Board = tuple[list[str], list[tuple[list[Any], dict[str, Any]]]]
+Ending = Callable[[dict[str, Any]], str]
+
+LONGEST_REASON = 20  # characters that a table has room for beside a status, as in `stopped (asha@9)`
 
 
 def read_results(out: Path, name: str) -> dict[str, Any]:
@@ -33,21 +37,21 @@ def leaderboard(results: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
     trials' best values, their standard deviation (of the population) and how many they are.
     """
     paths = list(dict.fromkeys(path for trial in results["trials"] for path in trial["config"]))
-    names, rows = BOARDS[replicated(results)](results)
+    names, rows = BOARDS[replicated(results)](results, _ending)
     cells = [[rank, *row, *map(config.get, paths)] for rank, (row, config) in enumerate(rows, start=1)]
     return ["rank", *names, *paths], cells
 
 
-def _of_trials(results: dict[str, Any]) -> Board:
+def _of_trials(results: dict[str, Any], ending: Ending) -> Board:
     metric = results["objective"]["metric"]
     rows = [
-        ([trial["id"], best_value(trial, metric), trial["epochs"], _ending(trial)], trial["config"])
+        ([trial["id"], best_value(trial, metric), trial["epochs"], ending(trial)], trial["config"])
         for trial in ranked(results)
     ]
     return ["trial", metric, "epochs", "status"], rows
 
 
-def _of_configurations(results: dict[str, Any]) -> Board:
+def _of_configurations(results: dict[str, Any], ending: Ending) -> Board:
     rows = []
     for one in configurations(results):
         mean, std = (math.nan if one[key] is None else one[key] for key in ("mean", "std"))
@@ -58,7 +62,10 @@ def _of_configurations(results: dict[str, Any]) -> Board:
 
 
 BOARDS = {False: _of_trials, True: _of_configurations}
-"""Whether there are several seeds -> the names and the rows of the leaderboard, each row with its configuration."""
+"""Whether there are several seeds -> the names and the rows of the leaderboard, each row with its configuration.
+
+How a trial ended is told as the second argument does.
+"""
 
 
 def _ending(trial: dict[str, Any]) -> str:
@@ -90,8 +97,13 @@ def as_csv(results: dict[str, Any]) -> str:
 def as_markdown(results: dict[str, Any]) -> str:
     """The leaderboard for a paper's notes."""
     header, rows = leaderboard(results)
-    lines = [header, ["---"] * len(header), *[[show(cell).replace("|", "\\|") for cell in row] for row in rows]]
+    lines = [header, ["---"] * len(header), *[[in_markdown(show(cell)) for cell in row] for row in rows]]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def in_markdown(cell: str) -> str:
+    """A cell of a table in Markdown."""
+    return cell.replace("|", "\\|").replace("\n", " ")
 
 
 def as_json(results: dict[str, Any]) -> str:
@@ -99,20 +111,34 @@ def as_json(results: dict[str, Any]) -> str:
     return json.dumps(results, indent=2) + "\n"
 
 
-def as_table(results: dict[str, Any], most: int | None = None):
-    """The leaderboard as a rich table that fits a terminal: what varies stands in one column."""
-    from rich.table import Table
+def as_table(results: dict[str, Any], width: int, most: int | None = None) -> str:
+    """The leaderboard for a terminal of so many columns: what varies stands in one, and long reasons stand below."""
+    from orchestrator.tables import with_texts
 
     several = replicated(results)
-    names, rows = BOARDS[several](results)
-    table = Table(title=_title(results), box=None, title_justify="left")
-    for name in ("rank", *names[:-1]):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("status", no_wrap=not several)
-    table.add_column("varies" if several else "configuration", overflow="fold")
-    for rank, (row, config) in enumerate(rows[:most], start=1):
-        table.add_row(*map(show, (rank, *row)), listed(config))
-    return table
+    names, rows = BOARDS[several](results, _briefly)
+    header = ["rank", *names, "varies" if several else "configuration"]
+    cells = [list(map(show, (rank, *row))) for rank, (row, _) in enumerate(rows[:most], start=1)]
+    texts = [listed(config) for _, config in rows[:most]]
+    untold = [trial for trial in ranked(results)[: None if several else most] if trial["reason"]]
+    if several:
+        untold = [trial for trial in untold if trial["status"] not in RANKED]
+    else:
+        untold = [trial for trial in untold if len(trial["reason"]) > LONGEST_REASON]
+    return "\n".join([_title(results), *with_texts(header, cells, texts, width), *_reasons(untold)])
+
+
+def _briefly(trial: dict[str, Any]) -> str:
+    """How a trial ended, without a reason that would take the room of all else."""
+    return trial["status"] if len(trial["reason"] or "") > LONGEST_REASON else _ending(trial)
+
+
+def _reasons(trials: list[dict[str, Any]]) -> list[str]:
+    """Why trials ended, in full: a line for each reason, with those that ended so."""
+    ids: dict[str, list[str]] = {}
+    for trial in trials:
+        ids.setdefault(f"{trial['status']}: {trial['reason']}", []).append(trial["id"])
+    return [f"{', '.join(some)} {why}" for why, some in ids.items()]
 
 
 def _title(results: dict[str, Any]) -> str:

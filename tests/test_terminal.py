@@ -52,7 +52,7 @@ def test_consoles_are_made_in_one_place_alone():
 def test_a_line_a_table_and_a_panel_show_text_with_brackets_as_it_was_written(text):
     console, read = screen()
     say(console, f"line {text}")
-    console.print(as_table(of_trial({"data.file": text}, f"because of {text}"), None))
+    say(console, as_table(of_trial({"data.file": text}, f"because of {text}"), console.width))
     board = Board(text, "val/elbo", "max", 2, 1.0)
     view = LivePanel(board, console)
     view.trial_started("0001", {"data.file": text}, "0001")
