@@ -170,6 +170,15 @@ def test_plateau_halves_the_learning_rate_at_the_tenth_epoch_without_progress():
     assert rates == [5e-4] * 10 + [2.5e-4] * 10 + [1.25e-4] * 2
 
 
+def test_the_plateau_judges_the_validation_loss_and_not_that_of_training():
+    found, plateaus = [], []
+    for report in train(a_run(epochs=3, optimizer={"lr": 0.01, "plateau": {}})):
+        found.append(report.metrics["val/loss"])
+        plateaus.append(report.training.plateaus["all"].best)
+    assert found == sorted(found, reverse=True)  # each epoch is better than the last, so that each counts
+    assert plateaus == found
+
+
 def test_gradients_are_clipped_to_the_norm(monkeypatch):
     norms = []
     step = torch.optim.Adam.step

@@ -147,6 +147,16 @@ def test_best_checkpoint_is_that_of_the_best_epoch_also_over_a_break(tmp_path, m
     assert checkpoint.load(tmp_path / "best.pt")["epoch"] == values.index(best(values)) + 1
 
 
+@pytest.mark.parametrize("mode", ["max", "min"])
+@pytest.mark.parametrize("broken_after", [1, 3])
+def test_of_equal_epochs_the_first_is_the_best_also_over_a_break(tmp_path, mode, broken_after):
+    config = config_of(a_run(epochs=3, optimizer={"lr": 1e-30}))  # too little to change a number
+    list(islice(results(config, folder_in(tmp_path, mode)), broken_after))
+    list(results(config, folder_in(tmp_path, mode)))
+    assert len({line["val/elbo"] for line in lines_in(tmp_path)}) == 1
+    assert checkpoint.load(tmp_path / "best.pt")["epoch"] == 1
+
+
 def test_divergence_is_a_result_with_its_step_and_term(tmp_path):
     told = list(results(config_of(a_run(optimizer={"lr": 1e18})), folder_in(tmp_path)))
     assert len(told) == 1 and told[0]["done"] and not told[0]["finished"]
