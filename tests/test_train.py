@@ -10,7 +10,7 @@ from tests.small_runs import a_run
 from trainables import checkpoint
 from trainables.checkpoint import CheckpointError
 from trainables.data.epochs import plan
-from trainables.train import Diverged, Training, train
+from trainables.train import Diverged, Tally, Training, sums_of, train
 
 
 def last(run, **options):
@@ -158,6 +158,36 @@ def test_kl_warmup_raises_the_weight_linearly_over_images(monkeypatch):
     assert scales[:3] == pytest.approx([0, 32 / 300 / 1.5, 64 / 300 / 1.5])
     assert scales[10] == pytest.approx(1 / 1.5)
     assert scales[-1] == 1.0
+
+
+def test_warm_up_counts_epochs_by_the_rows_that_are_trained_on():
+    training = Training(a_run("ard_vae", kl_warmup_epochs=2.0))  # 101 of 300 rows are held out
+    training.images = 199
+    assert training.kl_scale() == pytest.approx(0.5)
+
+
+def test_first_weights_are_a_function_of_the_seed():
+    one, same, other = (Training(a_run(seed=seed)).learner.state_dict() for seed in (3, 3, 4))
+    drawn = [name for name, value in one.items() if value.ndim > 1]
+    assert drawn and all((one[name] == same[name]).all() and (one[name] != other[name]).any() for name in drawn)
+
+
+def test_every_epoch_trains_in_training_mode_whatever_validation_left(monkeypatch):
+    modes, update = [], Training.update
+    monkeypatch.setattr(
+        Training, "update", lambda self, *args: modes.append(self.learner.vae.encoder.training) or update(self, *args)
+    )
+    last(a_run(epochs=2))
+    assert modes == [True] * 20
+
+
+def test_means_of_an_epoch_weigh_each_row_the_same():
+    """A term of the whole batch counts once for each of its rows."""
+    tally = Tally(0, "all", ("per_row", "whole"))
+    for per_row, whole in (([1.0, 2.0, 3.0], 5.0), ([8.0], 1.0)):
+        terms = {"per_row": (1.0, torch.tensor(per_row)), "whole": (2.0, torch.tensor(whole))}
+        tally.add("all", terms, sums_of(terms, len(per_row)), len(per_row))
+    assert tally.means() == {"train/per_row": 3.5, "train/whole": 4.0, "train/loss": 11.5}
 
 
 def test_plateau_halves_the_learning_rate_at_the_tenth_epoch_without_progress():
