@@ -4,7 +4,7 @@ config.json             the trial's id, its place in the search space, the whole
 metrics.jsonl           one line per epoch
 checkpoint.pt           the state after the last epoch
 checkpoint.previous.pt  the state an epoch earlier, should the other be damaged
-best.pt                 the state after the epoch with the best objective
+best.pt                 the model after the epoch with the best objective
 pictures/0009/          the pictures drawn after epoch 9
 error.txt               the whole story of a failure
 workers.jsonl   of a trial with many workers: who took it up, after which epoch, and where they ran
@@ -65,13 +65,13 @@ class TrialFolder:
         """The last checkpoint that can be read, and its epoch; no file, and 0, if none was ever written."""
         if self.checkpoint.exists():
             try:
-                return self.checkpoint, checkpoint.load(self.checkpoint)["epoch"]
+                return self.checkpoint, checkpoint.epoch_of(self.checkpoint)
             except CheckpointError as error:
                 if not self.previous.exists():
                     raise
                 self.checkpoint.replace(self.checkpoint.with_suffix(".damaged"))
                 self.notice = f"{error} The trial goes on from {self.previous.name}."
-        return (self.previous, checkpoint.load(self.previous)["epoch"]) if self.previous.exists() else (None, 0)
+        return (self.previous, checkpoint.epoch_of(self.previous)) if self.previous.exists() else (None, 0)
 
     def keep(self, report: Report, draw: bool) -> None:
         """Keep the epoch just finished. The checkpoint comes last: with it the epoch counts as done."""
@@ -83,7 +83,7 @@ class TrialFolder:
             self.draw()
         if self._score(line) > self.best:
             self.best = self._score(line)
-            report.save(self.path / "best.pt")
+            report.save_model(self.path / "best.pt")
         if self.checkpoint.exists():
             self.checkpoint.replace(self.previous)
         report.save(self.checkpoint)

@@ -228,13 +228,15 @@ def test_a_metric_without_what_it_needs_says_so_and_is_tried_again(evaluate, run
 
 
 def test_models_that_cannot_be_read_are_a_line_each_and_cost_the_others_nothing(evaluate, runs):
-    (trial(runs, "0002") / "best.pt").write_bytes(b"nonsense")
+    damaged = bytearray((trial(runs, "0002") / "best.pt").read_bytes())
+    damaged[len(damaged) // 2] ^= 1  # a weight
+    (trial(runs, "0002") / "best.pt").write_bytes(damaged)
     (trial(runs, "0003") / "best.pt").unlink()
     code, out, err = evaluate("three", "--metrics", "mse", "--trials", "all")
     assert code == 2
     assert err.splitlines() == [
         f"{trial(runs, '0003') / 'best.pt'}: cannot be read (No such file or directory): train the model again.",
-        f"{trial(runs, '0002') / 'best.pt'}: not a whole checkpoint. It may be truncated.",
+        f"{trial(runs, '0002') / 'best.pt'}: not a readable checkpoint (archive/data/2 is damaged).",
     ]
     assert [(trial(runs, name) / FILE).exists() for name in ("0001", "0002", "0003")] == [True, False, False]
     assert "mse_pruned" in out

@@ -2,6 +2,7 @@
 
 import json
 import math
+import random
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from tests.small_runs import a_run
 from trainables import checkpoint
 from trainables.checkpoint import CheckpointError
 from trainables.data.epochs import plan
-from trainables.train import Diverged, Tally, Training, sums_of, train
+from trainables.train import Diverged, Tally, Training, reopen, sums_of, train
 
 
 def last(run, **options):
@@ -103,6 +104,54 @@ def test_damaged_checkpoint_is_one_clear_line(tmp_path, damage):
         checkpoint.load(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def equal(one, other) -> bool:
+    """Whether values that a checkpoint may hold are the same to the bit."""
+    if isinstance(one, torch.Tensor):
+        return isinstance(other, torch.Tensor) and one.dtype == other.dtype and torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(equal(value, other[key]) for key, value in one.items())
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(equal, one, other))
+    return one == other
+
+
+def test_any_bits_that_are_flipped_are_found_or_say_nothing(tmp_path):
+    """Half of them in the last quarter, where the archive's index is."""
+    path, chance = tmp_path / "checkpoint.pt", random.Random(7)
+    last(a_run(epochs=1, network={"name": "mlp", "hidden": [4], "latent_dim": 2})).save(path)
+    sound, saved, refused = path.read_bytes(), checkpoint.load(path), 0
+    places = [offset + 38 for offset in range(len(sound)) if sound.startswith(b"PK\1\2", offset)]  # "is a folder"
+    flips = [[(place, 4)] for place in places]
+    for number in range(600):
+        least = len(sound) * 3 // 4 if number % 2 else 0
+        flips.append([(chance.randrange(least, len(sound)), chance.randrange(8)) for _ in range(chance.choice([1, 3]))])
+    for flip in flips:
+        data = bytearray(sound)
+        for place, bit in flip:
+            data[place] ^= 1 << bit
+        path.write_bytes(data)
+        try:
+            assert equal(checkpoint.load(path), saved), flip
+        except CheckpointError as error:
+            assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
+            refused += 1
+    assert refused > 400 and len(places) > 10
+
+
+def test_the_model_alone_is_reopened_and_training_does_not_go_on_from_it(tmp_path):
+    run = a_run("geco_l0_arm_vae", optimizer={"plateau": {"patience": 1}})
+    report = last(run)
+    report.save(tmp_path / "checkpoint.pt")
+    report.save_model(tmp_path / "best.pt")
+    assert (tmp_path / "best.pt").stat().st_size < 0.6 * (tmp_path / "checkpoint.pt").stat().st_size
+    for name in ("best.pt", "checkpoint.pt"):  # those of earlier versions hold all
+        again = reopen(run, None, tmp_path / name)
+        assert equal(dict(again.training.learner.state_dict()), dict(report.training.learner.state_dict()))
+        assert (again.epoch, again.images) == (report.epoch, report.images)
+    with pytest.raises(CheckpointError, match=r"best.pt: holds no optimizer/\w+, .*take the checkpoint.pt beside it"):
+        next(train(run, resume=tmp_path / "best.pt"))
 
 
 def test_checkpoint_that_would_run_code_is_refused(tmp_path):

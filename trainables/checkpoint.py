@@ -1,6 +1,5 @@
 """Checkpoints: the named things that have state, in one file, written whole or not at all."""
 
-import pickle
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -26,20 +25,43 @@ def save(path: Path, state: dict[str, Any]) -> None:
 def load(path: Path) -> dict[str, Any]:
     """Read what `save` wrote. Loads values only: nothing in the file can run code.
 
-    Raises CheckpointError when the file is missing, truncated, foreign, or of another format.
+    Raises CheckpointError when the file is missing, truncated, foreign, or of another format, and when any of its bytes
+    that say something are not those that were written: the checksum of every part is verified.
     """
     if not path.exists():
         raise CheckpointError(f"{path}: no such checkpoint.")
-    if not zipfile.is_zipfile(path):  # the index of the archive is at its end
-        raise CheckpointError(f"{path}: not a whole checkpoint. It may be truncated.")
     try:
+        if not zipfile.is_zipfile(path):  # the index of the archive is at its end
+            raise CheckpointError(f"{path}: not a whole checkpoint. It may be truncated.")
+        verify(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, pickle.UnpicklingError) as error:
+    except CheckpointError:
+        raise
+    except Exception as error:  # of any kind: what is damaged can lead a reader anywhere
         raise CheckpointError(f"{path}: not a readable checkpoint ({_first_line(error)}).") from None
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not a checkpoint of this version (format {FORMAT}).")
     return state
 
 
+def epoch_of(path: Path) -> int:
+    """The epochs that a run had finished when it was saved. Raises CheckpointError."""
+    epoch = load(path).get("epoch")
+    if not isinstance(epoch, int):
+        raise CheckpointError(f"{path}: not the checkpoint of a run.")
+    return epoch
+
+
+def verify(path: Path) -> None:
+    """Read every part of the archive and compare it with its checksum, which `torch.load` does not.
+
+    It leaves unread what is called a folder, so nothing may be. Raises what zipfile does.
+    """
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip() or next((part.filename for part in archive.infolist() if part.external_attr), None)
+        if damaged:
+            raise zipfile.BadZipFile(f"{damaged} is damaged")
+
+
 def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0][:120]
+    return str(error).partition("\n")[0][:120] or type(error).__name__

@@ -26,6 +26,7 @@ from trainables.run import Run
 from trainables.sums import Sums, add, all_reduce, rank_and_world, share
 
 EXAMPLES = 1000  # training rows that a model may take starting values from
+LEARNER = "learner"  # of a checkpoint, the model
 SETTLE_EVERY = 100  # steps between looks at the losses; each look waits for the device and for the other workers
 
 
@@ -50,6 +51,10 @@ class Report:
     def save(self, path: Path) -> None:
         """Write a checkpoint, whole or not at all; `train(run, resume=path)` goes on from it bit for bit."""
         checkpoint.save(path, self.training.state())
+
+    def save_model(self, path: Path) -> None:
+        """Write what `reopen` needs of a checkpoint: the model without the state of its optimizers."""
+        checkpoint.save(path, self.training.state(LEARNER))
 
     def draw(self, folder: Path, history: list[dict[str, float]]) -> list[Path]:
         """Draw PNG pictures of the model into `folder`; `history` holds the metrics of all epochs so far."""
@@ -92,12 +97,12 @@ def train(run: Run, data_root: Root = None, resume: Path | None = None) -> Itera
 
 
 def reopen(run: Run, data_root: Root, saved: Path) -> Report:
-    """The Report of the epoch that a checkpoint of the run holds, for its pictures: time and metrics are not in it.
+    """The Report of the epoch whose model is in `saved`, for its pictures: time and metrics are not in it.
 
     Raises DataError and CheckpointError.
     """
     training = Training(run, data_root)
-    training.restore(saved)
+    training.restore(saved, LEARNER)
     return Report(training.epoch, training.images, 0.0, {}, training)
 
 
@@ -118,24 +123,29 @@ class Training:
         self.plateaus = {name: of.plateau.build(some) for name, some in self.optimizers.items() if of.plateau}
         self.epoch = self.step = self.images = 0
 
-    def named(self) -> dict[str, nn.Module]:
-        """The things with a state_dict."""
+    def named(self, *names: str) -> dict[str, nn.Module]:
+        """The things with a state_dict, all or those of these names."""
         optimizers = {f"optimizer/{phase}": optimizer for phase, optimizer in self.optimizers.items()}
         plateaus = {f"plateau/{phase}": plateau for phase, plateau in self.plateaus.items()}
-        return {"learner": self.learner} | optimizers | plateaus
+        things = {LEARNER: self.learner} | optimizers | plateaus
+        return {name: things[name] for name in names or things}
 
-    def state(self) -> dict:
-        """What a checkpoint holds: plain values and tensors."""
+    def state(self, *names: str) -> dict:
+        """What a checkpoint holds, of all that is `named` or of some: plain values and tensors."""
         counts = {"epoch": self.epoch, "step": self.step, "images": self.images}
-        states = {name: thing.state_dict() for name, thing in self.named().items()}
+        states = {name: thing.state_dict() for name, thing in self.named(*names).items()}
         return {"run": self.run.model_dump(mode="json")} | counts | states
 
-    def restore(self, path: Path) -> None:
-        """Take up the state of a checkpoint of the same run. Raises CheckpointError."""
-        saved = checkpoint.load(path)
+    def restore(self, path: Path, *names: str) -> None:
+        """Take up the state of a checkpoint of the same run, of all or some of `named`. Raises CheckpointError."""
+        saved, things = checkpoint.load(path), self.named(*names)
+        if lacking := [name for name in ("run", "epoch", "step", "images", *things) if name not in saved]:
+            raise checkpoint.CheckpointError(
+                f"{path}: holds no {', '.join(lacking)}: take the checkpoint.pt beside it."
+            )
         if saved["run"] != self.run.model_dump(mode="json"):
             raise checkpoint.CheckpointError(f"{path}: the checkpoint of another run; its settings differ.")
-        for name, thing in self.named().items():
+        for name, thing in things.items():
             thing.load_state_dict(saved[name])
         self.epoch, self.step, self.images = saved["epoch"], saved["step"], saved["images"]
 
