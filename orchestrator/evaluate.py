@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
 from orchestrator import locks, terminal
+from orchestrator.changes import check_data, datasets
 from orchestrator.comparison import TABLE, Comparison, Measured, compare, print_all, provenance_of
 from orchestrator.errors import UserError
 from orchestrator.examining import Job, answers
@@ -18,7 +19,7 @@ from orchestrator.ledger import refresh
 from orchestrator.measures import measures
 from orchestrator.mlflow_store import prepare_store
 from orchestrator.results import show
-from orchestrator.resuming import recorded_root
+from orchestrator.resuming import recorded_origin, recorded_root
 from orchestrator.stopping import Noted
 from orchestrator.subjects import ALL, Subject, subjects
 from orchestrator.sweep import disk_errors_told
@@ -45,11 +46,15 @@ class Order:
         known = {} if again else self.files.known
         self.found: dict[str, Finding] = {metric: known[key] for metric, key in self.keys.items() if key in known}
 
+    @property
+    def lacking(self) -> list[dict[str, Any]]:
+        """The evaluations that are still to be made."""
+        return [own for metric, own in self.asked.items() if metric not in self.found]
+
     def job(self, data_root: str | None, shared: Path) -> Job | None:
         """What is still to be measured, if anything."""
-        lacking = [own for metric, own in self.asked.items() if metric not in self.found]
         where = {"checkpoint": str(self.model.checkpoint), "data_root": data_root, "kept": str(shared)}
-        return {"id": self.model.id, "run": self.run, "evaluations": lacking} | where if lacking else None
+        return {"id": self.model.id, "run": self.run, "evaluations": self.lacking} | where if self.lacking else None
 
     def take(self, finding: Finding, pictures: dict[str, bytes]) -> None:
         """Keep a finding, unless it may be another one tomorrow. Raises OSError."""
@@ -110,6 +115,7 @@ def evaluate(
     with disk_errors_told(folder, "Free room, then try again."), locks.driver(folder):
         orders, refused = orders_of(models, asked, again)
         root = data_root or recorded_root(folder)
+        check_data(recorded_origin(folder), datasets(order.run for order in orders if order.lacking), root)
         with recorder(folder, uri, console) as tracker:
             ending = measure(orders, refused, recorded(root), folder.parent / SHARED, console)
             for order in orders:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from orchestrator import locks, terminal
+from orchestrator.changes import check_data, datasets, note_run, origin_of_run, told
 from orchestrator.console import Board, watch
 from orchestrator.errors import UserError
 from orchestrator.mlflow_store import prepare_store
@@ -13,14 +14,15 @@ from orchestrator.plan import plan
 from orchestrator.reading import load_all
 from orchestrator.recording import open_tracker
 from orchestrator.results import as_json, as_table, show
+from orchestrator.reuse import made_with
 from orchestrator.space import examples
 from orchestrator.standings import ranked
 from orchestrator.stopping import Noted
 from orchestrator.sweep import Outcome, claim, disk_errors_told, resume_command, run_sweep
 from orchestrator.terminal import say
 from trainables.checkpoint import CheckpointError
+from trainables.data import Dataset
 from trainables.roots import Root, recorded
-from trainables.run import Run
 
 if TYPE_CHECKING:
     from orchestrator.space import Trial
@@ -49,7 +51,7 @@ def launch(
 
 def prepare(spec: "SweepSpec", trials: "list[Trial]", uri: str, data_root: Root, console: Console) -> None:
     """Read the data and open the store, before anything starts. Raises UserError."""
-    load_all((Run.model_validate(trial.run).data for trial in examples(spec, trials)), data_root, console)
+    load_all(datasets(trial.run for trial in examples(spec, trials)), data_root, console)
     prepare_store(uri)
 
 
@@ -119,8 +121,11 @@ def train_one(spec: "SweepSpec", out: Path, data_root: Root) -> None:
     folder = (out / spec.name).resolve()
     if (folder / "spec.yaml").exists():
         raise UserError(f"{folder}: holds a sweep. Choose another --name or --out.")
-    console = terminal.console()
-    load_all([spec.run.data], data_root, console)
+    sets, console = [spec.run.data], terminal.console()
+    taken_up = any(folder.glob("checkpoint*.pt"))
+    if taken_up:
+        tell_changes_of_run(folder, sets, data_root, console)
+    load_all(sets, data_root, console)
     config = {
         "id": spec.name,
         "config": {},
@@ -130,6 +135,8 @@ def train_one(spec: "SweepSpec", out: Path, data_root: Root) -> None:
         "pictures_every": spec.pictures_every,
     }
     with disk_errors_told(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        note_run(folder, sets, data_root, made_with(data_root), taken_up)
         try:
             with Noted() as stop:
                 for result in results(config, TrialFolder(folder, spec.objective.metric, spec.objective.mode)):
@@ -141,6 +148,14 @@ def train_one(spec: "SweepSpec", out: Path, data_root: Root) -> None:
         except CheckpointError as error:
             raise UserError(f"{error} Choose another --name or --out, or remove {folder}.") from None
     say(console, f"checkpoint   {folder / 'best.pt'}\npictures     {folder / 'pictures'}")
+
+
+def tell_changes_of_run(folder: Path, sets: list[Dataset], data_root: Root, console: Console) -> None:
+    """Say what is not as it was when the run in `folder` began. Raises UserError where that is its data."""
+    of = origin_of_run(folder)
+    check_data(of, sets, data_root)
+    for line in told(of, made_with(data_root)):
+        say(console, f"changed      {line}")
 
 
 def epoch_line(result: dict[str, Any], epochs: int) -> str:

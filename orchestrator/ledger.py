@@ -31,7 +31,8 @@ class Ledger:
         self.sign = {"max": 1.0, "min": -1.0}[objective["mode"]]
         self.entries: dict[str, dict] = {}  # of the trials that began
         self.scores: dict[str, float] = {}  # sign * best objective so far
-        self.made_with: list[dict] = []  # code and data of each process that trained, if they were not always the same
+        self.made_with: list[dict] = []  # code, packages and device of each process that trained, where they changed
+        self.data: dict | None = None  # the fingerprint of the data files
 
     def begin(self, trial: str) -> bool:
         """The trial has a slot. False if it had one before."""
@@ -79,6 +80,7 @@ class Ledger:
             if self.entries.get(trial, {}).get("status")
         ]
         results = {"name": self.name, "objective": self.objective, "made_with": self._made_with()}
+        results |= {"data": self.data} if self.data else {}
         if self.account.limits:
             results["budget"] = self.account.statement() | {"used_up": self.account.empty is not None}
         results["trials"] = ended

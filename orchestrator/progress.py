@@ -17,6 +17,7 @@ from orchestrator.ledger import Ledger, known_numbers
 WORST = ("diverged", "failed")  # a trial that ends so takes the last place at the rung ahead of it
 SLOT, GROUP = "slot", "group"  # what fails when a trial is tried again
 FORMAT = 1  # of the journal's events
+LATER = ("spec", "data")  # facts that the journal of an older version lacks: they are noted when it goes on
 TO_THE_END = RunAll()
 
 Telling = tuple[Any, ...]  # the name of a listener's method, and its values
@@ -51,6 +52,7 @@ class Progress:
         self.confirming: set[str] | None = None  # the trials that confirm the search, once it is over
         self.cut: set[str] = set()  # trials that would have gone on, had the budget not been used up
         self.retries: Counter[tuple[str, str]] = Counter()  # of each trial, of SLOT and of GROUP
+        self.said: set[str] = set()  # names of the facts that are in the journal
         self.over = False  # the sweep came to its end
         self.news: list[Telling] = []  # not yet told
         self.error: OSError | None = None  # of the journal; nothing is written after it
@@ -62,11 +64,13 @@ class Progress:
                 raise JournalError(f"{place}: is no event of this sweep ({error!r}): cut the file off there.") from None
 
     def start(self, **facts: Any) -> None:
-        """The sweep begins; `facts` are for whoever resumes it. If it began before, only a new `made_with` is noted."""
+        """The sweep begins; `facts` are for whoever resumes it. If it began before, what is new of LATER is noted."""
         if not self.journal.events:
             self._do("sweep", format=FORMAT, **facts)
-        elif facts.get("made_with") not in self.ledger.made_with:
-            self._do("changed", made_with=facts["made_with"])
+            return
+        new = {name: facts[name] for name in LATER if name in facts and name not in self.said}
+        if new or [facts.get("made_with")] != self.ledger.made_with[-1:]:
+            self._do("changed", made_with=facts.get("made_with"), **new)
 
     def draw(self, configuration: int, params: dict | None, trials: list[dict]) -> None:
         """A configuration of the search is found, with its trials; or there is none left for that number."""
@@ -159,7 +163,10 @@ class Progress:
             )
 
     def _sweep(self, facts: dict) -> None:
-        self.ledger.made_with.append(facts.get("made_with"))
+        self.said |= facts.keys()
+        self.ledger.data = facts.get("data", self.ledger.data)
+        if [facts.get("made_with")] != self.ledger.made_with[-1:]:
+            self.ledger.made_with.append(facts.get("made_with"))
 
     def _drawn(self, facts: dict) -> None:
         self.params[facts["configuration"]] = facts["params"]

@@ -3,18 +3,26 @@
 import json
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
 
 from orchestrator import locks, space, terminal
+from orchestrator.changes import Origin, check_data, check_spec, datasets, origin, origin_of_run, told
 from orchestrator.errors import UserError
 from orchestrator.journal import Journal, JournalError
 from orchestrator.launch import close, prepare, run_and_tell
 from orchestrator.results import read_results
+from orchestrator.reuse import made_with
 from orchestrator.spec import read_spec
 from orchestrator.sweep import Outcome, disk_errors_told
+from orchestrator.terminal import say
 from orchestrator.tracking import recorded_store, sync
 from trainables.durable import remove_half_written
 from trainables.roots import Root, root_of
+
+if TYPE_CHECKING:
+    from orchestrator.spec import SweepSpec
 
 
 def resume(
@@ -39,11 +47,26 @@ def resume(
         data_root = data_root or root_of(facts["data_root"])
         spec = read_spec(folder / "spec.yaml", data_root=data_root)
         trials = facts["trials"] or space.trials(spec)
-        prepare(spec, trials, uri, data_root, terminal.console(stderr=json_wanted))
+        console = terminal.console(stderr=json_wanted)
+        tell_changes(journal, spec, trials, data_root, console)
+        prepare(spec, trials, uri, data_root, console)
         for written in (folder, folder / "trials"):
             remove_half_written(written)
         source = facts["source"] or str(folder / "spec.yaml")
         return run_and_tell(spec, trials, folder, out, source, uri, data_root, json_wanted, facts["reuse"])
+
+
+def tell_changes(
+    journal: Journal, spec: "SweepSpec", trials: list[space.Trial], data_root: Root, console: Console
+) -> None:
+    """Say what is not as it was when the sweep began, if it has. Raises UserError for what its journal contradicts."""
+    if not journal.events:
+        return
+    of = origin(journal.events)
+    lines = check_spec(of, spec, journal.path.with_name("spec.yaml"))
+    check_data(of, datasets(trial.run for trial in space.examples(spec, trials)), data_root)
+    for line in lines + told(of, made_with(data_root, spec.resources)):
+        say(console, f"changed      {line}")
 
 
 def recorded_root(folder: Path) -> Root:
@@ -55,6 +78,11 @@ def recorded_root(folder: Path) -> Root:
         return root_of(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("data_root"))
     events = Journal(folder).events
     return next((root_of(event["data_root"]) for event in events if event["event"] == "sweep"), None)
+
+
+def recorded_origin(folder: Path) -> Origin:
+    """How the sweep or run in `folder` began. Only who has the folder's lock may ask. Raises JournalError."""
+    return origin_of_run(folder) if (folder / "config.json").exists() else origin(Journal(folder).events)
 
 
 def beginning(journal: Journal) -> dict[str, Any]:

@@ -3,18 +3,31 @@
 import hashlib
 import json
 import os
+import platform
 import shutil
+import subprocess
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import orchestrator
 import trainables
 from orchestrator.space import same_run
-from trainables.roots import Root, recorded
+from trainables.data import DataError
+from trainables.data.fingerprints import Fingerprint, changed
+from trainables.roots import Root, recorded, root_of
+from trainables.run import Run
 
-PACKAGES = ("numpy", "scikit-learn", "torch", "torchvision")  # that have a part in the numbers
+if TYPE_CHECKING:
+    from orchestrator.spec import Resources
+
+PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "torchvision", "pillow", "pyarrow", "h5py", "optuna", "ray")
+"""That have a part in the numbers: they compute, read data, draw configurations, or place workers."""
 OWN = "config.json"  # of a trial's folder, what no other trial can take over
+STRANGE = (OSError, ValueError, LookupError, TypeError, AttributeError)  # what files of other versions raise
+GPU_NAME_S = 10  # that nvidia-smi may take
 
 
 class Finished(NamedTuple):
@@ -24,20 +37,53 @@ class Finished(NamedTuple):
     folder: Path
 
 
-def made_with(data_root: Root) -> dict[str, Any]:
-    """What decides a run's numbers besides the Run: a digest of the code, and where the data lie."""
-    home = Path(trainables.__file__).parent
-    digest = hashlib.sha256(repr([(name, version(name)) for name in PACKAGES]).encode())
+def made_with(data_root: Root, resources: "Resources | None" = None) -> dict[str, Any]:
+    """What decides a run's numbers besides the Run and its files, where it takes `resources`; None: all that are there.
+
+    `orchestrator` is a digest of the code that decides which trials are trained, and for how long.
+    """
+    return {
+        "code": digest_of(trainables),
+        "orchestrator": digest_of(orchestrator),
+        "packages": {name: version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "data_root": recorded(data_root),
+    } | placed(resources)
+
+
+def digest_of(package: ModuleType) -> str:
+    """A digest of every line of a package's code."""
+    home, digest = Path(package.__file__).parent, hashlib.sha256()
     for file in sorted(home.rglob("*.py")):
         digest.update(f"\0{file.relative_to(home)}\0".encode() + file.read_bytes())
-    return {"code": digest.hexdigest(), "data_root": recorded(data_root)}
+    return digest.hexdigest()
+
+
+def placed(resources: "Resources | None") -> dict[str, Any]:
+    """By what a run is computed: sums on other devices, or of other shares, differ in their last digits."""
+    import torch
+
+    gpu = torch.cuda.is_available() if resources is None else resources.gpus_per_worker > 0
+    threads = torch.get_num_threads() if resources is None else max(1, int(resources.cpus_per_worker))
+    device = gpu_name() if gpu else f"cpu {torch.backends.cpu.get_cpu_capability()}"
+    return {"device": device, "threads": threads, "workers": resources.workers if resources else 1}
+
+
+def gpu_name() -> str:
+    """The kinds of GPU of this machine, asked for without taking one; `gpu` where nobody knows."""
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=GPU_NAME_S, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return "gpu"
+    return ", ".join(sorted(set(said.splitlines()))) or "gpu"
 
 
 class Shelf:
     """The finished trials of all other sweeps beside the one in `folder`, made with the same and by the same objective.
 
-    Left out are sweeps whose code or data changed between the beginning and the end, trials that stopped early, and
-    trials on a file of data that was changed after their sweep began.
+    Left out are sweeps whose code or data changed between the beginning and the end, trials that stopped early, trials
+    on files of data that are not what they were, and whatever another version has written otherwise.
     """
 
     def __init__(self, folder: Path, made_with: dict[str, Any], objective: dict[str, str]):
@@ -58,12 +104,43 @@ class Shelf:
     def _of_sweep(self, file: Path) -> dict[tuple[str, int], Finished]:
         try:
             results = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError:  # damaged: nothing can be taken from it
+            if (numbers(results["made_with"]), results["objective"]) != (numbers(self.made_with), self.objective):
+                return {}
+            completed = [trial for trial in results["trials"] if trial["status"] == "completed"]
+        except STRANGE:
             return {}
-        if (results.get("made_with"), results["objective"]) != (self.made_with, self.objective):
-            return {}
-        trials = (_finished(file.parent, trial) for trial in results["trials"] if trial["status"] == "completed")
+        files = Files(file.parent, results.get("data"), root_of(self.made_with["data_root"]))
+        trials = (_finished(file.parent, trial, self.objective["metric"], files) for trial in completed)
         return {key: trial for key, trial in trials if key}
+
+
+def numbers(made_with: dict[str, Any]) -> dict[str, Any]:
+    """What of it decides the numbers of a trial that was trained in full, which no scheduler has a say in."""
+    return {name: value for name, value in made_with.items() if name != "orchestrator"}
+
+
+class Files:
+    """Whether files of data are those on which a sweep was trained; `known` is their fingerprint, if it was noted."""
+
+    def __init__(self, sweep: Path, known: Fingerprint | None, data_root: Root):
+        self.sweep, self.known, self.data_root = sweep, known, data_root
+        self.answers: dict[str, bool] = {}
+
+    def unchanged(self, run: dict[str, Any]) -> bool:
+        """Of the files of a Run's data set; each set is looked at once. Raises what STRANGE names, and DataError."""
+        key = same_run(run["data"])
+        if key not in self.answers:
+            self.answers[key] = self._older(run["data"]) if self.known is None else self._same(run)
+        return self.answers[key]
+
+    def _same(self, run: dict[str, Any]) -> bool:
+        return not changed(self.known, Run.model_validate(run).data, self.data_root)
+
+    def _older(self, data: dict[str, Any]) -> bool:
+        """Whether the user's own file, or folder and all in it, is older than the sweep."""
+        own = data.get("path") or data.get("images")
+        began = (self.sweep / "spec.yaml").stat().st_mtime
+        return not own or all(path.stat().st_mtime < began for path in (Path(own), *Path(own).rglob("*")))
 
 
 def copy(found: Finished, folder: Path) -> list[dict[str, float]]:
@@ -76,18 +153,21 @@ def copy(found: Finished, folder: Path) -> list[dict[str, float]]:
     return _epochs(folder)
 
 
-def _finished(sweep: Path, trial: dict[str, Any]) -> tuple[tuple[str, int] | None, Finished]:
+def _finished(
+    sweep: Path, trial: dict[str, Any], metric: str, files: Files
+) -> tuple[tuple[str, int] | None, Finished | None]:
     """A trial of a sweep by what must be equal; None if something of it is missing, or its data changed since."""
-    folder = sweep / "trials" / trial["id"]
-    found = Finished(trial.get("reused_from") or f"{sweep.name}/{trial['id']}", folder)
     try:
+        folder = sweep / "trials" / trial["id"]
+        found = Finished(trial.get("reused_from") or f"{sweep.name}/{trial['id']}", folder)
         run = json.loads((folder / "config.json").read_text(encoding="utf-8"))["run"]
-        whole = (folder / "checkpoint.pt").is_file() and len(_epochs(folder)) == trial["epochs"]
-        data = Path(run["data"].get("path", sweep))
-        unchanged = data == sweep or data.stat().st_mtime < (sweep / "spec.yaml").stat().st_mtime
-    except (OSError, ValueError):
-        return None, found
-    return ((same_run(run), trial["epochs"]) if whole and unchanged else None), found
+        epochs = _epochs(folder)
+        whole = (folder / "checkpoint.pt").is_file() and len(epochs) == trial["epochs"]
+        measured = all(metric in epoch for epoch in epochs)
+        key = (same_run(run), trial["epochs"]) if whole and measured and files.unchanged(run) else None
+    except (*STRANGE, DataError):
+        return None, None
+    return key, found
 
 
 def _epochs(folder: Path) -> list[dict[str, float]]:

@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
 
 from orchestrator.account import Account
 from orchestrator.asha import Asha, RunAll
+from orchestrator.changes import datasets, fingerprints, origin
 from orchestrator.check import Checker
 from orchestrator.errors import UserError
 from orchestrator.files import write_whole
@@ -25,7 +26,7 @@ from orchestrator.local_ray import count_slots, private_ray, slot_share
 from orchestrator.mistakes import Place
 from orchestrator.progress import Progress
 from orchestrator.reuse import Shelf, made_with
-from orchestrator.space import Trial, parameters, trial_name
+from orchestrator.space import Trial, examples, parameters, trial_name
 from orchestrator.standings import CONFIRM, champion
 from orchestrator.stopping import Deferred
 from orchestrator.telling import Audience
@@ -113,13 +114,25 @@ def open_lineup(
     account = Account(limits, spec.resources.workers * spec.resources.gpus_per_worker)
     ledger = Ledger(folder, spec.name, objective, configs, account)
     core = SCHEDULERS[spec.scheduler.name](spec.objective.mode, spec.scheduler)
-    progress = Progress(core, ledger, Journal(folder), lambda facts: as_config(Trial(**facts)), account)
+    journal, made = Journal(folder), made_with(data_root, spec.resources)
+    facts = beginning_of(spec, trials, journal, data_root)
+    progress = Progress(core, ledger, journal, lambda facts: as_config(Trial(**facts)), account)
     checker = Checker(Document({}, {(): Place(0, "")}), spec.objective.metric, data_root)
-    made = made_with(data_root)
-    facts = {"source": source, "data_root": made["data_root"], "reuse": reuse, "trials": list(map(asdict, trials))}
-    progress.start(**facts, made_with=made)
+    progress.start(source=source, reuse=reuse, made_with=made, **facts)
     shelf = Shelf(folder, made, objective) if reuse else None
     return Lineup(spec, len(trials), progress, checker.allows, shelf)
+
+
+def beginning_of(spec: "SweepSpec", trials: list[Trial], journal: Journal, data_root: Root) -> dict[str, Any]:
+    """What a journal notes of how a sweep begins. Raises UserError."""
+    sets = datasets(trial.run for trial in examples(spec, trials))
+    known = origin(journal.events).data
+    return {
+        "data_root": recorded(data_root),
+        "spec": spec.model_dump(mode="json"),
+        "data": fingerprints(sets, data_root) if known is None else known,
+        "trials": list(map(asdict, trials)),
+    }
 
 
 def finish(ledger: Ledger, status: str, tracker, console) -> None:

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from orchestrator import memory
 from orchestrator.local_ray import cpus
 
 ROOT = Path(__file__).parents[1]
@@ -25,10 +24,3 @@ def test_cpus_are_those_of_the_machine_where_no_system_says_which_are_ours(monke
     assert cpus() == 10
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert cpus() == 1
-
-
-def test_no_process_was_killed_for_memory_where_nobody_counts(monkeypatch, tmp_path):
-    monkeypatch.setattr(memory, "COUNTERS", (tmp_path / "memory.events", tmp_path / "vmstat"))
-    assert memory.oom_kills() == 0
-    (tmp_path / "vmstat").write_text("oom_kill 3\n")
-    assert memory.oom_kills() == 3

@@ -4,11 +4,16 @@ import json
 import math
 import os
 
+import numpy as np
 import pytest
 
 from orchestrator import reuse
 from orchestrator.reuse import Shelf, copy, made_with
+from orchestrator.spec import Resources
+from tests.data_files import picture, put
 from tests.small_runs import a_run
+from trainables.data import Array
+from trainables.data.fingerprints import fingerprint
 
 OBJECTIVE = {"metric": "val/elbo", "mode": "max"}
 MADE = {"code": "abc", "data_root": None}
@@ -27,7 +32,7 @@ def a_sweep(out, name: str, run: dict, epochs: int = 2, **changes) -> None:
     trial = {"id": "0001", "status": "completed", "epochs": epochs}
     trial |= {key: value for key, value in changes.items() if key in ("status", "reused_from")}
     results = {"made_with": MADE, "objective": OBJECTIVE, "trials": [trial]}
-    results |= {key: value for key, value in changes.items() if key in results}
+    results |= {key: value for key, value in changes.items() if key in results or (key == "data" and value is not None)}
     (out / name / "results.json").write_text(json.dumps(results))
 
 
@@ -107,6 +112,90 @@ def test_a_data_file_that_was_changed_since_is_no_equal_run(tmp_path, run):
     assert found(tmp_path, slot_config(run)) == "old/0001"
     os.utime(file, (times + 10, times + 10))
     assert found(tmp_path, slot_config(run)) is None
+
+
+def test_a_folder_of_pictures_that_was_changed_since_is_no_equal_run(tmp_path, run):
+    folder = tmp_path / "pictures"
+    (folder / "class").mkdir(parents=True)
+    (folder / "class" / "1.png").touch()
+    run["data"] = {"name": "array", "path": None, "images": str(folder)}
+    a_sweep(tmp_path, "old", run)
+    began = (tmp_path / "old" / "spec.yaml").stat().st_mtime
+    for path in (folder, *folder.rglob("*")):
+        os.utime(path, (began - 10, began - 10))
+    assert found(tmp_path, slot_config(run)) == "old/0001"
+    for path in (folder, *folder.rglob("*")):
+        os.utime(path, (began + 10, began + 10))
+        assert found(tmp_path, slot_config(run)) is None
+        os.utime(path, (began - 10, began - 10))
+
+
+@pytest.mark.parametrize("kind", ["path", "images"])
+def test_files_whose_fingerprint_was_noted_are_told_by_their_content(tmp_path, kind):
+    place = tmp_path / ("x.npy" if kind == "path" else "pictures")
+    rows = np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8)
+    inner = place
+    if kind == "images":
+        put(place, {f"{number}.png": picture(pixels) for number, pixels in enumerate(rows)})
+        inner = place / "7.png"
+    else:
+        np.save(place, rows)
+    run = a_run(data={"name": "array", kind: str(place)}).model_dump(mode="json")
+    known = fingerprint(Array(**{kind: str(place)}), None)
+    a_sweep(tmp_path, "old", run, data=known)
+    os.utime(inner, (1e10, 1e10))
+    assert found(tmp_path, slot_config(run)) == "old/0001"
+    inner.write_bytes(inner.read_bytes()[:-1] + b"?")
+    os.utime(inner, (1, 1))  # though it is older than the sweep
+    assert found(tmp_path, slot_config(run)) is None
+
+
+STRANGE = {
+    "results": ["[]", "null", "3", "{}", '{"made_with": MADE, "objective": OBJECTIVE}', "{"],
+    "config": ["[]", "{}", "null", '{"run": null}', '{"run": {}}', '{"run": {"data": null}}', '{"run": {"data": {}}}'],
+    "metrics": ["[]\n[]\n", "3\n4\n", '{"epoch": 1}\n{"epoch": 2}\n', "{\n{\n", "null\nnull\n"],
+    "trial": ["{}", "[]", "null", '{"status": "completed"}', '{"status": "completed", "id": "0001"}', '{"id": "0001"}'],
+}
+
+
+@pytest.mark.parametrize(("where", "text"), [(where, text) for where in STRANGE for text in STRANGE[where]])
+@pytest.mark.parametrize("data", [None, {}], ids=["as before", "noted"])
+def test_what_another_version_has_written_is_passed_over_and_costs_no_other(tmp_path, run, where, text, data):
+    for name in ("a", "b"):
+        a_sweep(tmp_path, name, run, data=data)
+    text = text.replace("MADE", json.dumps(MADE)).replace("OBJECTIVE", json.dumps(OBJECTIVE))
+    trial = tmp_path / "a" / "trials" / "0001"
+    file = {"config": trial / "config.json", "metrics": trial / "metrics.jsonl"}.get(where, tmp_path / "a/results.json")
+    if where == "trial":
+        text = json.dumps(json.loads(file.read_text()) | {"trials": [json.loads(text)]})
+    file.write_text(text)
+    assert found(tmp_path, slot_config(run)) == "b/0001"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("device", "NVIDIA H100"), ("threads", 2), ("workers", 2), ("python", "3.12"), ("packages", {})],
+)
+def test_what_can_change_numbers_keeps_trials_apart_and_how_they_are_chosen_does_not(tmp_path, run, name, value):
+    made = made_with(None, Resources())
+    a_sweep(tmp_path, "old", run, made_with=made | {"orchestrator": "other"})
+    (tmp_path / "new").mkdir()
+    assert Shelf(tmp_path / "new", made, OBJECTIVE).like(slot_config(run))
+    assert name in made and not Shelf(tmp_path / "new", made | {name: value}, OBJECTIVE).like(slot_config(run))
+
+
+def test_all_that_reads_data_and_computes_is_named_with_its_version():
+    made = made_with(None, Resources(cpus_per_worker=3, workers=2))
+    assert {"pillow", "pyarrow", "numpy", "torch", "torchvision", "scikit-learn", "h5py"} <= made["packages"].keys()
+    assert made["threads"] == 3 and made["workers"] == 2 and made["device"].startswith("cpu ")
+
+
+def test_a_gpu_is_known_by_its_name(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert made_with(None, Resources(gpus_per_worker=0.5))["device"] == "gpu"
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho NVIDIA B200\necho NVIDIA A100\necho NVIDIA B200\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    assert made_with(None, Resources(gpus_per_worker=0.5))["device"] == "NVIDIA A100, NVIDIA B200"
 
 
 def test_a_copy_has_metrics_checkpoint_and_pictures_but_another_identity(tmp_path, run):

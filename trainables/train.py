@@ -27,6 +27,7 @@ from trainables.sums import Sums, add, all_reduce, rank_and_world, share
 
 EXAMPLES = 1000  # training rows that a model may take starting values from
 LEARNER = "learner"  # of a checkpoint, the model
+LONGEST_REASON = 200  # characters of what torch says of a state that does not fit
 SETTLE_EVERY = 100  # steps between looks at the losses; each look waits for the device and for the other workers
 
 
@@ -145,8 +146,13 @@ class Training:
             )
         if saved["run"] != self.run.model_dump(mode="json"):
             raise checkpoint.CheckpointError(f"{path}: the checkpoint of another run; its settings differ.")
-        for name, thing in things.items():
-            thing.load_state_dict(saved[name])
+        try:
+            for name, thing in things.items():
+                thing.load_state_dict(saved[name])
+        except (RuntimeError, ValueError, LookupError) as error:  # torch names each tensor whose shape is another
+            reason = " ".join(str(error).split())[:LONGEST_REASON]
+            cure = "The data have other shapes than those it was trained on, or another version made it"
+            raise checkpoint.CheckpointError(f"{path}: does not fit this model. {cure}: {reason}") from None
         self.epoch, self.step, self.images = saved["epoch"], saved["step"], saved["images"]
 
     def distributed(self) -> nn.Module:

@@ -1,0 +1,82 @@
+"""Whether the files of a data set are still those from which rows were read before, be they prepared or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from trainables.data import bucket, prepared
+from trainables.data.base import Dataset, data_root
+from trainables.data.places import sound
+from trainables.data.sources import content_of, files_in, stamp_of
+from trainables.roots import Root, in_bucket
+
+Fingerprint = dict[str, dict[str, str | None]]
+"""Of each file or folder, as the data set names it: its `stamp`, which changes with names, sizes and times, and the
+`sha256` of its content; None where that is not known."""
+
+MOST_BYTES = 1 << 30  # that are read only to know content: more take longer than a second or two
+
+
+def fingerprint(dataset: Dataset, root: Root) -> Fingerprint:
+    """That of all files which are read; of a prepared set, that of those which it was made from. Raises DataError."""
+    if index := _index(dataset, data_root(root)):
+        return _of_index(index)
+    return {name: _of_file(name, path) for name, path in _there(dataset, data_root(root))}
+
+
+def changed(known: Fingerprint, dataset: Dataset, root: Root) -> list[Path]:
+    """The files, or folders, that are others than those whose fingerprint is `known`. Raises DataError.
+
+    One that has only another time is read, and is the same if its content is; where that was too large to be read it
+    counts as changed.
+    """
+    root = data_root(root)
+    if index := _index(dataset, root):
+        now, place = _of_index(index), root if isinstance(root, Path) else Path()
+        return [place / name for name in now if not _same_as_prepared(known.get(name), now[name])]
+    return [path for name, path in _there(dataset, root) if not _same(known.get(name), name, path)]
+
+
+def _same(before: dict[str, str | None] | None, name: str, path: Path) -> bool:
+    if before is None:
+        return False
+    with sound(path):
+        same = before["stamp"] == stamp_of(path)
+    return same or bool(before["sha256"]) and before["sha256"] == content_of(name, path)["sha256"]
+
+
+def _same_as_prepared(before: dict[str, str | None] | None, now: dict[str, str | None]) -> bool:
+    """Where only one of the two has been read, a published file is taken for itself: these do not change."""
+    if before is None:
+        return False
+    if before["sha256"]:
+        return before["sha256"] == now["sha256"]
+    return now["stamp"] in (None, before["stamp"])
+
+
+def _of_index(index: prepared.Index) -> Fingerprint:
+    return {
+        made["file"]: {"stamp": index["stamps"].get(made["file"]), "sha256": made["sha256"]}
+        for made in index["made_from"]
+    }
+
+
+def _of_file(name: str, path: Path) -> dict[str, str | None]:
+    with sound(path):
+        small = sum(file.stat().st_size for _, file in files_in(path)) <= MOST_BYTES
+        stamp = stamp_of(path)
+    return {"stamp": stamp, "sha256": content_of(name, path)["sha256"] if small else None}
+
+
+def _there(dataset: Dataset, root: Path) -> Iterator[tuple[str, Path]]:
+    """The files that are read, by their names; whoever opens the set tells of those that are absent."""
+    for names in dataset.wanted():
+        if name := next((name for name in names if (root / name).exists()), None):
+            yield name, root / name
+
+
+def _index(dataset: Dataset, root: Path | str) -> prepared.Index | None:
+    """That of the prepared set which is taken in place of the files; None where there is none."""
+    folder = bucket.folder_of(dataset, root) if in_bucket(root) else prepared.folder_of(dataset, root)
+    return prepared.read_index(folder) if folder and (folder / prepared.INDEX).exists() else None
