@@ -36,11 +36,19 @@ def load_all(datasets: Iterable[Dataset], data_root: Root, console: Console) -> 
 
 def facts_of(dataset: Dataset, data_root: Root) -> Facts:
     """The facts of a data set; that a large file is read for them is told. Raises DataError."""
-    own = [Path(name) for names in dataset.wanted() for name in names] if dataset.is_own else []
-    size = sum(path.stat().st_size for path in own if path.is_file())
+    size = size_on_disk(dataset) if dataset.is_own else 0
     if size > SMALL_BYTES:
         say(console_of(stderr=True), f"reading      {described(dataset)}, {size_of(size)}")
     return dataset.facts(data_root)
+
+
+def size_on_disk(dataset: Dataset) -> int:
+    """Bytes of the file of one's own; 0 of a folder, and of what cannot be had."""
+    try:
+        [[name]] = dataset.wanted()
+        return Path(name).stat().st_size if Path(name).is_file() else 0
+    except OSError:
+        return 0
 
 
 def described(dataset: Dataset) -> str:

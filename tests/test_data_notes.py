@@ -279,6 +279,30 @@ def test_without_a_scale_a_record_is_written_as_before_it_had_one(tmp_path):
         Array(images="/x", scale=255.0)
 
 
+def test_whatever_names_hold_a_note_is_one_line(tmp_path):
+    dataset = own(tmp_path, CLASSES | {"new\nline/0.png": picture(PIXELS[0]), "no\npicture/a.txt": b""})
+    assert "new?line 1" in said(dataset) and "make no class: no?picture." in said(dataset)
+
+
+@pytest.mark.parametrize(("y", "told"), [
+    (np.array([b"\xff"] * 12), "y holds bytes that are no text in UTF-8"),
+    ([[1, 2]] * 12, "row 0 of y is of type ndarray, which is no text: label every row"),
+])  # fmt: skip
+def test_labels_that_are_no_text_are_told(tmp_path, y, told):
+    np.savez(tmp_path / "x.npz", x=VECTORS, y=y)
+    pq.write_table(
+        pa.table({"x": VECTORS.tolist(), "y": y if isinstance(y, list) else [0] * 12}), tmp_path / "x.parquet"
+    )
+    with pytest.raises(DataError, match=told):
+        Array(path=str(tmp_path / ("x.parquet" if isinstance(y, list) else "x.npz"))).load()
+
+
+@pytest.mark.parametrize("field", ["path", "images"])
+def test_a_name_that_no_file_can_have_is_told(tmp_path, field):
+    with pytest.raises(DataError, match="File name too long"):
+        Array(**{field: f"{tmp_path}/{'x' * 300}.npy"}).facts()
+
+
 def test_sound_files_need_no_word(tmp_path):
     np.save(tmp_path / "x.npy", VECTORS)
     frame().to_parquet(tmp_path / "x.parquet")

@@ -89,8 +89,10 @@ class Array(Dataset):
             rows, notes = self._numbers(path) if self.path else pictures(path)
         except Unfit as error:
             raise DataError(f"{path}: {error}", field) from error
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror}): mend the path.", field) from error
         val_rows = min(max(round(len(rows) * self.val_fraction), 1), len(rows) - 1)
-        return replace(hold_out(rows, val_rows), notes=tuple(notes))
+        return replace(hold_out(rows, val_rows), notes=tuple(map(_on_one_line, notes)))
 
     def _numbers(self, path: Path) -> tuple[Part, list[str]]:
         x, y, notes = read(path)
@@ -102,6 +104,11 @@ class Array(Dataset):
             y, said = whole_numbers(y, len(x))
             notes += said
         return Rows(torch.from_numpy(x), None if y is None else torch.from_numpy(y), values), notes
+
+
+def _on_one_line(note: str) -> str:
+    """Names of files, columns and classes may hold anything."""
+    return "".join(char if char.isprintable() else "?" for char in note)
 
 
 def _placed(x: np.ndarray) -> np.ndarray:

@@ -37,10 +37,14 @@ def classes(names_N: np.ndarray) -> tuple[np.ndarray, list[str]]:
 def _text(y: np.ndarray) -> np.ndarray:
     """Labels as text. Raises Unfit for what is none."""
     if y.dtype.kind == "S":
-        return np.char.decode(y, "utf-8")
+        try:
+            return np.char.decode(y, "utf-8")
+        except UnicodeDecodeError as error:
+            raise Unfit("y holds bytes that are no text in UTF-8: write whole numbers or text.") from error
     wrong = next((row for row, label in enumerate(y) if not isinstance(label, str)), None)
     if wrong is not None:
-        raise Unfit(f"row {wrong} of y is {y[wrong]!r}, which is no text: label every row, with text or numbers.")
+        what = "None" if y[wrong] is None else f"of type {type(y[wrong]).__name__}"
+        raise Unfit(f"row {wrong} of y is {what}, which is no text: label every row, with text or numbers.")
     return y.astype(str)
 
 
