@@ -7,14 +7,22 @@ from typing import Any
 from pydantic import ValidationError
 
 from orchestrator.assembly import Candidate
-from orchestrator.entries import Search, mistakes, paths_of
-from orchestrator.mistakes import Finding, Path, Problem, cure, findings, read_path, show_path, show_value
+from orchestrator.entries import Search, mistakes, paths_of, value_at
+from orchestrator.mistakes import SENTENCES, Finding, Path, Problem, cure, findings, read_path, show_path, show_value
 from orchestrator.probing import idle, probing
 from orchestrator.reading import facts_of
 from orchestrator.yaml_file import Document
 from trainables.data import DataError, Dataset, Facts
 from trainables.roots import Root
 from trainables.run import Run
+
+WHOLE = {
+    "uniform": "Write {{randint: [{0:.0f}, {1:.0f}]}}.",
+    "loguniform": "Write {{randint: [{0:.0f}, {1:.0f}]}}, or some such values as {{choice: [{0:.0f}, {1:.0f}]}}.",
+    "quniform": "Make low, high and step whole numbers.",
+    "normal": "Write a randint, or a choice.",
+}
+"""Domains of numbers that need not be whole -> what to write in their place."""
 
 
 class Checker:
@@ -66,7 +74,7 @@ class Checker:
         except ValidationError as error:
             for finding in findings(error, Run, candidate.values):
                 path = _in_spec(candidate, finding)
-                self._tell(path, finding.text + _alternative(candidate, finding, path))
+                self._tell(path, self._whole(path, finding) + _alternative(candidate, finding, path))
             return
         for finding in self._combined(run):
             path = _in_spec(candidate, finding)
@@ -76,6 +84,16 @@ class Checker:
         if self.metric and self.metric not in run.metric_names():
             lacks = f"the method '{run.method.name}' has no metric '{self.metric}'."
             self._tell(("objective", "metric"), f"{lacks} {cure(self.metric, run.metric_names())}")
+
+    def _whole(self, path: Path, finding: Finding) -> str:
+        """The finding's text; where a number that need not be whole was drawn, the domain of whole ones."""
+        there = value_at(self.document.values, path)
+        steps = (*path, *there) if isinstance(there, dict) else path
+        word = next((step for step in reversed(steps) if step in WHOLE), None)
+        if word is None or not finding.text.startswith(SENTENCES["int_type"].partition("{")[0]):
+            return finding.text
+        ends = value_at(self.document.values, steps[: steps.index(word) + 1])
+        return f"must be a whole number, and '{word}' draws others. {WHOLE[word].format(*ends)}"
 
     def _combined(self, run: Run) -> Iterator[Finding]:
         """Values that are sound by themselves, but not together or not with the data."""

@@ -9,6 +9,7 @@ import click
 from orchestrator import stopping
 from orchestrator.data_verbs import data
 from orchestrator.errors import UserError
+from orchestrator.files import STORE, TAKEN
 from orchestrator.options import (
     data_option,
     format_option,
@@ -183,11 +184,11 @@ def methods() -> None:
 def _read(spec: Path, name: str | None, settings: tuple[str, ...], data_root: Root):
     from orchestrator.spec import read_spec
 
-    return read_spec(spec, [*settings, *([f"name={json.dumps(name)}"] if name else [])], data_root)
+    return read_spec(spec, [*settings, *([f"name={json.dumps(name)}"] if name else [])], data_root, TAKEN)
 
 
 def _store(out: Path) -> str:
-    return f"sqlite:///{out.resolve() / 'mlflow.db'}"
+    return f"sqlite:///{out.resolve() / STORE}"
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from orchestrator.changes import check_data, datasets
 from orchestrator.comparison import TABLE, Comparison, Measured, compare, print_all, provenance_of
 from orchestrator.errors import UserError
 from orchestrator.examining import Job, answers
+from orchestrator.files import SHARED
 from orchestrator.findings import Finding, Findings, key_of, newest, read
 from orchestrator.ledger import refresh
 from orchestrator.measures import measures
@@ -22,13 +23,11 @@ from orchestrator.results import show
 from orchestrator.resuming import recorded_origin, recorded_root
 from orchestrator.stopping import Noted
 from orchestrator.subjects import ALL, Subject, subjects
-from orchestrator.sweep import disk_errors_told
+from orchestrator.sweep import command, disk_errors_told
 from orchestrator.terminal import description_column, say
 from orchestrator.tracking import Tracker, is_recorded, recorded_store
 from trainables.metrics.evaluations import Evaluation
 from trainables.roots import Root, recorded
-
-SHARED = ".shared"  # folder in OUT of what models share: feature networks, classifiers
 
 
 class Fault(Exception):
@@ -131,7 +130,7 @@ def stored(out: Path, target: str) -> Comparison:
     found = [Measured(model.label, model.id, current(model), model.folder) for model in models]
     known = [measured for measured in found if measured.findings]
     if not known:
-        raise UserError(f"{folder}: nothing was evaluated yet: vaeorch evaluate {target} --out {out}")
+        raise UserError(f"{folder}: nothing was evaluated yet: {command('evaluate', target, out)}")
     return compare(known)
 
 
@@ -209,7 +208,7 @@ def recorder(folder: Path, uri: str | None, console: Console) -> Iterator[Tracke
         yield tracker
     finally:
         if unsent := tracker.close():
-            sync = f"vaeorch sync {folder.name} --out {folder.parent}"
+            sync = command("sync", folder.name, folder.parent)
             say(console, f"unsent       {unsent} events: MLflow does not answer. Send them: {sync}")
 
 

@@ -6,6 +6,10 @@ from typing import Any
 
 from trainables.durable import append, whole
 
+STORE, ARTIFACTS, SHARED = "mlflow.db", "mlartifacts", ".shared"  # what lies in OUT besides sweeps
+TAKEN = {STORE, ARTIFACTS, SHARED, *(f"{STORE}-{end}" for end in ("journal", "wal", "shm")), "mlruns", "prepared"}
+"""Names in OUT that no sweep may have, in lower case; also those of SQLite, of MLflow and of a data root there."""
+
 
 def write_whole(path: Path, text: str) -> None:
     """Replace a file of text in one step: a kill, or a loss of power, leaves the old or the new one. Raises OSError."""

@@ -18,7 +18,7 @@ from orchestrator.reuse import made_with
 from orchestrator.space import examples
 from orchestrator.standings import ranked
 from orchestrator.stopping import Noted
-from orchestrator.sweep import Outcome, claim, disk_errors_told, resume_command, run_sweep
+from orchestrator.sweep import Outcome, claim, command, disk_errors_told, resume_command, run_sweep
 from orchestrator.terminal import say
 from trainables.checkpoint import CheckpointError
 from trainables.data import Dataset
@@ -100,11 +100,9 @@ def close(console: Console, outcome: Outcome, out: Path, unsent: int, json_wante
     if best:
         lines.insert(0, f"checkpoint   {best['checkpoint']}")
         lines.insert(1, f"pictures     {outcome.folder / 'trials' / best['id'] / 'pictures'}")
-    lines.append(f"compare      vaeorch ui {name} --out {out}")
+    lines.append(f"compare      {command('ui', name, out)}")
     if unsent:
-        lines.append(
-            f"unsent       {unsent} events: MLflow does not answer. Send them: vaeorch sync {name} --out {out}"
-        )
+        lines.append(f"unsent       {unsent} events: MLflow does not answer. Send them: {command('sync', name, out)}")
     if outcome.results.get("budget", {}).get("used_up"):
         lines.append("The budget is used up; these are the trials that had begun.")
     if outcome.interrupted:

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from orchestrator import saved_view
+from orchestrator.files import ARTIFACTS
 from orchestrator.spool import PARENT, Refused, TrackingError, Unreachable
 from trainables.durable import locked
 
@@ -210,7 +211,7 @@ class MlflowStore:
         """A server knows where artifacts go; a bare database would take a folder relative to the working directory."""
         if self.is_server:
             return None
-        return str(self.folder.resolve().parent / "mlartifacts" / self.identity.experiment)
+        return str(self.folder.resolve().parent / ARTIFACTS / self.identity.experiment)
 
     def _run_id(self, uid: str, time_ms: int) -> str:
         if uid not in self._run_ids:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path as FilePath
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -218,9 +218,13 @@ class SweepSpec(Record):
             yield ("trials",), f"{self.trials} trials would all be alike: the search draws nothing at random. Write 1."
         endless = list(self._endless()) if walked and not self.searcher.points else []
         yield from endless
-        if not endless and trainings(self, MOST_TRAININGS + 1) > MOST_TRAININGS:
+        asked = 0 if endless else trainings(self, MOST_TRAININGS + 1)
+        again = min(self.confirm.top, asked) * self.confirm.seeds if self.confirm else 0
+        if asked > MOST_TRAININGS:
             smaller = "Make the grids, 'trials' or 'seeds' smaller."
             yield ("search",), f"asks for more than {MOST_TRAININGS:,} trainings. {smaller}"
+        elif again > MOST_TRAININGS:
+            yield ("confirm",), f"asks for more than {MOST_TRAININGS:,} trainings. Make 'top' or 'seeds' smaller."
 
     def _endless(self) -> Iterator[tuple[Path, str]]:
         """Domains that no grid can walk through."""
@@ -247,13 +251,18 @@ class SweepSpec(Record):
             yield ("budget", "gpu_hours"), "is never used up: resources.gpus_per_worker is 0. Write hours or epochs."
 
 
-def read_spec(file: str | FilePath, settings: Iterable[str] = (), data_root: Root = None) -> SweepSpec:
+def read_spec(
+    file: str | FilePath, settings: Iterable[str] = (), data_root: Root = None, taken: Collection[str] = ()
+) -> SweepSpec:
     """The spec in a YAML file, with the settings of `--set` in it, every value it could take having been checked.
 
-    Raises SpecError with all mistakes. `data_root` is where the data sets lie.
+    Raises SpecError with all mistakes. `data_root` is where the data sets lie. A name in `taken` is a mistake, too.
     """
-    document = override(read_yaml(file), settings)
+    document = _without_notes(override(read_yaml(file), settings))
     spec, problems = _validated(document)
+    if spec and spec.name.casefold() in taken:
+        what = f"'{spec.name}' is a name of vaeorch's own in --out. Choose another."
+        problems.append(Problem(document.place(("name",)), ("name",), what))
     checker = Checker(document, _metric(document), data_root)
     if isinstance(document.values.get("run"), dict):
         checker.check_search(_complete(document.values["run"]), _readable(document.values.get("search")))
@@ -269,9 +278,16 @@ def read_spec(file: str | FilePath, settings: Iterable[str] = (), data_root: Roo
 def schema() -> dict[str, Any]:
     """The JSON Schema of a spec, for editors."""
     made = SweepSpec.model_json_schema()
+    made["patternProperties"] = {"^x-": {"description": "The user's own, such as anchors; not read."}}
     option = made["$defs"]["Option"]
     option["anyOf"] = option.pop("oneOf")  # a domain is a mapping, too
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
+
+
+def _without_notes(document: Document) -> Document:
+    """Without the keys `x-...`, which hold what is the user's own, such as anchors."""
+    values = {key: value for key, value in document.values.items() if not key.startswith("x-")}
+    return Document(values, document.places)
 
 
 def _validated(document: Document) -> tuple[SweepSpec | None, list[Problem]]:

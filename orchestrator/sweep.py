@@ -169,7 +169,12 @@ def tune_all(spec: "SweepSpec", lineup: Lineup, audience: Audience, slots: int) 
 
 def resume_command(folder: Path) -> str:
     """What to type to go on with the sweep in `folder` (OUT/NAME)."""
-    return f"vaeorch resume {folder.name} --out {shlex.quote(str(folder.parent))}"
+    return command("resume", folder.name, folder.parent)
+
+
+def command(verb: str, name: str, out: Path) -> str:
+    """What to type into a shell to do something with a sweep, a trial or a run in OUT."""
+    return shlex.join(["vaeorch", verb, name, "--out", str(out)])
 
 
 def slot_config(spec: "SweepSpec", folder: Path, data_root: Root, trial: Trial) -> dict:

@@ -10,6 +10,7 @@ from pathlib import Path
 from orchestrator.errors import UserError
 from orchestrator.mlflow_store import connect, prepare_store, set_environment
 from orchestrator.saved_view import link
+from orchestrator.sweep import command
 
 HOST = "127.0.0.1"
 
@@ -56,6 +57,7 @@ def page(folder: Path, uri: str, base: str) -> str:
     identity = json.loads(file.read_text(encoding="utf-8"))
     experiment = connect(uri).get_experiment_by_name(identity["experiment"])
     if experiment is None:
-        raise UserError(f"{uri}: has not received the sweep '{folder.name}'. Send it with: vaeorch sync {folder.name}")
+        send = command("sync", folder.name, folder.resolve().parent)
+        raise UserError(f"{uri}: has not received the sweep '{folder.name}'. Send it with: {send}")
     key = f"vaeorch-{identity['uid']}"
     return link(base, experiment.experiment_id, key if f"mlflow.sharedViewState.{key}" in experiment.tags else None)

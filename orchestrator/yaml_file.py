@@ -1,12 +1,14 @@
 """YAML 1.2 as plain values, with the place of each. Nothing is ever constructed: a file is data, whatever it says."""
 
 import copy
+import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
@@ -14,7 +16,13 @@ from ruamel.yaml.reader import ReaderError
 from orchestrator.mistakes import Path, Place, Problem, SpecError, read_path, show_value
 
 MOST_VALUES = 100_000  # in one file; aliases count with all their copies
+MOST_BYTES = 2 << 20  # of a file, and of the text in its values, copies counted
+MOST_DEEP = 100  # mappings and lists within each other
+MOST_BITS = 1024  # of a whole number: no float is larger
 AFTER_ALL_LINES = 10**9  # the order of what was given on the command line
+
+TOO_LARGE = f"holds more than {MOST_BYTES >> 20} MiB"
+TOO_DEEP = "is nested too deeply, or holds an alias of itself."
 
 TAG = "tag:yaml.org,2002:"
 SCALARS: dict[str, Callable[[Any, ScalarNode], Any]] = {
@@ -92,6 +100,8 @@ def _setting(setting: str, place: Place) -> tuple[Path, Any, Iterable[Path]]:
     steps = read_path(path)
     if not equals or not steps or not all(isinstance(step, str) for step in steps):
         raise SpecError([Problem(place, (), "must be PATH=VALUE, such as run.epochs=2 (a list is set as a whole).")])
+    if len(steps) > MOST_DEEP:
+        raise SpecError([Problem(place, (), f"leads deeper than {MOST_DEEP} keys. Shorten the path.")])
     if steps[0] == "search" and len(steps) > 1:
         steps = ("search", ".".join(steps[1:]))
     value, below = _parse(text, lambda line: place)
@@ -101,9 +111,11 @@ def _setting(setting: str, place: Place) -> tuple[Path, Any, Iterable[Path]]:
 def _text(file: str | FilePath) -> str:
     place = Place(0, str(file))
     try:
-        raw = FilePath(file).read_bytes()
+        raw = _bounded(FilePath(file))
     except OSError as error:
         raise SpecError([Problem(place, (), f"cannot be read: {error.strerror}.")]) from error
+    except ValueError as error:
+        raise SpecError([Problem(place, (), str(error))]) from error
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -112,12 +124,27 @@ def _text(file: str | FilePath) -> str:
         raise SpecError([problem]) from error
 
 
+def _bounded(file: FilePath) -> bytes:
+    """What a file holds. Raises OSError, and ValueError for what is no file or too large to be a spec."""
+    if not stat.S_ISREG(file.stat().st_mode):  # a device has no end, and a pipe may never have a beginning
+        raise ValueError("is no file, but a folder, a pipe or a device. Name a file of YAML.")
+    with file.open("rb") as opened:
+        raw = opened.read(MOST_BYTES + 1)
+    if len(raw) > MOST_BYTES:
+        raise ValueError(f"{TOO_LARGE}. Write a range, or several sweeps.")
+    return raw
+
+
 def _parse(text: str, locate: Locate) -> tuple[Any, dict[Path, Place]]:
     """Raises SpecError for the first error of syntax, or for everything in the YAML that is not plain data."""
     try:
-        root = YAML(typ="safe", pure=True).compose(text)
+        yaml = YAML(typ="safe", pure=True)
+        yaml.Composer = _Composer
+        root = yaml.compose(text)
         reader = _Reader(locate)
         values = reader.value(root, ()) if root else None
+    except _TooMany as error:
+        raise SpecError([Problem(locate(error.line), (), f"holds more than {MOST_VALUES:,} values.")]) from error
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = ", ".join(filter(None, [error.context, error.problem]))
@@ -127,10 +154,35 @@ def _parse(text: str, locate: Locate) -> tuple[Any, dict[Path, Place]]:
         text = f"is not YAML: the character {error.character:#x} is not allowed."
         raise SpecError([Problem(locate(line), (), text)]) from error
     except RecursionError as error:
-        raise SpecError([Problem(locate(1), (), "is nested too deeply, or holds an alias of itself.")]) from error
+        raise SpecError([Problem(locate(1), (), TOO_DEEP)]) from error
     if reader.problems:
         raise SpecError(reader.problems)
     return values, {(): locate(1)} | reader.places
+
+
+class _TooMany(Exception):
+    """More values than a file may hold, at `line`, counted from 1."""
+
+    def __init__(self, line: int):
+        super().__init__(line)
+        self.line = line
+
+
+class _Composer(Composer):
+    """Counts the nodes while it makes them, so that a long or deep text is given up early."""
+
+    made = depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        self.made += not isinstance(parent, MappingNode) or index is not None  # else it is a key
+        if self.made > MOST_VALUES:
+            raise _TooMany(self.loader.parser.peek_event().start_mark.line + 1)
+        self.depth += 1
+        if self.depth > MOST_DEEP:
+            raise RecursionError
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 class _Reader:
@@ -141,10 +193,13 @@ class _Reader:
         self.locate = locate
         self.places: dict[Path, Place] = {}
         self.problems: list[Problem] = []
+        self.size = 0  # of the text of all scalars
 
     def value(self, node: Node, path: Path) -> Any:
         if len(self.places) > MOST_VALUES:
             raise SpecError([Problem(self._place(node), (), f"holds more than {MOST_VALUES:,} values.")])
+        if len(path) > MOST_DEEP:
+            raise SpecError([Problem(self._place(node), (), TOO_DEEP)])
         if isinstance(node, MappingNode) and node.tag == TAG + "map":
             return self._mapping(node, path)
         if isinstance(node, SequenceNode) and node.tag == TAG + "seq":
@@ -172,8 +227,14 @@ class _Reader:
         return self.value(node, path)
 
     def _scalar(self, node: ScalarNode, path: Path) -> Any:
+        self.size += len(node.value)
+        if self.size > MOST_BYTES:
+            raise SpecError([Problem(self._place(node), (), f"{TOO_LARGE}, aliases with all their copies.")])
         try:
-            return SCALARS[node.tag](self.constructor, node)
+            value = SCALARS[node.tag](self.constructor, node)
+            if isinstance(value, int) and value.bit_length() > MOST_BITS:
+                raise ValueError
+            return value
         except (ValueError, KeyError):
             kind = node.tag.removeprefix(TAG)
             return self._refuse(node, path, f"{show_value(node.value)} cannot be read as {kind}.")

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from orchestrator.files import TAKEN
 from orchestrator.mistakes import SpecError
 from orchestrator.space import candidates
 from orchestrator.spec import read_spec
@@ -101,3 +102,39 @@ def test_crossed_grids_are_refused_without_walking_through_them(tmp_path):
     with pytest.raises(SpecError, match="spec.yaml:8: search: asks for more than 10,000 trainings"):
         read_spec(tmp_path / "spec.yaml")
     assert work(tmp_path / "spec.yaml", text) < 2 * work(tmp_path / "other.yaml", SEARCHES["a grid"](5 * SMALL))
+
+
+@pytest.mark.parametrize("more", ["trials: 100000000", "seeds: 100000000", "confirm: {top: 99999, seeds: 99999}"])
+def test_numbers_without_measure_are_refused_at_once(tmp_path, more):
+    trials = "" if "trials" in more else "trials: 2\n"
+    (tmp_path / "spec.yaml").write_text(f"{HEAD}{trials}{more}\nsearch:\n  method.beta: {{uniform: [1, 2]}}\n")
+    with pytest.raises(SpecError, match="more than 10,000 trainings") as error:
+        read_spec(tmp_path / "spec.yaml")
+    assert len(error.value.lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("domain", "cure"),
+    [
+        ("uniform: [2, 8]", "Write {randint: [2, 8]}."),
+        ("loguniform: [2, 8]", "Write {randint: [2, 8]}, or some such values as {choice: [2, 8]}."),
+        ("quniform: [1, 2, 0.5]", "Make low, high and step whole numbers."),
+        ("normal: [50, 1]", "Write a randint, or a choice."),
+    ],
+)
+def test_numbers_that_need_not_be_whole_are_refused_with_a_domain_of_whole_ones(tmp_path, domain, cure):
+    (tmp_path / "spec.yaml").write_text(f"{HEAD}trials: 2\nsearch:\n  batch_size: {{{domain}}}\n")
+    with pytest.raises(SpecError) as error:
+        read_spec(tmp_path / "spec.yaml")
+    word = domain.partition(":")[0]
+    assert all(
+        line.endswith(f"must be a whole number, and '{word}' draws others. {cure}") for line in error.value.lines
+    )
+
+
+@pytest.mark.parametrize("name", ["mlflow.db", "MLflow.db", "mlflow.db-wal", "mlartifacts", "mlruns", "Prepared"])
+def test_names_of_our_own_beside_the_sweeps_are_refused_as_those_of_new_sweeps(tmp_path, name):
+    (tmp_path / "spec.yaml").write_text(HEAD.replace("name: a", f"name: {name}", 1))
+    with pytest.raises(SpecError, match=f"spec.yaml:1: name: '{name}' is a name of vaeorch's own in --out"):
+        read_spec(tmp_path / "spec.yaml", taken=TAKEN)
+    assert read_spec(tmp_path / "spec.yaml").name == name  # a sweep that has it is resumed

@@ -48,6 +48,50 @@ def test_aliases_that_grow_without_end_are_refused(tmp_path):
     assert told.endswith("holds more than 100,000 values.")
 
 
+def test_text_that_aliases_make_grow_is_refused(tmp_path):
+    (told,) = refused(tmp_path, f"s: &s {'x' * 100_000}\na: [{', '.join(['*s'] * 100)}]\n")
+    assert told == "spec.yaml:1: holds more than 2 MiB, aliases with all their copies."
+
+
+@pytest.mark.parametrize("text", ["a: " + "[" * 500_000, "a: " + "{a: " * 300_000, "- " * 500_000, "? " * 500_000])
+def test_text_that_is_nested_without_end_is_refused(tmp_path, text):
+    (told,) = refused(tmp_path, text)
+    assert told == "spec.yaml:1: is nested too deeply, or holds an alias of itself."
+
+
+def test_aliases_within_aliases_are_refused_where_nobody_could_read_them(tmp_path):
+    (told,) = refused(tmp_path, "a0: &a0 [1]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1, 150)))
+    assert told == "spec.yaml:1: is nested too deeply, or holds an alias of itself."
+
+
+def test_what_has_no_end_or_is_no_file_is_refused_unread(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for file in ("/dev/zero", tmp_path / "pipe", tmp_path):
+        with pytest.raises(SpecError, match=f"^{file}: is no file, but a folder, a pipe or a device. Name a file"):
+            read_spec(file)
+
+
+def test_a_file_that_is_too_large_for_a_spec_is_refused_unparsed(tmp_path):
+    (told,) = refused(tmp_path, "a: [" + "1, " * 2_000_000 + "]")
+    assert told == "spec.yaml: holds more than 2 MiB. Write a range, or several sweeps."
+
+
+def test_a_whole_number_that_no_float_reaches_is_refused(tmp_path):
+    (told,) = refused(tmp_path, changed("epochs: 6", f"epochs: 0x{'f' * 9000}"))
+    assert "run.epochs: '0xfff" in told and told.endswith("cannot be read as int.")
+
+
+@pytest.mark.parametrize("setting", ["a." * 9000 + "b=1", "run.epochs=" + "[" * 9000, f"run.epochs=0x{'f' * 9000}"])
+def test_a_setting_without_measure_is_refused(tmp_path, setting):
+    (told,) = refused(tmp_path, TINY, setting)
+    assert told.startswith("--set ")
+
+
+def test_keys_that_are_the_users_own_hold_anchors(tmp_path):
+    text = f"x-shared: &few {{epochs: &epochs 2}}\n{TINY}".replace("epochs: 6", "epochs: *epochs")
+    assert spec_of(tmp_path, text).run.epochs == 2
+
+
 @pytest.mark.parametrize("tag", ["object/apply:os.system", "name:os.system", "object/new:os.system", "module:os"])
 def test_yaml_constructs_no_object(tmp_path, tag):
     (told,) = refused(tmp_path, f"name: x\nrun: !!python/{tag} ['touch {tmp_path}/made']\n")
@@ -86,7 +130,10 @@ def test_structural_mistakes_are_told_together(tmp_path):
     ]
 
 
-@pytest.mark.parametrize(("file", "why"), [("absent.yaml", "No such file or directory"), (".", "Is a directory")])
+OPENED = [("absent.yaml", "No such file or directory"), ("/dev/null/x", "Not a directory")]
+
+
+@pytest.mark.parametrize(("file", "why"), OPENED)
 def test_a_file_that_cannot_be_opened_says_why(file, why):
     with pytest.raises(SpecError) as error:
         read_spec(file)
