@@ -168,6 +168,19 @@ def test_noise_differs_between_seeds_epochs_steps_and_streams():
     assert all((a != b).all() for i, a in enumerate(draws) for b in draws[:i])
 
 
+def test_noise_under_other_words_or_shared_by_all_is_independent():
+    noise = Noise(3, rows=slice(5), total=5)
+    kinds = [noise, noise.under("kl", 0), noise.under("kl", 1), noise.under("x", 0), noise.shared(5)]
+    draws = [kind.normal("a", 3) for kind in kinds]
+    assert all((a != b).all() for i, a in enumerate(draws) for b in draws[:i])
+
+
+def test_ard_prior_is_sampled_with_its_variances():
+    prior, _ = ard()
+    y = prior.sample(Noise(0, rows=slice(50_000), total=50_000))
+    np.testing.assert_allclose(y.square().mean(0), prior.variance_D, rtol=4.5 * math.sqrt(2 / 50_000))
+
+
 RAW = torch.randn(6, 2, 3, 3, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
 X = torch.rand(6, 2, 3, 3, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
 
@@ -200,6 +213,20 @@ def test_gaussian_with_learned_variance_matches_scipy():
     np.testing.assert_allclose(decoded.nll(X[:, :1]).numpy(), -log_p, rtol=1e-12)
     noise = decoded.sample(torch.ones_like(X[:, :1])) - decoded.mean_BX
     np.testing.assert_allclose(noise.numpy(), np.exp(log_variance / 2), rtol=1e-12)
+
+
+def test_a_learned_log_variance_is_clamped():
+    decoded = Gaussian().of(torch.tensor([[0.0, 1e6], [0.0, -1e6]]), None)
+    assert decoded.log_variance_BX.flatten().tolist() == [20.0, -20.0]
+    assert decoded.nll(torch.ones(2, 1)).isfinite().all()
+
+
+def test_log_prob_is_the_density_whatever_the_loss_leaves_out_or_weighs():
+    spec, x = Gaussian(log_variance_weight=2.0), X[:, :1]
+    density = Gaussian().of(RAW, None).log_prob(x)
+    torch.testing.assert_close(spec.of(RAW, None).log_prob(x), density, rtol=0, atol=0)
+    log_p = stats.norm.logpdf(X.numpy(), loc=torch.sigmoid(RAW).numpy(), scale=math.sqrt(0.5)).sum((1, 2, 3))
+    np.testing.assert_allclose(SquaredError().of(RAW, (0.0, 1.0)).log_prob(X), log_p, rtol=1e-12)
 
 
 @pytest.mark.parametrize(("data_range", "low", "high"), [((0.0, 1.0), 0, 1), ((-1.0, 1.0), -1, 1), (None, -1e3, 1e3)])

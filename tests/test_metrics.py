@@ -12,9 +12,9 @@ from tests.small_runs import a_run
 from trainables import relevance as scoring
 from trainables.metrics import METRICS, metrics_of
 from trainables.metrics.basic import hoyer, mean_of
-from trainables.metrics.view import View
+from trainables.metrics.view import View, look
 from trainables.networks.ard import ArdCifar10
-from trainables.relevance import Relevance, measure, moments, relevance, sensitivity, weight
+from trainables.relevance import Relevance, measure, moments, published_sums, relevance, sensitivity, weight
 from trainables.train import Training, train
 
 
@@ -197,6 +197,30 @@ def test_validation_metrics_match_a_loop_over_rows():
             mse += ((row - mean) ** 2).mean().item() / 90
     assert report.metrics["val/nll"] == pytest.approx(nll, rel=1e-6)
     assert report.metrics["val/mse"] == pytest.approx(mse, rel=1e-6)
+
+
+def test_a_view_has_every_row_on_the_mapping_and_the_first_hundred_for_the_jacobian():
+    training = Training(a_run("intel_vae sphere"))
+    rows, vae = training.splits.train, training.learner.vae
+    training.learner.train()
+    view = look(training.learner, rows, 64, 0, training.device)
+    assert not training.learner.training
+    torch.testing.assert_close(view.z_ND.norm(dim=1), torch.ones(300))
+    assert (view.first_JD == view.z_ND[:100]).all() and len(view.first_JD) == 100
+    with torch.no_grad():
+        torch.testing.assert_close(view.mean_ND, vae.represent(rows.batch(torch.arange(300))))
+
+
+def test_published_sums_are_of_every_row_on_the_mapping_and_of_the_first_hundred_jacobians():
+    training = Training(a_run("intel_vae sphere"))
+    training.learner.train()
+    vae, x = training.learner.vae, training.splits.train.batch(torch.arange(300)).repeat(4, 1, 1, 1)
+    moment_sums, sensitivity_sums = published_sums(vae, x, 0, slice)
+    assert not vae.training
+    assert moment_sums["rows"] == 1200 and sensitivity_sums["jacobian_rows"] == 100
+    assert moment_sums["second_D"].sum().item() == pytest.approx(1200, rel=1e-6)  # on the unit sphere
+    with torch.no_grad():
+        torch.testing.assert_close(moment_sums["mean_D"], vae.represent(x).double().sum(0), rtol=1e-5, atol=1e-4)
 
 
 def test_only_ard_has_variances():
