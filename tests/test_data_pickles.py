@@ -72,3 +72,12 @@ def test_damaged_bytes_are_told_or_read_but_never_a_crash():
         except Unfit:
             refused += 1
     assert refused > 100
+
+
+def test_a_small_pickle_cannot_make_much_more_than_it_holds():
+    """The same text, kept once, is encoded again and again."""
+    text = b"X" + (10_000).to_bytes(4, "little") + b"a" * 10_000 + b"q\x01"
+    again = b"c_codecs\nencode\nh\x01X\x06\0\0\0latin1\x86R"
+    with pytest.raises(Unfit, match="a pickle that makes more bytes than it has"):
+        read_pickle(b"\x80\x02]" + text + b"a" + (again + b"a") * 50 + b".")
+    assert read_pickle(b"\x80\x02" + text + again + b"\x86.")[1] == b"a" * 10_000

@@ -35,6 +35,7 @@ class Machine:
     stack: list = field(default_factory=list)
     marks: list[int] = field(default_factory=list)
     memo: dict[int, Any] = field(default_factory=dict)
+    room: int = 0  # bytes of the file, no more than which its text can mean
 
     def above_mark(self) -> list:
         """Takes off what was pushed since the last mark."""
@@ -42,6 +43,13 @@ class Machine:
         some = self.stack[start:]
         del self.stack[start:]
         return some
+
+    def encoded(self, text: str) -> bytes:
+        """The bytes that text stands for. Raises Unfit where the same text is to be so again and again."""
+        self.room -= len(text)
+        if self.room < 0:
+            raise Unfit("a pickle that makes more bytes than it has")
+        return text.encode("latin-1")
 
     def pop(self, count: int) -> tuple:
         """Takes the last `count` values off, in the order of their pushing."""
@@ -57,7 +65,7 @@ def read_pickle(content: bytes) -> Any:
 
     Text that Python 2 wrote as bytes is read as Latin-1, so that `text.encode("latin-1")` gives the bytes back.
     """
-    machine = Machine()
+    machine = Machine(room=len(content))
     try:
         for opcode, argument, _ in pickletools.genops(content):
             if opcode.name not in STEPS:
@@ -145,27 +153,27 @@ def _stack_global(machine: Machine, _: None) -> None:
 
 def _reduce(machine: Machine, _: None) -> None:
     function, arguments = machine.pop(2)
-    machine.stack.append(_bytes_or_call(Call(function.function, arguments)))
+    machine.stack.append(_bytes_or_call(machine, Call(function.function, arguments)))
 
 
 def _build(machine: Machine, _: None) -> None:
     call, state = machine.pop(2)
     call.state = state
-    machine.stack.append(_array(call) if call.function in ARRAYS else call)
+    machine.stack.append(_array(machine, call) if call.function in ARRAYS else call)
 
 
 def _nothing(machine: Machine, _: Any) -> None:
     """Frames and the like."""
 
 
-def _bytes_or_call(call: Call) -> Any:
+def _bytes_or_call(machine: Machine, call: Call) -> Any:
     """Python 3 writes bytes for protocols below 3 as text to encode."""
     if call.function == "_codecs.encode":
-        return call.arguments[0].encode("latin-1")
+        return machine.encoded(call.arguments[0])
     return call
 
 
-def _array(call: Call) -> np.ndarray:
+def _array(machine: Machine, call: Call) -> np.ndarray:
     """numpy's state of an array: version, shape, dtype, whether columns come first, bytes."""
     _, shape, kind, columns, raw = call.state
     if kind.function != "numpy.dtype" or not isinstance(raw, str | bytes):
@@ -174,7 +182,7 @@ def _array(call: Call) -> np.ndarray:
     dtype = np.dtype(kind.arguments[0]).newbyteorder(order)
     if dtype.hasobject:
         raise Unfit("an array of something other than numbers")
-    values = np.frombuffer(raw.encode("latin-1") if isinstance(raw, str) else raw, dtype)
+    values = np.frombuffer(machine.encoded(raw) if isinstance(raw, str) else raw, dtype)
     return values.reshape(shape, order="F" if columns else "C")
 
 

@@ -48,6 +48,6 @@ def sound(path: Path, row: str = "", cure: str = CURE) -> Iterator[None]:
     except Unfit as error:
         raise DataError(f"{place}{error}: {cure}.") from error
     except PermissionError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}): make it readable.") from error
+        raise DataError(f"{error.filename or path}: cannot be read ({error.strerror}): make it readable.") from error
     except DAMAGED as error:
         raise DataError(f"{place}damaged or something else ({one_line(error)}): {cure}.") from error
