@@ -35,11 +35,16 @@ def load_all(datasets: Iterable[Dataset], data_root: Root, console: Console) -> 
 
 
 def facts_of(dataset: Dataset, data_root: Root) -> Facts:
-    """The facts of a data set; that a large file is read for them is told. Raises DataError."""
+    """The facts of a data set; where one's own files must be read for them and are many or large that is told.
+
+    Raises DataError.
+    """
+    console = console_of(stderr=True)
     size = size_on_disk(dataset) if dataset.is_own else 0
     if size > SMALL_BYTES:
-        say(console_of(stderr=True), f"reading      {described(dataset)}, {size_of(size)}")
-    return dataset.facts(data_root)
+        say(console, f"reading      {described(dataset)}, {size_of(size)}")
+    with heard(lines_told(console, dataset.name)):
+        return dataset.facts(data_root)
 
 
 def size_on_disk(dataset: Dataset) -> int:

@@ -114,6 +114,13 @@ def test_a_large_file_of_one_s_own_is_told_of_when_a_spec_is_checked(floats, tmp
     assert vaeorch(*words)[2] == f"reading      array path={floats}, 0.0 MiB\n"
 
 
+def test_many_pictures_are_told_of_when_a_spec_is_checked(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(reading, "EVERY_S", 0.0)
+    monkeypatch.setattr("trainables.data.folders.AT_ONCE", 4)
+    assert reading.facts_of(Array(images=str(folder(tmp_path))), None).train_rows == 5
+    assert capsys.readouterr().err == "reading      array: 4 of 6 rows\n"
+
+
 def test_data_that_cannot_be_read_are_a_line(tmp_path):
     with pytest.raises(UserError, match="there is no such file: mend the path"):
         reading.load_all([Array(path=str(tmp_path / "x.npy"))], None, PlainConsole(file=io.StringIO()))

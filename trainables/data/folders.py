@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainables.data import progress
 from trainables.data.archives import Archive, open_archive
 from trainables.data.base import UNIT, Stored, Unfit, one_line
-from trainables.data.decoding import album, of_size
+from trainables.data.decoding import AT_ONCE, album, of_size
 from trainables.data.hidden import kinds
 from trainables.data.labels import classes
 from trainables.data.places import DAMAGED
@@ -49,7 +50,7 @@ def pictures(folder: Path) -> tuple[Stored, tuple[str, ...]]:
     if len(names) < 2:
         raise Unfit(f"{len(names)} pictures ({', '.join(SUFFIXES)}): one to train on and one to validate are needed.")
     steps_N = _classes(names)
-    heads = [_head(archive, name) for name in names]
+    heads = list(_heads(archive, names))
     size = _size(names, heads)
     channels = 1 if all(head.mode in GREY for head in heads) else 3
     y_N, said = (None, []) if steps_N is None else classes(np.array(steps_N))
@@ -75,6 +76,13 @@ def _classes(names: list[str]) -> list[str] | None:
     if odd is not None:
         raise Unfit(f"{_inner(names[odd])}: put all pictures into the folder itself, or all into folders of classes.")
     return [steps[0] for steps in folders] if folders[0] else None
+
+
+def _heads(archive: Archive, names: list[str]) -> Iterator[Head]:
+    for done, name in enumerate(names, start=1):
+        yield _head(archive, name)
+        if done % AT_ONCE == 0:
+            progress.tell(done, len(names))
 
 
 def _head(archive: Archive, name: str) -> Head:
