@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedCo
 from orchestrator import locks, terminal
 from orchestrator.changes import check_data, datasets
 from orchestrator.comparison import TABLE, Comparison, Measured, compare, print_all, provenance_of
+from orchestrator.disk import disk_errors_told
 from orchestrator.errors import UserError
 from orchestrator.examining import Job, answers
 from orchestrator.files import SHARED
@@ -23,7 +24,7 @@ from orchestrator.results import show
 from orchestrator.resuming import recorded_origin, recorded_root
 from orchestrator.stopping import Noted
 from orchestrator.subjects import ALL, Subject, subjects
-from orchestrator.sweep import command, disk_errors_told
+from orchestrator.sweep import command
 from orchestrator.terminal import description_column, say
 from orchestrator.tracking import Tracker, is_recorded, recorded_store
 from trainables.metrics.evaluations import Evaluation

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from orchestrator.disk import fault_in, place
 from orchestrator.local_ray import cpus, nodes, private_ray
 from orchestrator.measures import of_plain
 from trainables.roots import root_of
@@ -47,7 +48,11 @@ def examine(job: Job, threads: int) -> Iterator[Answer]:
         except (DataError, CheckpointError) as error:
             yield {"id": job["id"], "refused": str(error)}
             return
-        except Exception:  # of any kind: it is of one evaluation, and the others go on
+        except Exception as error:  # of any kind: it is of one evaluation, and the others go on
+            if fault := fault_in(error):
+                told = f"{place(fault, where[2])}: cannot be written: {fault.strerror}. Free room, then try again."
+                yield {"id": job["id"], "refused": told}
+                return
             yield {"id": job["id"], "failed": f"{asked.popleft().name}: {traceback.format_exc()}"}
 
 

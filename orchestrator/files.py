@@ -1,9 +1,11 @@
 """Files that are written whole or not at all, where they are, and numbers that every reader of JSON takes."""
 
+import json
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from orchestrator.errors import UserError
 from trainables.durable import append, whole
 
 STORE, ARTIFACTS, SHARED = "mlflow.db", "mlartifacts", ".shared"  # what lies in OUT besides sweeps
@@ -15,6 +17,22 @@ def write_whole(path: Path, text: str) -> None:
     """Replace a file of text in one step: a kill, or a loss of power, leaves the old or the new one. Raises OSError."""
     with whole(path) as file:
         file.write(text.encode())
+
+
+def read_object(file: Path, cure: str) -> dict[str, Any]:
+    """The JSON object in a file. Raises UserError, with `cure`, where it cannot be read or holds something else."""
+    try:
+        found = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{file}: cannot be read ({error}). {cure}") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{file}: is damaged: it holds no object. {cure}")
+    return found
+
+
+def holds(found: Any, parts: dict[str, type]) -> bool:
+    """Whether this is an object with values of these types under these keys."""
+    return isinstance(found, dict) and all(isinstance(found.get(key), kind) for key, kind in parts.items())
 
 
 def append_whole(path: Path, line: str) -> None:

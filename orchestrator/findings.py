@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError
-from orchestrator.files import finite_or_null, write_whole
+from orchestrator.files import finite_or_null, holds, read_object, write_whole
 
 FILE, PICTURES = "evaluations.json", "evaluations"
+
+PARTS = {"metric": str, "values": dict, "undefined": str, "epoch": int, "pictures": list, "checkpoint": str}
 
 Finding = dict[str, Any]
 """In plain values what `trainables.metrics.evaluations.Finding` says; its pictures are files, named from the folder."""
@@ -59,12 +61,10 @@ def read(folder: Path) -> dict[str, Finding]:
     file = folder / FILE
     if not file.exists():
         return {}
-    try:
-        known = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file}: cannot be read ({error}). Delete it: what it held is measured again.") from None
-    if not isinstance(known, dict):
-        raise UserError(f"{file}: holds no findings. Delete it: they are measured again.")
+    cure = "Delete it: what it held is measured again."
+    known = read_object(file, cure)
+    if not all(holds(finding, PARTS) for finding in known.values()):
+        raise UserError(f"{file}: is damaged: it holds something else than findings. {cure}")
     return known
 
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from orchestrator import locks, terminal
 from orchestrator.changes import check_data, datasets, note_run, origin_of_run, told
 from orchestrator.console import Board, watch
+from orchestrator.disk import disk_errors_told
 from orchestrator.errors import UserError
 from orchestrator.mlflow_store import prepare_store
 from orchestrator.plan import plan
@@ -18,7 +19,7 @@ from orchestrator.reuse import made_with
 from orchestrator.space import examples
 from orchestrator.standings import ranked
 from orchestrator.stopping import Noted
-from orchestrator.sweep import Outcome, claim, command, disk_errors_told, resume_command, run_sweep
+from orchestrator.sweep import Outcome, claim, command, resume_command, run_sweep
 from orchestrator.terminal import say
 from trainables.checkpoint import CheckpointError
 from trainables.data import Dataset

@@ -48,4 +48,7 @@ def _taken(file: IO) -> bool:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        told = f"{file.name}: this file system has no locks ({error.strerror})"
+        raise UserError(f"{told}: choose an --out on one that has, or mount it with locks.") from None
     return True

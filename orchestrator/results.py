@@ -4,18 +4,22 @@ import csv
 import io
 import json
 import math
+import shlex
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError
+from orchestrator.files import holds, read_object
 from orchestrator.standings import RANKED, best_value, configurations, ranked, replicated
 
 Board = tuple[list[str], list[tuple[list[Any], dict[str, Any]]]]
 Ending = Callable[[dict[str, Any]], str]
 
 LONGEST_REASON = 20  # characters that a table has room for beside a status, as in `stopped (asha@9)`
+PARTS = {"name": str, "objective": dict, "trials": list}  # of results.json
+OF_A_TRIAL = {"id": str, "config": dict, "status": str, "epochs": int, "best": dict}
 
 
 def read_results(out: Path, name: str) -> dict[str, Any]:
@@ -24,10 +28,11 @@ def read_results(out: Path, name: str) -> dict[str, Any]:
     if not file.is_file():
         there = ", ".join(sorted(path.parent.name for path in out.glob("*/results.json"))) or "none yet"
         raise UserError(f"{file}: no such results. Sweeps in {out}: {there}.")
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{file}: is damaged ({error}). The trials' own metrics.jsonl files are beside it.") from None
+    cure = f"Written anew by: vaeorch resume {shlex.quote(name)} --out {shlex.quote(str(out))}"
+    found = read_object(file, cure)
+    if not (holds(found, PARTS) and all(holds(trial, OF_A_TRIAL) for trial in found["trials"])):
+        raise UserError(f"{file}: is damaged: it holds no sweep's results. {cure}")
+    return found
 
 
 def leaderboard(results: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:

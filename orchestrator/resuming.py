@@ -1,6 +1,6 @@
 """The verb `resume`: a sweep goes on from its folder alone."""
 
-import json
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,13 +9,15 @@ from rich.console import Console
 
 from orchestrator import locks, space, terminal
 from orchestrator.changes import Origin, check_data, check_spec, datasets, origin, origin_of_run, told
+from orchestrator.disk import disk_errors_told
 from orchestrator.errors import UserError
+from orchestrator.files import read_object
 from orchestrator.journal import Journal, JournalError
 from orchestrator.launch import close, prepare, run_and_tell
 from orchestrator.results import read_results
 from orchestrator.reuse import made_with
 from orchestrator.spec import read_spec
-from orchestrator.sweep import Outcome, disk_errors_told
+from orchestrator.sweep import Outcome
 from orchestrator.terminal import say
 from orchestrator.tracking import recorded_store, sync
 from trainables.durable import remove_half_written
@@ -40,8 +42,9 @@ def resume(
     with disk_errors_told(folder, "Free room, then try again."), locks.driver(folder):
         journal = Journal(folder)
         uri = uri or recorded_store(folder) or default_uri
-        if any(event["event"] == "finished" for event in journal.events):
-            outcome = Outcome(folder, read_results(out, name), None)
+        finished = any(event["event"] == "finished" for event in journal.events)
+        if finished and (results := _results(out, name)):
+            outcome = Outcome(folder, results, None)
             return close(terminal.console(stderr=json_wanted), outcome, out, sync(folder, uri), json_wanted)
         facts = beginning(journal)
         data_root = data_root or root_of(facts["data_root"])
@@ -69,13 +72,20 @@ def tell_changes(
         say(console, f"changed      {line}")
 
 
+def _results(out: Path, name: str) -> dict[str, Any] | None:
+    """What results.json says; None where it is lost or damaged: the journal has all of it."""
+    with suppress(UserError):
+        return read_results(out, name)
+
+
 def recorded_root(folder: Path) -> Root:
     """The data root with which the sweep or run in `folder` was started; None for the usual one.
 
     Only who has the folder's lock may ask. Raises JournalError.
     """
     if (folder / "config.json").exists():
-        return root_of(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("data_root"))
+        cure = "Give --data-root, or train the model again."
+        return root_of(read_object(folder / "config.json", cure).get("data_root"))
     events = Journal(folder).events
     return next((root_of(event["data_root"]) for event in events if event["event"] == "sweep"), None)
 

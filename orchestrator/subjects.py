@@ -1,7 +1,6 @@
 """The trained models that somebody asks about: trials of a sweep, or a run that was trained alone."""
 
 import hashlib
-import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +9,7 @@ from typing import Any
 
 from orchestrator.comparison import label_of
 from orchestrator.errors import UserError
+from orchestrator.files import read_object
 from orchestrator.mistakes import cure
 from orchestrator.results import read_results
 from orchestrator.standings import ranked, replicated
@@ -40,10 +40,11 @@ class Subject:
     def run(self) -> dict[str, Any]:
         """The whole Run that made it, in plain values. Raises UserError."""
         file = self.folder / "config.json"
-        try:
-            return json.loads(file.read_text(encoding="utf-8"))["run"]
-        except (OSError, ValueError, LookupError) as error:
-            raise UserError(f"{file}: cannot be read ({error}): train the model again.") from None
+        cure = "Train the model again: a sweep or run that goes on writes it anew."
+        run = read_object(file, cure).get("run")
+        if not isinstance(run, dict):
+            raise UserError(f"{file}: is damaged: it holds no run. {cure}")
+        return run
 
 
 def subjects(out: Path, target: str, trials: str | None = None) -> tuple[Path, list[Subject]]:

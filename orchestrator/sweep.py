@@ -1,10 +1,7 @@
 """A sweep's folder, and the sweep itself: a private Ray, Tune's loop, results.json at every trial's end."""
 
-import errno
 import io
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +13,7 @@ from orchestrator.account import Account
 from orchestrator.asha import Asha, RunAll
 from orchestrator.changes import datasets, fingerprints, origin
 from orchestrator.check import Checker
+from orchestrator.disk import disk_errors_told, faults_raised
 from orchestrator.errors import UserError
 from orchestrator.files import write_whole
 from orchestrator.hyperband import Hyperband
@@ -38,10 +36,6 @@ if TYPE_CHECKING:
 
 RETRIES = 1  # of a trial whose process or code failed; it goes on from its last checkpoint
 ROOM_BYTES = 2**20  # written once before a sweep starts, to find a full disk
-DISK_ERRORS = (
-    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS),
-    *(errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG),
-)
 
 SCHEDULERS = {
     "asha": lambda mode, of: Asha(mode, of.max_epochs, of.grace_epochs, of.reduction_factor),
@@ -152,7 +146,7 @@ def tune_all(spec: "SweepSpec", lineup: Lineup, audience: Audience, slots: int) 
         from orchestrator.slot import Slot
         from orchestrator.tuning import Listener, Scheduler, Silence, Source
 
-        with Deferred() as stop:
+        with Deferred() as stop, faults_raised():
             tune.run(
                 tune.with_resources(Slot, slot_share(spec.resources)),
                 name="tune",
@@ -218,17 +212,6 @@ def claim(out: Path, spec: "SweepSpec") -> Path:
         (folder / "room").unlink()
         write_whole(folder / "spec.yaml", as_yaml(spec))
     return folder
-
-
-@contextmanager
-def disk_errors_told(folder: Path, cure: str = "Free room or choose another --out.") -> Iterator[None]:
-    """Raises UserError for what only the user can mend; any other OSError is ours."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in DISK_ERRORS:
-            raise
-        raise UserError(f"{folder}: cannot be written: {error.strerror}. {cure}") from None
 
 
 def as_yaml(spec: "SweepSpec") -> str:

@@ -55,11 +55,23 @@ class TrialFolder:
         kept, epoch = self._newest()
         file = self.path / "metrics.jsonl"
         if kept or file.exists():
-            text = file.read_text(encoding="utf-8")
-            self.lines = [from_json(line) for line in text.splitlines()[:epoch]]
+            self.lines = self._known(file, epoch)
+            kept = kept if len(self.lines) == epoch else None
             write_whole(file, "".join(f"{to_json(line)}\n" for line in self.lines))
         self.best = max(map(self._score, self.lines), default=-math.inf)
         return kept
+
+    def _known(self, file: Path, epochs: int) -> list[dict]:
+        """The lines of so many epochs. None where one is lost: the trial begins anew, which gives the same numbers."""
+        try:
+            lines = [from_json(text) for text in file.read_text(encoding="utf-8").splitlines()[:epochs]]
+            sound = [line["epoch"] for line in lines] == list(range(1, epochs + 1))
+            if sound and all(isinstance(line[name], float | int) for line in lines for name in (*COUNTS, self.metric)):
+                return lines
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            pass
+        self.notice = f"{file}: is damaged: the trial is trained anew, with the same numbers."
+        return []
 
     def _newest(self) -> tuple[Path | None, int]:
         """The last checkpoint that can be read, and its epoch; no file, and 0, if none was ever written."""
@@ -117,7 +129,7 @@ def results(config: dict, folder: TrialFolder) -> Iterator[dict]:
     data_root = root_of(config["data_root"])
     if resume:
         folder.reopen = partial(reopen, run, data_root, resume)
-        yield result(folder, folder.lines[-1], last_epoch) | ({"notice": folder.notice} if folder.notice else {})
+        yield result(folder, folder.lines[-1], last_epoch)
     try:
         for report in train(run, data_root, resume):
             every = config["pictures_every"] or last_epoch
@@ -133,7 +145,10 @@ def result(folder: TrialFolder, line: dict, last_epoch: int) -> dict:
     finished = line["epoch"] == last_epoch
     counts = {key: line[key] for key in COUNTS}
     value, metrics = line[folder.metric], metrics_of(line)
-    return counts | {"value": value, "metrics": metrics, "finished": finished, "diverged": None, "done": finished}
+    notice, folder.notice = folder.notice, None
+    told = {"notice": notice} if notice else {}
+    told |= {"value": value, "metrics": metrics, "finished": finished, "diverged": None, "done": finished}
+    return counts | told
 
 
 def metrics_of(line: dict) -> dict[str, float]:

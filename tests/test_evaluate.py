@@ -242,7 +242,8 @@ def test_models_that_cannot_be_read_are_a_line_each_and_cost_the_others_nothing(
     assert "mse_pruned" in out
     (trial(runs) / FILE).write_text("[]")
     code, _, err = evaluate("three/0001", "--metrics", "mse")
-    assert (code, err) == (2, f"{trial(runs) / FILE}: holds no findings. Delete it: they are measured again.\n")
+    cure = "Delete it: what it held is measured again."
+    assert (code, err) == (2, f"{trial(runs) / FILE}: is damaged: it holds no object. {cure}\n")
 
 
 def test_a_fault_of_one_metric_costs_the_others_nothing(evaluate, runs, monkeypatch):

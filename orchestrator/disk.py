@@ -1,0 +1,61 @@
+"""What the disk refuses is nobody's fault: whatever ran ends in order, and goes on once the disk is mended."""
+
+import errno
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from orchestrator.errors import UserError
+
+FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.ESTALE, errno.ENOLCK)
+ERRORS = (*FAULTS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
+STORY = re.compile(r"\[errno (\d+)\] [^:\n]*(?:: '([^'\n]+)')?", re.IGNORECASE)
+
+
+@contextmanager
+def disk_errors_told(folder: Path, cure: str = "Free room or choose another --out.") -> Iterator[None]:
+    """Raises UserError for what only the user can mend; any other exception is ours."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        fault = error if isinstance(error, OSError) and error.errno in ERRORS else fault_in(error)
+        if fault is None:
+            raise
+        raise UserError(f"{place(fault, folder)}: cannot be written: {fault.strerror}. {cure}") from None
+
+
+@contextmanager
+def faults_raised() -> Iterator[None]:
+    """Raises the fault of the disk that another exception tells of: Tune wraps what it meets."""
+    try:
+        yield
+    except Exception as error:
+        if fault := fault_in(error):
+            raise fault from None
+        raise
+
+
+def fault_in(error: BaseException) -> OSError | None:
+    """The fault of the disk that an exception came of, or tells of: its text may be all that came to this process."""
+    link: BaseException | None = error
+    while link:
+        if isinstance(link, OSError) and link.errno in FAULTS:
+            return link
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+    return fault_told(str(error))
+
+
+def fault_told(story: str) -> OSError | None:
+    """The fault of the disk that the text of exceptions tells of."""
+    told = ((int(found[1]), found[2]) for found in STORY.finditer(story))
+    return next((OSError(number, os.strerror(number), file) for number, file in told if number in FAULTS), None)
+
+
+def place(fault: OSError, folder: Path) -> str:
+    """What cannot be written: the folder, or a file elsewhere."""
+    elsewhere = isinstance(fault.filename, str) and folder not in Path(fault.filename).parents
+    return fault.filename if elsewhere else str(folder)
