@@ -28,7 +28,7 @@ def _raise(number: int, frame: FrameType | None) -> None:
 class Deferred:
     """Inside this context a signal raises only where `check` is called, so that nothing is left half done.
 
-    A second one raises at once.
+    A second one raises at once. One that was ignored stays so, as Ctrl-C is by what a script starts with `&`.
     """
 
     def __init__(self):
@@ -45,8 +45,8 @@ class Deferred:
 
     def install(self) -> None:
         """Take the signals, also back from others who took them meanwhile."""
-        for number in SIGNALS:
-            signal.signal(number, self._note)
+        for number, before in self._before.items():
+            signal.signal(number, signal.SIG_IGN if before is signal.SIG_IGN else self._note)
 
     def check(self) -> None:
         """Raises KeyboardInterrupt or Terminated if a signal came."""

@@ -21,6 +21,7 @@ from trainables.data.prepared import FORMAT, written
 
 PREFIX = "some/sets"
 FOR_EVER = 10**6
+DROP_S = {"slow": 0.1, "crawling": 5.0}
 DROP = 10_000
 REFUSED = b"<?xml version='1.0'?><Error><Code>InvalidAccessKeyId</Code><Message>unknown key</Message></Error>"
 BUSY = b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Please reduce your rate.</Message></Error>"
@@ -32,8 +33,8 @@ class Fault:
     """What goes wrong with the next `times` requests of `method` whose path has `where` in it.
 
     `kind`: "reset" (of the connection, in the middle of the body), "short" (a body that ends early, under its full
-    length), "flip" (of a byte of the body), "silent" (some bytes, then nothing), "slow" (a body that comes in drops),
-    "503" and "403". Of a PUT it is the request that is spoilt, and not the answer.
+    length), "flip" (of a byte of the body), "silent" (some bytes, then nothing), "slow" and "crawling" (a body
+    that comes in drops), "503" and "403". Of a PUT it is the request that is spoilt, and not the answer.
     """
 
     kind: str
@@ -155,8 +156,8 @@ def flipped(content: bytes) -> bytes:
 
 def pieces(content: bytes, kind: str) -> list[tuple[bytes, float]]:
     """What of a body is sent, each piece with the seconds of silence after it."""
-    if kind == "slow":
-        return [(content[start : start + DROP], 0.1) for start in range(0, len(content), DROP)]
+    if kind in DROP_S:
+        return [(content[start : start + DROP], DROP_S[kind]) for start in range(0, len(content), DROP)]
     if kind in ("reset", "short", "silent"):
         return [(content[: len(content) // 2], FOR_EVER if kind == "silent" else 0)]
     return [(content, 0)]

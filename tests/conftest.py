@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: small tensors, and processes that share the cores
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in what a script starts with `&`; our children inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 BESIDE = Path(__file__).parents[1].parent / "shared" / "data"
 

@@ -82,11 +82,18 @@ def test_a_preparation_killed_at_a_file_goes_on_from_there(tmp_path, monkeypatch
     assert {path: path.stat().st_ino for path in there} == there  # none was made again
 
 
+SLOW = """
+import time
+real = os.fsync
+os.fsync = lambda file: time.sleep(0.1) or real(file)
+"""
+
+
 def test_a_preparation_killed_at_any_time_goes_on(tmp_path, sprites):
     """Again and again, each time after a little longer; what can be seen of it is never half a set."""
     folder, kills = prepared.folder_of(Sprites(), tmp_path), 0
     for pause in np.linspace(0.0, 0.3, 5):
-        process = started(tmp_path)
+        process = started(tmp_path, SLOW)
         process.stdout.readline()
         time.sleep(pause)
         process.send_signal(signal.SIGKILL)

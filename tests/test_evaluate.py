@@ -37,6 +37,7 @@ objective: {metric: val/mse, mode: min}
 scheduler: {name: none}
 """
 QUICK = "mse,hoyer,frechet"
+LONG, ENDLESS = 20_000, 10**8  # samples: a while, and more than anyone waits for
 PIXELS = ("--set", "features=pixels")
 
 
@@ -275,8 +276,8 @@ def test_pictures_are_files_that_mlflow_gets_and_the_user_is_told_of(evaluate, r
 def test_killed_in_the_middle_it_goes_on_and_measures_nothing_twice(runs):
     words = ["evaluate", "three", "--metrics", "mse,hoyer,iwae", "--trials", "0001", "--out", str(runs), *store(runs)]
     command = [sys.executable, "-m", "orchestrator", *words]
-    process = subprocess.Popen([*command, "--set", "iwae.k=20000"], cwd=ROOT, stdout=subprocess.DEVNULL)
-    until(lambda: (trial(runs) / FILE).exists() and len(kept(trial(runs))) == 2, 120)
+    process = subprocess.Popen([*command, "--set", f"iwae.k={ENDLESS}"], cwd=ROOT, stdout=subprocess.DEVNULL)
+    until(lambda: (trial(runs) / FILE).exists() and len(kept(trial(runs))) == 2)
     assert process.poll() is None
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -295,16 +296,16 @@ def test_a_worker_that_dies_costs_the_other_models_nothing_and_the_same_command_
     words = ["evaluate", "three", "--metrics", "mse,iwae", "--trials", "0001,0002", "--out", str(runs), *store(runs)]
     command = [sys.executable, "-m", "orchestrator", *words]
     process = subprocess.Popen(
-        [*command, "--set", "iwae.k=20000"],
+        [*command, "--set", f"iwae.k={LONG}"],
         cwd=ROOT,
         env=os.environ | {"VAEORCH_MARK": mark},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     )
-    until(lambda: (trial(runs) / FILE).exists() and (trial(runs, "0002") / FILE).exists(), 120)
+    until(lambda: (trial(runs) / FILE).exists() and (trial(runs, "0002") / FILE).exists())
     os.kill(workers(mark)[0], signal.SIGKILL)
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=600)
     assert process.returncode == 2
     [model] = [name for name in ("0001", "0002") if err == f"{name}: {DIED}\n"]
     [other] = {"0001", "0002"} - {model}
@@ -327,12 +328,12 @@ def workers(mark: str) -> list[int]:
 
 def test_ctrl_c_keeps_what_is_found_and_the_same_command_goes_on(runs):
     words = ["evaluate", "three", "--metrics", "mse,iwae", "--trials", "0001", "--out", str(runs), *store(runs)]
-    command = [sys.executable, "-m", "orchestrator", *words, "--set", "iwae.k=20000"]
+    command = [sys.executable, "-m", "orchestrator", *words, "--set", f"iwae.k={ENDLESS}"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    until((trial(runs) / FILE).exists, 120)
+    until((trial(runs) / FILE).exists)
     assert process.poll() is None
     os.kill(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 130 and "Traceback" not in err
     assert "Interrupted. The same command goes on from here." in out
     assert [finding["metric"] for finding in kept(trial(runs)).values()] == ["mse"]

@@ -279,7 +279,7 @@ def test_of_two_processes_one_makes_what_is_kept_and_the_other_waits(tmp_path):
     processes = [context.Process(target=a_state, args=(tmp_path, number, made)) for number in (1, 2)]
     for process in processes:
         process.start()
-    told = sorted(made.get(timeout=60) for _ in range(3))
+    told = sorted(made.get(timeout=300) for _ in range(3))
     for process in processes:
         process.join()
     assert told in ([1, 1.0, 1.0], [2, 2.0, 2.0])

@@ -24,6 +24,7 @@ from test_sweep import processes_with
 
 from orchestrator import local_ray
 from orchestrator.mlflow_store import connect, set_environment
+from tests.waiting import until
 from trainables.run import Run
 from trainables.train import train
 
@@ -47,7 +48,7 @@ TWO_SLOTS = {"rates": "[3e-3, 1e-4, 1e-3, 1e-2]", "cpus": local_ray.cpus() / 2, 
 MARK = f"resume-{uuid.uuid4()}"
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, None: 2}  # with which a driver ends by itself
 ORDERLY = (signal.SIGINT, signal.SIGTERM)
-ORDERLY_S = 15.0
+ORDERLY_S = 120.0  # on a machine with much other work
 
 
 class Said(NamedTuple):
@@ -322,7 +323,4 @@ def test_after_outages_mlflow_has_each_epoch_once(outage):
 
 def test_no_process_outlives_its_driver_for_long(broken):
     """Ray's agents look for their raylet once a minute."""
-    deadline = time.monotonic() + 120
-    while (left := processes_with(f"{MARK}-")) and time.monotonic() < deadline:
-        time.sleep(0.5)
-    assert left == []
+    until(lambda: processes_with(f"{MARK}-") == [])

@@ -183,7 +183,7 @@ def test_ctrl_c_leaves_results_and_no_process_and_no_scratch(tmp_path):
                 break
         assert processes_with(mark)
         process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=30)
+        said, _ = process.communicate(timeout=300)
         assert process.returncode == 130, said
         assert not set(said.splitlines()) - {"epoch"}  # Ray has nothing to say
         assert processes_with(mark) == []

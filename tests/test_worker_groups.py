@@ -34,7 +34,7 @@ ASHA = {"name": "asha", "grace_epochs": 1, "reduction_factor": 2, "max_epochs": 
 # steps of these trials that grows to less than 1e-6 of a metric; 1e-5 leaves room for other machines. (In float64
 # test_workers.py finds 1e-10.) What should differ does so by far more: the trials' metrics differ in the first digit.
 ROUNDING = 1e-5
-DYING_SECONDS = 10.0  # for Ray's workers, once their driver has ended
+DYING_SECONDS = 120.0  # at most, for Ray's workers, once their driver has ended
 
 SOON_MISSED = {"health_check_period_ms": 1000, "health_check_failure_threshold": 3}  # of nodes; 3 s and 5 by default
 

@@ -3,7 +3,7 @@
 import time
 
 
-def until(true, seconds: float = 30.0) -> None:
+def until(true, seconds: float = 300.0) -> None:
     """Wait until `true()` is."""
     deadline = time.monotonic() + seconds
     while not true():
