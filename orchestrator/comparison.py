@@ -8,7 +8,6 @@ import statistics
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -65,12 +64,13 @@ def compare(models: Sequence[Measured]) -> Comparison:
                 refused.append(f"{metric}: not compared: {why}")
             else:
                 found.rows[name] = Row(metric, _numbers(name, having), provenance_of(having[0][1]).line())
-        found.missing.extend([*dict.fromkeys(refused), *_undefined(metric, own)])
+        found.missing.extend(dict.fromkeys(refused))
         found.pictures.extend(
             f"{metric}: pictures of {model.id} in {(model.folder / finding['pictures'][0]).parent}"
             for model, finding in own
             if finding["pictures"]
         )
+    found.missing.extend(_undefined(pairs))
     return found
 
 
@@ -94,13 +94,16 @@ def _numbers(name: str, having: list[tuple[Measured, Finding]]) -> dict[str, dic
     return numbers
 
 
-def _undefined(metric: str, own: list[tuple[Measured, Finding]]) -> list[str]:
-    """A line for each reason, with the models that it holds for."""
-    reasons = sorted((finding["undefined"], model.id) for model, finding in own if finding["undefined"])
-    return [
-        f"{metric}: none for {', '.join(id for _, id in some)}: {reason}"
-        for reason, some in groupby(reasons, lambda pair: pair[0])
-    ]
+def _undefined(pairs: list[tuple[Measured, Finding]]) -> list[str]:
+    """A line for each reason, with all metrics that have it and the models that it holds for."""
+    models: dict[tuple[str, str], list[str]] = {}
+    for model, finding in pairs:
+        if finding["undefined"]:
+            models.setdefault((finding["metric"], finding["undefined"]), []).append(model.id)
+    metrics: dict[tuple[str, str], list[str]] = {}
+    for (metric, reason), ids in models.items():
+        metrics.setdefault((", ".join(sorted(ids)), reason), []).append(metric)
+    return [f"{', '.join(names)}: none for {ids}: {reason}" for (ids, reason), names in metrics.items()]
 
 
 def _mixed(having: list[tuple[Measured, Finding]]) -> str:

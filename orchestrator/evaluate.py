@@ -163,7 +163,7 @@ def measure(orders: list[Order], refused: list[str], data_root: str | None, shar
             for answer in answers(jobs) if jobs else ():
                 if "finding" in answer:
                     by_id[answer["id"]].take(answer["finding"], answer["pictures"])
-                    step(line_of(answer["id"], answer["finding"]))
+                    step("" if answer["finding"]["undefined"] else line_of(answer["id"], answer["finding"]))
                 refused += [answer["refused"]] if "refused" in answer else []
                 failed += [f"{answer['id']}: {answer['failed']}"] if "failed" in answer else []
                 signal.check()
@@ -175,13 +175,17 @@ def measure(orders: list[Order], refused: list[str], data_root: str | None, shar
 
 @contextmanager
 def progress(console: Console, total: int) -> Iterator[Callable[[str], None]]:
-    """A bar on a terminal, and a line for each finding: what is yielded is called with it."""
+    """A bar on a terminal, and a line for each finding: what is yielded is called with it, or with nothing to say.
+
+    That a model has no such number is told once, with the reason, below the table.
+    """
     columns = description_column(), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console, disable=not (total and console.is_terminal)) as bar:
         task = bar.add_task("evaluating", total=total)
 
         def step(line: str) -> None:
-            say(console, line)
+            if line:
+                say(console, line)
             bar.advance(task)
 
         yield step
@@ -191,7 +195,7 @@ def line_of(model: str, finding: Finding) -> str:
     """A finding in one line."""
     numbers = "  ".join(f"{name} {show(value)}" for name, value in finding["values"].items())
     drawn = f"pictures {', '.join(finding['pictures'])}"
-    return f"{model} {finding['metric']} ({finding['seconds']:.1f} s)  {numbers or finding['undefined'] or drawn}"
+    return f"{model} {finding['metric']} ({finding['seconds']:.1f} s)  {numbers or drawn}"
 
 
 @contextmanager

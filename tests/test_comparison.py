@@ -125,3 +125,9 @@ def test_programs_get_every_number_in_full():
     assert row[5].startswith("classifier abababab; 100 generated")
     assert math.isclose(json.loads(FORMATS["json"](found))["values"]["mse"]["numbers"]["a"]["0001"], 1 / 3, rel_tol=0)
     assert "| mse | 0.3333 |" in FORMATS["markdown"](found) and "- frechet: classifier" in FORMATS["markdown"](found)
+
+
+def test_metrics_that_do_not_apply_for_one_reason_share_a_line():
+    none = [finding(metric, "these data have no factors.") for metric in ("factor_vae", "mig")]
+    models = [measured(name, name, [finding(), *none]) for name in ("b", "a")]
+    assert notes(compare(models))[1:] == ["factor_vae, mig: none for a, b: these data have no factors."]
