@@ -9,7 +9,7 @@ import click
 from orchestrator import stopping
 from orchestrator.data_verbs import data
 from orchestrator.errors import UserError
-from orchestrator.files import STORE, TAKEN
+from orchestrator.files import TAKEN
 from orchestrator.options import (
     data_option,
     format_option,
@@ -56,8 +56,9 @@ def sweep(spec, out, name, settings, data_root, tracking_uri, dry_run, reuse, as
         click.echo(json.dumps(planned, indent=2) if as_json else plan.as_text(planned))
         return
     from orchestrator.launch import launch
+    from orchestrator.store_address import store_for_new
 
-    _ended(launch(spec, trials, spec_file, out, tracking_uri or _store(out), data_root, as_json, reuse))
+    _ended(launch(spec, trials, spec_file, out, tracking_uri or store_for_new(out), data_root, as_json, reuse))
 
 
 @cli.command()
@@ -72,8 +73,10 @@ def resume(name, out, data_root, tracking_uri, as_json) -> None:
     It goes on as it was started, but for the options given here.
     """
     from orchestrator.resuming import resume as go_on
+    from orchestrator.store_address import store_for_new
 
-    _ended(go_on(name, out, tracking_uri, _store(out), data_root, as_json))
+    _tell_of_store(out / name, tracking_uri)
+    _ended(go_on(name, out, tracking_uri, store_for_new(out), data_root, as_json))
 
 
 @cli.command()
@@ -82,14 +85,15 @@ def resume(name, out, data_root, tracking_uri, as_json) -> None:
 @name_option
 @set_option
 @data_option
-def train(spec, out, name, settings, data_root) -> None:
+@tracking_option
+def train(spec, out, name, settings, data_root, tracking_uri) -> None:
     """Train the run of SPEC alone, here, without Ray.
 
     The same command goes on where an interrupted one stopped.
     """
     from orchestrator.launch import train_one
 
-    train_one(_read(spec, name, settings, data_root), out, data_root)
+    train_one(_read(spec, name, settings, data_root), out, data_root, tracking_uri, str(spec))
 
 
 @cli.command()
@@ -111,6 +115,7 @@ def evaluate(target, out, metrics, trials, settings, again, data_root, tracking_
     """
     from orchestrator.evaluate import evaluate as measure
 
+    _tell_of_store(out / target.partition("/")[0], tracking_uri)
     _ended(measure(target, out, metrics, settings, trials, data_root, tracking_uri, form, again))
 
 
@@ -145,9 +150,18 @@ def results(name, out, evaluations, form) -> None:
 def ui(name, out, tracking_uri, port) -> None:
     """Open MLflow's page on all sweeps, or on the leaderboard of NAME."""
     from orchestrator import ui as server
+    from orchestrator.store_address import is_server, page_of, store_for_new
+    from orchestrator.sweep_identity import recorded_store
 
-    uri, base = tracking_uri or _store(out), f"http://{server.HOST}:{port}"
-    click.echo(f"{server.page(out / name, uri, base) if name else base}  (Ctrl-C ends the server)")
+    if name:
+        _tell_of_store(out / name, tracking_uri)
+    uri = tracking_uri or (recorded_store(out / name) if name else None) or store_for_new(out)
+    base = page_of(uri) if is_server(uri) else f"http://{server.HOST}:{port}"
+    page = server.page(out / name, uri, base) if name else base
+    if is_server(uri):
+        click.echo(page)
+        return
+    click.echo(f"{page}  (Ctrl-C ends the server)")
     sys.exit(server.serve(uri, port))
 
 
@@ -158,10 +172,12 @@ def ui(name, out, tracking_uri, port) -> None:
 def sync(name, out, tracking_uri) -> None:
     """Send to MLflow what the sweep NAME could not send while it ran."""
     from orchestrator.tracking import sync as send
+    from orchestrator.tracking import sync_command
 
-    unsent = send(out / name, tracking_uri)
-    if unsent:
-        raise UserError(f"{unsent} events are still unsent: the tracking store does not answer. Try again later.")
+    _tell_of_store(out / name, tracking_uri)
+    left = send(out / name, tracking_uri)
+    if left:
+        raise UserError(*left.lines(sync_command(out / name)))
     click.echo("Everything is sent.")
 
 
@@ -187,8 +203,12 @@ def _read(spec: Path, name: str | None, settings: tuple[str, ...], data_root: Ro
     return read_spec(spec, [*settings, *([f"name={json.dumps(name)}"] if name else [])], data_root, TAKEN)
 
 
-def _store(out: Path) -> str:
-    return f"sqlite:///{out.resolve() / STORE}"
+def _tell_of_store(folder: Path, given: str | None) -> None:
+    """Say so where the environment names another store than the sweep's own, and none is given."""
+    from orchestrator.sweep_identity import unused_environment
+
+    if not given and (line := unused_environment(folder)):
+        click.echo(line, err=True)
 
 
 def main() -> None:

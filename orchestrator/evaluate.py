@@ -22,11 +22,13 @@ from orchestrator.measures import measures
 from orchestrator.mlflow_store import prepare_store
 from orchestrator.results import show
 from orchestrator.resuming import recorded_origin, recorded_root
+from orchestrator.spool import PARENT
 from orchestrator.stopping import Noted
 from orchestrator.subjects import ALL, Subject, subjects
 from orchestrator.sweep import command
+from orchestrator.sweep_identity import is_recorded, recorded_store
 from orchestrator.terminal import description_column, say
-from orchestrator.tracking import Tracker, is_recorded, recorded_store
+from orchestrator.tracking import Tracker, sync_command
 from trainables.metrics.evaluations import Evaluation
 from trainables.roots import Root, recorded
 
@@ -62,15 +64,16 @@ class Order:
         finding = finding | {"checkpoint": self.model.digest}
         self.found[metric] = self.files.keep(self.keys[metric], finding, pictures) if finding["lasting"] else finding
 
-    def close(self, tracker: Tracker | None) -> None:
+    def close(self, tracker: Tracker | None, folder: Path) -> None:
         """Make what was found, also long ago, the newest, here and in MLflow. Raises OSError."""
+        uid = PARENT if self.model.folder == folder else self.model.id  # a run that was trained alone has no trials
         self.files.renew(self.keys.values())
         for metric, finding in self.found.items() if tracker else ():
             known = {name: value for name, value in finding["values"].items() if value is not None}
             rests_on = provenance_of(finding).line() if known else ""
-            tracker.evaluated(self.model.id, self.keys[metric], finding["epoch"], known, rests_on)
+            tracker.evaluated(uid, self.keys[metric], finding["epoch"], known, rests_on)
             paths = [self.model.folder / path for path in finding["pictures"]]
-            tracker.pictures(self.model.id, finding["epoch"], paths)
+            tracker.pictures(uid, finding["epoch"], paths)
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ def evaluate(
         with recorder(folder, uri, console) as tracker:
             ending = measure(orders, refused, recorded(root), folder.parent / SHARED, console)
             for order in orders:
-                order.close(tracker)
+                order.close(tracker, folder)
         refresh(folder)
     print_all(side_by_side(orders), form, console)
     return ending.judge(console)
@@ -212,9 +215,8 @@ def recorder(folder: Path, uri: str | None, console: Console) -> Iterator[Tracke
     try:
         yield tracker
     finally:
-        if unsent := tracker.close():
-            sync = command("sync", folder.name, folder.parent)
-            say(console, f"unsent       {unsent} events: MLflow does not answer. Send them: {sync}")
+        for line in tracker.close().lines(sync_command(folder)):
+            say(console, line)
 
 
 def side_by_side(orders: list[Order]) -> Comparison:

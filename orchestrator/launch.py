@@ -1,5 +1,6 @@
 """What the verbs `sweep` and `train` do once the spec is sound: data, places, watchers, and the last words."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +14,18 @@ from orchestrator.errors import UserError
 from orchestrator.mlflow_store import prepare_store
 from orchestrator.plan import plan
 from orchestrator.reading import load_all
-from orchestrator.recording import open_tracker
+from orchestrator.recording import open_run, open_tracker
 from orchestrator.results import as_json, as_table, show
 from orchestrator.reuse import made_with
+from orchestrator.single_run import Teller
 from orchestrator.space import examples
 from orchestrator.standings import ranked
 from orchestrator.stopping import Noted
+from orchestrator.store_address import check_store, store_for_new
 from orchestrator.sweep import Outcome, claim, command, resume_command, run_sweep
+from orchestrator.sweep_identity import recorded_store
 from orchestrator.terminal import say
+from orchestrator.tracking import HASTE_S, Left
 from trainables.checkpoint import CheckpointError
 from trainables.data import Dataset
 from trainables.roots import Root, recorded
@@ -30,7 +35,6 @@ if TYPE_CHECKING:
     from orchestrator.spec import SweepSpec
 
 SHOWN = 10  # trials in the closing leaderboard
-HASTE_S = 3.0  # for MLflow to take the rest, of a sweep that is stopped
 
 
 def launch(
@@ -82,15 +86,15 @@ def run_and_tell(
             stopped = outcome.interrupted
         finally:
             view.close()
-            unsent = tracker.close(*([HASTE_S, HASTE_S] if stopped else []))
-        close(console, outcome, out, unsent, json_wanted)
+            left = tracker.close(*([HASTE_S, HASTE_S] if stopped else []))
+        close(console, outcome, out, left, json_wanted)
     except KeyboardInterrupt:  # before it began, or for the second time
         say(console, f"resume       {resume_command(folder)}")
         raise
     return outcome.stop
 
 
-def close(console: Console, outcome: Outcome, out: Path, unsent: int, json_wanted: bool) -> None:
+def close(console: Console, outcome: Outcome, out: Path, left: Left, json_wanted: bool) -> None:
     """The last words of a sweep: the leaderboard, where the best is, and what to do next."""
     name = outcome.results["name"]
     if json_wanted:
@@ -102,8 +106,7 @@ def close(console: Console, outcome: Outcome, out: Path, unsent: int, json_wante
         lines.insert(0, f"checkpoint   {best['checkpoint']}")
         lines.insert(1, f"pictures     {outcome.folder / 'trials' / best['id'] / 'pictures'}")
     lines.append(f"compare      {command('ui', name, out)}")
-    if unsent:
-        lines.append(f"unsent       {unsent} events: MLflow does not answer. Send them: {command('sync', name, out)}")
+    lines += left.lines(command("sync", name, out))
     if outcome.results.get("budget", {}).get("used_up"):
         lines.append("The budget is used up; these are the trials that had begun.")
     if outcome.interrupted:
@@ -113,8 +116,11 @@ def close(console: Console, outcome: Outcome, out: Path, unsent: int, json_wante
         say(console, line)
 
 
-def train_one(spec: "SweepSpec", out: Path, data_root: Root) -> None:
-    """Train the spec's run into OUT/NAME, a line per epoch; goes on from that folder's checkpoint if there is one."""
+def train_one(spec: "SweepSpec", out: Path, data_root: Root, uri: str | None, source: str) -> None:
+    """Train the spec's run into OUT/NAME, a line per epoch; goes on from that folder's checkpoint if there is one.
+
+    MLflow is told of it at `uri`, else where it was told before, else where the environment or `out` has its store.
+    """
     from orchestrator.trial_folder import TrialFolder, results
 
     folder = (out / spec.name).resolve()
@@ -125,28 +131,36 @@ def train_one(spec: "SweepSpec", out: Path, data_root: Root) -> None:
     if taken_up:
         tell_changes_of_run(folder, sets, data_root, console)
     load_all(sets, data_root, console)
+    uri = uri or recorded_store(folder) or store_for_new(out)
+    check_store(uri)
     config = {
         "id": spec.name,
         "config": {},
         "seed": spec.run.seed,
+        "objective": spec.objective.model_dump(),
         "run": spec.run.model_dump(mode="json"),
         "data_root": recorded(data_root),
         "pictures_every": spec.pictures_every,
     }
+    trial = TrialFolder(folder, spec.objective.metric, spec.objective.mode)
+    teller = Teller(partial(open_run, uri, spec, folder, source, data_root), folder)
     with disk_errors_told(folder):
         folder.mkdir(parents=True, exist_ok=True)
         note_run(folder, sets, data_root, made_with(data_root), taken_up)
         try:
-            with Noted() as stop:
-                for result in results(config, TrialFolder(folder, spec.objective.metric, spec.objective.mode)):
+            with Noted() as stop, teller:
+                for result in results(config, trial):
                     say(console, epoch_line(result, spec.run.epochs))
+                    teller.hear(result, trial.lines)
                     stop.check()
         except KeyboardInterrupt:
             say(console, "Interrupted. The same command goes on from here.")
             raise
         except CheckpointError as error:
             raise UserError(f"{error} Choose another --name or --out, or remove {folder}.") from None
-    say(console, f"checkpoint   {folder / 'best.pt'}\npictures     {folder / 'pictures'}")
+    places = [f"checkpoint   {folder / 'best.pt'}", f"pictures     {folder / 'pictures'}"]
+    for line in [*places, f"compare      {command('ui', spec.name, out)}", *teller.lines]:
+        say(console, line)
 
 
 def tell_changes_of_run(folder: Path, sets: list[Dataset], data_root: Root, console: Console) -> None:

@@ -1,25 +1,36 @@
-"""The MLflow store: its address, its preparation, and what each event of a sweep becomes in it.
+"""The MLflow store: its preparation, and what each event of a sweep becomes in it.
 
 Only the driver speaks to MLflow, on one thread: a store has one writer per sweep, and workers need neither its address
 nor a password. MLflow takes 3 s to import, so it is imported where it is used.
 """
 
+import errno
 import os
-import sqlite3
-from collections.abc import Mapping, Sequence
-from contextlib import closing, nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from orchestrator import saved_view
-from orchestrator.files import ARTIFACTS
-from orchestrator.spool import PARENT, Refused, TrackingError, Unreachable
+from orchestrator.events import STATUS, well_formed
+from orchestrator.saved_view import UID_TAG
+from orchestrator.sending import Changed, Refused, Unreachable
+from orchestrator.spool import FILES, PARENT, START, TrackingError
+from orchestrator.store_address import (
+    artifacts,
+    check_store,
+    first_line,
+    follow,
+    is_server,
+    is_sqlite,
+    sqlite_file,
+    without_password,
+)
 from trainables.durable import locked
 
-UID_TAG = "vae.uid"  # <sweep uid>-<trial id>: who a run is, whatever process sends it
+RECEIPT_TAG = "vaeorch.received"  # how much of the spool a run has
+NO_FAULT_OF_A_FILE = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.EPERM)
 
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -27,20 +38,6 @@ ENVIRONMENT = {
     "GIT_PYTHON_REFRESH": "quiet",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # the default of 7 blocks for four minutes; the spool tries again itself
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-}
-BUSY_S = 20.0  # how long to wait for another writer of an SQLite file, as MLflow does
-
-# Answers that will be the same however often they are asked for (MLflow's error codes). An overloaded server says
-# BAD_REQUEST, so that one is not among them.
-FOR_GOOD = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
-
-# How a run ends, in our words and in MLflow's. An early stop is no failure: MLflow paints KILLED like one.
-STATUS = {
-    "completed": "FINISHED",
-    "stopped": "FINISHED",
-    "diverged": "FINISHED",
-    "failed": "FAILED",
-    "aborted": "KILLED",
 }
 
 
@@ -60,26 +57,6 @@ def set_environment() -> None:
     os.environ.pop("MLFLOW_RUN_ID", None)  # it would beat mlflow.parentRunId
 
 
-def without_password(uri: str) -> str:
-    """The address as it may be shown and kept."""
-    password = urlsplit(uri).password
-    return uri.replace(f":{password}@", ":***@", 1) if password else uri
-
-
-def check_store(uri: str) -> None:
-    """Find what is wrong with an address without asking anything over the network. Quick: MLflow is not imported.
-
-    Raises TrackingError for an unknown scheme, a missing database driver, an SQLite file that cannot be written.
-    """
-    check = CHECKS.get(urlsplit(uri).scheme.partition("+")[0])
-    if check is None:
-        raise TrackingError(
-            f"tracking address '{without_password(uri)}': begin it with http://, https://, sqlite:/// or postgresql://"
-            " (MLflow no longer takes a folder)"
-        )
-    check(uri)
-
-
 def prepare_store(uri: str) -> None:
     """Check the address, and make an SQLite store's tables if they are not there (6 s, of which 3 s import MLflow).
 
@@ -87,93 +64,86 @@ def prepare_store(uri: str) -> None:
     """
     check_store(uri)
     set_environment()
-    if urlsplit(uri).scheme != "sqlite":
+    if not is_sqlite(uri):
         return
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
         connect(uri)
-    except MlflowException as error:
-        raise TrackingError(f"{uri}: {_first_line(error)}") from error
+    except (MlflowException, SQLAlchemyError) as error:
+        raise TrackingError(f"{without_password(uri)}: {first_line(error, uri)}") from None
 
 
 def connect(uri: str) -> Any:
     """An MlflowClient; makes the tables of a new database."""
     from mlflow import MlflowClient
 
-    # Processes that make the tables of one SQLite file together break it: MLflow's migrations are not guarded.
-    with locked(_sqlite_file(uri)) if urlsplit(uri).scheme == "sqlite" else nullcontext():
+    if not is_sqlite(uri):
         return MlflowClient(uri, registry_uri=uri)
+    # Processes that make the tables of one SQLite file together break it: MLflow's migrations are not guarded.
+    with locked(sqlite_file(uri)):
+        client = MlflowClient(uri, registry_uri=uri)
+        _open_anew(client, uri)
+        follow(sqlite_file(uri))
+    return client
 
 
-def _sqlite_file(uri: str) -> Path:
-    return Path(uri.removeprefix("sqlite:///").partition("?")[0])
+def _open_anew(client: Any, uri: str) -> None:
+    """Open the file that is there now: MLflow keeps its connections, which may be to one that was deleted since."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-
-def _check_sqlite(uri: str) -> None:
-    if not uri.startswith("sqlite:///") or _sqlite_file(uri).name in ("", ":memory:"):
-        raise TrackingError(f"tracking address '{uri}' names no file: write sqlite:////absolute/path/mlflow.db")
-    try:
-        _sqlite_file(uri).parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(_sqlite_file(uri), timeout=BUSY_S)) as database:
-            database.execute("BEGIN IMMEDIATE")  # fails where a write would
-    except (OSError, sqlite3.Error) as error:
-        raise TrackingError(f"tracking store {_sqlite_file(uri)} cannot be written: {error}") from None
-
-
-def _check_http(uri: str) -> None:
-    try:
-        named = bool(urlsplit(uri).hostname) and urlsplit(uri).port != 0
-    except ValueError:  # a port that is no number
-        named = False
-    if not named:
-        raise TrackingError(f"tracking address '{without_password(uri)}' names no server: write http://host:port")
-
-
-def _check_database(uri: str) -> None:
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        make_url(uri).get_dialect().import_dbapi()
-    except (ImportError, SQLAlchemyError) as error:
-        raise TrackingError(f"tracking address '{without_password(uri)}': {_first_line(error)}; install it") from None
-
-
-CHECKS = {
-    "http": _check_http,
-    "https": _check_http,
-    "sqlite": _check_sqlite,
-    "postgresql": _check_database,
-    "mysql": _check_database,
-    "mssql": _check_database,
-}
+    store = client._tracking_client.store
+    store.engine.dispose()
+    SqlAlchemyStore(uri, store.artifact_root_uri)  # makes the tables if they are not there
 
 
 class MlflowStore:
     """Receives the events of one sweep. `folder` is the sweep's own: pictures' paths are relative to it.
 
-    Sending an event twice leaves what sending it once does (a picture, though, is then there twice).
+    Sending an event twice leaves what sending it once does.
     """
 
     def __init__(self, uri: str, identity: Identity, folder: Path):
         self.uri, self.identity, self.folder = uri, identity, folder
-        self.is_server = urlsplit(uri).scheme in ("http", "https")
         self.experiment_id: str | None = None
         self.view_key: str | None = None
+        self._client: Any = None
+        self._file: tuple[int, int] | None = None  # of an SQLite store: which file was opened
         self._run_ids: dict[str, str] = {}
+        self._images: dict[str, set[str]] = {}  # that runs have: run id -> the names of their files
 
-    def send(self, uid: str, events: Sequence[Mapping[str, Any]]) -> None:
-        """Deliver events of one kind to the run `uid`; make the run if it is not there. Raises Unreachable, Refused."""
+    def receipts(self) -> dict[str, str | None]:
+        """How far each run of the sweep was sent, as the run itself says. Raises Unreachable."""
         try:
-            run_id = self._run_id(uid, events[0]["time"])
+            if self._client is None or self._moved():
+                self._client = connect(self.uri)
+                self._file = self._on_disk()
+            return self._ask()
+        except self._failures as error:
+            raise self._lost(error) from error
+
+    def send(self, uid: str, events: Sequence[Mapping[str, Any]], before: str | None, after: str | None) -> None:
+        """Deliver events of one kind to the run `uid`; make the run if it is not there.
+
+        Raises Unreachable, Changed, Refused.
+        """
+        if not all(map(well_formed, events)):
+            raise Refused("not an event that this version of vaeorch knows", for_good=True)
+        self._check_file()
+        try:
+            run_id = self._ready(uid, events[0]["time"], before)
+        except self._failures as error:
+            raise self._judged(error, False) from error
+        try:
             KINDS[events[0]["kind"]](self, run_id, events)
         except self._failures as error:
-            raise self._judged(error) from error
-
-    @cached_property
-    def _client(self) -> Any:
-        return connect(self.uri)
+            raise self._judged(error, True) from error
+        try:
+            self._client.set_tag(run_id, receipt_tag(uid), after or str(START))
+        except self._failures as error:
+            raise self._judged(error, False) from error
+        self._check_file()
 
     @cached_property
     def _failures(self) -> tuple[type[Exception], ...]:
@@ -185,16 +155,64 @@ class MlflowStore:
 
         return MlflowException, OSError, ValueError, SQLAlchemyError, Boto3Error, BotoCoreError, ClientError
 
-    def _judged(self, error: Exception) -> Exception:
-        """Is it the event's fault or the store's? The store is asked for something that it must know."""
-        reason = _first_line(error)
-        if getattr(error, "error_code", None) in FOR_GOOD:
+    def _judged(self, error: Exception, by_event: bool) -> Exception:
+        """Is it the event's fault or the store's? The store is asked for something that it must know.
+
+        An overloaded server, a full disk and a proxy have many codes; the fault of an event has one.
+        """
+        reason, code = first_line(error, self.uri), getattr(error, "error_code", None)
+        if code == "RESOURCE_DOES_NOT_EXIST":
+            return Changed(reason)
+        if code == "INVALID_PARAMETER_VALUE" and by_event:
             return Refused(reason, for_good=True)
         try:
             self._client.search_experiments(max_results=1)
         except self._failures:
-            return Unreachable(reason)
+            return self._lost(error)
         return Refused(reason, for_good=False)
+
+    def _lost(self, error: Exception) -> Unreachable:
+        self._client = None
+        return Unreachable(first_line(error, self.uri))
+
+    def _on_disk(self) -> tuple[int, int] | None:
+        """Which file an SQLite store is now; None if there is none, and of a server."""
+        try:
+            now = sqlite_file(self.uri).stat() if is_sqlite(self.uri) else None
+        except FileNotFoundError:
+            return None
+        return now and (now.st_dev, now.st_ino)
+
+    def _moved(self) -> bool:
+        return self._on_disk() != self._file
+
+    def _check_file(self) -> None:
+        """What was written into a file that has lost its name is gone with it. Raises Changed."""
+        if self._moved():
+            raise Changed(f"{sqlite_file(self.uri)} was deleted or replaced")
+
+    def _ask(self) -> dict[str, str | None]:
+        """The runs of this sweep that are there, and their receipts."""
+        self._run_ids, self._images, receipts = {}, {}, {}
+        for uid, run in self._known_runs():
+            self._run_ids[uid] = run.info.run_id
+            receipts |= {one: run.data.tags.get(receipt_tag(one)) for one in (uid, uid + FILES)}
+        return receipts
+
+    def _known_runs(self) -> Iterator[tuple[str, Any]]:
+        """Also those that were deleted."""
+        from mlflow.entities import ViewType
+
+        experiment, page = self._client.get_experiment_by_name(self.identity.experiment), None
+        start, deleted = f"{self.identity.uid}-", experiment is not None and experiment.lifecycle_stage == "deleted"
+        self.experiment_id = None if experiment is None or deleted else experiment.experiment_id
+        while experiment is not None:
+            mine = f"tags.`{UID_TAG}` LIKE '{start}%'"
+            runs = self._client.search_runs([experiment.experiment_id], mine, ViewType.ALL, page_token=page)
+            yield from ((run.data.tags[UID_TAG].removeprefix(start), run) for run in runs)
+            page = runs.token
+            if not page:
+                return
 
     def _experiment(self) -> str:
         if self.experiment_id is None:
@@ -209,24 +227,34 @@ class MlflowStore:
 
     def _artifacts(self) -> str | None:
         """A server knows where artifacts go; a bare database would take a folder relative to the working directory."""
-        if self.is_server:
-            return None
-        return str(self.folder.resolve().parent / ARTIFACTS / self.identity.experiment)
+        return None if is_server(self.uri) else artifacts(self.folder.resolve().parent, self.identity.experiment)
+
+    def _ready(self, uid: str, time_ms: int, before: str | None) -> str:
+        """The id of the run `uid`, which is there, can be written, and has this receipt. Raises Changed."""
+        run = self._client.get_run(self._run_id(uid.removesuffix(FILES), time_ms))
+        if run.data.tags.get(receipt_tag(uid), str(START)) != (before or str(START)):
+            raise Changed(f"{without_password(self.uri)} is not what it was: it was put back, or another process sends")
+        if run.info.lifecycle_stage == "deleted":
+            self.experiment_id = None
+            self._experiment()  # brings its runs back, too, if it is deleted
+            if self._client.get_run(run.info.run_id).info.lifecycle_stage == "deleted":
+                self._client.restore_run(run.info.run_id)
+        return run.info.run_id
 
     def _run_id(self, uid: str, time_ms: int) -> str:
+        experiment = self._experiment()
         if uid not in self._run_ids:
-            full = f"{self.identity.uid}-{uid}"
-            found = self._client.search_runs([self._experiment()], f"tags.`{UID_TAG}` = '{full}'", max_results=1)
-            self._run_ids[uid] = found[0].info.run_id if found else self._create(uid, full, time_ms)
+            self._run_ids[uid] = self._create(experiment, uid, time_ms)
         return self._run_ids[uid]
 
-    def _create(self, uid: str, full: str, time_ms: int) -> str:
-        tags = {UID_TAG: full, "sweep": self.identity.sweep, "kind": "sweep", "mlflow.source.type": "LOCAL"}
+    def _create(self, experiment: str, uid: str, time_ms: int) -> str:
+        tags = {UID_TAG: f"{self.identity.uid}-{uid}", "sweep": self.identity.sweep, "mlflow.source.type": "LOCAL"}
+        tags |= {receipt_tag(uid): str(START), receipt_tag(uid + FILES): str(START), "kind": "sweep"}
         name = self.identity.sweep
         if uid != PARENT:
             tags |= {"kind": "trial", "trial_id": uid, "mlflow.parentRunId": self._run_id(PARENT, time_ms)}
             name = uid
-        return self._client.create_run(self._experiment(), time_ms, tags, name).info.run_id
+        return self._client.create_run(experiment, time_ms, tags, name).info.run_id
 
     def _log(
         self,
@@ -265,9 +293,12 @@ class MlflowStore:
 
     def _view(self, run_id: str, events: Sequence[Mapping[str, Any]]) -> None:
         [event] = events
-        if saved_view.known(self._page_version()):
-            view, key = saved_view.View(**event["view"]), f"vaeorch-{self.identity.uid}"
-            tag, value = saved_view.view_tag(view, key, self.identity.sweep, event["time"])
+        if saved_view.known(self._page_version()) and event["view"].keys() == {
+            one.name for one in fields(saved_view.View)
+        }:
+            view, identity = saved_view.View(**event["view"]), self.identity
+            key = f"vaeorch-{identity.uid}"
+            tag, value = saved_view.view_tag(view, key, identity.sweep, identity.uid, event["time"])
             self._client.set_experiment_tag(self._experiment(), tag, value)
             self.view_key = key
 
@@ -277,7 +308,7 @@ class MlflowStore:
         from mlflow.utils.credentials import get_default_host_creds
         from mlflow.utils.rest_utils import http_request
 
-        if self.is_server:
+        if is_server(self.uri):
             return http_request(get_default_host_creds(self.uri), "/version", "GET").text
         return mlflow.__version__
 
@@ -292,11 +323,21 @@ class MlflowStore:
         try:
             with Image.open(self.folder / event["path"]) as image:
                 image.load()
-        except OSError as error:  # gone, or no picture
-            raise Refused(str(error), for_good=True) from error
+        except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+            if getattr(error, "errno", None) in NO_FAULT_OF_A_FILE:
+                raise
+            raise Refused(str(error), for_good=True) from error  # gone, or no picture
         latest = saved_view.LATEST_PREFIX + event["key"].removeprefix(saved_view.PICTURE_PREFIX)
         for key, step in ((event["key"], event["epoch"]), (latest, 0)):
-            self._client.log_image(run_id, image, key=key, step=step, timestamp=event["time"], synchronous=True)
+            name = f"images/{key.replace('/', '~')}+step+{step}+timestamp+{event['time']}+"
+            if not any(image_file.startswith(name) for image_file in self._images_of(run_id)):
+                self._client.log_image(run_id, image, key=key, step=step, timestamp=event["time"], synchronous=True)
+
+    def _images_of(self, run_id: str) -> set[str]:
+        """Those that were there when it was asked first."""
+        if run_id not in self._images:
+            self._images[run_id] = {file.path for file in self._client.list_artifacts(run_id, "images")}
+        return self._images[run_id]
 
     def _evaluated(self, run_id: str, events: Sequence[Mapping[str, Any]]) -> None:
         [event] = events
@@ -305,9 +346,14 @@ class MlflowStore:
 
     def _ended(self, run_id: str, events: Sequence[Mapping[str, Any]]) -> None:
         [event] = events
-        metrics = [(name, value, event["time"], 0) for name, value in event["metrics"].items()]
+        metrics = [(name, value, event["time"], event.get("step", 0)) for name, value in event["metrics"].items()]
         self._log(run_id, metrics, tags={"status": event["status"], **event["tags"]})
         self._client.set_terminated(run_id, STATUS[event["status"]], event["time"])
+
+
+def receipt_tag(uid: str) -> str:
+    """The tag of a run that says how far the events of `uid` were sent: its own, or those with files."""
+    return RECEIPT_TAG + (FILES if uid.endswith(FILES) else "")
 
 
 # What an event of each kind becomes. Events of the kind "epoch" come many at a time, all others one by one.
@@ -321,7 +367,3 @@ KINDS = {
     "evaluated": MlflowStore._evaluated,
     "ended": MlflowStore._ended,
 }
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

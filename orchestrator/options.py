@@ -22,7 +22,10 @@ data_option = click.option(
     help="Where data sets lie: a folder or s3://bucket/prefix. [env: VAEORCH_DATA]",
 )
 tracking_option = click.option(
-    "--tracking-uri", help="MLflow's store: http://..., postgresql://..., or (default) sqlite below --out."
+    "--tracking-uri",
+    metavar="URI",
+    help="MLflow's store: http://..., postgresql://..., or (default) sqlite below --out. [env: MLFLOW_TRACKING_URI, for"
+    " what has no store yet]",
 )
 format_option = click.option(
     "--format", "form", type=click.Choice(["table", "json", "csv", "markdown"]), default="table", show_default=True

@@ -1,5 +1,6 @@
 """What a sweep tells MLflow of itself when it starts: description, provenance, data set and saved view."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,10 +30,27 @@ def open_tracker(
     tracker = Tracker(uri, spec.name, spec.name, folder)
     tracker.sweep_started(
         description=describe(spec, sum(sizes(spec, len(trials))), folder),
-        config_file=folder / "spec.yaml",
+        config=(folder / "spec.yaml").read_text(encoding="utf-8"),
         tags=provenance(source),
         dataset=dataset_facts(spec, data_root),
         view=view_of(spec, examples(spec, trials), data_root),
+    )
+    return tracker
+
+
+def open_run(uri: str, spec: "SweepSpec", folder: Path, source: str, data_root: Root) -> Tracker:
+    """A Tracker of a run that is trained alone: in MLflow one run, which its epochs are told of as the sweep's own.
+
+    Raises TrackingError and DataError.
+    """
+    facts = dataset_facts(spec, data_root)
+    tracker = Tracker(uri, spec.name, spec.name, folder)
+    tracker.sweep_started(
+        description=f"**{spec.name}** {spec.description}".strip() + f"\n\nFiles: `{folder}`",
+        config=json.dumps(spec.run.model_dump(mode="json"), indent=2),
+        tags={**provenance(source), "kind": "run"},
+        dataset=facts,
+        view=view_of(spec, [], data_root),
     )
     return tracker
 
@@ -45,7 +63,7 @@ def view_of(spec: "SweepSpec", trials: "list[Trial]", data_root: Root) -> View:
         objective=metric,
         mode=spec.objective.mode,
         params=list(dict.fromkeys(path for config in configs for path in config)),
-        axes=axes_of([trial.config for trial in trials]),
+        axes=axes_of([trial.config for trial in trials]) if trials else [],
         curves=[name for name in CURVES if name != metric],
         pictures=OF_IMAGES if len(shape) == 3 else OF_A_PLANE if shape == (2,) else (),
         first_epoch=min(spec.pictures_every or epochs, getattr(spec.scheduler, "grace_epochs", epochs)),

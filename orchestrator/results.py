@@ -12,6 +12,7 @@ from typing import Any
 
 from orchestrator.errors import UserError
 from orchestrator.files import holds, read_object
+from orchestrator.single_run import is_single, results_of
 from orchestrator.standings import RANKED, best_value, configurations, ranked, replicated
 
 Board = tuple[list[str], list[tuple[list[Any], dict[str, Any]]]]
@@ -25,9 +26,12 @@ OF_A_TRIAL = {"id": str, "config": dict, "status": str, "epochs": int, "best": d
 def read_results(out: Path, name: str) -> dict[str, Any]:
     """The content of OUT/NAME/results.json. Raises UserError when there is no such sweep or the file is damaged."""
     file = out / name / "results.json"
+    if not file.is_file() and is_single(out / name):
+        return results_of(out / name)
     if not file.is_file():
-        there = ", ".join(sorted(path.parent.name for path in out.glob("*/results.json"))) or "none yet"
-        raise UserError(f"{file}: no such results. Sweeps in {out}: {there}.")
+        known = [path.parent for pattern in ("*/results.json", "*/config.json") for path in out.glob(pattern)]
+        there = ", ".join(sorted({path.name for path in known})) or "none yet"
+        raise UserError(f"{file}: no such results. Sweeps and runs in {out}: {there}.")
     cure = f"Written anew by: vaeorch resume {shlex.quote(name)} --out {shlex.quote(str(out))}"
     found = read_object(file, cure)
     if not (holds(found, PARTS) and all(holds(trial, OF_A_TRIAL) for trial in found["trials"])):

@@ -18,8 +18,9 @@ from orchestrator.results import read_results
 from orchestrator.reuse import made_with
 from orchestrator.spec import read_spec
 from orchestrator.sweep import Outcome
+from orchestrator.sweep_identity import recorded_store
 from orchestrator.terminal import say
-from orchestrator.tracking import recorded_store, sync
+from orchestrator.tracking import sync
 from trainables.durable import remove_half_written
 from trainables.roots import Root, root_of
 

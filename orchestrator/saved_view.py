@@ -18,6 +18,8 @@ SHOWN_RUNS, SHOWN_PICTURES = 50, 10
 FIXED_COLUMNS = ("attributes.`Run Name`", "runDateAndNestInfo", "duration")  # always the first of the table
 LETTER_PX, MARGIN_PX = 8, 40  # of a column's title
 
+UID_TAG = "vae.uid"  # <sweep uid>-<trial id>: who a run is, whatever process sends it
+BEST = "best/"  # before the names of metrics of the best epoch
 PICTURE_PREFIX = "pictures/"
 # The page shows the pictures of one step, and trials end at different epochs: so the latest are also kept at step 0.
 LATEST_PREFIX = "latest/"
@@ -54,9 +56,9 @@ def known(version: str) -> bool:
     return version.startswith(KNOWN)
 
 
-def view_tag(view: View, key: str, sweep: str, time_ms: int) -> tuple[str, str]:
-    """The experiment tag (its name, its value) that makes the view `key` of the runs of `sweep`."""
-    state = base64.b64encode(zlib.compress(json.dumps(page_state(view, sweep)).encode(), 9)).decode()
+def view_tag(view: View, key: str, sweep: str, uid: str, time_ms: int) -> tuple[str, str]:
+    """The experiment tag (its name, its value) that makes the view `key` of the runs of `sweep`, which has `uid`."""
+    state = base64.b64encode(zlib.compress(json.dumps(page_state(view, uid)).encode(), 9)).decode()
     value = {"name": sweep, "createdAt": time_ms, "updatedAt": time_ms, "state": f"deflate;{state}"}
     return f"mlflow.sharedViewState.{key}", json.dumps(value)
 
@@ -69,14 +71,14 @@ def link(base: str, experiment_id: str, key: str | None) -> str:
     return f"{base.rstrip('/')}/#/experiments/{experiment_id}/runs?{urlencode(query)}"
 
 
-def page_state(view: View, sweep: str) -> dict[str, Any]:
-    """The state of the page, in the page's own words."""
+def page_state(view: View, uid: str) -> dict[str, Any]:
+    """The state of the page of the sweep `uid`, in the page's own words."""
     titles, charts = _titles(view), _charts(view)
     used = {chart["metricSectionId"] for chart in charts}
     return {
-        # Not the sweep's own run: its metrics are those of its best trial.
-        "searchFilter": f"tags.sweep = '{sweep}' AND tags.kind = 'trial'",
-        "orderByKey": f"metrics.`{view.objective}`",
+        # Another sweep may have had the name. Not the sweep's own run: its metrics are those of its best trial.
+        "searchFilter": f"tags.`{UID_TAG}` LIKE '{uid}-%' AND tags.kind != 'sweep'",
+        "orderByKey": f"metrics.`{BEST}{view.objective}`",  # as `results` has it
         "orderByAsc": view.mode == "min",
         "startTime": "ALL",
         "lifecycleFilter": "Active",
@@ -108,7 +110,7 @@ def _titles(view: View) -> dict[str, str]:
     return {
         f"{kind}.`{title}`": title
         for kind, titles in (
-            ("metrics", [view.objective, f"best/{view.objective}"]),
+            ("metrics", [f"{BEST}{view.objective}", view.objective]),
             ("tags", ["status", "stop_reason"]),
             ("params", view.params),
             ("metrics", view.curves),

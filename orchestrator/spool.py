@@ -1,14 +1,15 @@
 """A durable local log of events, and the thread that carries them to a receiver.
 
 A tracking server that is slow, restarts or is gone must neither hold up a sweep nor cost it a metric. So the sweep only
-appends lines to local files (about 0.1 ms each), and a thread sends them whenever the receiver answers. What has been
-acknowledged is written down after the receiver's answer: a kill in between sends an event twice, never not at all.
+appends lines to local files (about 0.1 ms each), and a thread sends them whenever the receiver answers. How far it has
+got is kept by the receiver, beside what it was sent: a kill in between sends an event twice, never not at all, and a
+store that was deleted, or put back from an older copy, is sent what it lacks.
 
 One folder per sweep holds
-    <uid>.jsonl        the events of one run, one JSON object per line, in the order in which they happened
-    sent-<store>.json  how many bytes of each file that store has acknowledged
-    rejected.log       the events that a store will never take, each with its reason
-    lock               held by the one process that writes or sends
+    <uid>.jsonl           the events of one run, one JSON object per line, in the order in which they happened
+    sent-<store>.json     how far that store had got when it last answered
+    rejected-<store>.log  the events that it does not take, each with its reason
+    lock                  held by the one process that writes or sends
 """
 
 import fcntl
@@ -16,43 +17,24 @@ import hashlib
 import json
 import os
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from zlib import crc32
 
 from orchestrator.errors import UserError
 from orchestrator.files import append_whole, write_whole
 from trainables import durable
 
 PARENT = "sweep"  # the uid whose events go first: the runs of all others hang below its run
-TOGETHER = "epoch"  # the one kind of event that is sent many at a time
+FILES = ".files"  # after a uid: its events with files, so that a store of files that is down holds up no numbers
 LINES = 200  # events read, and so acknowledged, at a time
-TRIES = 5  # times that an event is refused, while others pass, before it is set aside
-PAUSE_S, LONGEST_PAUSE_S, CLOSING_PAUSE_S = 1.0, 15.0, 0.2
 
 
 class TrackingError(UserError):
     """A tracking address or folder that cannot be used."""
-
-
-class Unreachable(Exception):
-    """The receiver does not answer: nothing can be sent now."""
-
-
-class Refused(Exception):
-    """The receiver answers, but not to this event; `for_good` if trying again is of no use."""
-
-    def __init__(self, reason: str, for_good: bool):
-        super().__init__(reason)
-        self.for_good = for_good
-
-
-class Receiver(Protocol):
-    def send(self, uid: str, events: list[dict]) -> None:
-        """Deliver events of one kind to the run `uid`. Raises Unreachable, Refused."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +42,37 @@ class Line:
     """One line of a file: where it ends (bytes), its text, and its event, or None if it cannot be read."""
 
     end: int
-    text: str
+    raw: bytes
     event: dict | None
+
+    @property
+    def text(self) -> str:
+        return self.raw.decode(errors="replace").rstrip("\n")
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How far a file was sent: so many bytes, with this checksum. As text it is the receipt that a receiver keeps."""
+
+    end: int = 0
+    checksum: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.end}-{self.checksum:08x}"
+
+    def after(self, lines: Iterable[Line]) -> "Mark":
+        """The mark once these lines, the next of the file, are sent, too."""
+        end, checksum = self.end, self.checksum
+        for line in lines:
+            end, checksum = line.end, crc32(line.raw, checksum)
+        return Mark(end, checksum)
+
+
+START = Mark()
 
 
 class Spool:
-    """The files of one sweep, and how far `store` (any string that names the receiver) has acknowledged them.
+    """The files of one sweep, and how far `store` (any string that names the receiver) has got with them.
 
     Raises TrackingError if the folder cannot be written or another process has it open.
     """
@@ -81,11 +88,15 @@ class Spool:
         except OSError as error:
             raise TrackingError(f"{folder}: the tracking events cannot be written here: {error.strerror}") from None
         self._mutex = threading.Lock()  # the sweep appends, the sender acknowledges
-        self._sent_file = folder / f"sent-{hashlib.sha256(store.encode()).hexdigest()[:12]}.json"
-        self._sent = json.loads(self._sent_file.read_text()) if self._sent_file.exists() else {}
         found = sorted(path.stem for path in folder.glob("*.jsonl"))
         self._size = {uid: self._repair(uid) for uid in sorted(found, key=lambda uid: uid != PARENT)}
         self._unsynced = set(found)
+        key = hashlib.sha256(store.encode()).hexdigest()[:12]
+        self._sent_file, self.rejected_file = folder / f"sent-{key}.json", folder / f"rejected-{key}.log"
+        if (folder / "rejected.log").exists() and not self.rejected_file.exists():  # of an earlier version
+            (folder / "rejected.log").replace(self.rejected_file)
+        self._set_aside: set[tuple[str, str]] | None = None  # what rejected_file holds, once it was read
+        self._sent = {uid: self._mark(uid, said) for uid, said in _object(self._sent_file).items()}
 
     def _path(self, uid: str) -> Path:
         return self.folder / f"{uid}.jsonl"
@@ -97,6 +108,15 @@ class Spool:
         if whole < len(data):
             os.truncate(self._path(uid), whole)
         return whole
+
+    def _mark(self, uid: str, receipt: str | None) -> Mark:
+        """The mark that a receipt is of; START, so that all is sent again, if it is of another file than there is."""
+        end, _, _ = str(receipt).partition("-")
+        if not end.isdigit() or not 0 < int(end) <= self._size.get(uid, 0):
+            return START
+        with open(self._path(uid), "rb") as file:
+            mark = Mark(int(end), crc32(file.read(int(end))))
+        return mark if str(mark) == receipt else START
 
     def append(self, uid: str, event: dict) -> None:
         """Add one event to the file of `uid`; it outlives this process from here on. Raises OSError (disk full)."""
@@ -110,7 +130,8 @@ class Spool:
     def settle(self) -> None:
         """Force new lines to the disk, so that they outlive a loss of power. Slow: for the sending thread."""
         with self._mutex:
-            unsynced, self._unsynced = self._unsynced, set()
+            unsynced = set(self._unsynced)
+            self._unsynced -= unsynced
         for uid in unsynced:
             with open(self._path(uid), "rb") as file:
                 os.fsync(file.fileno())
@@ -124,10 +145,15 @@ class Spool:
         """All events of a run, sent or not."""
         return self._lines(uid, 0)
 
+    def mark(self, uid: str) -> Mark:
+        """How far a run's events were sent."""
+        with self._mutex:
+            return self._sent.get(uid, START)
+
     def unsent_lines(self, uid: str) -> list[Line]:
         """The next events of a run that the store has not acknowledged, LINES at most."""
         with self._mutex:
-            start = self._sent.get(uid, 0)
+            start = self._sent.get(uid, START).end
             if start >= self._size[uid]:
                 return []
         return list(islice(self._lines(uid, start), LINES))
@@ -140,28 +166,53 @@ class Spool:
                 if not raw.endswith(b"\n"):
                     return
                 end += len(raw)
-                yield Line(end, raw.decode(errors="replace"), _parsed(raw))
+                yield Line(end, raw, parsed(raw))
 
-    def acknowledge(self, uid: str, end: int) -> None:
-        """Note that the store has all events of `uid` up to byte `end`; of no effect once closed."""
+    def acknowledge(self, uid: str, mark: Mark) -> None:
+        """Note that the store has all events of `uid` up to a mark; of no effect once closed."""
         with self._mutex:
             if not self._lock_file.closed:
-                self._sent[uid] = end
-                write_whole(self._sent_file, json.dumps(self._sent))
+                self._sent[uid] = mark
+                self._write_sent()
+
+    def believe(self, receipts: Mapping[str, str | None]) -> None:
+        """Take from the store itself how far it has got; a run that has no receipt is to be sent from the start."""
+        marks = {uid: self._mark(uid, receipt) for uid, receipt in receipts.items()}
+        with self._mutex:
+            if not self._lock_file.closed:
+                self._sent = marks
+                self._write_sent()
+
+    def _write_sent(self) -> None:
+        with suppress(OSError):  # it tells how much is unsent while the store does not; the store itself knows better
+            write_whole(self._sent_file, json.dumps({uid: str(mark) for uid, mark in self._sent.items()}))
 
     def reject(self, uid: str, line: Line, reason: str) -> None:
-        """Set aside an event that would otherwise hold up all that follow."""
-        told = json.dumps({"uid": uid, "reason": reason, "event": line.text.rstrip("\n")})
-        append_whole(self.folder / "rejected.log", told)
+        """Set aside an event that would otherwise hold up all that follow. Raises OSError."""
+        if self._set_aside is None:
+            self._set_aside = {(one["uid"], one["event"]) for one in self.rejected()}
+        if (uid, line.text) not in self._set_aside:
+            told = json.dumps({"uid": uid, "reason": reason, "event": line.text})
+            append_whole(self.rejected_file, told)
+            self._set_aside.add((uid, line.text))
 
-    def rejected(self) -> int:
-        """The number of events set aside so far."""
-        path = self.folder / "rejected.log"
-        return len(path.read_text(encoding="utf-8").splitlines()) if path.exists() else 0
+    def rejected(self) -> list[dict[str, str]]:
+        """The events that the store did not take, as {"uid", "reason", "event" (its line)}."""
+        texts = self.rejected_file.read_bytes().splitlines() if self.rejected_file.exists() else []
+        found = [parsed(text) or {"event": text.decode(errors="replace")} for text in texts]
+        return [{"uid": PARENT, "reason": "damaged", "event": ""} | one for one in found]
+
+    def keep_rejected(self, events: list[dict[str, str]]) -> None:
+        """Let these be the events that the store does not take. Raises OSError."""
+        self._set_aside = None
+        if events:
+            write_whole(self.rejected_file, "".join(json.dumps(event) + "\n" for event in events))
+        else:
+            self.rejected_file.unlink(missing_ok=True)
 
     def unsent(self) -> int:
         """The number of events that the store has neither acknowledged nor rejected."""
-        return sum(sum(1 for _ in self._lines(uid, self._sent.get(uid, 0))) for uid in self.uids())
+        return sum(sum(1 for _ in self._lines(uid, self.mark(uid).end)) for uid in self.uids())
 
     def close(self) -> None:
         """Let go of the folder. A request that is still under way may end later, and changes nothing here."""
@@ -169,108 +220,18 @@ class Spool:
             self._lock_file.close()
 
 
-def _parsed(raw: bytes) -> dict | None:
+def parsed(raw: bytes | str) -> dict | None:
+    """The event in a line; None if it is none."""
     try:
-        return json.loads(raw)
+        found = json.loads(raw)
     except ValueError:  # a damaged file, or bytes that are not UTF-8
         return None
+    return found if isinstance(found, dict) else None
 
 
-class Sender:
-    """Empties a spool into a receiver: on a thread of its own (`start`), or once and at once (`flush`)."""
-
-    def __init__(self, spool: Spool, receiver: Receiver):
-        self.spool, self.receiver = spool, receiver
-        self._closing, self._abandoned = threading.Event(), threading.Event()
-        self._strikes: dict[str, int] = {}
-        self._progress_s = time.monotonic()
-        self._thread = threading.Thread(target=self._run, name="tracking", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def flush(self) -> None:
-        """Send all that can be sent, here and now; give up as soon as the receiver does not answer."""
-        self._closing.set()
-        self._run()
-
-    def close(self, patience_s: float, longest_s: float) -> None:
-        """Send the rest, then stop the thread.
-
-        It is stopped anyway once nothing has got through for `patience_s` seconds, and after `longest_s` seconds.
-        """
-        self._progress_s = begun = time.monotonic()
-        self._closing.set()
-        while self._thread.is_alive() and (now := time.monotonic()) - self._progress_s < patience_s:
-            if now - begun > longest_s:
-                break
-            self._thread.join(0.02)
-        self._abandoned.set()
-
-    def _run(self) -> None:
-        pause_s = PAUSE_S
-        while not self._abandoned.is_set():
-            closing = self._closing.is_set()
-            try:
-                emptied = self._round()
-            except Unreachable:
-                if closing:  # it has been tried all along, and the events are safe on disk
-                    return
-                emptied = False
-            if closing and emptied:
-                return
-            pause_s = PAUSE_S if emptied else min(2 * pause_s, LONGEST_PAUSE_S)
-            self._rest(pause_s)
-
-    def _rest(self, pause_s: float) -> None:
-        if self._closing.is_set():
-            self._abandoned.wait(CLOSING_PAUSE_S)
-        else:
-            self._closing.wait(pause_s)
-
-    def _round(self) -> bool:
-        """Send what is there; True if nothing was refused. Raises Unreachable."""
-        self.spool.settle()
-        emptied = [self._drain(uid) for uid in self.spool.uids()]  # one run's trouble does not hold up the others
-        return all(emptied)
-
-    def _drain(self, uid: str) -> bool:
-        while lines := self.spool.unsent_lines(uid):
-            if not all(self._deliver(uid, group) for group in _groups(lines)):
-                return False
-        return True
-
-    def _deliver(self, uid: str, lines: list[Line]) -> bool:
-        """Send lines of one kind; False if they are to be tried again later."""
-        if self._abandoned.is_set():
-            raise Unreachable("closed")
-        try:
-            self._send(uid, lines)
-        except Refused as refusal:
-            if not refusal.for_good and self._passing(uid):
-                return False
-            if len(lines) > 1:  # only the culprit is to be set aside
-                return all(self._deliver(uid, [line]) for line in lines)
-            self.spool.reject(uid, lines[0], str(refusal))
-        self._strikes.pop(uid, None)
-        self.spool.acknowledge(uid, lines[-1].end)
-        self._progress_s = time.monotonic()
-        return True
-
-    def _send(self, uid: str, lines: list[Line]) -> None:
-        events = [line.event for line in lines if line.event is not None]
-        if not events:
-            raise Refused("not a line of JSON", for_good=True)
-        self.receiver.send(uid, events)
-
-    def _passing(self, uid: str) -> bool:
-        """Count a refusal; True while it may still be a passing one (an overloaded server)."""
-        self._strikes[uid] = self._strikes.get(uid, 0) + 1
-        return self._strikes[uid] < TRIES
-
-
-def _groups(lines: list[Line]) -> Iterator[list[Line]]:
-    """Neighbouring lines of the kind TOGETHER as one group, all others alone."""
-    for together, neighbours in groupby(lines, lambda line: line.event is not None and line.event["kind"] == TOGETHER):
-        group = list(neighbours)
-        yield from [group] if together else [[line] for line in group]
+def _object(file: Path) -> dict:
+    """What a file of JSON holds; nothing if it is not there, or torn: then all is sent again."""
+    try:
+        return parsed(file.read_bytes()) or {}
+    except OSError:
+        return {}

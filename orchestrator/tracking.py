@@ -12,23 +12,30 @@ import json
 import math
 import os
 import platform
+import shlex
 import subprocess
 import time
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from operator import gt, lt
 from pathlib import Path
 from typing import Any
 
-from orchestrator.files import write_whole
-from orchestrator.mlflow_store import STATUS, Identity, MlflowStore, check_store, set_environment, without_password
-from orchestrator.saved_view import PICTURE_PREFIX, View, link
-from orchestrator.spool import PARENT, Sender, Spool, TrackingError
+from orchestrator.events import STATUS, well_formed
+from orchestrator.mlflow_store import Identity, MlflowStore, set_environment
+from orchestrator.saved_view import BEST, PICTURE_PREFIX, View, link
+from orchestrator.sending import PATIENCE_S, Sender
+from orchestrator.spool import FILES, PARENT, Spool, TrackingError
+from orchestrator.store_address import check_store
+from orchestrator.sweep_identity import is_recorded, opened, recorded_store
 
 PACKAGES = ("vaeorch", "torch", "ray", "mlflow")  # whose versions are kept as tags
 EVALUATED = "eval/"  # before the names of numbers that were found after the fact
 ABORTED = "aborted"  # how a sweep ends that is broken off, and with it its trials
-PATIENCE_S = 10.0  # how long the end of a sweep waits for a store that takes nothing
+OF_FILES = ("config", "picture")  # kinds of event for which a store needs its store of files
+HASTE_S = 3.0  # for MLflow to take the rest, of a sweep that is stopped
+LAST = ("diverged", "failed")  # trials that stand below all others
 
 
 @dataclass
@@ -40,6 +47,7 @@ class History:
     epoch: int = 0
     pictures: set[tuple[str, int, str]] = field(default_factory=set)
     findings: dict[str, tuple[str, float]] = field(default_factory=dict)  # by their names, the last of each
+    best: float | None = None  # objective so far
 
     def note(self, event: Mapping[str, Any]) -> None:
         if event["kind"] == "started":
@@ -48,6 +56,7 @@ class History:
             self.running, self.status = False, event["status"]
         elif event["kind"] == "epoch":
             self.epoch = max(self.epoch, event["epoch"])
+            self.best = next((value for name, value in event["metrics"].items() if name.startswith(BEST)), self.best)
         elif event["kind"] == "picture":
             self.pictures.add((event["key"], event["epoch"], event["path"]))
         elif event["kind"] == "evaluated":
@@ -57,7 +66,7 @@ class History:
 class Tracker:
     """Records one sweep in the folder OUT/NAME and sends it to the MLflow store at `uri` meanwhile.
 
-    Statuses of trials and sweeps are the keys of `mlflow_store.STATUS`. Epochs count from 1, times are taken here.
+    Statuses of trials and sweeps are the keys of `events.STATUS`. Epochs count from 1, times are taken here.
     Raises TrackingError for a bad address, and if another process records the same sweep; methods raise OSError if the
     disk of the folder is full. Whether the store answers is no matter until `close`.
     """
@@ -65,30 +74,32 @@ class Tracker:
     def __init__(self, uri: str, experiment: str, sweep_name: str, folder: Path):
         check_store(uri)
         set_environment()
-        self._spool = Spool(folder / "spool", uri)
-        identity = _identity(folder, Identity(experiment, sweep_name, uuid.uuid4().hex[:12]), uri)
+        self._spool, identity = opened(folder, uri, Identity(experiment, sweep_name, uuid.uuid4().hex[:12]))
         self._store = MlflowStore(uri, identity, folder)
-        self._folder = folder
-        self._runs = {uid: _history(self._spool, uid) for uid in self._spool.uids()}
+        self._folder, self._view = folder, None
+        self._runs: dict[str, History] = {}
+        for uid in self._spool.uids():
+            _recall(self._spool, uid, self._run(uid.removesuffix(FILES)))
         self._sender = Sender(self._spool, self._store)
         self._sender.start()
 
     def sweep_started(
         self,
         description: str,
-        config_file: Path,
+        config: str,
         tags: Mapping[str, str],
         dataset: Mapping[str, Any],
         view: View,
     ) -> None:
         """Tell of the sweep itself; to be told again when it is resumed.
 
-        `description` is Markdown, `config_file` the resolved spec, `tags` what `provenance` gives and more, `dataset`
+        `description` is Markdown, `config` the resolved spec, `tags` what `provenance` gives and more, `dataset`
         {"name", "source", and plain facts such as shape and rows}; of the data themselves nothing is sent.
         """
+        self._view = view
         tags = {"mlflow.note.content": description, "status": "running", **tags}
         self._record(PARENT, "started", name=self._store.identity.sweep, params={}, tags=tags)
-        self._record(PARENT, "config", text=config_file.read_text(encoding="utf-8"))
+        self._record(PARENT, "config", text=config)
         self._record(PARENT, "dataset", **_dataset(dataset))
         self._record(PARENT, "view", view=asdict(view))
 
@@ -104,7 +115,15 @@ class Tracker:
     def epoch(self, trial_id: str, epoch: int, metrics: Mapping[str, float]) -> None:
         """Tell of the metrics after an epoch; of no effect for one that has been told before."""
         if epoch > self._run(trial_id).epoch:
-            self._record(trial_id, "epoch", epoch=epoch, metrics={key: float(value) for key, value in metrics.items()})
+            metrics = {key: float(value) for key, value in metrics.items()}
+            self._record(trial_id, "epoch", epoch=epoch, metrics=metrics | self._best(trial_id, metrics))
+
+    def _best(self, trial_id: str, metrics: Mapping[str, float]) -> dict[str, float]:
+        """The objective, if it is the best so far: by this MLflow's page is sorted, as `results` is."""
+        if self._view is None or not math.isfinite(value := metrics.get(self._view.objective, math.nan)):
+            return {}
+        best, better = self._run(trial_id).best, {"max": gt, "min": lt}[self._view.mode]
+        return {f"{BEST}{self._view.objective}": value} if best is None or better(value, best) else {}
 
     def pictures(self, trial_id: str, epoch: int, paths: Iterable[Path]) -> None:
         """Tell of PNG files drawn after an epoch. They must stay as they are: so each epoch needs its own folder.
@@ -147,18 +166,11 @@ class Tracker:
                 self.trial_ended(uid, status, f"sweep {status}")
         self._end(PARENT, status, tags or {}, best_metrics or {})
 
-    def close(self, patience_s: float = PATIENCE_S, longest_s: float = math.inf) -> int:
-        """Send what is left, as long as it gets through; return the number of events that stay unsent.
-
-        They are safe in the folder: `sync` sends them later.
-        """
+    def close(self, patience_s: float = PATIENCE_S, longest_s: float = math.inf) -> "Left":
+        """Send what is left, as long as it gets through; what is not with the store is safe: `sync` sends it later."""
         self._sender.close(patience_s, longest_s)
         self._spool.close()
-        return self._spool.unsent()
-
-    def rejected(self) -> int:
-        """The number of events that the store refused for good; they stand in OUT/NAME/spool/rejected.log."""
-        return self._spool.rejected()
+        return _left(self._spool, self._sender)
 
     def link(self, base: str) -> str | None:
         """The address of this sweep's leaderboard in the MLflow page at `base`; None if the store has not answered."""
@@ -169,49 +181,67 @@ class Tracker:
     def _end(self, uid: str, status: str, tags: Mapping[str, str], best: Mapping[str, float]) -> None:
         if status not in STATUS:
             raise ValueError(f"status {status!r} is none of {', '.join(STATUS)}")
-        metrics = {f"best/{key}": float(value) for key, value in best.items()}
-        self._record(uid, "ended", status=status, tags=dict(tags), metrics=metrics)
+        metrics = {f"{BEST}{key}": float(value) for key, value in best.items()}
+        if self._view and status in LAST:
+            metrics[f"{BEST}{self._view.objective}"] = math.nan  # whatever it had reached
+        step = self._run(uid).epoch + 1  # of one metric that of the last step counts: the best so far has earlier ones
+        self._record(uid, "ended", status=status, tags=dict(tags), metrics=metrics, step=step)
 
     def _run(self, uid: str) -> History:
         return self._runs.setdefault(uid, History())
 
     def _record(self, uid: str, kind: str, **facts: Any) -> None:
         event = {"kind": kind, "time": time.time_ns() // 1_000_000, **facts}
-        self._spool.append(uid, event)
+        self._spool.append(uid + FILES if kind in OF_FILES else uid, event)
         self._run(uid).note(event)
 
 
-def sync(folder: Path, uri: str | None = None) -> int:
-    """Send what the sweep in `folder` (OUT/NAME) has not sent to the store at `uri`; return what stays unsent.
+@dataclass(frozen=True)
+class Left:
+    """What a store has not got: events `unsent`, and why, and those that it does not take, kept in `file`."""
+
+    unsent: int
+    trouble: str
+    rejected: int
+    reason: str  # of the first of these
+    file: Path
+
+    def __bool__(self) -> bool:
+        return bool(self.unsent or self.rejected)
+
+    def lines(self, again: str) -> list[str]:
+        """For the user; `again` is the command that sends them."""
+        lines = []
+        if self.unsent:
+            why = self.trouble or "MLflow does not answer"
+            lines.append(f"unsent       {self.unsent} events: {why}. Send them: {again}")
+        if self.rejected:
+            kept = f"They are kept in {self.file}. Try again: {again}. To give them up, remove that file"
+            lines.append(f"rejected     {self.rejected} events: {self.reason}. {kept}")
+        return lines
+
+
+def sync(folder: Path, uri: str | None = None) -> Left:
+    """Send what the store at `uri` has not got of the sweep in `folder` (OUT/NAME), also what it did not take before.
 
     Without `uri` it goes where the sweep last sent it. A store that never had the sweep gets all of it.
     Raises TrackingError for a bad address, a folder without a sweep, and a sweep that is still running.
     """
     uri = uri or recorded_store(folder)
-    if uri is None or not _identity_file(folder).exists():
+    if uri is None or not is_recorded(folder):
         raise TrackingError(f"{folder}: no sweep was recorded here")
     check_store(uri)
     set_environment()
-    spool = Spool(folder / "spool", uri)
-    Sender(spool, MlflowStore(uri, _identity(folder, None, uri), folder)).flush()
+    spool, identity = opened(folder, uri, None)
+    sender = Sender(spool, MlflowStore(uri, identity, folder))
+    sender.flush()
     spool.close()
-    return spool.unsent()
+    return _left(spool, sender)
 
 
-def is_recorded(folder: Path) -> bool:
-    """Whether a sweep in `folder` has ever been told of."""
-    return _identity_file(folder).exists()
-
-
-def recorded_store(folder: Path) -> str | None:
-    """The address to which the sweep in `folder` was sent last; None if it was never recorded. Raises TrackingError."""
-    file = _identity_file(folder)
-    if not file.exists():
-        return None
-    uri = json.loads(file.read_text())["uri"]
-    if ":***@" in uri:
-        raise TrackingError(f"{uri}: the password is not kept; give the whole address with --tracking-uri")
-    return uri
+def sync_command(folder: Path) -> str:
+    """What to type to send what the sweep in `folder` (OUT/NAME) has not sent."""
+    return f"vaeorch sync {shlex.quote(folder.name)} --out {shlex.quote(str(folder.parent))}"
 
 
 def provenance(source: str) -> dict[str, str]:
@@ -223,24 +253,17 @@ def provenance(source: str) -> dict[str, str]:
     return tags
 
 
-def _identity_file(folder: Path) -> Path:
-    return folder / "spool" / "identity.json"
+def _left(spool: Spool, sender: Sender) -> Left:
+    rejected = spool.rejected()
+    reason = rejected[0]["reason"] if rejected else ""
+    return Left(spool.unsent(), sender.trouble, len(rejected), reason, spool.rejected_file)
 
 
-def _identity(folder: Path, new: Identity | None, uri: str) -> Identity:
-    """The sweep's identity as it was first recorded, else `new`; the address of its store is kept beside it."""
-    file = _identity_file(folder)
-    kept = json.loads(file.read_text()) if file.exists() else asdict(new)
-    write_whole(file, json.dumps({**kept, "uri": without_password(uri)}))
-    return Identity(kept["experiment"], kept["sweep"], kept["uid"])
-
-
-def _history(spool: Spool, uid: str) -> History:
-    history = History()
+def _recall(spool: Spool, uid: str, history: History) -> None:
+    """Note what was told before, but for lines that are none of ours."""
     for line in spool.lines(uid):
-        if line.event is not None:
+        if line.event and well_formed(line.event):
             history.note(line.event)
-    return history
 
 
 def _dataset(facts: Mapping[str, Any]) -> dict[str, str]:

@@ -27,7 +27,7 @@ from trainables.roots import root_of
 from trainables.run import Run
 from trainables.train import Diverged, Report, reopen, train
 
-IDENTITY = ("id", "config", "seed", "run", "data_root")  # of a slot's config, what config.json holds
+IDENTITY = ("id", "config", "seed", "objective", "run", "data_root")  # of a slot's config, what config.json holds
 COUNTS = ("epoch", "images", "seconds")  # what a line of metrics.jsonl holds besides metrics
 
 
@@ -125,7 +125,10 @@ def results(config: dict, folder: TrialFolder) -> Iterator[dict]:
     run = Run.model_validate(config["run"])
     last_epoch = config.get("last_epoch", run.epochs)
     resume = folder.open()
-    write_whole(folder.path / "config.json", json.dumps({key: config[key] for key in IDENTITY}, indent=2) + "\n")
+    write_whole(
+        folder.path / "config.json",
+        json.dumps({key: config[key] for key in IDENTITY if key in config}, indent=2) + "\n",
+    )
     data_root = root_of(config["data_root"])
     if resume:
         folder.reopen = partial(reopen, run, data_root, resume)

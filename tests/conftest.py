@@ -26,12 +26,26 @@ def real_data() -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def a_store(tmp_path_factory) -> Path:
+    """The file of an MLflow store with its tables: making one takes seconds, copying it none."""
+    from orchestrator.mlflow_store import prepare_store
+
+    file = tmp_path_factory.mktemp("store") / "mlflow.db"
+    prepare_store(f"sqlite:///{file}")
+    return file
+
+
 @pytest.fixture
-def vaeorch(monkeypatch, capsys):
-    """Runs the command line in this process: (exit code, stdout, stderr)."""
+def vaeorch(monkeypatch, capsys, request):
+    """Runs the command line in this process: (exit code, stdout, stderr). `train` shares one store."""
     from orchestrator import cli
 
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
     def run(*words):
+        if words and words[0] == "train" and "--tracking-uri" not in words:
+            words = (*words, "--tracking-uri", f"sqlite:///{request.getfixturevalue('a_store')}")
         monkeypatch.setattr(sys, "argv", ["vaeorch", *map(str, words)])
         try:
             cli.main()

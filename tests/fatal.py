@@ -18,7 +18,19 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
-from orchestrator import cli, journal, ledger, local_ray, mlflow_store, slot, spool, telling, tracking, trial_folder
+from orchestrator import (
+    cli,
+    journal,
+    ledger,
+    local_ray,
+    mlflow_store,
+    sending,
+    slot,
+    spool,
+    telling,
+    tracking,
+    trial_folder,
+)
 from trainables import checkpoint, pictures
 
 POINT = {}
@@ -156,7 +168,7 @@ AT = {
     "recalled": (telling.Audience, "recall", last),
     "last results": (ledger.Ledger, "interrupt", first),
     "sweep ended": (tracking.Tracker, "sweep_ended", first),
-    "sending": (spool.Sender, "close", first),
+    "sending": (sending.Sender, "close", first),
     "told": (tracking.Tracker, "epoch", told),
     "ray": (local_ray, "start", overdue),
 }

@@ -29,7 +29,7 @@ def in_spool(folder: Path):
 
 def in_rejected(folder: Path):
     spool = Spool(folder, "store")
-    return folder / "rejected.log", lambda text: spool.reject("0001", Line(0, text, None), "reason")
+    return spool.rejected_file, lambda text: spool.reject("0001", Line(0, text.encode(), None), "reason")
 
 
 def test_a_line_goes_behind_others(tmp_path):

@@ -307,7 +307,7 @@ def test_a_sweep_on_two_slots_is_resumed_to_the_table_of_runs_without_faults(out
 def test_a_server_that_is_gone_for_good_is_told_with_its_cure(outage):
     out, _, resumed, synced = outage
     [line] = [line for line in resumed.words.splitlines() if line.startswith("unsent")]
-    assert line.endswith(f"events: MLflow does not answer. Send them: vaeorch sync tiny --out {out}")
+    assert line.startswith("unsent") and line.endswith(f". Send them: vaeorch sync tiny --out {out}")
     assert (synced.code, synced.words) == (0, "Everything is sent.\n")
 
 

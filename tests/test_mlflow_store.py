@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.mlflow_store import check_store, prepare_store
+from orchestrator.mlflow_store import prepare_store
 from orchestrator.recording import axes_of
 from orchestrator.saved_view import SECTIONS, View, known, link, page_state
 from orchestrator.spool import TrackingError
+from orchestrator.store_address import check_store
 from orchestrator.tracking import Tracker
 
 ROOT = Path(__file__).parents[1]
@@ -96,10 +97,10 @@ def view(**changes):
 @pytest.mark.parametrize(("mode", "ascending"), [("max", False), ("min", True)])
 def test_the_table_of_the_view_is_a_leaderboard(mode, ascending):
     state = page_state(view(mode=mode), "first")
-    assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`val/elbo`", ascending)
+    assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`best/val/elbo`", ascending)
     assert state["selectedColumns"] == [
-        "metrics.`val/elbo`",
         "metrics.`best/val/elbo`",
+        "metrics.`val/elbo`",
         "tags.`status`",
         "tags.`stop_reason`",
         "params.`method.beta`",

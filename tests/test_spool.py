@@ -4,8 +4,10 @@ import json
 
 import pytest
 
-from orchestrator import spool
-from orchestrator.spool import PARENT, Refused, Sender, Spool, TrackingError, Unreachable
+from orchestrator import sending, spool
+from orchestrator.sending import Changed, Refused, Sender, Unreachable
+from orchestrator.spool import PARENT, START, Spool, TrackingError
+from tests.waiting import until
 
 
 class Receiver:
@@ -13,20 +15,26 @@ class Receiver:
 
     def __init__(self, refusals=(), for_good=False):
         self.refusals, self.for_good = dict(refusals), for_good
-        self.taken, self.requests = [], []
+        self.taken, self.requests, self.kept = [], [], {}
 
-    def send(self, uid, events):
+    def receipts(self):
+        return dict(self.kept)
+
+    def send(self, uid, events, before, after):
         values = [event["value"] for event in events]
+        if self.kept.get(uid) != before:
+            raise Changed("put back")
         self.requests.append((uid, len(events)))
         for value in values:
             if self.refusals.get(value):
                 self.refusals[value] -= 1
                 raise Refused("overloaded", self.for_good)
         self.taken += values
+        self.kept[uid] = after
 
 
-class Down:
-    def send(self, uid, events):
+class Down(Receiver):
+    def receipts(self):
         raise Unreachable("down")
 
 
@@ -57,44 +65,130 @@ def test_epochs_go_many_at_a_time_and_other_events_alone(tmp_path):
     assert [size for _, size in receiver.requests] == [spool.LINES, spool.LINES, 7, 1, 1]
 
 
-PASSING = spool.TRIES - 1
+@pytest.fixture
+def quick(monkeypatch):
+    for pause in ("PAUSE_S", "LONGEST_PAUSE_S", "CLOSING_PAUSE_S"):
+        monkeypatch.setattr(sending, pause, 0.01)
 
 
-@pytest.mark.parametrize(
-    ("refusals", "taken", "rejected"), [({2: PASSING, 3: PASSING}, [1, 2, 3, 4], 0), ({2: 99}, [1, 3, 4], 1)]
-)
-def test_a_passing_refusal_is_tried_again_and_a_lasting_one_set_aside(tmp_path, monkeypatch, refusals, taken, rejected):
-    monkeypatch.setattr(spool, "CLOSING_PAUSE_S", 0.01)
-    opened, receiver = filled(tmp_path, (1, 2, 3, 4), kind="picture"), Receiver(refusals)
+def test_a_store_that_refuses_for_a_while_gets_all_in_order_however_often_it_refused(tmp_path, quick):
+    opened, receiver = filled(tmp_path, (1, 2, 3, 4), kind="picture"), Receiver({2: 50, 3: 50})
     Sender(opened, receiver).flush()
-    assert (receiver.taken, opened.rejected(), opened.unsent()) == (taken, rejected, 0)
+    assert (receiver.taken, opened.rejected(), opened.unsent()) == ([1, 2, 3, 4], [], 0)
 
 
-def test_a_refusal_for_good_is_not_tried_again(tmp_path):
+def test_a_store_that_refuses_on_has_nothing_set_aside_and_the_reason_is_told(tmp_path, quick):
+    opened, receiver = filled(tmp_path, (1, 2, 3), kind="picture"), Receiver({2: 10**6})
+    opened.append("0001", {"kind": "picture", "value": 7})
+    sender = Sender(opened, receiver)
+    sender.flush(patience_s=0.1)
+    assert (receiver.taken, opened.rejected(), opened.unsent(), sender.trouble) == ([1, 7], [], 2, "overloaded")
+
+
+def test_a_refusal_for_good_is_set_aside_and_tried_again_by_the_next_flush(tmp_path):
     opened, receiver = filled(tmp_path, (1, 2, 3)), Receiver({2: 99}, for_good=True)
     Sender(opened, receiver).flush()
-    assert (receiver.taken, receiver.requests) == ([1, 3], [("0000", 3)] + 3 * [("0000", 1)])
-    [letter] = (tmp_path / "rejected.log").read_text().splitlines()
-    assert json.loads(letter) == {"uid": "0000", "reason": "overloaded", "event": '{"kind":"epoch","value":2}'}
+    assert (receiver.taken, opened.unsent()) == ([1, 3], 0)
+    assert opened.rejected() == [{"uid": "0000", "reason": "overloaded", "event": '{"kind":"epoch","value":2}'}]
+    opened.append("0000", {"kind": "ended", "value": 4})
+    receiver.refusals.clear()
+    Sender(opened, receiver).flush()
+    assert (receiver.taken, opened.rejected()) == ([1, 3, 4, 2, 4], [])  # each run ends as it did
+    assert not list(tmp_path.glob("rejected*"))
+
+
+def test_events_set_aside_by_an_earlier_version_are_tried_again(tmp_path):
+    letter = {"uid": "0000", "reason": "disk full", "event": '{"kind":"picture","value":1}'}
+    (tmp_path / "rejected.log").write_text(json.dumps(letter) + "\n")
+    opened, receiver = filled(tmp_path, (2,)), Receiver()
+    assert opened.rejected() == [letter]
+    Sender(opened, receiver).flush()
+    assert (receiver.taken, opened.rejected()) == ([2, 1], [])
+
+
+def test_a_store_that_was_put_back_or_emptied_is_sent_what_it_lacks(tmp_path, quick):
+    opened, receiver = filled(tmp_path, (1, 2), kind="picture"), Receiver()
+    sender = Sender(opened, receiver)
+    sender.start()
+    until(lambda: receiver.taken == [1, 2])
+    for kept in ({"0000": str(START.after(list(opened.lines("0000"))[:1]))}, {}):  # an older copy; a new store
+        receiver.kept, receiver.taken = kept, []
+        opened.append("0000", {"kind": "picture", "value": 3})
+        until(lambda: 3 in receiver.taken)
+    sender.close(5, 5)
+    assert receiver.taken == [1, 2, 3, 3]
+
+
+def test_a_store_that_was_emptied_after_the_last_event_gets_all_at_the_close_and_by_a_later_flush(tmp_path, quick):
+    opened, receiver = filled(tmp_path, (1, 2)), Receiver()
+    sender = Sender(opened, receiver)
+    sender.start()
+    until(lambda: receiver.kept)
+    receiver.kept, receiver.taken = {}, []
+    sender.close(5, 5)
+    assert receiver.taken == [1, 2]
+    receiver.kept, receiver.taken = {}, []
+    Sender(opened, receiver).flush()
+    assert receiver.taken == [1, 2]
+
+
+def test_a_receipt_of_another_file_is_none(tmp_path):
+    opened, receiver = filled(tmp_path, (1, 2)), Receiver()
+    receiver.kept = {"0000": str(START.after(opened.lines("0000")))[:-1] + "x"}
+    Sender(opened, receiver).flush()
+    assert receiver.taken == [1, 2]
+
+
+@pytest.mark.parametrize("method", ["receipts", "send"])
+def test_nothing_that_the_thread_meets_ends_it(tmp_path, quick, method):
+    opened, receiver = filled(tmp_path, (1, 2)), Receiver()
+    faults = [OSError(28, "No space left on device"), KeyError("run"), RuntimeError("boom"), MemoryError()]
+    works = getattr(receiver, method)
+
+    def fail(*words):
+        if faults:
+            raise faults.pop()
+        return works(*words)
+
+    setattr(receiver, method, fail)
+    sender = Sender(opened, receiver)
+    sender.start()
+    until(lambda: opened.unsent() == 0)
+    sender.close(5, 5)
+    assert (receiver.taken, opened.unsent()) == ([1, 2], 0)
+
+
+def test_what_was_sent_need_not_be_noted_here(tmp_path):
+    opened, receiver = filled(tmp_path, (1, 2)), Receiver()
+    (tmp_path / opened._sent_file.name).mkdir()  # it cannot be written
+    Sender(opened, receiver).flush()
+    assert (receiver.taken, opened.unsent()) == ([1, 2], 0)
+    opened.close()
+    again = Spool(tmp_path, "store")
+    Sender(again, receiver).flush()
+    assert receiver.taken == [1, 2]
 
 
 def test_an_outage_rejects_nothing_however_long_it_lasts(tmp_path):
     opened = filled(tmp_path, (1, 2))
-    for _ in range(spool.TRIES + 1):
+    for _ in range(20):
         Sender(opened, Down()).flush()
-    assert (opened.rejected(), opened.unsent()) == (0, 2)
+    assert (opened.rejected(), opened.unsent()) == ([], 2)
 
 
-def test_what_is_acknowledged_is_remembered_for_each_store(tmp_path):
-    opened = filled(tmp_path, (1, 2))
-    Sender(opened, Receiver()).flush()
+def test_each_store_gets_what_it_lacks_and_what_it_had_is_known_while_it_is_silent(tmp_path):
+    opened, receiver = filled(tmp_path, (1, 2)), Receiver()
+    Sender(opened, receiver).flush()
     opened.append("0000", {"kind": "epoch", "value": 3})
     opened.close()
-    for store, taken in (("store", [3]), ("other", [1, 2, 3])):
-        again, receiver = Spool(tmp_path, store), Receiver()
-        Sender(again, receiver).flush()
+    for store, unsent in (("store", 1), ("other", 3)):
+        again = Spool(tmp_path, store)
+        Sender(again, Down()).flush()
+        assert again.unsent() == unsent
+        Sender(again, receiver if store == "store" else Receiver()).flush()
+        assert again.unsent() == 0
         again.close()
-        assert receiver.taken == taken
+    assert receiver.taken == [1, 2, 3]
 
 
 def test_a_half_written_line_is_cut_off_by_the_next_start_and_by_the_next_event(tmp_path):
@@ -111,17 +205,17 @@ def test_a_half_written_line_is_cut_off_by_the_next_start_and_by_the_next_event(
 
 
 def test_a_damaged_line_is_set_aside(tmp_path):
-    (tmp_path / "0000.jsonl").write_bytes(b'{"kind":"ep\xff\n{"kind":"epoch","value":1}\n')
+    (tmp_path / "0000.jsonl").write_bytes(b'{"kind":"ep\xff\n5\n{"kind":"epoch","value":1}\n')
     opened, receiver = Spool(tmp_path, "store"), Receiver()
     Sender(opened, receiver).flush()
-    assert (receiver.taken, opened.rejected(), opened.unsent()) == ([1], 1, 0)
+    assert (receiver.taken, len(opened.rejected()), opened.unsent()) == ([1], 2, 0)
 
 
 def test_a_late_answer_changes_nothing_once_the_folder_is_let_go(tmp_path):
     opened = filled(tmp_path, (1,))
     [line] = opened.unsent_lines("0000")
     opened.close()
-    opened.acknowledge("0000", line.end)
+    opened.acknowledge("0000", START.after([line]))
     assert Spool(tmp_path, "store").unsent() == 1
 
 

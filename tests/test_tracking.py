@@ -11,12 +11,13 @@ import sys
 import time
 import zlib
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import pytest
 from PIL import Image
 
 from orchestrator import saved_view, tracking
-from orchestrator.mlflow_store import prepare_store
 from orchestrator.spool import PARENT, TrackingError
 from orchestrator.tracking import Tracker, View, provenance, sync
 
@@ -25,17 +26,9 @@ DATASET = {"name": "digits", "source": "scikit-learn", "shape": [1, 8, 8], "trai
 VIEW = View("val/elbo", "max", ["method.beta"], ["method.beta"], ["val/kl"], ["samples"], 3)
 
 
-@pytest.fixture(scope="module")
-def new_store(tmp_path_factory):
-    """An SQLite store with its tables and nothing in them: making one takes seconds, copying it none."""
-    file = tmp_path_factory.mktemp("store") / "mlflow.db"
-    prepare_store(f"sqlite:///{file}")
-    return file
-
-
 @pytest.fixture
-def uri(new_store, tmp_path):
-    return f"sqlite:///{shutil.copy(new_store, tmp_path / 'mlflow.db')}"
+def uri(a_store, tmp_path):
+    return f"sqlite:///{shutil.copy(a_store, tmp_path / 'mlflow.db')}"
 
 
 @pytest.fixture
@@ -67,11 +60,11 @@ def tracker_of(folder, uri):
 
 def start(tracker, folder):
     tags = provenance("search_spaces/spec.yaml") | {"objective": "val/elbo"}
-    tracker.sweep_started("# A sweep\nof *digits*", folder / "spec.yaml", tags, DATASET, VIEW)
+    tracker.sweep_started("# A sweep\nof *digits*", (folder / "spec.yaml").read_text(), tags, DATASET, VIEW)
 
 
 def record(folder, uri, epochs=range(1, 4)):
-    """A sweep of one trial, recorded and closed; the number of events unsent."""
+    """A sweep of one trial, recorded and closed; what is left."""
     tracker = tracker_of(folder, uri)
     start(tracker, folder)
     tracker.trial_started("0000", {"method.beta": 0.5}, "vae 0000")
@@ -97,6 +90,10 @@ def runs_of(uri):
     return named
 
 
+def uid_of(folder):
+    return json.loads((folder / "spool" / "identity.json").read_text())["uid"]
+
+
 def steps_of(uri, run, metric="val/elbo"):
     return sorted(point.step for point in client_of(uri).get_metric_history(run.info.run_id, metric))
 
@@ -107,15 +104,14 @@ def test_importing_tracking_imports_neither_mlflow_nor_torch_nor_ray():
 
 
 def test_a_sweep_is_one_run_with_its_trials_below_it(uri, folder):
-    assert record(folder, uri) == 0
+    assert not record(folder, uri)
     runs = runs_of(uri)
     parent, trial = runs[PARENT], runs["0000"]
     assert (parent.info.run_name, trial.info.run_name) == ("first", "vae 0000")
     assert trial.data.tags["mlflow.parentRunId"] == parent.info.run_id
     assert (parent.data.tags["kind"], trial.data.tags["kind"]) == ("sweep", "trial")
     assert parent.data.tags["sweep"] == trial.data.tags["sweep"] == "first"
-    uid = json.loads((folder / "spool" / "identity.json").read_text())["uid"]
-    assert trial.data.tags["vae.uid"] == f"{uid}-0000"
+    assert trial.data.tags["vae.uid"] == f"{uid_of(folder)}-0000"
     assert trial.data.params == {"method.beta": "0.5"}
     assert steps_of(uri, trial) == [1, 2, 3]
     assert trial.data.metrics == {"val/elbo": -3.0, "best/val/elbo": -1.0}
@@ -135,7 +131,7 @@ def test_the_parent_run_says_what_made_the_numbers(uri, folder):
     [seen] = parent.inputs.dataset_inputs
     assert seen.dataset.name == "digits" and json.loads(seen.dataset.source) == {"source": "scikit-learn"}
     assert json.loads(seen.dataset.profile) == {"shape": [1, 8, 8], "train_rows": 1297, "val_rows": 250}
-    artifacts = Path(parent.info.artifact_uri)
+    artifacts = Path(url2pathname(urlsplit(parent.info.artifact_uri).path))
     assert (artifacts / "config" / "resolved.yaml").read_text() == "name: spec\n"
     assert artifacts.is_relative_to(folder.parent / "mlartifacts")
 
@@ -173,7 +169,7 @@ def test_runs_end_as_what_they_were(uri, folder, sweep_status, left_running, exp
         tracker.trial_ended(status, "completed", "told twice")
     tracker.trial_started("open", {}, "open")
     tracker.sweep_ended(sweep_status)
-    assert tracker.close() == 0
+    assert not tracker.close()
     runs = runs_of(uri)
     for status, reason, run_status in ends:
         tags = runs[status].data.tags
@@ -196,13 +192,13 @@ def test_a_trial_that_is_tried_again_goes_on_in_its_run(uri, folder):
     tracker.trial_ended("0000", "failed", "worker died")
     tracker.trial_started("0000", {"method.beta": 0.5}, "vae")
     tracker.epoch("0000", 1, {"val/elbo": 1.0})
-    assert (tracker.close(), tracker.rejected()) == (0, 0)
+    assert not tracker.close()
     run = runs_of(uri)["0000"]
     assert (run.info.status, run.data.tags["status"]) == ("RUNNING", "running")
 
     tracker = tracker_of(folder, uri)
     tracker.trial_ended("0000", "completed")
-    assert (tracker.close(), tracker.rejected()) == (0, 0)
+    assert not tracker.close()
     run = runs_of(uri)["0000"]
     assert (run.info.status, run.data.tags["stop_reason"], steps_of(uri, run)) == ("FINISHED", "", [1])
 
@@ -215,7 +211,7 @@ def test_pictures_make_sliders_over_epochs_and_the_latest_are_kept_apart(uri, fo
         Image.new("L", (40, 40), epoch).save(drawn / "samples.png")
         tracker.pictures("0000", epoch, [drawn / "samples.png"])
         time.sleep(0.005)  # the latest is told by its time in milliseconds, and an epoch takes longer
-    assert tracker.close() == 0
+    assert not tracker.close()
     run = runs_of(uri)["0000"]
     assert run.data.tags["mlflow.loggedImages"] == "True"
     files = [Path(file.path) for file in client_of(uri).list_artifacts(run.info.run_id, "images")]
@@ -227,7 +223,7 @@ def test_pictures_make_sliders_over_epochs_and_the_latest_are_kept_apart(uri, fo
         assert Image.open(png).getpixel((0, 0)) == 27
 
 
-def test_what_the_store_never_takes_is_set_aside_and_holds_up_nothing(uri, folder):
+def test_what_the_store_never_takes_is_set_aside_told_and_tried_again(uri, folder):
     tracker = tracker_of(folder, uri)
     (folder / "torn.png").write_bytes(b"no picture")
     tracker.epoch("0000", 1, {"val/elbo": 1.0})
@@ -235,12 +231,22 @@ def test_what_the_store_never_takes_is_set_aside_and_holds_up_nothing(uri, folde
     tracker.pictures("0000", 2, [folder / "gone.png", folder / "torn.png"])
     tracker.epoch("0000", 3, {"val/elbo": 3.0})
     tracker.trial_ended("0000", "completed")
-    assert (tracker.close(), tracker.rejected()) == (0, 3)
+    left = tracker.close()
+    assert (left.unsent, left.rejected) == (0, 3)
     run = runs_of(uri)["0000"]
     assert (steps_of(uri, run), run.info.status) == ([1, 3], "FINISHED")
-    letters = [json.loads(line) for line in (folder / "spool" / "rejected.log").read_text().splitlines()]
-    assert [json.loads(letter["event"])["kind"] for letter in letters] == ["epoch", "picture", "picture"]
-    assert "val/elbo?" in letters[0]["reason"] and "No such file" in letters[1]["reason"]
+    letters = [json.loads(line) for line in left.file.read_text().splitlines()]
+    reasons = {json.loads(letter["event"])["kind"]: letter["reason"] for letter in letters}
+    assert "val/elbo?" in reasons["epoch"] and set(reasons) == {"epoch", "picture"}
+    assert "No such file" in " ".join(letter["reason"] for letter in letters)
+    [line] = left.lines("vaeorch sync first")
+    assert line.startswith("rejected     3 events") and str(left.file) in line and "vaeorch sync first" in line
+
+    Image.new("L", (4, 4)).save(folder / "gone.png")
+    assert sync(folder, uri).rejected == 2
+    images = [file.path for file in client_of(uri).list_artifacts(run.info.run_id, "images")]
+    assert any("pictures~gone" in path for path in images)
+    assert runs_of(uri)["0000"].info.status == "FINISHED"
 
 
 def test_more_than_one_request_holds(uri, folder):
@@ -249,7 +255,7 @@ def test_more_than_one_request_holds(uri, folder):
     tracker = tracker_of(folder, uri)
     tracker.trial_started("0000", params, "many")
     tracker.epoch("0000", 1, metrics)
-    assert (tracker.close(), tracker.rejected()) == (0, 0)
+    assert not tracker.close()
     run = runs_of(uri)["0000"].data
     assert run.params == {key: str(value) for key, value in params.items()} and run.metrics == metrics
 
@@ -257,7 +263,7 @@ def test_more_than_one_request_holds(uri, folder):
 def test_the_parent_is_made_first_whoever_speaks_first(uri, folder):
     tracker = tracker_of(folder, uri)
     tracker.epoch("0000", 1, {"val/elbo": 1.0})
-    assert tracker.close() == 0
+    assert not tracker.close()
     runs = runs_of(uri)
     assert runs[PARENT].info.run_name == "first"
     assert runs["0000"].data.tags["mlflow.parentRunId"] == runs[PARENT].info.run_id
@@ -266,7 +272,7 @@ def test_the_parent_is_made_first_whoever_speaks_first(uri, folder):
 def test_numbers_that_are_not_finite_are_kept(uri, folder):
     tracker = tracker_of(folder, uri)
     tracker.epoch("0000", 1, {"val/elbo": float("nan"), "val/kl": float("inf")})
-    assert (tracker.close(), tracker.rejected()) == (0, 0)
+    assert not tracker.close()
     metrics = runs_of(uri)["0000"].data.metrics
     assert metrics["val/elbo"] != metrics["val/elbo"] and metrics["val/kl"] > 1e300
 
@@ -274,7 +280,7 @@ def test_numbers_that_are_not_finite_are_kept(uri, folder):
 def test_a_deleted_experiment_comes_back(uri, folder):
     client = client_of(uri)
     client.delete_experiment(client.create_experiment("spec", str(folder.parent / "mlartifacts")))
-    assert record(folder, uri) == 0
+    assert not record(folder, uri)
     assert steps_of(uri, runs_of(uri)["0000"]) == [1, 2, 3]
 
 
@@ -285,9 +291,9 @@ def test_a_server_that_refuses_costs_the_sweep_nothing_and_sync_sends_all_once(r
     for epoch in range(1, 301):
         tracker.epoch("0000", epoch, {f"val/m{number}": float(number) for number in range(22)})
     assert (time.thread_time() - begun) / 300 < 0.002
-    assert tracker.close() == 304 and tracker.link("http://x") is None
+    assert tracker.close().unsent == 304 and tracker.link("http://x") is None
     for _ in range(2):
-        assert sync(folder, uri) == 0
+        assert not sync(folder, uri)
         assert steps_of(uri, runs_of(uri)["0000"], "val/m3") == list(range(1, 301))
 
 
@@ -295,8 +301,8 @@ def test_a_server_that_hangs_is_left_after_the_patience_asked_for(hanging, uri, 
     tracker = tracker_of(folder, hanging)
     start(tracker, folder)
     tracker.trial_ended("0000", "completed")
-    assert tracker.close(patience_s=0.5) == 5
-    assert sync(folder, uri) == 0
+    assert tracker.close(patience_s=0.5).unsent == 5
+    assert not sync(folder, uri)
     assert runs_of(uri)["0000"].info.status == "FINISHED"
 
 
@@ -332,7 +338,7 @@ def test_a_sweep_killed_and_resumed_uses_its_runs_and_logs_each_epoch_once(uri, 
         tracker.epoch("0000", epoch, {"val/elbo": float(epoch)})
     tracker.trial_ended("0000", "completed")
     tracker.sweep_ended("completed")
-    assert (tracker.close(), tracker.rejected()) == (0, 0)
+    assert not tracker.close()
     after = runs_of(uri)
     assert {uid: run.info.run_id for uid, run in before.items()} == {uid: run.info.run_id for uid, run in after.items()}
     assert steps_of(uri, after["0000"]) == list(range(1, reached + 10))
@@ -343,7 +349,7 @@ def test_events_sent_again_after_a_lost_acknowledgement_change_nothing(uri, fold
     record(folder, uri)
     [acknowledged] = (folder / "spool").glob("sent-*.json")
     acknowledged.unlink()
-    assert sync(folder) == 0
+    assert not sync(folder)
     run = runs_of(uri)["0000"]
     assert (steps_of(uri, run), run.info.status) == ([1, 2, 3], "FINISHED")
 
@@ -353,30 +359,30 @@ def test_a_folder_has_one_process_that_records_or_sends(refusing, uri, folder):
     with pytest.raises(TrackingError, match="another process"):
         sync(folder, uri)
     tracker.close()
-    assert sync(folder, uri) == 0
+    assert not sync(folder, uri)
 
 
 def test_sync_remembers_the_store_but_not_its_password(refusing, uri, folder, tmp_path):
     with pytest.raises(TrackingError, match="no sweep was recorded here"):
         sync(tmp_path / "nothing")
     secret = refusing.replace("//", "//me:secret@")
-    assert record(folder, secret) > 0
+    assert record(folder, secret).unsent
     assert not any("secret" in file.read_text() for file in (folder / "spool").iterdir())
     with pytest.raises(TrackingError, match="password is not kept"):
         sync(folder)
-    assert sync(folder, uri) == 0
+    assert not sync(folder, uri)
 
 
 def test_the_link_opens_the_saved_view_of_the_experiment(uri, folder):
     tracker = tracker_of(folder, uri)
     start(tracker, folder)
     tracker.trial_started("0000", {"method.beta": 0.5}, "vae 0000")
-    assert tracker.close() == 0
+    assert not tracker.close()
     experiment = client_of(uri).get_experiment_by_name("spec")
     [(name, value)] = [item for item in experiment.tags.items() if item[0].startswith("mlflow.sharedViewState.")]
     packed = json.loads(value)["state"].removeprefix("deflate;")
     state = json.loads(zlib.decompress(base64.b64decode(packed)))
-    assert state == saved_view.page_state(VIEW, "first")
+    assert state == saved_view.page_state(VIEW, uid_of(folder))
     [shown] = client_of(uri).search_runs([experiment.experiment_id], state["searchFilter"])
     assert shown.data.tags["trial_id"] == "0000"
     key = name.removeprefix("mlflow.sharedViewState.")
@@ -388,7 +394,7 @@ def test_a_page_of_another_version_gets_no_view_but_a_plain_link(uri, folder, mo
     monkeypatch.setattr(saved_view, "KNOWN", ("9.",))
     tracker = tracker_of(folder, uri)
     start(tracker, folder)
-    assert (tracker.close(), tracker.rejected()) == (0, 0)
+    assert not tracker.close()
     experiment = client_of(uri).get_experiment_by_name("spec")
     assert not any(tag.startswith("mlflow.sharedViewState.") for tag in experiment.tags)
     assert tracker.link("http://x").endswith(
