@@ -21,7 +21,7 @@ from orchestrator.single_run import Teller
 from orchestrator.space import examples
 from orchestrator.standings import ranked
 from orchestrator.stopping import Noted
-from orchestrator.store_address import check_store, store_for_new
+from orchestrator.store_address import check_early, store_for_new
 from orchestrator.sweep import Outcome, claim, command, resume_command, run_sweep
 from orchestrator.sweep_identity import recorded_store
 from orchestrator.terminal import say
@@ -56,6 +56,7 @@ def launch(
 
 def prepare(spec: "SweepSpec", trials: "list[Trial]", uri: str, data_root: Root, console: Console) -> None:
     """Read the data and open the store, before anything starts. Raises UserError."""
+    check_early(uri)
     load_all(datasets(trial.run for trial in examples(spec, trials)), data_root, console)
     prepare_store(uri)
 
@@ -126,13 +127,13 @@ def train_one(spec: "SweepSpec", out: Path, data_root: Root, uri: str | None, so
     folder = (out / spec.name).resolve()
     if (folder / "spec.yaml").exists():
         raise UserError(f"{folder}: holds a sweep. Choose another --name or --out.")
+    uri = uri or recorded_store(folder) or store_for_new(out)
+    check_early(uri)
     sets, console = [spec.run.data], terminal.console()
     taken_up = any(folder.glob("checkpoint*.pt"))
     if taken_up:
         tell_changes_of_run(folder, sets, data_root, console)
     load_all(sets, data_root, console)
-    uri = uri or recorded_store(folder) or store_for_new(out)
-    check_store(uri)
     config = {
         "id": spec.name,
         "config": {},

@@ -3,7 +3,7 @@
 import os
 import re
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import quote, unquote, unquote_plus, urlsplit
 
@@ -118,6 +118,22 @@ def check_store(uri: str) -> None:
             " sqlite:/// or postgresql:// (MLflow no longer takes a folder)"
         )
     check(uri)
+
+
+def check_early(uri: str) -> None:
+    """The same, but nothing is left behind: what else is wrong is to be told before a folder is made."""
+    file = sqlite_file(uri) if is_sqlite(uri) else None
+    if file is None or file.exists():
+        check_store(uri)
+        return
+    absent = [parent for parent in file.parents if not parent.exists()]
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise TrackingError(f"tracking store {file} cannot be written: {error}") from None
+    for parent in absent:
+        with suppress(OSError):
+            parent.rmdir()
 
 
 def first_line(error: Exception, uri: str) -> str:

@@ -6,6 +6,7 @@ import pytest
 
 from orchestrator.spool import TrackingError
 from orchestrator.store_address import (
+    check_early,
     check_store,
     default_store,
     first_line,
@@ -72,6 +73,17 @@ def test_a_bad_address_is_told_without_its_secret(uri):
     with pytest.raises(TrackingError) as error:
         check_store("ftp" + uri.partition(":")[2].join([":", ""]))
     assert "0%" not in str(error.value)
+
+
+def test_an_address_is_checked_early_without_a_trace(tmp_path):
+    check_early(f"sqlite:///{tmp_path}/runs/deep/mlflow.db")
+    assert not list(tmp_path.iterdir())
+    for bad, told in (
+        ("ftp://x", "begin it with"),
+        ("sqlite:////proc/none/mlflow.db", "/proc/none/mlflow.db cannot be"),
+    ):
+        with pytest.raises(TrackingError, match=told):
+            check_early(bad)
 
 
 def test_a_new_sweep_goes_to_the_store_of_the_environment_else_to_that_beside_it(tmp_path, monkeypatch):
