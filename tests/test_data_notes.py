@@ -303,6 +303,17 @@ def test_a_name_that_no_file_can_have_is_told(tmp_path, field):
         Array(**{field: f"{tmp_path}/{'x' * 300}.npy"}).facts()
 
 
+@pytest.mark.parametrize(("shape", "told"), [
+    ((9, 50, 3), "x of shape (9, 50, 3) is read as grey images of 50x3."),
+    ((9, 6, 7, 4), "images have 4 channels, all of which are trained on: drop the last if it is transparency."),
+    ((9, 6, 7), ""),
+    ((9, 6, 7, 3), ""),
+])  # fmt: skip
+def test_shapes_that_may_mean_something_else_are_told(tmp_path, shape, told):
+    np.save(tmp_path / "x.npy", np.zeros(shape, np.uint8))
+    assert said(Array(path=str(tmp_path / "x.npy"))) == told
+
+
 def test_sound_files_need_no_word(tmp_path):
     np.save(tmp_path / "x.npy", VECTORS)
     frame().to_parquet(tmp_path / "x.parquet")

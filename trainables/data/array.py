@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -96,6 +97,7 @@ class Array(Dataset):
 
     def _numbers(self, path: Path) -> tuple[Part, list[str]]:
         x, y, notes = read(path)
+        notes += _taken_for(x.shape)
         x = _finite(_typed(_placed(x), self.scale))
         values = range_of(x)
         if values is None:
@@ -120,6 +122,14 @@ def _placed(x: np.ndarray) -> np.ndarray:
     if x.ndim == 4:
         return np.moveaxis(x, _channel_axis(x.shape), 1)
     return x[:, None] if x.ndim == 3 else x
+
+
+def _taken_for(shape: tuple[int, ...]) -> Iterator[str]:
+    """What is said of shapes that may mean something else."""
+    if len(shape) == 3 and min(shape[1:]) <= MOST_CHANNELS:
+        yield f"x of shape {shape} is read as grey images of {shape[1]}x{shape[2]}."
+    if len(shape) == 4 and MOST_CHANNELS in (shape[1], shape[3]):
+        yield f"images have {MOST_CHANNELS} channels, all of which are trained on: drop the last if it is transparency."
 
 
 def _channel_axis(shape: tuple[int, ...]) -> int:
