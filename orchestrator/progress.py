@@ -55,7 +55,7 @@ class Progress:
         self.said: set[str] = set()  # names of the facts that are in the journal
         self.over = False  # the sweep came to its end
         self.news: list[Telling] = []  # not yet told
-        self.error: OSError | None = None  # of the journal; nothing is written after it
+        self.error: OSError | None = None  # of the journal, or of a trial's folder; nothing is written after it
         for number, event in enumerate(journal.events, start=1):
             try:
                 self._again(number, event)

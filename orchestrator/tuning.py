@@ -15,6 +15,7 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search.search_algorithm import SearchAlgorithm
 
 from orchestrator import asha
+from orchestrator.disk import fault_told
 from orchestrator.files import pictures_folder, restarts_file, write_whole
 from orchestrator.lineup import Lineup
 from orchestrator.memory import oom_kills
@@ -210,13 +211,13 @@ class Listener(Callback):
             self.progress.end(trial.config["id"], "stopped", self.progress.reason(trial.config["id"]))
 
     def on_trial_recover(self, iteration, trials, trial: Trial, **info) -> None:
-        if self.stop.number is None:  # or its process was ended together with this one
+        if self.stop.number is None and not self._fault(trial):  # or its process was ended together with this one
             self.progress.begin(trial.config["id"])  # its slot may have failed before it had it
             self._count_restarts(trial)
             self.progress.retry(trial.config["id"])
 
     def on_trial_error(self, iteration, trials, trial: Trial, **info) -> None:
-        if self.stop.number is None:
+        if self.stop.number is None and not self._fault(trial):
             self.progress.begin(trial.config["id"])
             self._count_restarts(trial)
             folder = Path(trial.config["folder"])
@@ -225,6 +226,12 @@ class Listener(Callback):
             write_whole(folder / "error.txt", text)
             self.progress.end(trial.config["id"], "failed", reason_of(text, oom_kills() > self.oom_kills))
             self.oom_kills = oom_kills()
+
+    def _fault(self, trial: Trial) -> OSError | None:
+        """The disk's fault that made the trial fail: it is not the trial's, and ends the sweep; `resume` goes on."""
+        last = Path(trial.error_file).read_text(encoding="utf-8").rpartition("Failure # ")[2]
+        self.progress.error = self.progress.error or fault_told(last)
+        return self.progress.error
 
     def on_step_end(self, iteration, trials, **info) -> None:
         """Tell what is new: here an error of a listener or of the disk ends the sweep, and is seen.

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import signal
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
@@ -13,19 +14,24 @@ import torch
 
 from orchestrator import local_ray, memory, slot
 from orchestrator.asha import RunAll
+from orchestrator.disk import disk_errors_told, fault_in, faults_raised
+from orchestrator.errors import UserError
 from orchestrator.files import restarts_file
 from orchestrator.journal import Journal
 from orchestrator.progress import Progress
 from orchestrator.stopping import Deferred
 from orchestrator.sweep import claim, run_sweep
 from orchestrator.tuning import OOM_REASON, Listener, reason_of
+from tests.full_disk import small_disk
 from tests.small_runs import a_run
 from tests.test_ledger import ledger_in
 from tests.test_sweep import Recorder, spec_of, trials_of
+from tests.test_trial_folder import lines_in, numbers
 from trainables import checkpoint
 from trainables.train import train
 
 EPOCHS = 3
+ROOM = "Free room or choose another --out."
 KILLED, FULL, OUT_OF_MEMORY, SOUND = 1, 2, 3, 4  # the trials, by what befalls them
 
 
@@ -57,7 +63,7 @@ def memory_kills(counter: Path) -> int:
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory):
-    """Four trials on one slot: the outcome, and what the tracker was told."""
+    """Four trials on one slot, until its disk is full, and then to the end: the outcome, what the tracker was told."""
     spec = spec_of("faulty", EPOCHS, scheduler={"name": "none"}, resources={"cpus_per_worker": local_ray.cpus()})
     folder, tracker = claim(tmp_path_factory.mktemp("out"), spec), Recorder()
     with pytest.MonkeyPatch.context() as patch:
@@ -65,21 +71,124 @@ def swept(tmp_path_factory):
         patch.setattr(slot, "Slot", FaultySlot)
         patch.setattr(memory, "COUNTERS", (folder / "oom",))
         trials = trials_of({}, {"seed": 1}, {"seed": 2}, {"seed": 3}, epochs=EPOCHS)
-        return run_sweep(spec, trials, folder, tracker, Recorder()), tracker.told
+        with pytest.raises(UserError) as full:
+            run_sweep(spec, trials, folder, Recorder(), Recorder())
+        outcome = run_sweep(spec, trials, folder, tracker, Recorder())
+        return SimpleNamespace(outcome=outcome, told=tracker.told, refused=full.value.lines)
 
 
-def test_a_trial_whose_process_is_killed_or_whose_disk_is_full_goes_on_and_its_retries_are_counted(swept):
-    found = [(trial["status"], trial["epochs"], trial["retries"]) for trial in swept[0].results["trials"]]
-    assert found == [("completed", 3, 1), ("completed", 3, 1), ("failed", 1, 1), ("completed", 3, 0)]
+def test_a_trial_whose_process_is_killed_or_whose_disk_is_full_goes_on_and_its_own_retries_are_counted(swept):
+    found = [(trial["status"], trial["epochs"], trial["retries"]) for trial in swept.outcome.results["trials"]]
+    assert found == [("completed", 3, 1), ("completed", 3, 0), ("failed", 1, 1), ("completed", 3, 0)]
+
+
+def test_a_full_disk_ends_the_sweep_in_a_line_with_its_cure(swept):
+    folder = swept.outcome.folder
+    cure = f"Free room, then go on: vaeorch resume faulty --out {folder.parent}"
+    assert swept.refused == (f"{folder}: cannot be written: No space left on device. {cure}",)
+    assert not (folder / "trials" / f"{FULL:04d}" / "error.txt").exists()
+
+
+def failure() -> OSError:
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/elsewhere/error.txt")
+
+
+def hidden(error: Exception, inside: Exception, cause: Exception | None = None) -> Exception:
+    """An exception that was raised while another was handled."""
+    try:
+        try:
+            raise inside
+        except Exception:
+            if cause:
+                raise error from cause
+            raise error  # noqa: B904 (what is left is told from the context)
+    except Exception as caught:
+        return caught
+
+
+@pytest.mark.parametrize(
+    ("error", "found"),
+    [
+        (failure(), errno.ENOSPC),
+        (hidden(RuntimeError("unexpected pos 64 vs 0"), failure()), errno.ENOSPC),  # as torch.save has it
+        (hidden(ValueError("a mistake"), failure(), cause=KeyError("of ours")), None),
+        (RuntimeError("ray::Slot.step()\nOSError: [Errno 28] No space left on device"), errno.ENOSPC),
+        (RuntimeError("OSError: [Errno 30] Read-only file system: '/tmp/x/error.txt'"), errno.EROFS),
+        (RuntimeError("OSError: [Errno 5] Input/output error\n\nRuntimeError: lost"), errno.EIO),
+        (RuntimeError("FileNotFoundError: [Errno 2] No such file or directory: 'x'"), None),
+        (RuntimeError("28"), None),
+    ],
+)
+def test_a_fault_of_the_disk_is_found_in_what_came_of_it(tmp_path, error, found):
+    fault = fault_in(error)
+    assert (fault and fault.errno) == found
+    if found:
+        with pytest.raises(UserError, match=r"cannot be written: .*\. Free room"), disk_errors_told(tmp_path):
+            raise error
+        with pytest.raises(OSError), faults_raised():  # noqa: PT011 (that it is one is the fact)
+            raise error
+
+
+@pytest.mark.parametrize("call", ["on_trial_recover", "on_trial_error"])
+@pytest.mark.parametrize(
+    ("last", "ended"),
+    [
+        ("orchestrator.workers.GroupError: Traceback\nOSError: [Errno 28] No space left on device", False),
+        ("ray::Slot.save()\nOSError: [Errno 122] Disk quota exceeded: '/tmp/x/checkpoint'", False),
+        ("ValueError: a mistake", True),
+    ],
+)
+def test_a_trial_that_the_disk_refused_is_neither_tried_again_nor_failed(tmp_path, call, last, ended):
+    story = tmp_path / "story.txt"
+    story.write_text(f"Failure # 1 (occurred at x)\nOSError: [Errno 28] of another time\nFailure # 2 (x)\n{last}\n")
+    trial = SimpleNamespace(config={"id": "0001", "folder": str(tmp_path / "0001")}, error_file=str(story))
+    ledger = ledger_in(tmp_path, trials=("0001",))
+    ledger.trials["0001"] |= {"number": 1, "parameters": {}}
+    progress = Progress(RunAll(), ledger, Journal(tmp_path))
+    listener = Listener(progress, SimpleNamespace(tell=list), Deferred())
+    progress.begin("0001")
+    before = (tmp_path / "journal.jsonl").read_bytes()
+    getattr(listener, call)(1, [], trial)
+    assert ((tmp_path / "journal.jsonl").read_bytes() != before) == ended
+    if ended:
+        listener.on_step_end(1, [])
+    else:
+        with pytest.raises(OSError, match="No space|quota"):
+            listener.on_step_end(1, [])
+        assert progress.standing == {"0001": False} and not (tmp_path / "0001" / "error.txt").exists()
+
+
+def test_a_file_elsewhere_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"^/tmp/elsewhere/error.txt: cannot be written"), disk_errors_told(tmp_path):
+        raise failure()
+
+
+def test_other_errors_are_raised_as_they_are(tmp_path):
+    for error in (ValueError("x"), UserError("a line [Errno 28] x"), FileNotFoundError(errno.ENOENT, "no", "x")):
+        with pytest.raises(type(error)) as caught, disk_errors_told(tmp_path):
+            raise error
+        assert caught.value is error
+
+
+def test_training_alone_on_a_full_disk_ends_in_a_line_and_goes_on_to_the_same_numbers(vaeorch, spec, tmp_path):
+    words = "train", spec, "--set", "run.network.hidden=[64]"
+    assert vaeorch(*words, "--out", tmp_path / "free")[0] == 0
+    with small_disk(tmp_path / "small", 250) as disk:
+        code, _, said = vaeorch(*words, "--out", disk)
+        assert code == 2 and said == f"{disk / 'tiny'}: cannot be written: No space left on device. {ROOM}\n"
+        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+        assert vaeorch(*words, "--out", disk)[0] == 0
+        lines = [numbers(lines_in(out / "tiny")) for out in (disk, tmp_path / "free")]
+    assert lines[0] == lines[1] and len(lines[0]) == 3
 
 
 def test_a_trial_that_ran_out_of_memory_says_so(swept):
-    assert swept[0].results["trials"][OUT_OF_MEMORY - 1]["reason"] == OOM_REASON
+    assert swept.outcome.results["trials"][OUT_OF_MEMORY - 1]["reason"] == OOM_REASON
 
 
 @pytest.mark.parametrize("trial", [KILLED, FULL, SOUND])
 def test_the_numbers_are_those_of_a_run_without_faults_and_told_once(swept, trial):
-    told = [(event[2], event[3]) for event in swept[1] if event[:2] == ("epoch", f"{trial:04d}")]
+    told = [(event[2], event[3]) for event in swept.told if event[:2] == ("epoch", f"{trial:04d}")]
     threads = torch.get_num_threads()
     torch.set_num_threads(local_ray.cpus())  # as in the slot
     run = a_run(epochs=EPOCHS, seed=trial - 1) if trial > 1 else a_run(epochs=EPOCHS)
@@ -89,8 +198,8 @@ def test_the_numbers_are_those_of_a_run_without_faults_and_told_once(swept, tria
 
 
 def test_the_journal_tells_of_the_retries(swept):
-    events = [json.loads(line) for line in (swept[0].folder / "journal.jsonl").read_text().splitlines()]
-    assert [event["trial"] for event in events if event["event"] == "retried"] == ["0001", "0002", "0003"]
+    events = [json.loads(line) for line in (swept.outcome.folder / "journal.jsonl").read_text().splitlines()]
+    assert [event["trial"] for event in events if event["event"] == "retried"] == ["0001", "0003"]
 
 
 def test_restarts_of_a_worker_group_are_counted_once_and_take_no_retry_from_the_slot(tmp_path):
