@@ -1,5 +1,6 @@
 """What the verbs `sweep` and `train` do once the spec is sound: data, places, watchers, and the last words."""
 
+import re
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from orchestrator.space import Trial
     from orchestrator.spec import SweepSpec
 
+OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory")  # as PyTorch says it, of a GPU and of the machine
 SHOWN = 10  # trials in the closing leaderboard
 
 
@@ -157,6 +159,11 @@ def train_one(spec: "SweepSpec", out: Path, data_root: Root, uri: str | None, so
         except KeyboardInterrupt:
             say(console, "Interrupted. The same command goes on from here.")
             raise
+        except RuntimeError as error:
+            if not OUT_OF_MEMORY.search(str(error)):
+                raise
+            cure = "Make network.hidden, network.latent_dim or batch_size smaller."
+            raise UserError(f"{folder}: the network or a batch has no room in memory. {cure}") from None
         except CheckpointError as error:
             raise UserError(f"{error} Choose another --name or --out, or remove {folder}.") from None
     places = [f"checkpoint   {folder / 'best.pt'}", f"pictures     {folder / 'pictures'}"]

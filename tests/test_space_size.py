@@ -1,6 +1,8 @@
 """The work of checking a search grows as the search does, and a search that is too large is refused at once."""
 
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -138,3 +140,34 @@ def test_names_of_our_own_beside_the_sweeps_are_refused_as_those_of_new_sweeps(t
     with pytest.raises(SpecError, match=f"spec.yaml:1: name: '{name}' is a name of vaeorch's own in --out"):
         read_spec(tmp_path / "spec.yaml", taken=TAKEN)
     assert read_spec(tmp_path / "spec.yaml").name == name  # a sweep that has it is resumed
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where"),
+    [
+        ("hidden: [8]", "hidden: [8000000, 900000000]", "hidden"),
+        ("latent_dim: 2", "latent_dim: 9000000000", "latent_dim"),
+    ],
+)
+def test_a_network_that_no_memory_holds_is_a_mistake_in_run_and_search(tmp_path, old, new, where):
+    (tmp_path / "spec.yaml").write_text(HEAD.replace(old, new))
+    with pytest.raises(
+        SpecError, match=rf"spec.yaml:4: run.network.{where}: a layer of [\d,]+ x [\d,]+ weights has no"
+    ):
+        read_spec(tmp_path / "spec.yaml")
+    (tmp_path / "spec.yaml").write_text(f"{HEAD}search:\n  network.{where}: {{grid: [{new.partition(': ')[2]}]}}\n")
+    with pytest.raises(SpecError, match=rf"spec.yaml:9: search.network.{where}.grid\[0\]: a layer of"):
+        read_spec(tmp_path / "spec.yaml")
+
+
+def test_a_run_that_memory_does_not_hold_is_one_line(tmp_path):
+    (tmp_path / "spec.yaml").write_text(HEAD.replace("hidden: [8]", "hidden: [65536, 65536, 65536]"))
+    spec = read_spec(tmp_path / "spec.yaml")
+    limit = "import resource as r; r.setrlimit(r.RLIMIT_AS, (8 << 30, 8 << 30)); from orchestrator.cli import main"
+    words = ["vaeorch", "train", str(tmp_path / "spec.yaml"), "--out", str(tmp_path)]
+    call = [sys.executable, "-c", f"{limit}; import sys; sys.argv = {words}; main()"]
+    said = subprocess.run(call, capture_output=True, text=True, cwd=Path(__file__).parent.parent)
+    assert said.returncode == 2
+    assert said.stderr.startswith(
+        f"{tmp_path / spec.name}: the network or a batch has no room in memory. Make network."
+    )

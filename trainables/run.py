@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -16,6 +17,8 @@ from trainables.metrics import metric_names
 from trainables.networks import NETWORKS
 from trainables.precision import Precision
 from trainables.records import Mistake, Record, choice, within
+
+MOST_WEIGHTS = 2**32  # of one layer: 16 GiB, and four times as much in training
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Milestone = Annotated[tuple[PositiveInt, PositiveFloat], Field(strict=False)]
@@ -103,6 +106,7 @@ class Run(Record):
         """Combinations that cannot work, with the paths of their cause. `facts` are those of `self.data`."""
         yield from within("method", self.method.mistakes(self.network.latent_dim, facts.train_rows))
         yield from within("network", self.network.mistakes(facts.shape))
+        yield from self._too_large(facts.shape)
         left = facts.train_rows - self.method.held_out(facts.train_rows).rows
         if 0 < left < self.batch_size:
             yield (
@@ -115,3 +119,13 @@ class Run(Record):
                 "'bernoulli' needs data in [0, 1], which this data set is not. Use 'squared_error', or bring the "
                 "values into it, those of 'array' by its 'scale'.",
             )
+
+    def _too_large(self, shape: tuple[int, ...]) -> Iterator[Mistake]:
+        """A layer that no machine has the memory for."""
+        hidden, latent_dim = getattr(self.network, "hidden", ()), self.network.latent_dim
+        widths = (math.prod(shape), *hidden, latent_dim) if hidden else (latent_dim, 1)
+        rows, columns = max(pairwise(widths), key=math.prod)
+        if rows * columns > MOST_WEIGHTS:
+            field = "latent_dim" if latent_dim in (rows, columns) else "hidden"
+            what = f"a layer of {rows:,} x {columns:,} weights has no room in memory"
+            yield f"network.{field}", f"{what}: {MOST_WEIGHTS:,} are the most. Make it smaller."
