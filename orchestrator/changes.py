@@ -94,11 +94,26 @@ def check_spec(of: Origin, spec: "SweepSpec", file: Path) -> list[str]:
         return [f"{file.name} cannot be compared with what another version of vaeorch has noted of it"]
     changes = different(before.model_dump(mode="json"), spec.model_dump(mode="json"))
     if refused := {path: words for path, words in changes.items() if path[0] not in FREE}:
-        some = "; ".join(list(refused.values())[:SHOWN])
-        more = f"; and {len(refused) - SHOWN} more" if len(refused) > SHOWN else ""
         place = read_yaml(file).place(next(iter(refused))).text
-        raise UserError(f"{place}: was changed since the sweep began: {some}{more}. {_cure('the values')}")
+        raise UserError(f"{place}: was changed since the sweep began: {_some(refused)}. {_cure('the values')}")
     return [f"{file.name}: {words}" for words in changes.values()]
+
+
+def check_run(folder: Path, run: Run) -> None:
+    """Raises UserError, one line that says what differs, if another run than this is trained alone in `folder`."""
+    try:
+        known = json.loads((folder / "config.json").read_text(encoding="utf-8"))["run"]
+        before = Run.model_validate(known)
+    except (OSError, ValueError, LookupError, TypeError):  # the checkpoint says whose it is, too
+        return
+    if changes := different({"run": before.model_dump(mode="json")}, {"run": run.model_dump(mode="json")}):
+        cure = f"Choose another --name or --out, or remove {folder}"
+        raise UserError(f"{folder}: holds another run: {_some(changes)}. {cure}.")
+
+
+def _some(changes: dict[tuple[str, ...], str]) -> str:
+    more = f"; and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
+    return "; ".join(list(changes.values())[:SHOWN]) + more
 
 
 def different(before: dict[str, Any], now: dict[str, Any]) -> dict[tuple[str, ...], str]:

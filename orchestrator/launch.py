@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from orchestrator import locks, terminal
-from orchestrator.changes import check_data, datasets, note_run, origin_of_run, told
+from orchestrator.changes import check_data, check_run, datasets, note_run, origin_of_run, told
 from orchestrator.console import Board, watch
 from orchestrator.disk import disk_errors_told
 from orchestrator.errors import UserError
@@ -134,6 +134,7 @@ def train_one(spec: "SweepSpec", out: Path, data_root: Root, uri: str | None, so
     sets, console = [spec.run.data], terminal.console()
     taken_up = any(folder.glob("checkpoint*.pt"))
     if taken_up:
+        check_run(folder, spec.run)
         tell_changes_of_run(folder, sets, data_root, console)
     load_all(sets, data_root, console)
     config = {

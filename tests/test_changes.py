@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from orchestrator import changes, resuming, reuse
+from orchestrator.errors import UserError
 from orchestrator.journal import NAME
 from orchestrator.space import trials
 from orchestrator.spec import read_spec
@@ -350,3 +351,19 @@ def test_a_run_of_before_says_what_is_not_known_and_other_widths_are_a_line(trai
 def test_a_run_that_goes_on_tells_what_changed(trained, monkeypatch):
     monkeypatch.setattr(reuse.platform, "python_version", lambda: "3.99.0")
     assert "when it began, 3.99.0 now" in trained("train")[1]
+
+
+def test_a_run_of_other_settings_is_refused_in_a_line_that_names_them(trained, tmp_path):
+    file = tmp_path / "own.yaml"
+    file.write_text(file.read_text().replace("epochs: 3", "epochs: 4").replace("1e-3", "1e-2"))
+    code, _, [line] = trained("train")
+    told = "holds another run: run.optimizer.lr was 0.001, is 0.01; run.epochs was 3, is 4. Choose another --name or"
+    assert code == 2 and line.startswith(f"{tmp_path / 'runs' / 'own'}: {told}")
+
+
+def test_who_measures_trials_of_a_sweep_knows_its_files_from_the_journal(begun, rows):
+    known, sets = resuming.recorded_origin(begun.folder), [begun.spec.run.data]
+    changes.check_data(known, sets, None)
+    write_rows(rows, width=7)
+    with pytest.raises(UserError, match="has changed since training began on it"):
+        changes.check_data(known, sets, None)
