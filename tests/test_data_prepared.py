@@ -28,6 +28,8 @@ from trainables.train import train
 NOWHERE = Path("/there/is/no/such/folder")
 SOME_SHARDS = 20_000  # bytes of a shard: a few hundred digits
 
+needs_proc = pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs /proc")
+
 
 @pytest.fixture
 def digits(tmp_path, monkeypatch):
@@ -106,6 +108,7 @@ def test_training_on_a_prepared_set_gives_the_same_numbers(digits, method):
     assert all(torch.equal(mine, other) for mine, other in pairs)
 
 
+@needs_proc
 def test_rows_lie_in_the_mapped_files_and_cannot_be_written_to(digits):
     rows = Digits().load(digits).train
     lines = [line.split() for line in Path("/proc/self/maps").read_text().splitlines() if line.endswith(".arrow")]
@@ -118,6 +121,7 @@ def test_rows_lie_in_the_mapped_files_and_cannot_be_written_to(digits):
             part[0] = 0
 
 
+@needs_proc
 def test_an_open_set_holds_no_files_open(digits):
     """A large one has more shards than a process may have files open."""
     before = len(list(Path("/proc/self/fd").iterdir()))
@@ -142,6 +146,7 @@ print(report.images)
 """
 
 
+@needs_proc
 def test_a_set_larger_than_memory_trains(tmp_path, monkeypatch):
     """290 MiB of pictures where a process may have 110 MiB more than its modules take. Read they would not fit."""
     np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.uint8, (100_000, 3, 32, 32))
@@ -174,6 +179,7 @@ sys.stdin.read()
 """
 
 
+@needs_proc
 def test_processes_share_the_pages_of_a_set(tmp_path, monkeypatch):
     """Each of two readers accounts for half of what both have mapped."""
     prepared_in(tmp_path, Sprites(), NOWHERE, monkeypatch, 8 << 20)

@@ -295,6 +295,7 @@ def test_killed_in_the_middle_it_goes_on_and_measures_nothing_twice(runs):
     assert {finding["metric"] for finding in entry["evaluations"]} == {"mse", "hoyer", "iwae"}
 
 
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
 def test_a_worker_that_dies_costs_the_other_models_nothing_and_the_same_command_goes_on(runs):
     mark = f"evaluate-{uuid.uuid4()}"
     words = ["evaluate", "three", "--metrics", "mse,iwae", "--trials", "0001,0002", "--out", str(runs), *store(runs)]
