@@ -56,6 +56,28 @@ def test_trials_stand_configuration_by_configuration_the_best_seed_first():
     assert sorted(names) == [f"{number:04d}" for number in range(1, 16)]
 
 
+def test_trials_that_broke_stand_below_all_others_and_equal_ones_by_id():
+    values = {1: [("failed", -1.0)], 2: [("completed", -5.0)], 3: [("stopped", None)], 4: [("completed", -5.0)]}
+    results = results_of(values)
+    for trials in (results["trials"], results["trials"][::-1]):
+        names = [trial["id"] for trial in ranked(results | {"trials": trials})]
+        assert names == ["0002", "0004", "0003", "0001"]
+
+
+def test_a_confirmed_configuration_stands_first_though_a_seed_of_it_broke():
+    results = results_of({1: [("completed", -1.0)], 2: [("completed", -9.0), ("diverged", None), ("completed", -8.0)]})
+    for trial, stage in zip(results["trials"], ("search", "search", "confirm", "confirm"), strict=True):
+        trial["stage"] = stage
+    assert [(one["configuration"], one["confirmed"]) for one in configurations(results)] == [(2, True), (1, False)]
+
+
+def test_a_metric_that_a_seed_has_not_is_not_in_the_means_of_the_champion():
+    results = results_of({1: [("completed", -1.0), ("completed", -3.0)]})
+    results["trials"][1]["best"]["val/kl"] = None
+    metrics, _ = champion(results)
+    assert metrics["val/elbo"] == -2.0 and "val/kl" not in metrics
+
+
 def test_the_champion_of_several_seeds_is_the_best_mean_of_every_metric():
     metrics, tags = champion(results_of())
     assert tags == {"best_configuration": "3", "best_trial": "0007"}
