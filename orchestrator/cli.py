@@ -8,7 +8,7 @@ import click
 
 from orchestrator import stopping
 from orchestrator.data_verbs import data
-from orchestrator.errors import UserError
+from orchestrator.errors import NoResult, UserError
 from orchestrator.files import TAKEN
 from orchestrator.options import (
     data_option,
@@ -22,7 +22,7 @@ from orchestrator.options import (
 )
 from trainables.roots import Root
 
-USERS_MISTAKE = 2
+NO_RESULT, USERS_MISTAKE = 1, 2
 PORT = 5000
 
 
@@ -126,7 +126,7 @@ def evaluate(target, out, metrics, trials, settings, again, data_root, tracking_
 @format_option
 def results(name, out, evaluations, form) -> None:
     """Print the leaderboard of the sweep NAME."""
-    from orchestrator.results import FORMATS, as_table, read_results
+    from orchestrator.results import FORMATS, as_table, misfortunes, read_results
     from orchestrator.terminal import console, say
 
     if evaluations:
@@ -140,6 +140,9 @@ def results(name, out, evaluations, form) -> None:
         say(console(), as_table(found, console().width))
     else:
         click.echo(FORMATS[form](found), nl=False)
+    told = misfortunes(found)
+    for line in told[:1] if form == "table" else told:  # the table has the reasons
+        click.echo(line, err=form != "table")
 
 
 @cli.command()
@@ -214,7 +217,8 @@ def _tell_of_store(folder: Path, given: str | None) -> None:
 def main() -> None:
     """The entry point.
 
-    Exit codes: 0 fine, 2 the user's mistake (a line for each), 130 Ctrl-C, 143 SIGTERM, 1 ours (a traceback).
+    Exit codes: 0 fine, 2 the user's mistake (a line for each), 130 Ctrl-C, 143 SIGTERM, 1 nothing came of it (with the
+    reasons), or a fault of ours (a traceback).
     """
     stopping.listen()
     try:
@@ -223,6 +227,8 @@ def main() -> None:
         _end(USERS_MISTAKE, error.format_message())
     except UserError as error:
         _end(USERS_MISTAKE, *error.lines)
+    except NoResult as error:
+        _end(NO_RESULT, *error.lines)
     except click.Abort as error:
         _end(stopping.exit_code(error.__cause__))
     except KeyboardInterrupt as stop:

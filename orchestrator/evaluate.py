@@ -13,7 +13,7 @@ from orchestrator import locks, terminal
 from orchestrator.changes import check_data, datasets
 from orchestrator.comparison import TABLE, Comparison, Measured, compare, print_all, provenance_of
 from orchestrator.disk import disk_errors_told
-from orchestrator.errors import UserError
+from orchestrator.errors import NoResult, UserError
 from orchestrator.examining import Job, answers
 from orchestrator.files import SHARED
 from orchestrator.findings import Finding, Findings, key_of, newest, read
@@ -64,6 +64,11 @@ class Order:
         finding = finding | {"checkpoint": self.model.digest}
         self.found[metric] = self.files.keep(self.keys[metric], finding, pictures) if finding["lasting"] else finding
 
+    def found_any(self) -> bool:
+        """Whether anything that was asked for has a value or a picture."""
+        findings = self.found.values()
+        return any(finding["pictures"] or set(finding["values"].values()) - {None} for finding in findings)
+
     def close(self, tracker: Tracker | None, folder: Path) -> None:
         """Make what was found, also long ago, the newest, here and in MLflow. Raises OSError."""
         uid = PARENT if self.model.folder == folder else self.model.id  # a run that was trained alone has no trials
@@ -109,8 +114,8 @@ def evaluate(
 ) -> KeyboardInterrupt | None:
     """Measure trained models of the sweep or run `target` and print their numbers side by side.
 
-    With `again` also what is known. What stopped it, if anything did. Raises UserError, TrackingError, and Fault; what
-    was found by then is kept.
+    With `again` also what is known. What stopped it, if anything did. Raises UserError, TrackingError, Fault, and
+    NoResult if nothing could be measured; what was found by then is kept.
     """
     asked = measures(metrics, settings)
     folder, models = subjects(out, target, trials)
@@ -125,7 +130,16 @@ def evaluate(
                 order.close(tracker, folder)
         refresh(folder)
     print_all(side_by_side(orders), form, console)
-    return ending.judge(console)
+    stop = ending.judge(console)
+    if not stop and not any(order.found_any() for order in orders):
+        raise NoResult(f"{target}: nothing of what was asked for could be measured.", *reasons(orders))
+    return stop
+
+
+def reasons(orders: list["Order"]) -> list[str]:
+    """Why nothing was found, each reason once."""
+    found = (finding for order in orders for finding in order.found.values())
+    return list(dict.fromkeys(f"  {finding['metric']}: {finding['undefined']}" for finding in found))
 
 
 def stored(out: Path, target: str) -> Comparison:

@@ -1,5 +1,6 @@
 """What the verbs `sweep` and `train` do once the spec is sound: data, places, watchers, and the last words."""
 
+import math
 import re
 from functools import partial
 from pathlib import Path
@@ -11,12 +12,12 @@ from orchestrator import locks, terminal
 from orchestrator.changes import check_data, check_run, datasets, note_run, origin_of_run, told
 from orchestrator.console import Board, watch
 from orchestrator.disk import disk_errors_told
-from orchestrator.errors import UserError
+from orchestrator.errors import NoResult, UserError
 from orchestrator.mlflow_store import prepare_store
 from orchestrator.plan import plan
 from orchestrator.reading import load_all
 from orchestrator.recording import open_run, open_tracker
-from orchestrator.results import as_json, as_table, show
+from orchestrator.results import as_json, as_table, misfortunes, show
 from orchestrator.reuse import made_with
 from orchestrator.single_run import Teller
 from orchestrator.space import examples
@@ -98,7 +99,10 @@ def run_and_tell(
 
 
 def close(console: Console, outcome: Outcome, out: Path, left: Left, json_wanted: bool) -> None:
-    """The last words of a sweep: the leaderboard, where the best is, and what to do next."""
+    """The last words of a sweep: the leaderboard, where the best is, and what to do next.
+
+    Raises NoResult for one that came to its end without a trial that can be ranked.
+    """
     name = outcome.results["name"]
     if json_wanted:
         print(as_json(outcome.results), end="")
@@ -117,12 +121,15 @@ def close(console: Console, outcome: Outcome, out: Path, left: Left, json_wanted
         lines.append(f"resume       {resume_command(outcome.folder)}")
     for line in lines:
         say(console, line)
+    if not outcome.interrupted and (reasons := misfortunes(outcome.results)):
+        raise NoResult(*reasons)
 
 
 def train_one(spec: "SweepSpec", out: Path, data_root: Root, uri: str | None, source: str) -> None:
     """Train the spec's run into OUT/NAME, a line per epoch; goes on from that folder's checkpoint if there is one.
 
     MLflow is told of it at `uri`, else where it was told before, else where the environment or `out` has its store.
+    Raises UserError, and NoResult for a run that diverges.
     """
     from orchestrator.trial_folder import TrialFolder, results
 
@@ -167,9 +174,14 @@ def train_one(spec: "SweepSpec", out: Path, data_root: Root, uri: str | None, so
             raise UserError(f"{folder}: the network or a batch has no room in memory. {cure}") from None
         except CheckpointError as error:
             raise UserError(f"{error} Choose another --name or --out, or remove {folder}.") from None
-    places = [f"checkpoint   {folder / 'best.pt'}", f"pictures     {folder / 'pictures'}"]
-    for line in [*places, f"compare      {command('ui', spec.name, out)}", *teller.lines]:
+    places = [("checkpoint", folder / "best.pt"), ("pictures", folder / "pictures")]
+    there = [f"{name:<12} {place}" for name, place in places if place.exists()]
+    for line in [*there, f"compare      {command('ui', spec.name, out)}", *teller.lines]:
         say(console, line)
+    if result["diverged"]:
+        raise NoResult(f"{folder}: diverged: {result['diverged']}. Try a lower run.optimizer.lr.")
+    if not math.isfinite(trial.best):
+        raise NoResult(f"{folder}: {spec.objective.metric} was never finite.")
 
 
 def tell_changes_of_run(folder: Path, sets: list[Dataset], data_root: Root, console: Console) -> None:

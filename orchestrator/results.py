@@ -13,11 +13,12 @@ from typing import Any
 from orchestrator.errors import UserError
 from orchestrator.files import holds, read_object
 from orchestrator.single_run import is_single, results_of
-from orchestrator.standings import RANKED, best_value, configurations, ranked, replicated
+from orchestrator.standings import RANKED, UNSOUND, best_value, champion, configurations, ranked, replicated
 
 Board = tuple[list[str], list[tuple[list[Any], dict[str, Any]]]]
 Ending = Callable[[dict[str, Any]], str]
 
+MOST_REASONS = 10  # told at the end of a sweep without a result
 LONGEST_REASON = 20  # characters that a table has room for beside a status, as in `stopped (asha@9)`
 PARTS = {"name": str, "objective": dict, "trials": list}  # of results.json
 OF_A_TRIAL = {"id": str, "config": dict, "status": str, "epochs": int, "best": dict}
@@ -37,6 +38,21 @@ def read_results(out: Path, name: str) -> dict[str, Any]:
     if not (holds(found, PARTS) and all(holds(trial, OF_A_TRIAL) for trial in found["trials"])):
         raise UserError(f"{file}: is damaged: it holds no sweep's results. {cure}")
     return found
+
+
+def misfortunes(results: dict[str, Any]) -> list[str]:
+    """Why a sweep has no result, a line for each reason and the trials that had it; none if a trial can be ranked."""
+    trials, name = results["trials"], results["name"]
+    if champion(results) != ({}, {}):
+        return []
+    if not trials:
+        return [f"{name}: no trial came to an end."]
+    wrong = [trial for trial in trials if trial["status"] in UNSOUND]
+    if len(wrong) < len(trials):
+        return [f"{name}: no trial had a finite {results['objective']['metric']}."]
+    reasons = _reasons(wrong)
+    rest = [f"and {len(reasons) - MOST_REASONS} other reasons"] if len(reasons) > MOST_REASONS else []
+    return [f"{name}: every trial failed or diverged.", *reasons[:MOST_REASONS], *rest]
 
 
 def leaderboard(results: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:

@@ -16,7 +16,7 @@ from orchestrator.journal import Journal, JournalError
 from orchestrator.launch import close, prepare, run_and_tell
 from orchestrator.results import read_results
 from orchestrator.reuse import made_with
-from orchestrator.spec import read_spec
+from orchestrator.spec import Objective, read_spec
 from orchestrator.sweep import Outcome
 from orchestrator.sweep_identity import recorded_store
 from orchestrator.terminal import say
@@ -34,24 +34,25 @@ def resume(
     """Go on with the sweep in OUT/NAME as it was started, but for the store and the data root, if they are given.
 
     Of a sweep that is over it tells the results again. What stopped it, if anything did. Raises UserError,
-    TrackingError and DataError.
+    TrackingError, DataError, and NoResult.
     """
     folder = (out / name).resolve()
     if not (folder / "spec.yaml").is_file():
         there = ", ".join(sorted(path.parent.name for path in out.glob("*/spec.yaml"))) or "none yet"
         raise UserError(f"{folder}: no sweep was started here. Sweeps in {out}: {there}.")
     with disk_errors_told(folder, "Free room, then try again."), locks.driver(folder):
-        journal = Journal(folder)
+        journal, console = Journal(folder), terminal.console(stderr=json_wanted)
         uri = uri or recorded_store(folder) or default_uri
         finished = any(event["event"] == "finished" for event in journal.events)
         if finished and (results := _results(out, name)):
             outcome = Outcome(folder, results, None)
-            return close(terminal.console(stderr=json_wanted), outcome, out, sync(folder, uri), json_wanted)
+            tell_oddity(console, Objective(**results["objective"]))
+            return close(console, outcome, out, sync(folder, uri), json_wanted)
         facts = beginning(journal)
         data_root = data_root or root_of(facts["data_root"])
-        spec = read_spec(folder / "spec.yaml", data_root=data_root)
+        spec = read_spec(folder / "spec.yaml", data_root=data_root, recorded=True)
+        tell_oddity(console, spec.objective)
         trials = facts["trials"] or space.trials(spec)
-        console = terminal.console(stderr=json_wanted)
         tell_changes(journal, spec, trials, data_root, console)
         prepare(spec, trials, uri, data_root, console)
         for written in (folder, folder / "trials"):
@@ -77,6 +78,12 @@ def _results(out: Path, name: str) -> dict[str, Any] | None:
     """What results.json says; None where it is lost or damaged: the journal has all of it."""
     with suppress(UserError):
         return read_results(out, name)
+
+
+def tell_oddity(console: Console, objective: Objective) -> None:
+    """Say so if a sweep, begun by an older version, takes the worst trials for the best."""
+    if odd := objective.oddity():
+        say(console, f"note         objective.mode: {odd} The sweep was begun so, and stays so.")
 
 
 def recorded_root(folder: Path) -> Root:

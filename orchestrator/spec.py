@@ -15,6 +15,7 @@ from pydantic import (
     PositiveInt,
     TypeAdapter,
     ValidationError,
+    model_validator,
 )
 
 from orchestrator.assembly import build
@@ -26,6 +27,7 @@ from orchestrator.paper import Printed
 from orchestrator.paper import mistakes as mistakes_of_paper
 from orchestrator.space import MOST_TRAININGS, candidates, is_random, trainings
 from orchestrator.yaml_file import Document, override, read_yaml
+from trainables.metrics import DIRECTIONS, Direction
 from trainables.records import Record, choice
 from trainables.roots import Root
 from trainables.run import Run
@@ -49,12 +51,31 @@ def _share_of_gpus(gpus: float) -> float:
     return gpus
 
 
+BETTER = {"max": "higher", "min": "lower"}
+
+
 class Objective(Record):
     """What a sweep looks for."""
 
     metric: str = "val/elbo"
     """The metric by which trials are ranked."""
-    mode: Literal["max", "min"] = "max"
+    mode: Direction | None = None
+    """Which values are better. Default: the metric's own direction; a metric without one, as val/active, needs it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _derived(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or values.get("mode") is not None:
+            return values
+        metric = values.get("metric", cls.model_fields["metric"].default)
+        return values | {"mode": DIRECTIONS.get(metric) if isinstance(metric, str) else None}
+
+    def oddity(self) -> str | None:
+        """The mode that an older sweep may have, and a new one must not: it takes the worst trials for the best."""
+        own = DIRECTIONS.get(self.metric)
+        if own in (None, self.mode):
+            return None
+        return f"'{self.mode}' is at odds with {self.metric}, of which {BETTER[own]} values are better."
 
 
 class RandomSearch(Record):
@@ -202,6 +223,7 @@ class SweepSpec(Record):
 
     def mistakes(self) -> Iterator[tuple[Path, str]]:
         """Values that are sound by themselves, but not together: (place in the spec, what and its cure)."""
+        yield from self._mistakes_of_objective(self.objective)
         if self.budget:
             yield from self._mistakes_of_budget(self.budget)
         if not any(mistakes(self.search)):  # they are told as those of the search
@@ -244,6 +266,13 @@ class SweepSpec(Record):
             cure = "To vary epochs use 'scheduler: {name: none}'."
             yield ("search", keys["epochs"]), f"the scheduler decides how long a trial trains. {cure}"
 
+    def _mistakes_of_objective(self, objective: Objective) -> Iterator[tuple[Path, str]]:
+        if odd := objective.oddity():
+            yield ("objective", "mode"), f"{odd} Leave 'mode' out, or write {DIRECTIONS[objective.metric]}."
+        elif objective.mode is None and objective.metric in DIRECTIONS:  # of an unknown metric others tell
+            why = f"{objective.metric} is better neither high nor low as such"
+            yield ("objective", "mode"), f"is missing: {why}. Write max or min."
+
     def _mistakes_of_budget(self, budget: Budget) -> Iterator[tuple[Path, str]]:
         if not any(budget.model_dump().values()):
             yield ("budget",), f"names no limit. Known: {', '.join(Budget.model_fields)}."
@@ -252,11 +281,16 @@ class SweepSpec(Record):
 
 
 def read_spec(
-    file: str | FilePath, settings: Iterable[str] = (), data_root: Root = None, taken: Collection[str] = ()
+    file: str | FilePath,
+    settings: Iterable[str] = (),
+    data_root: Root = None,
+    taken: Collection[str] = (),
+    recorded: bool = False,
 ) -> SweepSpec:
     """The spec in a YAML file, with the settings of `--set` in it, every value it could take having been checked.
 
     Raises SpecError with all mistakes. `data_root` is where the data sets lie. A name in `taken` is a mistake, too.
+    The mode of a `recorded` spec, of a sweep that has begun, is kept though it may be odd.
     """
     document = _without_notes(override(read_yaml(file), settings))
     spec, problems = _validated(document)
@@ -266,6 +300,8 @@ def read_spec(
     checker = Checker(document, _metric(document), data_root)
     if isinstance(document.values.get("run"), dict):
         checker.check_search(_complete(document.values["run"]), _readable(document.values.get("search")))
+    if recorded or any(problem.path == ("objective", "metric") for problem in checker.problems):
+        problems = [problem for problem in problems if problem.path != ("objective", "mode")]
     if spec and not problems and not checker.problems:
         checker.check_trials(candidates(spec))
     if spec and not problems and not checker.problems:

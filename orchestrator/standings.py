@@ -10,6 +10,7 @@ from collections import Counter
 from typing import Any
 
 SEARCH, CONFIRM = "search", "confirm"  # the stages of a sweep
+UNSOUND = ("diverged", "failed")
 RANKED = ("completed", "stopped")  # a trial that diverged or failed stands below all others, whatever it had reached
 
 Results = dict[str, Any]

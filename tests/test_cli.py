@@ -195,6 +195,7 @@ def test_sweep_runs_on_without_its_tracking_server_and_sync_sends_the_rest(vaeor
         refusing = f"http://127.0.0.1:{server.getsockname()[1]}"  # closed again before it is used
     out, store = tmp_path / "runs", f"sqlite:///{tmp_path / 'mlflow.db'}"
     words = ["sweep", str(spec), "--out", str(out), "--tracking-uri", refusing, "--json"]
+    words += ["--set", "scheduler={name: asha, grace_epochs: 1}"]  # so that the one trial pauses, and closes the search
     said = subprocess.run([sys.executable, "-m", "orchestrator", *words], cwd=ROOT, capture_output=True, text=True)
     assert said.returncode == 0, said.stderr
     [trial] = json.loads(said.stdout)["trials"]
@@ -221,6 +222,15 @@ def test_train_writes_checkpoints_metrics_and_pictures(vaeorch, spec, tmp_path):
         "pictures/0003/latents.png",
     ):
         assert (folder / name).exists()
+
+
+def test_a_run_that_diverges_ends_with_the_reason_and_exit_code_1(vaeorch, spec, tmp_path):
+    words = ["train", spec, "--out", tmp_path / "runs", "--set", "run.optimizer.lr=1e18"]
+    for _ in range(2):  # the same command tries it again
+        code, out, err = vaeorch(*words)
+        assert code == 1 and one_line(err) and "Traceback" not in err
+        assert err.startswith(f"{tmp_path}/runs/tiny: diverged: ") and "not finite at step" in err
+        assert "best.pt" not in out  # there is none
 
 
 WAITS_FOR_CTRL_C = """
@@ -328,6 +338,55 @@ def test_results_come_as_json_markdown_and_table(vaeorch, kept):
     assert markdown[2] == "| 1 | 0002 | -20 | 9 | completed | 0.5 |"
     table = vaeorch("results", "kept", "--out", kept)[1]
     assert "stopped (asha@3)" in table and "beta=1.5" in table
+
+
+def wrong(folder, *trials) -> None:
+    kinds = [("failed", "no memory"), ("diverged", "nll"), ("failed", "no memory"), ("stopped", "asha@3")]
+    known = {"config": {}, "epochs": 1, "best": {}}
+    chosen = [known | {"id": f"{n:04d}", "status": kinds[n - 1][0], "reason": kinds[n - 1][1]} for n in trials]
+    (folder / "kept" / "results.json").write_text(json.dumps(RESULTS | {"trials": chosen}))
+
+
+def test_results_say_in_words_that_every_trial_failed_or_diverged(vaeorch, kept):
+    wrong(kept, 1, 2, 3)
+    code, out, err = vaeorch("results", "kept", "--out", kept)
+    assert (code, err) == (0, "")
+    assert out.splitlines()[-1] == "kept: every trial failed or diverged."
+    assert "failed (no memory)" in out and "diverged (nll)" in out
+    code, out, err = vaeorch("results", "kept", "--out", kept, "--format", "json")
+    assert code == 0 and len(json.loads(out)["trials"]) == 3
+    assert err.splitlines() == [
+        "kept: every trial failed or diverged.",
+        "0001, 0003 failed: no memory",
+        "0002 diverged: nll",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("trials", "said"), [((1, 4), "no trial had a finite val/elbo."), ((), "no trial came to an end.")]
+)
+def test_results_without_a_result_say_so(vaeorch, kept, trials, said):
+    wrong(kept, *trials)
+    assert vaeorch("results", "kept", "--out", kept)[1].splitlines()[-1] == f"kept: {said}"
+
+
+def test_a_sweep_all_of_whose_trials_diverge_ends_with_the_reasons_and_exit_code_1(vaeorch, spec, tmp_path):
+    """A real sweep; then `resume` of it, as it is and as an older version would have begun it."""
+    out = tmp_path / "runs"
+    words = ["sweep", str(spec), "--out", str(out), "--set", "search={optimizer.lr: {grid: [1e18, 1e19]}}"]
+    words += ["--set", "scheduler={name: asha, grace_epochs: 1}"]
+    said = subprocess.run([sys.executable, "-m", "orchestrator", *words], cwd=ROOT, capture_output=True, text=True)
+    heading, *reasons = said.stderr.splitlines()
+    assert (said.returncode, heading) == (1, "tiny: every trial failed or diverged.")
+    assert reasons and all(" diverged: " in line for line in reasons) and "0002" in reasons[-1]
+    assert "note         2 trials are too few to be halved down to one" in said.stdout  # as --dry-run says
+    assert vaeorch("resume", "tiny", "--out", out)[::2] == (1, said.stderr)
+    results = json.loads((out / "tiny" / "results.json").read_text())
+    results["objective"]["mode"] = "min"
+    (out / "tiny" / "results.json").write_text(json.dumps(results))
+    code, told, _ = vaeorch("resume", "tiny", "--out", out)
+    [line] = [line for line in told.splitlines() if line.startswith("note ")]
+    assert code == 1 and "'min' is at odds with val/elbo, of which higher values are better" in line
 
 
 def test_damaged_results_are_told(vaeorch, kept):

@@ -10,7 +10,7 @@ from torch import nn
 from tests.small_runs import METHODS as EXAMPLES
 from tests.small_runs import a_run
 from trainables import relevance as scoring
-from trainables.metrics import METRICS, metrics_of
+from trainables.metrics import DIRECTIONS, METRICS, OF_NAMES, metrics_of
 from trainables.metrics.basic import hoyer, mean_of
 from trainables.metrics.view import View, look
 from trainables.networks.ard import ArdCifar10
@@ -230,6 +230,12 @@ def test_only_ard_has_variances():
 
 def test_every_metric_is_of_some_method():
     assert {metric for example in EXAMPLES for metric in metrics_of(a_run(example).method)} == set(METRICS)
+
+
+def test_every_metric_and_term_has_a_direction_or_none():
+    names = {name for example in EXAMPLES for name in a_run(example).metric_names()}
+    assert names <= DIRECTIONS.keys() and {f"val/{metric.name}" for metric in METRICS} <= DIRECTIONS.keys()
+    assert {part for name in names for part in [name.partition("/")[2]]} == OF_NAMES.keys()
 
 
 def test_variances_are_those_of_the_prior():

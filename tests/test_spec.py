@@ -51,6 +51,12 @@ MISTAKES = {
         ("trials: 4\nbudget: {hours: 0}", "16: budget.hours: must be above 0, not 0."),
         ("trials: 4\nbudget: {gpu_hours: 1}", "16: budget.gpu_hours: is never used up: resources.gpus_per_worker"),
         ("trials: 4\nobjective: {mode: maxi}", "16: objective.mode: unknown word 'maxi'. Did you mean 'max'?"),
+        (
+            "trials: 4\nobjective: {metric: val/loss, mode: max}",
+            "16: objective.mode: 'max' is at odds with val/loss, of which lower values are better. Leave 'mode' out",
+        ),
+        ("trials: 4\nobjective: {mode: min}", "16: objective.mode: 'min' is at odds with val/elbo, of which higher"),
+        ("trials: 4\nobjective: {metric: val/active}", "16: objective.mode: is missing: val/active is better neither"),
         ("trials: 4\nobjective: {metric: val/elbow}", "16: objective.metric: the method 'ard_vae' has no metric"),
     ),
     "ard_vae, beta: 0.5": (
@@ -222,6 +228,32 @@ def test_a_metric_must_be_one_of_every_alternative(tmp_path):
     assert [one.partition(" Known")[0] for one in told] == [
         "spec.yaml:16: objective.metric: the method 'intel_vae' has no metric 'val/variance_min'."
     ]
+
+
+@pytest.mark.parametrize(
+    ("objective", "mode"),
+    [
+        ("{metric: val/loss}", "min"),
+        ("{metric: val/mse, mode: null}", "min"),
+        ("{metric: train/kl}", "min"),
+        ("{metric: val/elbo}", "max"),
+        ("{}", "max"),
+        ("{metric: val/active, mode: min}", "min"),
+        ("{metric: val/hoyer, mode: max}", "max"),
+    ],
+)
+def test_a_metric_knows_its_direction(tmp_path, objective, mode):
+    spec = spec_of(tmp_path, f"{TINY}objective: {objective}\n")
+    assert spec.objective.mode == mode and spec.model_dump()["objective"]["mode"] == mode
+
+
+def test_the_mode_of_an_older_sweep_is_kept_and_told_to_be_odd(tmp_path):
+    file = tmp_path / "spec.yaml"
+    file.write_text(f"{TINY}objective: {{metric: val/loss, mode: max}}\n")
+    kept = read_spec(file, recorded=True).objective
+    assert kept.mode == "max" and "of which lower values are better" in kept.oddity()
+    file.write_text(f"{TINY}objective: {{metric: val/loss}}\n")
+    assert read_spec(file, recorded=True).objective.oddity() is None
 
 
 def test_without_a_search_there_is_one_trial(tmp_path):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from trainables.methods import Method
 from trainables.metrics.basic import active, elbo, hoyer, mean_of, multiplier, opened, variance_max, variance_min
@@ -46,6 +46,37 @@ METRICS: tuple[Metric, ...] = (
 )
 
 
+Direction = Literal["max", "min"]
+
+OF_NAMES: dict[str, Direction | None] = {
+    "loss": "min",
+    "elbo": "max",
+    "nll": "min",
+    "kl": "min",
+    "mse": "min",
+    "active": None,
+    "hoyer": None,
+    "variance_min": None,
+    "variance_max": None,
+    "gates_open": None,
+    "multiplier": None,
+    "mask_open": None,
+    # terms of a loss, which training makes small
+    "rate_gap": "min",
+    "l0": "min",
+    "allowance": None,  # what the constraint allows for; it is subtracted
+    "spread": "min",
+    "mmd": "min",
+    "tc": "min",
+    "off_diagonal": "min",
+    "diagonal": "min",
+    "code": "min",
+}
+"""Which values of a metric or a term of a loss are better: the highest, the lowest, or neither as such."""
+
+DIRECTIONS = {f"{rows}/{name}": better for rows in ("train", "val") for name, better in OF_NAMES.items()}
+
+
 COMMON = ("loss", "nll", "mse", "active", "hoyer")
 OF_A_RATE = ("elbo", "kl")  # of methods whose posterior has one
 
@@ -62,4 +93,4 @@ def metric_names(method: Method) -> tuple[str, ...]:
     return (*(f"train/{term}" for term in terms), *(f"val/{metric.name}" for metric in metrics_of(method)))
 
 
-__all__ = ["METRICS", "Metric", "metric_names", "metrics_of"]
+__all__ = ["DIRECTIONS", "METRICS", "Direction", "Metric", "metric_names", "metrics_of"]
