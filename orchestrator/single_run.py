@@ -25,7 +25,9 @@ def results_of(folder: Path) -> dict[str, Any]:
     """What a sweep's results.json would say of the run in `folder`. Raises UserError for damaged files."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+        kept = folder / "metrics.jsonl"  # there is none of a run that diverged in its first epoch
+        text = kept.read_text(encoding="utf-8") if kept.exists() else ""
+        lines = [json.loads(line) for line in text.splitlines()]
         ledger = _ledger(folder, config)
         for line in lines:
             ledger.add(folder.name, line["epoch"], metrics_of(line))
