@@ -13,6 +13,7 @@ from orchestrator import launch
 from orchestrator.subjects import subjects
 from orchestrator.sweep import Outcome, command, resume_command
 from orchestrator.terminal import PlainConsole
+from orchestrator.tracking import Left
 from tests.test_terminal import of_trial, screen
 
 ROOT = Path(__file__).parent.parent
@@ -40,7 +41,9 @@ def test_a_command_that_is_told_can_be_pasted_into_a_shell(tmp_path, name):
 def test_the_last_words_of_a_sweep_can_be_pasted_into_a_shell(tmp_path, name):
     console, read = screen(width=80)
     out = tmp_path / name
-    launch.close(console, Outcome(out / "a", of_trial({}, None), KeyboardInterrupt()), out, 3, False)
+    launch.close(
+        console, Outcome(out / "a", of_trial({}, None), KeyboardInterrupt()), out, Left(3, "", 0, "", out), False
+    )
     lines = [line for line in read().splitlines() if "vaeorch " in line]
     commands = [line[line.index("vaeorch ") :] for line in lines]
     assert [shlex.split(line) for line in commands] == [

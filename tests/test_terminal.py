@@ -13,6 +13,7 @@ from orchestrator.console import Board, LivePanel, PlainLines
 from orchestrator.results import as_table
 from orchestrator.sweep import Outcome
 from orchestrator.terminal import PlainConsole, say
+from orchestrator.tracking import Left
 
 ROOT = Path(__file__).parent.parent
 MARKED = [
@@ -85,7 +86,8 @@ def test_the_last_words_of_a_sweep_show_text_with_brackets_as_it_was_written(tex
     console, read = screen()
     results = of_trial({"data.file": text}, text)
     results["trials"][0]["checkpoint"] = text
-    launch.close(console, Outcome(tmp_path / text, results, KeyboardInterrupt()), tmp_path / text, 1, False)
+    left = Left(1, text, 0, "", tmp_path)
+    launch.close(console, Outcome(tmp_path / text, results, KeyboardInterrupt()), tmp_path / text, left, False)
     assert f"checkpoint   {text}" in read() and str(tmp_path / text / "results.json") in read()
 
 
