@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from orchestrator import stopping
+from orchestrator import output, stopping
 from orchestrator.data_verbs import data
 from orchestrator.errors import NoResult, UserError
 from orchestrator.files import TAKEN
@@ -55,6 +55,7 @@ def sweep(spec, out, name, settings, data_root, tracking_uri, dry_run, reuse, as
     if dry_run:
         click.echo(json.dumps(planned, indent=2) if as_json else plan.as_text(planned))
         return
+    output.outlive()
     from orchestrator.launch import launch
     from orchestrator.store_address import store_for_new
 
@@ -72,6 +73,7 @@ def resume(name, out, data_root, tracking_uri, as_json) -> None:
 
     It goes on as it was started, but for the options given here.
     """
+    output.outlive()
     from orchestrator.resuming import resume as go_on
     from orchestrator.store_address import store_for_new
 
@@ -91,6 +93,7 @@ def train(spec, out, name, settings, data_root, tracking_uri) -> None:
 
     The same command goes on where an interrupted one stopped.
     """
+    output.outlive()
     from orchestrator.launch import train_one
 
     train_one(_read(spec, name, settings, data_root), out, data_root, tracking_uri, str(spec))
@@ -113,6 +116,7 @@ def evaluate(target, out, metrics, trials, settings, again, data_root, tracking_
 
     Numbers that are known are not computed again. Data root and MLflow's store are the sweep's, unless given.
     """
+    output.outlive()
     from orchestrator.evaluate import evaluate as measure
 
     _tell_of_store(out / target.partition("/")[0], tracking_uri)
@@ -218,11 +222,13 @@ def main() -> None:
     """The entry point.
 
     Exit codes: 0 fine, 2 the user's mistake (a line for each), 130 Ctrl-C, 143 SIGTERM, 1 nothing came of it (with the
-    reasons), or a fault of ours (a traceback).
+    reasons), or a fault of ours (a traceback), 141 the reader of what was printed has gone.
     """
     stopping.listen()
+    output.protect()
     try:
         cli.main(standalone_mode=False)
+        output.settle()
     except click.ClickException as error:
         _end(USERS_MISTAKE, error.format_message())
     except UserError as error:

@@ -152,19 +152,26 @@ class PlainLines(View):
         self.say(f"{self.board.times()}, best so far: {self.board.best_so_far()}")
 
 
-class LivePanel(View):
-    """A panel that is drawn anew while the sweep runs, and stays when it has ended."""
+class LivePanel(PlainLines):
+    """A panel that is drawn anew until the sweep ends, and then stays; plain lines once its terminal is lost."""
 
     def __init__(self, board: Board, console: Console):
-        super().__init__(board)
-        self.live = Live(console=console, get_renderable=self.render, refresh_per_second=4)
+        self.board = board
+        self.live = Live(console=console, get_renderable=self.render, refresh_per_second=4)  # draws it at once
+        super().__init__(board, console)
         self.live.start()
 
     def close(self) -> None:
         self.live.stop()
 
+    def say(self, text: str) -> None:
+        """The panel shows it; of a terminal that is lost the log tells it."""
+        if not self.console.is_terminal:
+            self.live.stop()
+            super().say(text)
+
     def trial_noticed(self, trial: str, text: str) -> None:
-        say(self.live.console, f"{trial} {text}")
+        (super().say if self.console.is_terminal else self.say)(f"{trial} {text}")
 
     def render(self) -> Group:
         board = self.board

@@ -2,6 +2,7 @@
 
 import click
 
+from orchestrator import output
 from orchestrator.errors import UserError
 from orchestrator.options import data_option
 from trainables.roots import Root, root_of
@@ -50,6 +51,7 @@ def prepare(name, settings, data_root, to) -> None:
 
     The same command goes on where an interrupted one stopped.
     """
+    output.outlive()
     from orchestrator import data_sets
 
     _say(data_sets.prepare, data_root, data_sets.asked(name, settings), to=to)
@@ -61,6 +63,7 @@ def prepare(name, settings, data_root, to) -> None:
 @data_option
 def verify(name, settings, data_root) -> None:
     """Check every checksum of the prepared data set NAME."""
+    output.outlive()
     from orchestrator import data_sets
 
     _say(data_sets.verify, data_root, data_sets.asked(name, settings))
@@ -77,6 +80,7 @@ def push(name, place, settings, data_root) -> None:
     From there all machines fetch it whose data root is that place. The same command goes on where an interrupted one
     stopped.
     """
+    output.outlive()
     from orchestrator import data_sets
 
     _say(data_sets.push, data_root, data_sets.asked(name, settings), to=place)

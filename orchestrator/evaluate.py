@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
-from orchestrator import locks, terminal
+from orchestrator import locks, output, terminal
 from orchestrator.changes import check_data, datasets
 from orchestrator.comparison import TABLE, Comparison, Measured, compare, print_all, provenance_of
 from orchestrator.disk import disk_errors_told
@@ -119,6 +119,7 @@ def evaluate(
     """
     asked = measures(metrics, settings)
     folder, models = subjects(out, target, trials)
+    output.log_to(folder)
     console = terminal.console(stderr=form != TABLE)
     with disk_errors_told(folder, "Free room, then try again."), locks.driver(folder):
         orders, refused = orders_of(models, asked, again)
@@ -201,6 +202,8 @@ def progress(console: Console, total: int) -> Iterator[Callable[[str], None]]:
         task = bar.add_task("evaluating", total=total)
 
         def step(line: str) -> None:
+            if bar.live.is_started and not console.is_terminal:  # it was lost
+                bar.stop()
             if line:
                 say(console, line)
             bar.advance(task)

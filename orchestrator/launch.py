@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from orchestrator import locks, terminal
+from orchestrator import locks, output, terminal
 from orchestrator.changes import check_data, check_run, datasets, note_run, origin_of_run, told
 from orchestrator.console import Board, watch
 from orchestrator.disk import disk_errors_told
@@ -76,6 +76,7 @@ def run_and_tell(
     reuse: bool,
 ) -> KeyboardInterrupt | None:
     """Run a sweep whose folder is claimed, from wherever it left off, and tell of it. What stopped it, if anything."""
+    output.log_to(folder)
     console = terminal.console(stderr=json_wanted)
     try:
         tracker = open_tracker(uri, spec, trials, folder, source, data_root)
@@ -153,6 +154,7 @@ def train_one(spec: "SweepSpec", out: Path, data_root: Root, uri: str | None, so
         "data_root": recorded(data_root),
         "pictures_every": spec.pictures_every,
     }
+    output.log_to(folder)
     trial = TrialFolder(folder, spec.objective.metric, spec.objective.mode)
     teller = Teller(partial(open_run, uri, spec, folder, source, data_root), folder)
     with disk_errors_told(folder):
