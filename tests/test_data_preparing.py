@@ -245,9 +245,9 @@ class TestOnesOwnFilesThatChange:
 
 def read_again(dataset: Array, root: Path, monkeypatch) -> bool:
     """Whether the files are read when the prepared set is opened."""
-    read, real = [], sources._described
+    read, real = [], sources.content_of
     with monkeypatch.context() as patch:
-        patch.setattr(sources, "_described", lambda *words: read.append(1) or real(*words))
+        patch.setattr(sources, "content_of", lambda *words: read.append(1) or real(*words))
         dataset.load(root)
     return bool(read)
 
