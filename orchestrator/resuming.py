@@ -50,6 +50,8 @@ def resume(
             return close(console, outcome, out, sync(folder, uri), json_wanted)
         facts = beginning(journal)
         data_root = data_root or root_of(facts["data_root"])
+        # First: beside files of other shapes the spec's values would be said to be wrong.
+        check_data(origin(journal.events), datasets(trial.run for trial in facts["trials"]), data_root)
         spec = read_spec(folder / "spec.yaml", data_root=data_root, recorded=True)
         tell_oddity(console, spec.objective)
         trials = facts["trials"] or space.trials(spec)

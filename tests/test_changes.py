@@ -35,9 +35,9 @@ scheduler: {name: none}
 LATER = 10.0  # seconds
 
 
-def write_rows(file: Path, seed: int = 0, width: int = 6, label: int = 0) -> None:
-    x = np.random.default_rng(seed).random((60, width), np.float32)
-    np.savez(file, x=x, y=np.full(60, label))
+def write_rows(file: Path, seed: int = 0, width: int = 6, label: int = 0, rows: int = 60) -> None:
+    x = np.random.default_rng(seed).random((rows, width), np.float32)
+    np.savez(file, x=x, y=np.full(rows, label))
 
 
 def write_pictures(folder: Path, rows: int = 30) -> None:
@@ -241,10 +241,21 @@ def refused(sweep: Begun, file: Path) -> bool:
     return code == 2 and said == [line] and sweep.went_on == 0
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"width": 7}, {"label": 1}], ids=["values", "width", "labels"])
+@pytest.mark.parametrize(
+    "change",
+    [{"seed": 1}, {"width": 7}, {"label": 1}, {"rows": 12}],
+    ids=["values", "width", "labels", "too few rows for a batch"],
+)
 def test_a_file_with_other_rows_is_refused(begun, rows, change):
     write_rows(rows, **change)
     assert refused(begun, rows)
+
+
+def test_what_is_no_file_any_more_is_not_waited_for(begun, rows):
+    rows.unlink()
+    os.mkfifo(rows)
+    code, [line] = begun.resume()
+    assert code == 2 and line.startswith(f"{rows}: is a device, a FIFO or a socket") and begun.went_on == 0
 
 
 def test_a_file_that_was_only_touched_is_the_same(begun, rows, monkeypatch):

@@ -10,6 +10,7 @@ from typing import Any
 
 from trainables.data.archives import open_archive
 from trainables.data.base import DataError, Dataset
+from trainables.data.bounds import check_plain
 from trainables.data.places import find, sound
 from trainables.data.prepared import Index
 
@@ -52,6 +53,8 @@ def content_of(name: str, path: Path) -> dict[str, Any]:
     digest, size = hashlib.sha256(), 0
     for inner, file in files_in(path):
         digest.update(os.fsencode(inner))
+        with sound(file):
+            check_plain(file)  # what is none may have no end
         with sound(file), file.open("rb") as stream:
             while block := stream.read(BLOCK_BYTES):
                 digest.update(block)
