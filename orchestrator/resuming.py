@@ -53,9 +53,9 @@ def resume(
         # First: beside files of other shapes the spec's values would be said to be wrong.
         check_data(origin(journal.events), datasets(trial.run for trial in facts["trials"]), data_root)
         spec = read_spec(folder / "spec.yaml", data_root=data_root, recorded=True)
-        tell_oddity(console, spec.objective)
         trials = facts["trials"] or space.trials(spec)
         tell_changes(journal, spec, trials, data_root, console)
+        tell_oddity(console, spec.objective)
         prepare(spec, trials, uri, data_root, console)
         for written in (folder, folder / "trials"):
             remove_half_written(written)
