@@ -2,6 +2,8 @@
 
 import math
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -145,37 +147,17 @@ def train_one(spec: "SweepSpec", out: Path, data_root: Root, uri: str | None, so
         check_run(folder, spec.run)
         tell_changes_of_run(folder, sets, data_root, console)
     load_all(sets, data_root, console)
-    config = {
-        "id": spec.name,
-        "config": {},
-        "seed": spec.run.seed,
-        "objective": spec.objective.model_dump(),
-        "run": spec.run.model_dump(mode="json"),
-        "data_root": recorded(data_root),
-        "pictures_every": spec.pictures_every,
-    }
     output.log_to(folder)
     trial = TrialFolder(folder, spec.objective.metric, spec.objective.mode)
     teller = Teller(partial(open_run, uri, spec, folder, source, data_root), folder)
     with disk_errors_told(folder):
         folder.mkdir(parents=True, exist_ok=True)
         note_run(folder, sets, data_root, made_with(data_root), taken_up)
-        try:
-            with Noted() as stop, teller:
-                for result in results(config, trial):
-                    say(console, epoch_line(result, spec.run.epochs))
-                    teller.hear(result, trial.lines)
-                    stop.check()
-        except KeyboardInterrupt:
-            say(console, "Interrupted. The same command goes on from here.")
-            raise
-        except RuntimeError as error:
-            if not OUT_OF_MEMORY.search(str(error)):
-                raise
-            cure = "Make network.hidden, network.latent_dim or batch_size smaller."
-            raise UserError(f"{folder}: the network or a batch has no room in memory. {cure}") from None
-        except CheckpointError as error:
-            raise UserError(f"{error} Choose another --name or --out, or remove {folder}.") from None
+        with faults_told(folder, console), Noted() as stop, teller:
+            for result in results(config_of(spec, data_root), trial):
+                say(console, epoch_line(result, spec.run.epochs))
+                teller.hear(result, trial.lines)
+                stop.check()
     places = [("checkpoint", folder / "best.pt"), ("pictures", folder / "pictures")]
     there = [f"{name:<12} {place}" for name, place in places if place.exists()]
     for line in [*there, f"compare      {command('ui', spec.name, out)}", *teller.lines]:
@@ -184,6 +166,36 @@ def train_one(spec: "SweepSpec", out: Path, data_root: Root, uri: str | None, so
         raise NoResult(f"{folder}: diverged: {result['diverged']}. Try a lower run.optimizer.lr.")
     if not math.isfinite(trial.best):
         raise NoResult(f"{folder}: {spec.objective.metric} was never finite.")
+
+
+@contextmanager
+def faults_told(folder: Path, console: Console) -> Iterator[None]:
+    """Say how a run that was trained alone goes on, and raise UserError for what only the user can mend."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(console, "Interrupted. The same command goes on from here.")
+        raise
+    except RuntimeError as error:
+        if not OUT_OF_MEMORY.search(str(error)):
+            raise
+        cure = "Make network.hidden, network.latent_dim or batch_size smaller."
+        raise UserError(f"{folder}: the network or a batch has no room in memory. {cure}") from None
+    except CheckpointError as error:
+        raise UserError(f"{error} Choose another --name or --out, or remove {folder}.") from None
+
+
+def config_of(spec: "SweepSpec", data_root: Root) -> dict[str, Any]:
+    """What a run that is trained alone is made of, in plain values, as a slot's trials are."""
+    return {
+        "id": spec.name,
+        "config": {},
+        "seed": spec.run.seed,
+        "objective": spec.objective.model_dump(),
+        "run": spec.run.model_dump(mode="json"),
+        "data_root": recorded(data_root),
+        "pictures_every": spec.pictures_every,
+    }
 
 
 def tell_changes_of_run(folder: Path, sets: list[Dataset], data_root: Root, console: Console) -> None:

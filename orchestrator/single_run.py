@@ -66,7 +66,7 @@ class Teller:
         if self.tracker is None:
             return
         stopped = isinstance(error, KeyboardInterrupt)
-        status = "aborted" if stopped else "failed" if error else "diverged" if self.diverged else "completed"
+        status = "aborted" if stopped else "diverged" if self.diverged else "failed" if error else "completed"
         reason = self.diverged or (str(error) if error and not stopped else "")
         [entry] = results_of(self.folder)["trials"]
         self.tracker.sweep_ended(status, known_numbers(entry["best"]), {"stop_reason": reason})
