@@ -278,3 +278,11 @@ def test_share_of_a_cluster_is_learned_from_where_its_points_should_go():
         (module(y_BD) - target_BD).square().mean().backward()
         optimizer.step()
     assert module.proportions()[0].item() == pytest.approx(0.25, abs=0.01)
+
+
+def test_the_first_cuts_index_changes_slowest():
+    cuts = built(4, clusters=[2, 3])
+    first, second = ((torch.arange(n) + 0.5) * 2 * math.pi / n for n in (2, 3))
+    angles = torch.cartesian_prod(first, second)
+    y = torch.stack([angles[:, 0].cos(), angles[:, 0].sin(), angles[:, 1].cos(), angles[:, 1].sin()], 1)
+    assert cuts.cluster(y).tolist() == list(range(6))

@@ -249,3 +249,12 @@ def test_validation_draws_do_not_change_between_epochs():
     """With frozen weights the metrics of two epochs are the same."""
     training = Training(a_run())
     assert training.validate() == training.validate()
+
+
+def test_hoyer_divides_each_axis_by_its_deviation_about_the_mean():
+    z = torch.randn(50, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64) + torch.tensor(
+        [5.0, 0.0, 1]
+    )
+    scaled = z.numpy() / z.numpy().std(0)
+    ratio = np.abs(scaled).sum(1) / np.sqrt((scaled**2).sum(1))
+    assert hoyer(a_view(z)) == pytest.approx(((np.sqrt(3) - ratio) / (np.sqrt(3) - 1)).mean(), rel=1e-12)

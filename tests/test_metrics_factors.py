@@ -162,3 +162,13 @@ def test_the_factors_of_sprites_score_100_by_themselves():
     factors = data.grid.values(np.arange(data.grid.rows))
     assert factor_vae(factors.astype(float), factors, VOTES)["factor_vae"] == 100.0
     assert mig(factors.astype(float), factors)["mig"] > 0.98
+
+
+def test_axes_are_judged_by_deviation_and_in_units_of_their_own():
+    """A wide axis that knows its factor varies more than a narrow one that does not, while that factor is held."""
+    rng = np.random.default_rng(0)
+    factors = rng.integers(3, size=(4000, 2))
+    code = np.stack([100 * factors[:, 0] + 5 * rng.normal(size=4000), 0.1 * factors[:, 1]], 1)
+    narrow = 0.049 * rng.normal(size=(4000, 1))
+    found = factor_vae(np.hstack([code, narrow]), factors, (300, 200))
+    assert found == {"factor_vae": 100.0, "factor_vae_axes": 2.0}

@@ -220,3 +220,8 @@ def test_provenances_that_differ_say_in_what():
     assert one.line() == "pixels; 10 generated + 10 real; split test of mnist; values rounded; seed 0"
     assert replace(one, settings=(("k", 5),)).line().endswith("; seed 0; k 5")
     assert Provenance.from_plain(json.loads(json.dumps(asdict(other)))) == other
+
+
+def test_a_distance_is_never_below_zero():
+    sets = [torch.randn(40, 6, generator=torch.Generator().manual_seed(seed)) for seed in range(20)]
+    assert all(distance(sums, sums) >= 0 for sums in map(statistics, sets))

@@ -238,3 +238,10 @@ def test_closed_axes_take_no_part_in_the_discrepancy():
 def test_distances_of_close_points_far_away_keep_their_digits():
     a, step = torch.full((1, 5), 1e4), torch.tensor([0.25, 0, 0, 0, 0])
     assert mmd_metric.squared_distances(a, a + step).item() == 0.0625
+
+
+def test_each_repeat_draws_other_codes_and_other_samples_of_the_prior():
+    codes = torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
+    first, second = (mmd_metric._drawn(codes, Normal(2), 20, 0, repeat) for repeat in range(2))
+    assert all((a != b).any() for a, b in zip(first, second, strict=True))
+    assert math.isfinite(latent_mmd(codes, Normal(2), sample=50, repeats=1)["mmd_imq"])  # just enough codes

@@ -63,3 +63,11 @@ def test_generating_one_mode_of_two_costs_likelihood_one_way_only():
 def test_generating_one_point_is_finite():
     found = parzen(torch.zeros(50, 4), points(20, 8, 4), points(20, 9, 4))
     assert all(math.isfinite(value) for value in found.values())
+
+
+def test_both_windows_are_as_wide_as_the_validation_rows_ask_for():
+    generated, val, test = (torch.randn(40, 2, generator=torch.Generator().manual_seed(seed)) for seed in range(3))
+    test = 0.05 * test
+    back, width = likeliest(test, val, generated)
+    assert width != likeliest(test, test, generated)[1]
+    assert parzen(generated, val, test)["parzen_reversed_nll"] == -back

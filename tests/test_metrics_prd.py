@@ -81,3 +81,18 @@ def test_one_point_again_and_again_counts_as_equal():
     still = np.ones((30, 4))
     found = precision_recall(still, still, clusters=3, runs=1)
     assert found == pytest.approx({"precision": 1, "recall": 1}, abs=1e-6)
+
+
+def test_the_curve_is_the_mean_over_clusterings_of_one_seed_each():
+    rng = np.random.default_rng(0)
+    one, other = rng.normal(size=(60, 2)), rng.normal(size=(60, 2)) + 0.5
+    curves = [curve(*histograms(one, other, 8, seed)) for seed in (3, 4)]
+    assert (curves[0] != curves[1]).any()
+    precision, recall = np.mean(curves, axis=0)
+    expected = {"precision": best_f(precision, recall, 1 / 8), "recall": best_f(precision, recall, 8.0)}
+    assert precision_recall(one, other, clusters=8, runs=2, seed=3) == expected
+
+
+def test_rows_of_both_sets_make_the_clusters():
+    points = np.random.default_rng(0).normal(size=(20, 2))
+    assert precision_recall(points[:10], points[10:], clusters=20, runs=1)["precision"] < 0.01
