@@ -7,9 +7,11 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from orchestrator.errors import UserError
 
@@ -22,6 +24,7 @@ ENVIRONMENT = {
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # Tune's own account of the sweep is never read
 }
+START_S = 180  # for Ray to come up, where it takes long
 HOST, API_SERVER = "127.0.0.1", "RAY_API_SERVER_ADDRESS"
 HEAD_NODE = "node:__internal_head__"  # a resource that Ray gives the head node, 1.0 of it
 OBJECT_STORE_BYTES = 100 * 2**20  # results are small; the default takes a third of the memory
@@ -136,7 +139,7 @@ def private_ray(gpus_used: bool, dashboard: bool, cure: str = "Try again.") -> I
 
 
 def start_or_tell(scratch: Path, gpus: int, dashboard_port: int | None, cure: str) -> None:
-    """Start Ray. It gives up by itself: when its node is not up after 30 s, for one. What it began ends with us.
+    """Start Ray. It gives up by itself when its node does not come up. What it began ends with us.
 
     Raises UserError, with `cure`.
     """
@@ -149,11 +152,12 @@ def start_or_tell(scratch: Path, gpus: int, dashboard_port: int | None, cure: st
 
 def start(scratch: Path, gpus: int, dashboard_port: int | None) -> None:
     import ray
+    from ray._private import services
 
     known = {"TMPDIR": str(scratch)}  # the dashboard leaves files
     if dashboard_port:
         known[API_SERVER] = f"http://{HOST}:{dashboard_port}"  # or with two Rays here the wrong one may be asked
-    with inherited(known):
+    with inherited(known), replaced(services, "get_node", patient(services.get_node)):
         ray.init(
             address="local",
             num_cpus=cpus(),
@@ -167,6 +171,33 @@ def start(scratch: Path, gpus: int, dashboard_port: int | None) -> None:
             namespace="vaeorch",
             _temp_dir=str(scratch),
         )
+
+
+def patient(find: Callable) -> Callable:
+    """Ray looks for its node for 30 s, and gives up. On a machine with much other work it takes longer."""
+
+    def found(*values):
+        deadline = time.monotonic() + START_S
+        while True:
+            try:
+                return find(*values)
+            except RuntimeError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+
+    return found
+
+
+@contextmanager
+def replaced(place: Any, name: str, value: Any) -> Iterator[None]:
+    """Another value for what Ray has no setting for."""
+    before = getattr(place, name)
+    setattr(place, name, value)
+    try:
+        yield
+    finally:
+        setattr(place, name, before)
 
 
 @contextmanager

@@ -153,7 +153,8 @@ def overdue(true, *values):
     from ray._private import node, services
 
     hasty = SimpleNamespace(monotonic=lambda: 100 * time.monotonic(), sleep=time.sleep, time=time.time)
-    with mock.patch.object(services, "get_node", side_effect=RuntimeError), mock.patch.object(node, "time", hasty):
+    impatient = mock.patch.object(local_ray, "START_S", 0), mock.patch.object(node, "time", hasty)
+    with mock.patch.object(services, "get_node", side_effect=RuntimeError), impatient[0], impatient[1]:
         true(*values)
 
 
