@@ -229,6 +229,9 @@ def test_a_metric_without_what_it_needs_says_so_and_is_tried_again(evaluate, run
     assert code == 0
     assert "frechet: none for 0001: " in out and "no such file, and FID is not defined without its Inception" in out
     assert "mig: none for 0001: these data have no known factors" in out
+    code, _, err = evaluate("three/0001", "--metrics", "mig")
+    assert code == 1 and err.startswith("three/0001: nothing of what was asked for could be measured.\n")
+    assert "these data have no known factors" in err
     assert {finding["metric"] for finding in kept(trial(runs)).values()} == {"mig", "mse"}  # the file may come
 
 
