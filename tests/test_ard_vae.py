@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from torch import nn
 
 from tests.small_runs import a_run
 from trainables.divergences import sampled_kl
@@ -34,7 +35,9 @@ def test_relevance_form_decides_the_active_count(form, count):
     vae = training.learner.vae
     with torch.no_grad():
         for parameter in vae.parameters():
-            parameter.zero_()  # the codes are N(0, I)
+            parameter.zero_()  # the codes are N(0, I), but for axis 5, which the decoder does not look at
+        first, last = [module for module in vae.encoder.modules() if isinstance(module, nn.Linear)]
+        first.weight[0], last.weight[5, 0] = 1.0, 1.0
         vae.decoder[0].weight[:3, :2] = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 0.4]])
         vae.decoder[0].bias[2] = -0.4
         vae.decoder[2].weight[:2, :3] = 0.01 * torch.tensor([[1.0, -1.0, 0.0], [0.0, 0.0, 1.0]])

@@ -18,6 +18,7 @@ from trainables.mmd import DISCREPANCIES
 from trainables.noise import Noise
 from trainables.priors import Logistic, Normal
 from trainables.relevance import Relevance, measure
+from trainables.relevance import moments as moments_of
 from trainables.train import Training
 
 
@@ -26,9 +27,13 @@ def noise_for(rows, total=None, seed=0):
     return Noise(seed, "test", rows=rows, total=total or rows.stop)
 
 
+def moments_of_one_row(z_D):
+    return moments_of(z_D[None], torch.zeros(1, len(z_D)))
+
+
 def test_active_counts_take_both_weights_and_three_shares():
     """Axis scores of the code's weight are 100, 4, 0.5 and 0.05 parts; those of equation 19 are all equal."""
-    moments = {"rows": torch.tensor(1.0), "mean_D": torch.zeros(4), "second_D": torch.ones(4).double()}
+    moments = moments_of_one_row(torch.ones(4).double())
     mean_abs = torch.tensor([100.0, 4.0, 0.5, 0.05]).double().sqrt()
     sensitivity = {
         "jacobian_rows": torch.tensor(1.0),
@@ -44,7 +49,7 @@ def test_active_counts_take_both_weights_and_three_shares():
 
 
 def test_a_model_without_a_live_axis_has_no_active_one():
-    moments = {"rows": torch.tensor(1.0), "mean_D": torch.zeros(2), "second_D": torch.zeros(2).double()}
+    moments = moments_of_one_row(torch.zeros(2).double())
     sensitivity = {"jacobian_rows": torch.tensor(1.0), "absolute_OD": torch.ones(3, 2), "square_D": torch.ones(2)}
     found = active_counts(moments, sensitivity)
     assert {value for name, value in found.items() if "_w_" not in name} == {0.0}

@@ -27,6 +27,8 @@ warnings.filterwarnings("ignore", message=".*torch.jit.script.*", category=Futur
 Form = Literal["square_mean_abs", "mean_square"]
 JACOBIAN_ROWS = 100
 MOMENT_ROWS = 10_000
+TELLING = 0.01  # least share of an axis's variance that its mean's over images has, as Burda et al. 2016 take it
+ROUNDING = 1e-12  # of an axis's second moment: a smaller variance is that of a constant
 JACOBIAN_BYTES = 128 << 20  # of the decoder's activations and their derivatives that are held at once
 
 
@@ -99,9 +101,29 @@ def weight(sums: Sums, form: Form = "square_mean_abs") -> Tensor:
 
 
 def moments(z_BD: Tensor, mean_BD: Tensor) -> Sums:
-    """Sums over rows of the representation and of the squared sampled latents."""
-    rows = torch.tensor(float(len(z_BD)), device=z_BD.device)
-    return {"rows": rows, "mean_D": mean_BD.double().sum(0), "second_D": z_BD.double().square().sum(0)}
+    """Sums over rows of the representation and of the sampled latents, and of their squares."""
+    rows, z_BD, mean_BD = torch.tensor(float(len(z_BD)), device=z_BD.device), z_BD.double(), mean_BD.double()
+    return {
+        "rows": rows,
+        "mean_D": mean_BD.sum(0),
+        "second_D": z_BD.square().sum(0),
+        "sample_D": z_BD.sum(0),
+        "mean_square_D": mean_BD.square().sum(0),
+    }
+
+
+def collapsed(moment_sums: Sums) -> bool:
+    """Whether no axis tells images apart, from the sums of `moments` over all rows and workers.
+
+    An axis tells if its representation varies over images by 1 % or more of how its samples vary: Burda et al. 2016's
+    active units (their 0.01, where the samples' variance is 1), whatever the scale of the axis.
+    """
+    rows = moment_sums["rows"]
+    second_D = moment_sums["mean_square_D"] / rows
+    between_D = second_D - (moment_sums["mean_D"] / rows).square()
+    variance_D = moment_sums["second_D"] / rows - (moment_sums["sample_D"] / rows).square()
+    mute_D = (between_D < TELLING * variance_D) | (between_D <= ROUNDING * second_D)
+    return bool(rows > 1 and mute_D.all())
 
 
 def relevance(moment_sums: Sums, sensitivity_sums: Sums, form: Form = "square_mean_abs") -> Relevance:

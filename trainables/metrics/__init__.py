@@ -36,7 +36,7 @@ METRICS: tuple[Metric, ...] = (
         "squared error per data value of the reconstruction from a sample",
         "ARD-VAE, supp. table 10",
     ),
-    Metric("active", active, "axes that carry 99 % of the relevance score", "ARD-VAE, section 3.4"),
+    Metric("active", active, "axes that carry 99 % of the relevance score; 0 if collapsed", "ARD-VAE, section 3.4"),
     Metric("hoyer", hoyer, "Hoyer sparsity of the sampled latents; N(0, I) has .22 at 128 axes", "Mathieu et al. 2019"),
     Metric("variance_min", variance_min, "smallest variance of the ARD prior", "ARD-VAE, figure 1"),
     Metric("variance_max", variance_max, "largest variance of the ARD prior", "ARD-VAE, figure 1"),

@@ -22,7 +22,7 @@ def active_counts(moments: Sums, sensitivity: Sums) -> dict[str, float]:
     """`active_99` and the like, by the published code's weight, and `active_eq19_99` by the paper's.
 
     `active_w_99` and `active_w_eq19_99` count by the weight alone, without the variance of an axis: so ARD-VAE's text
-    reads for the methods that it compares with (supplement, table 13).
+    reads for the methods that it compares with (supplement, table 13). All are 0 of a collapsed model.
 
     Args:
         moments: of `trainables.relevance.moments`, over all rows and workers.
@@ -30,8 +30,9 @@ def active_counts(moments: Sums, sensitivity: Sums) -> dict[str, float]:
     """
     scores = {name: relevance.relevance(moments, sensitivity, form).score_D for name, form in FORMS.items()}
     scores |= {name: relevance.weight(sensitivity, form) for name, form in ALONE.items()}
+    counted = not relevance.collapsed(moments)
     return {
-        f"{name}_{label}": float(relevance.fewest(score_D, share).sum())
+        f"{name}_{label}": counted * float(relevance.fewest(score_D, share).sum())
         for name, score_D in scores.items()
         for label, share in SHARES.items()
     }

@@ -39,9 +39,11 @@ def elbo(view: View) -> float:
 
 
 def active(view: View) -> float:
-    """How many axes carry 99 % of the relevance score on these rows (ARD-VAE, section 3.4)."""
+    """How many axes carry 99 % of the relevance score on these rows (ARD-VAE, section 3.4); 0 of a collapsed model."""
     moments = sums.all_reduce(scoring.moments(view.z_ND, view.mean_ND))
     sensitivity = sums.all_reduce(scoring.sensitivity(view.vae, view.first_JD))
+    if scoring.collapsed(moments):
+        return 0.0
     return float(scoring.relevance(moments, sensitivity, view.vae.relevance_form).active().sum())
 
 
