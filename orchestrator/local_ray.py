@@ -18,6 +18,7 @@ from orchestrator.errors import UserError
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",  # the old output of Tune can be silenced
+    "RAY_worker_niceness": "0",  # trials have the priority of who started the sweep; 15 starves beside other work
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths mean the same in a slot
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a slot that asked for no GPU sees none
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",

@@ -6,6 +6,7 @@ Most of its lives are on a Ray that outlives them, as a cluster does; some have 
 """
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -82,6 +83,13 @@ def lasting_ray(surroundings) -> str:
         import ray
 
         yield ray.get_runtime_context().gcs_address
+
+
+def test_trials_have_the_priority_of_who_started_the_sweep(lasting_ray):
+    import ray
+
+    nice = ray.remote(num_cpus=1)(lambda: os.nice(0))
+    assert ray.get(nice.remote()) == os.nice(0)
 
 
 @pytest.fixture(scope="module")
