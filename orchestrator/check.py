@@ -36,6 +36,7 @@ class Checker:
         self.metric = metric
         self.facts = cache(lambda data: _facts(data, data_root))
         self.told: dict[tuple[Path, str], Problem] = {}
+        self.unknown: set[str] = set()  # keys of the search that no run has, whatever the others are
 
     @property
     def problems(self) -> list[Problem]:
@@ -49,7 +50,7 @@ class Checker:
         sound = {key: domain for key, domain in search.items() if key not in unsound}
         for path, text in wrong or idle(base, search):
             self._tell(path, text)
-        for key, candidate in probing(base, sound):
+        for key, candidate in probing(base, sound, self.unknown):
             above = tuple(f"{path}." for path in paths_of(key))
             varied = {path: value for path, value in candidate.config.items() if f"{path}.".startswith(above)}
             self._check(candidate, f"With {_listed(varied)}.", shown=("search", key))
@@ -74,7 +75,10 @@ class Checker:
         except ValidationError as error:
             for finding in findings(error, Run, candidate.values):
                 path = _in_spec(candidate, finding)
-                self._tell(path, self._whole(path, finding) + _alternative(candidate, finding, path))
+                told = _alternative(candidate, finding, path)
+                self._tell(path, self._whole(path, finding) + told)
+                if finding.of_key and not told and path[0] == "search" and len(path) == 2:
+                    self.unknown.add(path[1])
             return
         for finding in self._combined(run):
             path = _in_spec(candidate, finding)

@@ -4,7 +4,7 @@ An entry comes after those that it builds on: those that set something above one
 `method.beta`), and those that set something its `when` looks at.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from orchestrator.domains import Domain, Zip
@@ -25,12 +25,31 @@ class Entry(NamedTuple):
         """Whether the `when` holds in the values of a run."""
         return all(meets(wanted, value_at(values, path)) for path, wanted in self.domain.conditions)
 
-    def builds_on(self, other: "Entry") -> bool:
-        """Whether `other` must be applied before this one."""
-        if any(_overlap(one, path) for path, _ in self.domain.conditions for one in other.paths):
-            return True
-        above = any(len(one) < len(path) and _overlap(one, path) for path in self.paths for one in other.paths)
-        return above and other.key != self.key
+
+class Order:
+    """Of many entries, which each of them builds on, found by their paths."""
+
+    def __init__(self, entries: Iterable[Entry]):
+        self.entries = list(entries)
+        self.at: dict[Path, list[int]] = {}  # path -> places in `entries` of those that set it
+        self.below: dict[Path, list[int]] = {}  # path -> of those that set something below it
+        for number, entry in enumerate(self.entries):
+            for path in entry.paths:
+                self.at.setdefault(path, []).append(number)
+                for depth in range(len(path)):
+                    self.below.setdefault(path[:depth], []).append(number)
+
+    def before(self, entry: Entry) -> list[Entry]:
+        """Those that must be applied before this one, in the order of the entries."""
+        found = {number for path in entry.paths for number in self._above(path)}
+        found = {number for number in found if self.entries[number].key != entry.key}
+        for path, _ in entry.domain.conditions:
+            found |= {*self._above(path), *self.at.get(path, ()), *self.below.get(path, ())}
+        return [self.entries[number] for number in sorted(found)]
+
+    def _above(self, path: Path) -> Iterator[int]:
+        for depth in range(len(path)):
+            yield from self.at.get(path[:depth], ())
 
 
 class Circle(Exception):
@@ -66,28 +85,27 @@ def paths_of(key: str) -> list[str]:
 def in_order(search: Search) -> list[Entry]:
     """The entries as they are applied: in the user's order, but each after those it builds on. Raises Circle."""
     entries = [Entry(key, tuple(map(read_path, paths_of(key))), domain) for key, domain in search.items()]
-    ordered: list[Entry] = []
+    order, ordered = Order(entries), {}
 
     def visit(entry: Entry, waiting: tuple[str, ...]) -> None:
         if entry.key in waiting:
             raise Circle(*waiting[waiting.index(entry.key) :])
-        if entry not in ordered:
-            for other in entries:
-                if entry.builds_on(other):
-                    visit(other, (*waiting, entry.key))
-            ordered.append(entry)
+        if entry.key not in ordered:
+            for other in order.before(entry):
+                visit(other, (*waiting, entry.key))
+            ordered[entry.key] = entry
 
     for entry in entries:
         visit(entry, ())
-    return ordered
+    return list(ordered.values())
 
 
 def needed_by(key: str, ordered: list[Entry]) -> list[Entry]:
     """The entry with this key and all those that it builds on, in order."""
-    needed = {key}
+    order, needed = Order(ordered), {key}
     for entry in reversed(ordered):
         if entry.key in needed:
-            needed |= {other.key for other in ordered if entry.builds_on(other)}
+            needed |= {other.key for other in order.before(entry)}
     return [entry for entry in ordered if entry.key in needed]
 
 
@@ -130,9 +148,3 @@ def _circles(search: Search) -> Iterator[tuple[Path, str]]:
         place = ("search", key, "when") if left[key].when else ("search", key)
         yield place, f"can never be decided: '{key}' waits for {then}. Remove one 'when'."
         del left[key]
-
-
-def _overlap(one: Path, other: Path) -> bool:
-    """Whether a value at one path holds, or is held by, that at the other."""
-    depth = min(len(one), len(other))
-    return one[:depth] == other[:depth]

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,16 +14,21 @@ from orchestrator.mistakes import Path, cure, read_path, show_path, show_value
 MOST_TRIED = 10_000  # combinations of options, until a `when` is given the benefit of the doubt
 
 
-def probing(base: dict[str, Any], search: Search) -> Iterator[tuple[str, Candidate]]:
+def probing(base: dict[str, Any], search: Search, unknown: Collection[str] = ()) -> Iterator[tuple[str, Candidate]]:
     """Candidates with each probe of each domain, and the key of the entry that is probed.
 
-    The others stand at their first probe, or where the entry has a `when`, at the first with which it holds.
+    The others stand at their first probe, or where the entry has a `when`, at the first with which it holds. Those
+    whose keys are in `unknown`, which may grow meanwhile, take no part: each candidate would be refused for all.
     """
-    ordered = in_order(search)
+    ordered = known = in_order(search)
+    own = {entry.key: entry for entry in ordered}
     for key, domain in search.items():
         others = Reach(base, ordered, key).active_with or {} if domain.when else {}
         for chosen in _variations(domain, ("search", key)):
-            yield key, assemble(base, ordered, _picker(chosen, others))
+            if len(known) + len(unknown) > len(ordered):
+                known = [entry for entry in known if entry.key not in unknown]
+            applied = [*known, own[key]] if key in unknown else known
+            yield key, assemble(base, applied, _picker(chosen, others))
 
 
 def _picker(chosen: dict[Path, int], others: dict[Path, Pick]) -> Callable[[Domain, Path], Pick]:

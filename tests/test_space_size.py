@@ -52,6 +52,7 @@ SEARCHES = {
         f"search:\n  batch_size: {{grid: {whole(n)}}}\n"
         f"  method.beta: {{grid: [1, 2], when: {{batch_size: {whole(n, 2)}}}}}\n"
     ),
+    "unknown keys": lambda n: "search:\n" + "".join(f"  method.key{i}: {{grid: [1, 2]}}\n" for i in range(n)),
     "a grid of mistakes": lambda n: f"search:\n  method.beta: {{grid: [{', '.join(f'-{i + 1}' for i in range(n))}]}}\n",
 }
 
@@ -171,3 +172,12 @@ def test_a_run_that_memory_does_not_hold_is_one_line(tmp_path):
     assert said.stderr.startswith(
         f"{tmp_path / spec.name}: the network or a batch has no room in memory. Make network."
     )
+
+
+def test_each_unknown_key_is_told_once_with_its_line(tmp_path):
+    keys = "".join(f"  method.key{number}: {{grid: [1, 2]}}\n" for number in range(500))
+    (tmp_path / "spec.yaml").write_text(f"{HEAD}search:\n  method.beta: {{grid: [-1, 2]}}\n{keys}")
+    with pytest.raises(SpecError) as error:
+        read_spec(tmp_path / "spec.yaml")
+    places = [line.split(": ")[0].rpartition(":")[2] for line in error.value.lines]
+    assert places == [str(number) for number in range(8, 510)]  # of the search, too, and of a known key
