@@ -3,10 +3,8 @@
 import logging
 import os
 import secrets
-import shutil
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError
+from orchestrator.scratch import scratch_folder
 
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -25,11 +24,16 @@ ENVIRONMENT = {
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # Tune's own account of the sweep is never read
 }
+LOOPBACK = "lo" if sys.platform == "linux" else "lo0"  # the network interface
+ON_LOOPBACK = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # the address of this machine is 127.0.0.1, whatever the system
+    "GLOO_SOCKET_IFNAME": LOOPBACK,
+    "NCCL_SOCKET_IFNAME": LOOPBACK,
+}
 START_S = 180  # for Ray to come up, where it takes long
 HOST, API_SERVER = "127.0.0.1", "RAY_API_SERVER_ADDRESS"
 HEAD_NODE = "node:__internal_head__"  # a resource that Ray gives the head node, 1.0 of it
 OBJECT_STORE_BYTES = 100 * 2**20  # results are small; the default takes a third of the memory
-LONGEST_SCRATCH = 40  # characters: Ray makes unix sockets below it, whose paths may have 107 bytes
 
 
 def count_slots(resources) -> int:
@@ -128,15 +132,15 @@ def private_ray(gpus_used: bool, dashboard: bool, cure: str = "Try again.") -> I
     import ray
 
     ray._private.worker._worker_logs_enabled = False  # or it tells of dead workers on our standard output
-    scratch, connected = scratch_folder(), ray.is_initialized()
-    try:
-        if not connected:
+    with scratch_folder() as scratch:
+        if ray.is_initialized():
+            yield scratch
+            return
+        try:
             start_or_tell(scratch, gpus() if gpus_used else 0, free_port() if dashboard else None, cure)
-        yield scratch
-    finally:
-        if not connected:
+            yield scratch
+        finally:
             ray.shutdown()
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def start_or_tell(scratch: Path, gpus: int, dashboard_port: int | None, cure: str) -> None:
@@ -158,7 +162,7 @@ def start(scratch: Path, gpus: int, dashboard_port: int | None) -> None:
     known = {"TMPDIR": str(scratch)}  # the dashboard leaves files
     if dashboard_port:
         known[API_SERVER] = f"http://{HOST}:{dashboard_port}"  # or with two Rays here the wrong one may be asked
-    with inherited(known), replaced(services, "get_node", patient(services.get_node)):
+    with inherited(known), one_machine(), replaced(services, "get_node", patient(services.get_node)):
         ray.init(
             address="local",
             num_cpus=cpus(),
@@ -191,6 +195,15 @@ def patient(find: Callable) -> Callable:
 
 
 @contextmanager
+def one_machine() -> Iterator[None]:
+    """A Ray that is started meanwhile, or connected to, listens to this machine alone, as on a Mac."""
+    from ray._private import ray_constants
+
+    with inherited(ON_LOOPBACK), replaced(ray_constants, "ENABLE_RAY_CLUSTER", False):
+        yield
+
+
+@contextmanager
 def replaced(place: Any, name: str, value: Any) -> Iterator[None]:
     """Another value for what Ray has no setting for."""
     before = getattr(place, name)
@@ -219,13 +232,3 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return probe.getsockname()[1]
-
-
-def scratch_folder() -> Path:
-    """A new folder for Ray's sockets and logs. Raises UserError."""
-    usual = tempfile.gettempdir()
-    parent = usual if len(usual) <= LONGEST_SCRATCH else "/tmp"
-    try:
-        return Path(tempfile.mkdtemp(prefix="vaeorch-", dir=parent))
-    except OSError as error:
-        raise UserError(f"{parent}: Ray needs room for temporary files here: {error.strerror}. Set TMPDIR.") from None

@@ -142,10 +142,13 @@ def tune_all(spec: "SweepSpec", lineup: Lineup, audience: Audience, slots: int) 
     again = f"Go on with it: {resume_command(lineup.progress.ledger.folder)}"
     with private_ray(spec.resources.gpus_per_worker > 0, spec.resources.workers > 1, again) as scratch:
         from ray import tune
+        from ray.tune.execution import class_cache
 
         from orchestrator.slot import Slot
         from orchestrator.tuning import Listener, Scheduler, Silence, Source
 
+        # What Tune passes on in a runtime_env is logged by Ray. Slots inherit the credentials as they are.
+        class_cache.ENV_VARS_TO_PROPAGATE = {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name[:3] != "AWS"}
         with Deferred() as stop, faults_raised():
             tune.run(
                 tune.with_resources(Slot, slot_share(spec.resources)),

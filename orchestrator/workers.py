@@ -4,8 +4,10 @@ The only file that knows Ray Train. It places the workers, makes their process g
 lost; checkpoints, results and trials are ours. A group lives as long as its slot: to start one costs 50 CPU-seconds.
 """
 
+import importlib
 import json
 import os
+import socket
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -18,10 +20,12 @@ import torch
 from ray.exceptions import RayError
 from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError, UserCallback
 from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.torch.config import _TorchBackend
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator import locks
 from orchestrator.files import append_whole, restarts_file
+from orchestrator.local_ray import HOST
 from orchestrator.mailbox import DRAW, STEP, Mailbox
 from orchestrator.trial_folder import TrialFolder, results
 from trainables.roots import root_of
@@ -117,7 +121,7 @@ def trainer(config: dict, mailbox, scratch: Path) -> TorchTrainer:
     return TorchTrainer(
         serve,
         train_loop_config={"mailbox": mailbox},
-        torch_config=TorchConfig(backend="nccl" if whole_gpus else "gloo"),  # nccl takes no two workers on one GPU
+        torch_config=GroupConfig(backend="nccl" if whole_gpus else "gloo"),  # nccl takes no two workers on one GPU
         scaling_config=ScalingConfig(
             num_workers=of["workers"],
             use_gpu=of["gpus_per_worker"] > 0,
@@ -131,6 +135,33 @@ def trainer(config: dict, mailbox, scratch: Path) -> TorchTrainer:
             callbacks=[Failures(mailbox)],
         ),
     )
+
+
+class GroupConfig(TorchConfig):
+    """How the workers find each other: by torch's store, whose port asks nobody for a token."""
+
+    @property
+    def backend_cls(self):
+        return Backend
+
+
+class Backend(_TorchBackend):
+    def on_start(self, worker_group, backend_config) -> None:
+        worker_group.execute(keep_store_private)
+        super().on_start(worker_group, backend_config)
+
+
+def keep_store_private() -> None:
+    """In a worker: from here on torch's store listens to this machine alone, where the whole group is on it."""
+    rendezvous = importlib.import_module("torch.distributed.rendezvous")  # the package has a function of that name
+    rendezvous.TCPStore = store
+
+
+def store(*, host_name: str, port: int, is_master: bool, **more) -> torch.distributed.TCPStore:
+    """A TCPStore, which else listens to all the world, whatever its address."""
+    if is_master and host_name == HOST:
+        more["master_listen_fd"] = socket.create_server((HOST, port)).detach()
+    return torch.distributed.TCPStore(host_name=host_name, port=port, is_master=is_master, **more)
 
 
 class Failures(UserCallback):

@@ -232,7 +232,8 @@ def run(words: list[str], point: dict, said: str, mark: str, address: str | None
     if address:
         import ray
 
-        ray.init(address=address, namespace="vaeorch", log_to_driver=False, logging_level="CRITICAL")
+        with local_ray.one_machine():
+            ray.init(address=address, namespace="vaeorch", log_to_driver=False, logging_level="CRITICAL")
     sys.argv = ["vaeorch", *words]
     cli.main()
 

@@ -19,6 +19,7 @@ from orchestrator.errors import UserError
 from orchestrator.space import Trial
 from orchestrator.spec import SweepSpec
 from orchestrator.sweep import claim, run_sweep
+from tests.exposure import CANARY, SECRETS, assert_private
 from tests.small_runs import a_run
 from trainables.train import train
 
@@ -170,10 +171,10 @@ def processes_with(mark: str) -> list[str]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
-def test_ctrl_c_leaves_results_and_no_process_and_no_scratch(tmp_path):
+def test_a_sweep_is_private_and_ctrl_c_leaves_results_and_no_process_and_no_scratch(tmp_path):
     mark = f"MARK_OF_{tmp_path.name}_{os.getpid()}"
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="t-") as scratch:
-        known = {"PYTHONPATH": str(Path(__file__).parent), "TMPDIR": scratch, "VAEORCH_TEST": mark}
+        known = {"PYTHONPATH": str(Path(__file__).parent), "TMPDIR": scratch, "VAEORCH_TEST": mark} | SECRETS
         command = [sys.executable, "-c", SCRIPT, str(tmp_path)]
         process = subprocess.Popen(
             command, env=os.environ | known, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -181,7 +182,8 @@ def test_ctrl_c_leaves_results_and_no_process_and_no_scratch(tmp_path):
         for line in process.stdout:
             if line == "epoch\n":
                 break
-        assert processes_with(mark)
+        assert_private(mark, Path(scratch), least=5)
+        assert any(command.startswith("ray::") for command in processes_with(CANARY))  # a slot may need the secrets
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=300)
         assert process.returncode == 130, said

@@ -24,6 +24,7 @@ from orchestrator import local_ray
 from orchestrator.errors import UserError
 from orchestrator.slot import Slot
 from orchestrator.sweep import claim, run_sweep
+from tests.exposure import CANARY, SECRETS, assert_private
 from tests.small_runs import a_run
 from tests.test_sweep import BAD, BEST, EPOCHS, GOOD, Recorder, processes_with, spec_of, trials_of
 
@@ -102,7 +103,7 @@ def workers_of(folder: Path) -> list[list[dict]]:
 def alone(name: str, out: Path) -> SimpleNamespace:
     """Start a sweep of SCRIPT in a process of its own; whatever it starts can be told by `mark`."""
     mark, scratch = f"MARK_OF_{name}_{uuid.uuid4()}", tempfile.mkdtemp(dir="/tmp", prefix="t-")
-    environment = os.environ | {"VAEORCH_TEST": mark, "TMPDIR": scratch, "PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"VAEORCH_TEST": mark, "TMPDIR": scratch, "PYTHONPATH": str(ROOT)} | SECRETS
     command = [sys.executable, "-c", SCRIPT, name, str(out)]
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -112,7 +113,7 @@ def alone(name: str, out: Path) -> SimpleNamespace:
 
 def resumed(sweep: SimpleNamespace) -> SimpleNamespace:
     """The same sweep, once its driver was killed, in a new process."""
-    assert sweep.process.wait(timeout=300) == -signal.SIGKILL
+    assert sweep.process.wait(timeout=300) == -signal.SIGKILL, sweep.process.stdout.read()
     sweep.process.stdout.close()
     shutil.rmtree(sweep.scratch, ignore_errors=True)  # what is left of the killed one's Ray may still write here
     return alone(sweep.folder.name, sweep.folder.parent)
@@ -151,13 +152,15 @@ def killed(started):
 def cluster(started):
     """Three nodes on this machine; the head has two CPUs, the others have one each."""
     import ray
+    from ray._private import services
     from ray.cluster_utils import Cluster
 
     os.environ.update(local_ray.ENVIRONMENT)
     head = {"num_cpus": 2, "include_dashboard": False, "_system_config": SOON_MISSED}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
-    for _ in range(2):
-        cluster.add_node(num_cpus=1)
+    with local_ray.replaced(services, "get_node", local_ray.patient(services.get_node)):
+        cluster = Cluster(initialize_head=True, head_node_args=head)
+        for _ in range(2):
+            cluster.add_node(num_cpus=1)
     ray.init(address=cluster.address, log_to_driver=False, logging_level="CRITICAL", namespace="vaeorch")
     yield cluster
     ray.shutdown()
@@ -317,12 +320,14 @@ def test_a_sweep_of_groups_says_nothing_and_leaves_nothing(killed):
     assert killed.left == ([], [])
 
 
-def test_ctrl_c_leaves_no_worker(tmp_path):
+def test_a_sweep_of_groups_is_private_and_ctrl_c_leaves_no_worker(tmp_path):
     sweep = alone("long", tmp_path)
     for line in sweep.process.stdout:
         if line == "epoch\n":
             break
     assert sum("RayTrainWorker" in command for command in processes_with(sweep.mark)) == 2
+    assert sum("RayTrainWorker" in command for command in processes_with(CANARY)) == 2
+    assert_private(sweep.mark, sweep.scratch, least=9)
     sweep.process.send_signal(signal.SIGINT)
     end = ended(sweep)
     assert end.code == 130, end.said

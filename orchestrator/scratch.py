@@ -1,0 +1,80 @@
+"""The folder of a private Ray: nobody else may look into it, and it goes with the driver, or at the next one's start.
+
+Ray opens what it writes to everybody. So its own folder lies in one of ours that is closed.
+"""
+
+import fcntl
+import os
+import re
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from orchestrator.errors import UserError
+
+PREFIX, DRIVER, RAYS_OWN = "vaeorch-", "driver", "r"
+USUAL = "/tmp"
+LONGEST_BYTES = 20  # of its parent: the longest path of a socket that Ray makes has 87 more, and may have 107
+REMOVALS = 10  # tries
+PLAIN = re.compile(rf"[\w./+-]{{1,{LONGEST_BYTES}}}", re.ASCII)  # what Ray's command lines take without harm
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A new folder for Ray's sockets and logs, while this lasts. Raises UserError."""
+    for place in {_usual(), USUAL}:
+        remove_left_over(Path(place))
+    folder = _made()
+    with (folder / DRIVER).open("w") as driver:  # Python closes it in the programs that are started: the lock is ours
+        with suppress(OSError):  # of a file system without locks; then nobody else removes it
+            fcntl.flock(driver, fcntl.LOCK_EX)
+            driver.write(socket.gethostname())
+            driver.flush()
+        try:
+            (folder / RAYS_OWN).mkdir()
+            yield folder / RAYS_OWN
+        finally:
+            _remove(folder)
+
+
+def remove_left_over(parent: Path) -> None:
+    """Remove the folders of this user's drivers that are gone; those that another machine has made here stay."""
+    for folder in parent.glob(f"{PREFIX}*"):
+        with suppress(OSError):  # it is another user's, or has no lock, or its driver lives
+            if folder.lstat().st_uid != os.getuid():
+                continue
+            with (folder / DRIVER).open("r+") as driver:
+                fcntl.flock(driver, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if driver.read() == socket.gethostname():
+                    _remove(folder)
+
+
+def _usual() -> str:
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError:  # no folder for temporary files can be written
+        return USUAL
+
+
+def _made() -> Path:
+    parent = _usual() if PLAIN.fullmatch(_usual()) else USUAL
+    try:
+        return Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))  # with the mode 0700
+    except OSError as error:
+        cure = f"Set TMPDIR to a folder whose path has at most {LONGEST_BYTES} bytes."
+        raise UserError(f"{parent}: Ray needs room for temporary files here: {error.strerror}. {cure}") from None
+
+
+def _remove(folder: Path) -> None:
+    """What Ray's last processes write meanwhile may keep it; then it is still known whose it was."""
+    for _ in range(REMOVALS):
+        shutil.rmtree(folder / RAYS_OWN, ignore_errors=True)
+        if not (folder / RAYS_OWN).exists():
+            break
+        time.sleep(0.1)
+    if not (folder / RAYS_OWN).exists():
+        shutil.rmtree(folder, ignore_errors=True)
