@@ -15,7 +15,7 @@ from orchestrator.journal import Journal, JournalError
 from orchestrator.ledger import Ledger, known_numbers
 
 WORST = ("diverged", "failed")  # a trial that ends so takes the last place at the rung ahead of it
-SLOT, GROUP = "slot", "group"  # what fails when a trial is tried again
+SLOT, GROUP, MEMORY = "slot", "group", "memory"  # what fails when a trial is tried again
 FORMAT = 1  # of the journal's events
 LATER = ("spec", "data")  # facts that the journal of an older version lacks: they are noted when it goes on
 TO_THE_END = RunAll()
@@ -111,7 +111,7 @@ class Progress:
         return None if self.account.empty else self._do("closing")
 
     def retry(self, trial: str, of: str = SLOT) -> None:
-        """The trial is tried again: its SLOT failed, or its worker GROUP was started anew."""
+        """The trial is tried again: its SLOT failed, its worker GROUP was started anew, or MEMORY was short."""
         self._do("retried", trial=trial, of=of)
 
     def end(self, trial: str, status: str, reason: str | None) -> None:

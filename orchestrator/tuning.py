@@ -19,7 +19,7 @@ from orchestrator.disk import fault_told
 from orchestrator.files import pictures_folder, restarts_file, write_whole
 from orchestrator.lineup import Lineup
 from orchestrator.memory import oom_kills
-from orchestrator.progress import GROUP, SLOT, Progress
+from orchestrator.progress import GROUP, MEMORY, SLOT, Progress
 from orchestrator.space import trial_name
 from orchestrator.stopping import Deferred
 from orchestrator.telling import Audience
@@ -27,9 +27,26 @@ from orchestrator.telling import Audience
 DECISIONS = {asha.CONTINUE: TrialScheduler.CONTINUE, asha.PAUSE: TrialScheduler.PAUSE, asha.STOP: TrialScheduler.STOP}
 LONGEST_REASON = 300  # characters
 DIED = "died unexpectedly"  # what Ray says of a process that was killed
-OOM_WORDS = ("NODE_OUT_OF_MEMORY", "ray.exceptions.OutOfMemoryError")  # what it says when it did so itself
+OOM_WORDS = (  # what it says when it did so itself
+    *("NODE_OUT_OF_MEMORY", "ray.exceptions.OutOfMemoryError"),
+    "killed due to the node running low on memory",
+)
 OOM_REASON = "Its process was killed because memory ran out. Give a trial more of it, or run fewer at a time."
+MEMORY_RETRIES = 3  # of a trial whose process Ray has killed because memory was short, beside those of other failures
+MEMORY_NOTICE = "Memory was short, so Ray killed its process. It goes on from its last epoch ({} of {} times)."
 METRICS = "metrics/"  # before their names where Tune has flattened a result
+
+
+class PatientTrial(Trial):
+    """A trial that does not pay with its tries for a shortage of memory, which may be another one's fault."""
+
+    memory_kills = 0  # so far
+
+    def handle_error(self, exc: Exception | None = None) -> None:
+        super().handle_error(exc)
+        if any(word in str(exc) for word in OOM_WORDS) and self.memory_kills < MEMORY_RETRIES:
+            self.memory_kills += 1
+            self.max_failures += 1
 
 
 class Source(SearchAlgorithm):
@@ -49,7 +66,7 @@ class Source(SearchAlgorithm):
             return None
         number, spec, ledger = self.waiting.popleft(), self.experiment.spec, self.progress.ledger
         name = self.progress.names.get(number)
-        trial = Trial(
+        trial = PatientTrial(
             spec["run"],
             config=dict(ledger.trials.get(name, {"number": number})),
             trial_id=trial_name(number),
@@ -57,6 +74,7 @@ class Source(SearchAlgorithm):
             placement_group_factory=spec["resources_per_trial"],
             max_failures=max(0, spec["max_failures"] - self.progress.retries[name, SLOT]),
         )
+        trial.memory_kills = self.progress.retries[name, MEMORY]
         self.given.append(trial)
         return trial
 
@@ -214,7 +232,7 @@ class Listener(Callback):
         if self.stop.number is None and not self._fault(trial):  # or its process was ended together with this one
             self.progress.begin(trial.config["id"])  # its slot may have failed before it had it
             self._count_restarts(trial)
-            self.progress.retry(trial.config["id"])
+            self._retry(trial)
 
     def on_trial_error(self, iteration, trials, trial: Trial, **info) -> None:
         if self.stop.number is None and not self._fault(trial):
@@ -241,6 +259,14 @@ class Listener(Callback):
         self.progress.check()
         self.audience.tell(self.progress.take_news())
         self.stop.check()
+
+    def _retry(self, trial: Trial) -> None:
+        name = trial.config["id"]
+        if trial.memory_kills == self.progress.retries[name, MEMORY]:
+            self.progress.retry(name)
+            return
+        self.progress.retry(name, MEMORY)
+        self._passing("trial_noticed", trial, MEMORY_NOTICE.format(trial.memory_kills, MEMORY_RETRIES))
 
     def _count_restarts(self, trial: Trial) -> None:
         """Count those of its worker group that are noted in its folder: so none is lost with a slot, or with us."""

@@ -21,7 +21,7 @@ from orchestrator.journal import Journal
 from orchestrator.progress import Progress
 from orchestrator.stopping import Deferred
 from orchestrator.sweep import claim, run_sweep
-from orchestrator.tuning import OOM_REASON, Listener, reason_of
+from orchestrator.tuning import MEMORY_NOTICE, OOM_REASON, Listener, reason_of
 from tests.full_disk import small_disk
 from tests.small_runs import a_run
 from tests.test_ledger import ledger_in
@@ -228,6 +228,7 @@ def test_restarts_of_a_worker_group_are_counted_once_and_take_no_retry_from_the_
         ("The actor died unexpectedly before finishing this task.\n\tpid: 7\n", True, True),
         ("The actor died unexpectedly before finishing this task.\n\tpid: 7\n", False, False),
         ("ray.exceptions.OutOfMemoryError: Task was killed due to the node running low on memory.\n", False, True),
+        ("1 worker(s) were killed due to the node running low on memory. Memory on the node (IP", False, True),
         ("Worker exit type: NODE_OUT_OF_MEMORY Worker exit detail: Task was killed.\n", False, True),
         ("torch.OutOfMemoryError: CUDA out of memory.\n", True, False),
     ],
@@ -244,3 +245,46 @@ def test_kills_for_memory_are_counted_in_the_container_before_the_machine(tmp_pa
     assert memory.oom_kills() == 5
     files[0].write_text("low 0\nhigh 0\nmax 9\noom 4\noom_kill 3\noom_group_kill 0\n")
     assert memory.oom_kills() == 3
+
+
+@pytest.fixture
+def tried(tmp_path):
+    """A trial as Tune has it, and what it and the journal make of failures, one after the other."""
+    from ray.tune.experiment import Trial
+
+    from orchestrator.tuning import PatientTrial
+
+    ledger = ledger_in(tmp_path, trials=("0001",))
+    ledger.trials["0001"] |= {"number": 1, "parameters": {}}
+    progress = Progress(RunAll(), ledger, Journal(tmp_path))
+    config = {"id": "0001", "folder": str(tmp_path / "0001")}
+    trial = PatientTrial("Slot", config=config, trial_id="0001", max_failures=1, stub=True)
+    trial.storage = SimpleNamespace(trial_driver_staging_path=str(tmp_path))
+    trial.set_status(Trial.RUNNING)
+    listener = Listener(progress, None, Deferred())
+
+    def fail(error: Exception) -> bool:
+        """Whether the trial is tried again."""
+        trial.handle_error(error)
+        if again := trial.should_recover():
+            listener.on_trial_recover(1, [], trial)
+        return again
+
+    return fail, progress
+
+
+OOM = RuntimeError("1 worker(s) were killed due to the node running low on memory. Memory on the node was 9 of 9 GB")
+CRASH = RuntimeError("The actor died unexpectedly before finishing this task.")
+
+
+@pytest.mark.parametrize(
+    "failures",
+    [[OOM, OOM, OOM, CRASH, CRASH], [CRASH, OOM, OOM, OOM, CRASH], [OOM, OOM, OOM, OOM, OOM], [CRASH, CRASH]],
+)
+def test_a_shortage_of_memory_takes_no_try_from_other_failures_and_is_no_endless_excuse(tried, failures):
+    fail, progress = tried
+    assert [fail(error) for error in failures] == [True] * (len(failures) - 1) + [False]
+    counted = min(3, failures.count(OOM))
+    assert progress.retries["0001", "memory"] == counted and progress.retries["0001", "slot"] == 1
+    told = [news[2] for news in progress.news if news[0] == "trial_noticed"]
+    assert told == [MEMORY_NOTICE.format(number, 3) for number in range(1, counted + 1)]

@@ -72,7 +72,8 @@ def test_a_sweep_whose_reader_goes_trains_on_and_logs_to_its_folder(words, tmp_p
     assert_whole(log.parent)
 
 
-def test_training_whose_terminal_is_closed_goes_on_and_logs(words, tmp_path):
+def closed_terminal(words: list[str], said: bytes) -> int:
+    """The exit code of a command whose terminal is closed once it has said something."""
     ours, theirs = pty.openpty()
 
     def own_terminal():
@@ -80,14 +81,23 @@ def test_training_whose_terminal_is_closed_goes_on_and_logs(words, tmp_path):
         fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
 
     streams = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
-    process = subprocess.Popen([*VAEORCH, "train", *words], cwd=ROOT, preexec_fn=own_terminal, **streams)
+    process = subprocess.Popen([*VAEORCH, *words], cwd=ROOT, preexec_fn=own_terminal, **streams)
     os.close(theirs)
     seen = b""
-    while b"epoch 1/3" not in seen:
+    while said not in seen:
         seen += os.read(ours, 10_000)
     os.close(ours)  # SIGHUP to all whose terminal it was, and EIO to whoever writes
-    assert process.wait() == 0
+    return process.wait()
+
+
+def test_training_whose_terminal_is_closed_goes_on_and_logs(words, tmp_path):
+    assert closed_terminal(["train", *words], b"epoch 1/3") == 0
     assert "checkpoint   " in log_of(tmp_path / "runs" / "told")
+
+
+def test_a_sweep_whose_terminal_is_closed_before_its_ray_is_up_goes_on_and_logs(words, tmp_path):
+    assert closed_terminal(["sweep", *words], b"2 waiting") == 0
+    assert_whole(tmp_path / "runs" / "told")
 
 
 class Terminal(io.StringIO):
