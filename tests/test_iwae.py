@@ -110,6 +110,13 @@ def test_one_draws_mean_is_the_reported_elbo_less_the_constant():
     assert found.mean() == pytest.approx(expected, abs=4.5 * found.std() * (1 + 1 / math.sqrt(40)))
 
 
+def test_batch_norm_takes_the_statistics_of_training_though_the_model_was_left_in_training_mode():
+    training = Training(a_run(network={"name": "vimae_mlp", "latent_dim": 6}))
+    learner, rows = training.learner, training.splits.val
+    expected = iwae(learner.eval(), rows, k=2)
+    assert iwae(learner.train(), rows, k=2) == expected
+
+
 def test_a_row_counts_the_same_whoever_computes_it():
     learner = Training(a_run()).learner.eval()
     x = torch.rand(7, 1, 8, 8)

@@ -355,6 +355,9 @@ def test_a_budget_ends_a_sweep_with_what_it_has(tmp_path):
     assert results["budget"] == {"epochs": {"limit": 11, "spent": 11}, "used_up": True}
     [cut] = [entry for entry in results["trials"] if entry["reason"] == "budget: 11 epochs"]
     assert cut["status"] == "stopped" and lineup.progress.over
+    assert {cut["id"]} == lineup.progress.cut
+    paused = [entry for entry in results["trials"] if entry["status"] == "stopped" and entry is not cut]
+    assert paused and all(entry["reason"] == f"asha@{entry['epochs']}" for entry in paused)
 
 
 def test_a_sweep_within_its_budget_is_not_marked(tmp_path):

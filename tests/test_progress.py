@@ -291,6 +291,15 @@ def test_epochs_that_are_known_change_nothing_and_lead_where_the_trial_stood(tmp
     assert os.path.getsize(tmp_path / "journal.jsonl") == size
 
 
+def test_what_a_sweep_was_made_with_is_listed_once_for_each_change(tmp_path):
+    one, two = {"code": "1"}, {"code": "2"}
+    later = [{"made_with": one}, {"made_with": one, "spec": {}}, {"made_with": two}, {"made_with": two, "data": {}}]
+    for facts in [*later, {"made_with": one}]:
+        ledger = Ledger(tmp_path, "sim", {"metric": "m", "mode": "max"}, {})
+        Progress(Asha("max", EPOCHS, GRACE, ETA), ledger, Journal(tmp_path)).start(**facts)
+    assert ledger.made_with == [one, two, one]
+
+
 def test_numbers_come_back_as_they_were(tmp_path):
     progress, _ = opened(World(tmp_path, [[0.0]]))
     progress.begin("0000")
@@ -352,6 +361,23 @@ def test_a_half_event_that_nothing_else_tells_of_is_one_error(tmp_path):
     (tmp_path / "journal.jsonl").write_text("".join([whole[0], whole[1][:30], *whole[2:]]))
     with pytest.raises(JournalError, match=r"journal.jsonl:2: is damaged"):
         Journal(tmp_path)
+
+
+def test_of_two_half_events_in_a_line_one_that_is_lost_is_one_error(tmp_path):
+    whole = with_metrics(tmp_path)
+    text = "".join([whole[0], whole[1][:30], whole[2][:45], *whole[3:]])
+    (tmp_path / "journal.jsonl").write_text(text)
+    with pytest.raises(JournalError, match=r"journal.jsonl:2: is damaged"):
+        Journal(tmp_path)
+    assert (tmp_path / "journal.jsonl").read_text() == text
+
+
+def test_a_sound_journal_is_read_without_being_written(tmp_path):
+    sample(tmp_path)
+    before = (tmp_path / "journal.jsonl").stat()
+    assert Journal(tmp_path).events
+    after = (tmp_path / "journal.jsonl").stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
 STRANGE = {

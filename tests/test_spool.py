@@ -97,6 +97,13 @@ def test_a_refusal_for_good_is_set_aside_and_tried_again_by_the_next_flush(tmp_p
     assert not list(tmp_path.glob("rejected*"))
 
 
+def test_of_events_that_were_set_aside_those_that_are_refused_again_are_left(tmp_path):
+    opened, receiver = filled(tmp_path, (1, 2, 3)), Receiver({1: 9, 2: 1, 3: 1}, for_good=True)
+    Sender(opened, receiver).flush()
+    assert [json.loads(one["event"])["value"] for one in opened.rejected()] == [1]
+    assert [path.name for path in tmp_path.glob("rejected*")] == ["rejected-824d80d71985.log"]  # as ever for "store"
+
+
 def test_events_set_aside_by_an_earlier_version_are_tried_again(tmp_path):
     letter = {"uid": "0000", "reason": "disk full", "event": '{"kind":"picture","value":1}'}
     (tmp_path / "rejected.log").write_text(json.dumps(letter) + "\n")
@@ -211,12 +218,50 @@ def test_a_damaged_line_is_set_aside(tmp_path):
     assert (receiver.taken, len(opened.rejected()), opened.unsent()) == ([1], 2, 0)
 
 
+def test_a_line_that_is_half_written_is_neither_sent_nor_counted(tmp_path):
+    opened = filled(tmp_path, (1,))
+    with open(tmp_path / "0000.jsonl", "a") as file:
+        file.write('{"kind":"ep')
+    assert [line.event["value"] for line in opened.unsent_lines("0000")] == [1]
+    assert opened.unsent() == 1
+
+
+def test_an_event_is_set_aside_once_also_by_the_next_process_and_again_after_it_was_taken(tmp_path):
+    opened = filled(tmp_path, (1,))
+    [line] = opened.lines("0000")
+    for _ in range(2):
+        opened.reject("0000", line, "too long")
+    opened.close()
+    opened = Spool(tmp_path, "store")
+    opened.reject("0000", line, "too long")
+    assert [one["event"] for one in opened.rejected()] == [line.text]
+    opened.keep_rejected([])
+    opened.reject("0000", line, "too long")
+    assert [one["event"] for one in opened.rejected()] == [line.text]
+
+
+def test_a_note_of_what_was_sent_or_set_aside_that_is_damaged_loses_no_event(tmp_path):
+    opened = filled(tmp_path, (1, 2))
+    opened.acknowledge("0000", START.after(opened.lines("0000")))
+    opened.close()
+    opened._sent_file.write_text('{"0000": "5')
+    opened.rejected_file.write_bytes(b'{"uid": "00\xff\n5\n')
+    again = Spool(tmp_path, "store")
+    assert again.unsent() == 2
+    assert [one["uid"] for one in again.rejected()] == [PARENT, PARENT]
+
+
 def test_a_late_answer_changes_nothing_once_the_folder_is_let_go(tmp_path):
     opened = filled(tmp_path, (1,))
     [line] = opened.unsent_lines("0000")
     opened.close()
     opened.acknowledge("0000", START.after([line]))
-    assert Spool(tmp_path, "store").unsent() == 1
+    opened = Spool(tmp_path, "store")
+    assert opened.unsent() == 1
+    opened.acknowledge("0000", START.after([line]))
+    opened.close()
+    opened.believe({})
+    assert Spool(tmp_path, "store").unsent() == 0
 
 
 def test_a_folder_that_cannot_be_used_is_told(tmp_path):
