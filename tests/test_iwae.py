@@ -113,8 +113,10 @@ def test_one_draws_mean_is_the_reported_elbo_less_the_constant():
 def test_batch_norm_takes_the_statistics_of_training_though_the_model_was_left_in_training_mode():
     training = Training(a_run(network={"name": "vimae_mlp", "latent_dim": 6}))
     learner, rows = training.learner, training.splits.val
+    moments = {name: buffer.clone() for name, buffer in learner.vae.named_buffers() if "running" in name}
     expected = iwae(learner.eval(), rows, k=2)
     assert iwae(learner.train(), rows, k=2) == expected
+    assert moments and all(torch.equal(learner.vae.get_buffer(name), moment) for name, moment in moments.items())
 
 
 def test_a_row_counts_the_same_whoever_computes_it():
