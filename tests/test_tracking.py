@@ -297,6 +297,26 @@ def test_a_server_that_refuses_costs_the_sweep_nothing_and_sync_sends_all_once(r
         assert steps_of(uri, runs_of(uri)["0000"], "val/m3") == list(range(1, 301))
 
 
+def test_findings_are_told_with_what_they_rest_on_and_again_once_any_of_them_is_new(refusing, folder):
+    tracker = tracker_of(folder, refusing)
+    first, second = {"a": 1.0, "b": 2.0}, {"a": 1.0, "b": 3.0}
+    for values in (first, first, second):
+        tracker.evaluated("0000", "key", 3, values, "these rows")
+    events = [line.event for line in tracker._spool.lines("0000")]
+    tracker.close(0)
+    assert [event["metrics"] for event in events] == [
+        {f"eval/{name}": value for name, value in values.items()} for values in (first, second)
+    ]
+    assert all(event["tags"] == {"eval/a": "these rows", "eval/b": "these rows"} for event in events)
+
+
+def test_sync_refuses_an_address_that_can_be_none_and_sends_nothing(refusing, folder):
+    tracker_of(folder, refusing).close(0)
+    with pytest.raises(TrackingError, match="tracking address 'ftp://nowhere': begin it with"):
+        sync(folder, "ftp://nowhere")
+    assert tracking.recorded_store(folder) == refusing
+
+
 def test_a_server_that_hangs_is_left_after_the_patience_asked_for(hanging, uri, folder):
     tracker = tracker_of(folder, hanging)
     start(tracker, folder)
