@@ -17,6 +17,8 @@ from rich.text import Text
 
 from orchestrator.results import listed, show, with_reason
 from orchestrator.terminal import cut, say
+from orchestrator.within_epoch import Lines
+from orchestrator.within_epoch import told as share_told
 
 STATES = ("running", "paused", "waiting", "stopped", "completed", "diverged", "failed")
 SHOWN = {"completed": "done"}
@@ -36,6 +38,7 @@ class Board:
     states: dict[str, str] = field(default_factory=dict)
     configs: dict[str, dict[str, Any]] = field(default_factory=dict)
     latest: dict[str, tuple[int, float]] = field(default_factory=dict)  # trial -> (epoch, objective)
+    within: dict[str, float] = field(default_factory=dict)  # trial -> share of its epoch, if that takes long
     best: tuple[float, str, int] | None = None  # objective, trial, epoch
     epochs: int = 0
     recalled: int = 0  # of these epochs, trained before this process
@@ -48,6 +51,7 @@ class Board:
     def epoch(self, trial: str, epoch: int, value: float) -> None:
         self.first_epoch = self.first_epoch or time.monotonic()
         self.epochs += 1
+        self.within.pop(trial, None)
         self.latest[trial] = (epoch, value)
         sign = {"max": 1.0, "min": -1.0}[self.mode]
         if math.isfinite(value) and (self.best is None or sign * value > sign * self.best[0]):
@@ -104,6 +108,10 @@ class View:
     def epoch(self, trial: str, epoch: int, metrics: dict[str, float]) -> None:
         self.board.epoch(trial, epoch, metrics[self.board.metric])
 
+    def trial_within(self, trial: str, epoch: int, share: float, seconds: float) -> None:
+        """So much of the trial's epoch is done, which began so many seconds ago."""
+        self.board.within[trial] = share
+
     def trial_paused(self, trial: str) -> None:
         self.board.states[trial] = "paused"
 
@@ -122,7 +130,7 @@ class PlainLines(View):
 
     def __init__(self, board: Board, console: Console):
         super().__init__(board)
-        self.console = console
+        self.console, self.lines = console, Lines()
         self.say(f"{board.name}: {board.trials} trials")
 
     def say(self, text: str) -> None:
@@ -138,6 +146,11 @@ class PlainLines(View):
 
     def trial_noticed(self, trial: str, text: str) -> None:
         self.say(f"{trial} {text}")
+
+    def trial_within(self, trial: str, epoch: int, share: float, seconds: float) -> None:
+        super().trial_within(trial, epoch, share, seconds)
+        if self.lines.due(trial, epoch, share, seconds):
+            self.say(f"{trial} {share_told(epoch, share, seconds)}")
 
     def trial_paused(self, trial: str) -> None:
         super().trial_paused(trial)
@@ -182,7 +195,9 @@ class LivePanel(PlainLines):
         rows = Table.grid(padding=(0, 2))
         for trial in running[:MOST_RUNNING]:
             epoch, value = board.latest.get(trial, (0, math.nan))
-            rows.add_row(trial, f"epoch {epoch}", show(value), cut(listed(board.configs[trial])))
+            share = board.within.get(trial)
+            at = f"epoch {epoch}" if share is None else f"epoch {epoch + 1}: {share:.0%}"
+            rows.add_row(trial, at, show(value), cut(listed(board.configs[trial])))
         best = cut(f"best so far: {board.best_so_far()}")
         return Group(head, Text(board.counts()), best, rows)
 

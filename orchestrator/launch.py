@@ -30,6 +30,8 @@ from orchestrator.sweep import Outcome, claim, command, resume_command, run_swee
 from orchestrator.sweep_identity import recorded_store
 from orchestrator.terminal import say
 from orchestrator.tracking import HASTE_S, Left
+from orchestrator.within_epoch import Hear, Lines
+from orchestrator.within_epoch import told as share_told
 from trainables.checkpoint import CheckpointError
 from trainables.data import Dataset
 from trainables.roots import Root, recorded
@@ -37,6 +39,7 @@ from trainables.roots import Root, recorded
 if TYPE_CHECKING:
     from orchestrator.space import Trial
     from orchestrator.spec import SweepSpec
+    from orchestrator.trial_folder import TrialFolder
 
 OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory")  # as PyTorch says it, of a GPU and of the machine
 SHOWN = 10  # trials in the closing leaderboard
@@ -154,7 +157,7 @@ def train_one(spec: "SweepSpec", out: Path, data_root: Root, uri: str | None, so
         folder.mkdir(parents=True, exist_ok=True)
         note_run(folder, sets, data_root, made_with(data_root), taken_up)
         with faults_told(folder, console), Noted() as stop, teller:
-            for result in results(config_of(spec, data_root), trial):
+            for result in results(config_of(spec, data_root), trial, shares_told(trial, console)):
                 say(console, epoch_line(result, spec.run.epochs))
                 teller.hear(result, trial.lines)
                 stop.check()
@@ -183,6 +186,18 @@ def faults_told(folder: Path, console: Console) -> Iterator[None]:
         raise UserError(f"{folder}: the network or a batch has no room in memory. {cure}") from None
     except CheckpointError as error:
         raise UserError(f"{error} Choose another --name or --out, or remove {folder}.") from None
+
+
+def shares_told(trial: "TrialFolder", console: Console) -> Hear:
+    """Says now and then how far the trial's epoch is."""
+    lines = Lines()
+
+    def hear(share: float, seconds: float) -> None:
+        epoch = len(trial.lines) + 1
+        if lines.due(trial.path.name, epoch, share, seconds):
+            say(console, share_told(epoch, share, seconds))
+
+    return hear
 
 
 def config_of(spec: "SweepSpec", data_root: Root) -> dict[str, Any]:

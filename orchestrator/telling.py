@@ -1,12 +1,15 @@
 """Who hears of a sweep's news: the tracker, which keeps them, and the console, which shows them. In plain values."""
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from orchestrator import within_epoch
 from orchestrator.files import pictures_folder
 from orchestrator.ledger import Ledger
 from orchestrator.progress import Progress, Telling
 
+LOOK_S = 2.0  # between looks at how far the trials are within an epoch
 TRACKERS = ("trial_started", "epoch", "trial_ended")  # the console hears of these, and of all the rest
 
 
@@ -15,11 +18,13 @@ class Audience:
 
     Both have `trial_started(id, params, name)`, `epoch(id, epoch, metrics)` and `trial_ended(id, status, reason,
     best)`; the tracker also `pictures(id, epoch, paths)` and `ended(id)`, the console `trial_paused(id)`,
-    `trial_resumed(id)`, `trial_noticed(id, text)` and `recall(news, paused)`.
+    `trial_resumed(id)`, `trial_noticed(id, text)`, `trial_within(id, epoch, share, seconds)` and `recall(news,
+    paused)`.
     """
 
-    def __init__(self, ledger: Ledger, tracker, console):
+    def __init__(self, ledger: Ledger, tracker, console, clock: Callable[[], float] = time.monotonic):
         self.ledger, self.tracker, self.console = ledger, tracker, console
+        self.clock, self.looked = clock, clock()
 
     def tell(self, news: Iterable[Telling]) -> None:
         """Tell of `news` and bring results.json up to date. Raises OSError."""
@@ -28,6 +33,16 @@ class Audience:
             self._record(name, *values)
             if name == "trial_ended":
                 self.ledger.write()
+
+    def look(self, progress: Progress) -> None:
+        """Tell the console now and then how far the trials are within an epoch that takes long."""
+        if self.clock() - self.looked < LOOK_S:
+            return
+        self.looked = self.clock()
+        for trial in [trial for trial, paused in progress.standing.items() if not paused]:
+            found = within_epoch.read(Path(self.ledger.trials[trial]["folder"]))
+            if found and found[0] == self.ledger.entries[trial]["epochs"] + 1:
+                self.console.trial_within(trial, *found)
 
     def recall(self, progress: Progress) -> None:
         """Tell of what earlier processes did: a kill may have come between a thing and its telling.

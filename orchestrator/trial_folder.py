@@ -8,6 +8,7 @@ best.pt                 the model after the epoch with the best objective
 pictures/0009/          the pictures drawn after epoch 9
 error.txt               the whole story of a failure
 workers.jsonl   of a trial with many workers: who took it up, after which epoch, and where they ran
+within_epoch.json       how far an epoch is that takes long, while it lasts
 restarts.txt    of a trial with many workers: one line each time they were lost and started anew
 """
 
@@ -19,7 +20,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from orchestrator import within_epoch
 from orchestrator.files import append_whole, finite_or_null, pictures_folder, write_whole
+from orchestrator.within_epoch import Hear, Pace
 from trainables import checkpoint
 from trainables.checkpoint import CheckpointError
 from trainables.durable import remove_half_written
@@ -52,6 +55,7 @@ class TrialFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         for folder in (self.path, self.path / "pictures"):
             remove_half_written(folder)
+        within_epoch.forget(self.path)
         kept, epoch = self._newest()
         file = self.path / "metrics.jsonl"
         if kept or file.exists():
@@ -88,6 +92,7 @@ class TrialFolder:
     def keep(self, report: Report, draw: bool) -> None:
         """Keep the epoch just finished. The checkpoint comes last: with it the epoch counts as done."""
         self.report = report
+        within_epoch.forget(self.path)
         line = {"epoch": report.epoch, "images": report.images, "seconds": report.seconds} | report.metrics
         self.lines.append(line)
         append_whole(self.path / "metrics.jsonl", to_json(line))
@@ -112,14 +117,19 @@ class TrialFolder:
         finally:
             shutil.rmtree(beside, ignore_errors=True)
 
+    def note(self, share: float, seconds: float) -> None:
+        """Note how far the epoch under way is."""
+        within_epoch.note(self.path, len(self.lines) + 1, share, seconds)
+
     def _score(self, line: dict) -> float:
         """The objective, more being better; what is not finite is worst."""
         return self.sign * line[self.metric] if math.isfinite(line[self.metric]) else -math.inf
 
 
-def results(config: dict, folder: TrialFolder) -> Iterator[dict]:
+def results(config: dict, folder: TrialFolder, hear: Hear | None = None) -> Iterator[dict]:
     """Train a trial and yield a result of plain values per epoch; see `result` for its keys.
 
+    `hear` is told how far an epoch is that takes long; where there is none, that is noted in the folder.
     A trial that is taken up again first repeats the epoch of its checkpoint: whoever listens may not have heard of it.
     """
     run = Run.model_validate(config["run"])
@@ -134,11 +144,12 @@ def results(config: dict, folder: TrialFolder) -> Iterator[dict]:
         folder.reopen = partial(reopen, run, data_root, resume)
         yield result(folder, folder.lines[-1], last_epoch)
     try:
-        for report in train(run, data_root, resume):
+        for report in train(run, data_root, resume, Pace(hear or folder.note)):
             every = config["pictures_every"] or last_epoch
             folder.keep(report, draw=report.epoch == last_epoch or report.epoch % every == 0)
             yield result(folder, folder.lines[-1], last_epoch)
     except Diverged as error:
+        within_epoch.forget(folder.path)
         known = {"epoch": len(folder.lines), "value": math.nan, "metrics": {}, "finished": False}
         yield known | {"diverged": str(error), "done": True}
 

@@ -258,6 +258,7 @@ class Listener(Callback):
         """
         self.progress.check()
         self.audience.tell(self.progress.take_news())
+        self.audience.look(self.progress)
         self.stop.check()
 
     def _retry(self, trial: Trial) -> None:

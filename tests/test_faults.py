@@ -145,7 +145,7 @@ def test_a_trial_that_the_disk_refused_is_neither_tried_again_nor_failed(tmp_pat
     ledger = ledger_in(tmp_path, trials=("0001",))
     ledger.trials["0001"] |= {"number": 1, "parameters": {}}
     progress = Progress(RunAll(), ledger, Journal(tmp_path))
-    listener = Listener(progress, SimpleNamespace(tell=list), Deferred())
+    listener = Listener(progress, SimpleNamespace(tell=list, look=id), Deferred())
     progress.begin("0001")
     before = (tmp_path / "journal.jsonl").read_bytes()
     getattr(listener, call)(1, [], trial)

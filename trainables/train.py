@@ -4,7 +4,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,8 @@ from trainables.sums import Sums, add, all_reduce, rank_and_world, share
 EXAMPLES = 1000  # training rows that a model may take starting values from
 LEARNER = "learner"  # of a checkpoint, the model
 LONGEST_REASON = 200  # characters of what torch says of a state that does not fit
+Progress = Callable[[int, int], None]
+"""Is told before an epoch's first gradient step and after each: how many are done, and of how many."""
 SETTLE_EVERY = 100  # steps between looks at the losses; each look waits for the device and for the other workers
 
 
@@ -64,7 +66,13 @@ class Report:
         return draw(self.training.learner, self.training.splits, folder, history, self.training.run.seed)
 
 
-def train(run: Run, data_root: Root = None, resume: Path | None = None) -> Iterator[Report]:
+def silent(done: int, of: int) -> None:
+    """Nobody is told of steps."""
+
+
+def train(
+    run: Run, data_root: Root = None, resume: Path | None = None, progress: Progress = silent
+) -> Iterator[Report]:
     """Train `run` and yield a Report after each epoch, from the one after `resume` if that checkpoint is given.
 
     Raises DataError, CheckpointError (the checkpoint is unreadable or of another run) and Diverged.
@@ -78,18 +86,21 @@ def train(run: Run, data_root: Root = None, resume: Path | None = None) -> Itera
     while training.epoch < run.epochs:
         started = time.perf_counter()
         train_index, held_index = plan(len(splits.train), held.rows, held.every_epochs, run.seed, training.epoch)
+        steps = math.ceil(len(train_index) / run.batch_size)
+        progress(0, steps)
         if held.rows and training.epoch % held.every_epochs == 0:
             training.learner.absorb(training.held_out_sums(held_index))
 
         training.learner.train()
         tally = Tally(training.step, run.method.phases[0].name, run.method.term_names)
-        for x_BX, noise, rows in training.batches(train_index, "train"):
+        for done, (x_BX, noise, rows) in enumerate(training.batches(train_index, "train"), start=1):
             phase = run.method.phase(training.step, training.learner.vae)
             terms = model(x_BX, noise, training.kl_scale(), phase.name)
             sums = sums_of(terms, len(x_BX))
             training.update(loss_of(terms, sums, rows), rows, phase)
             training.learner.after_step(phase, sums, rows)
             tally.add(phase.name, terms, sums, len(x_BX))
+            progress(done, steps)
         training.epoch += 1
 
         metrics = tally.means() | training.validate()
