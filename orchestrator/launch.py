@@ -1,7 +1,6 @@
 """What the verbs `sweep` and `train` do once the spec is sound: data, places, watchers, and the last words."""
 
 import math
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -15,6 +14,7 @@ from orchestrator.changes import check_data, check_run, datasets, note_run, orig
 from orchestrator.console import Board, watch
 from orchestrator.disk import disk_errors_told
 from orchestrator.errors import NoResult, UserError
+from orchestrator.memory import NO_ROOM, REFUSED
 from orchestrator.mlflow_store import prepare_store
 from orchestrator.plan import plan
 from orchestrator.reading import load_all
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from orchestrator.spec import SweepSpec
     from orchestrator.trial_folder import TrialFolder
 
-OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory")  # as PyTorch says it, of a GPU and of the machine
 SHOWN = 10  # trials in the closing leaderboard
 
 
@@ -179,11 +178,10 @@ def faults_told(folder: Path, console: Console) -> Iterator[None]:
     except KeyboardInterrupt:
         say(console, "Interrupted. The same command goes on from here.")
         raise
-    except RuntimeError as error:
-        if not OUT_OF_MEMORY.search(str(error)):
+    except (RuntimeError, MemoryError) as error:
+        if not REFUSED.search(repr(error)):
             raise
-        cure = "Make network.hidden, network.latent_dim or batch_size smaller."
-        raise UserError(f"{folder}: the network or a batch has no room in memory. {cure}") from None
+        raise UserError(f"{folder}: {NO_ROOM}") from None
     except CheckpointError as error:
         raise UserError(f"{error} Choose another --name or --out, or remove {folder}.") from None
 

@@ -1,9 +1,14 @@
-"""Whether Linux has killed processes for want of memory: they die without a word, and Ray can only guess why."""
+"""Want of memory: what tells it, and what is told of it.
+
+Linux kills processes without a word, and Ray can only guess why.
+"""
 
 import re
 from pathlib import Path
 
 COUNTERS = (Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat"))  # of this container, else of the machine
+REFUSED = re.compile("out of memory|can't allocate memory|MemoryError")  # as PyTorch, of GPU and machine, and numpy say
+NO_ROOM = "the network or a batch has no room in memory. Make network.hidden, network.latent_dim or batch_size smaller."
 
 
 def oom_kills() -> int:

@@ -18,7 +18,7 @@ from orchestrator import asha
 from orchestrator.disk import fault_told
 from orchestrator.files import pictures_folder, restarts_file, write_whole
 from orchestrator.lineup import Lineup
-from orchestrator.memory import oom_kills
+from orchestrator.memory import NO_ROOM, REFUSED, oom_kills
 from orchestrator.progress import GROUP, MEMORY, SLOT, Progress
 from orchestrator.space import trial_name
 from orchestrator.stopping import Deferred
@@ -305,4 +305,6 @@ def reason_of(text: str, oom_killed: bool = False) -> str:
         return OOM_REASON
     after_frames = re.split(r'^  File ".*\n', last, flags=re.MULTILINE)[-1]
     lines = [line for line in after_frames.splitlines() if line.strip() and not line.startswith(" ")]
+    if any(map(REFUSED.search, lines)):
+        return NO_ROOM[0].upper() + NO_ROOM[1:]
     return re.sub(r"^(\w+\.)+(?=\w+(:|$))", "", lines[0])[:LONGEST_REASON] if lines else "unknown"

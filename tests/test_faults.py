@@ -288,3 +288,35 @@ def test_a_shortage_of_memory_takes_no_try_from_other_failures_and_is_no_endless
     assert progress.retries["0001", "memory"] == counted and progress.retries["0001", "slot"] == 1
     told = [news[2] for news in progress.news if news[0] == "trial_noticed"]
     assert told == [MEMORY_NOTICE.format(number, 3) for number in range(1, counted + 1)]
+
+
+FRAME = '  File "x.py", line 1, in step\n    y = model(x)\n'
+
+
+@pytest.mark.parametrize(
+    ("raised", "room"),
+    [
+        ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity", False),
+        ("RuntimeError: CUDA error: out of memory\nCompile with `TORCH_USE_CUDA_DSA` to enable assertions.", False),
+        ("RuntimeError: [enforce fail at alloc_cpu.cpp:118] . DefaultCPUAllocator: can't allocate memory: you", False),
+        ("numpy._core._exceptions._ArrayMemoryError: Unable to allocate 8.00 TiB for an array", False),
+        ("MemoryError", False),
+        (f"orchestrator.workers.GroupError: Traceback (x):\n{FRAME}torch.OutOfMemoryError: CUDA out of memory.", False),
+        ("ValueError: no room for that", True),
+        ("RuntimeError: mat1 and mat2 shapes cannot be multiplied", True),
+    ],
+)
+def test_a_trial_that_memory_has_no_room_for_has_our_line_as_its_reason(raised, room):
+    story = f"Failure # 1 (x)\nray.exceptions.RayTaskError: y\nTraceback (x):\n{FRAME}{raised}\n"
+    reason = reason_of(story)
+    assert (
+        reason != "The network or a batch has no room in memory. Make network.hidden, network.latent_dim or"
+        " batch_size smaller."
+    ) == room
+    assert "\n" not in reason
+
+
+def test_a_real_allocation_that_is_refused_is_told_as_one():
+    with pytest.raises(RuntimeError) as error:
+        torch.empty(2**50)
+    assert "no room in memory" in reason_of(f"Failure # 1 (x)\nTraceback (x):\n{FRAME}RuntimeError: {error.value}\n")
