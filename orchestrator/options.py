@@ -4,11 +4,25 @@ from pathlib import Path
 
 import click
 
+from orchestrator.errors import UserError
 from trainables.roots import root_of
+
+
+def one_line(context: click.Context, option: click.Parameter, folder: Path) -> Path:
+    """The folder, whose name must fit in a line: of files, and of what is printed."""
+    if {"\n", "\r"} & set(str(folder)):
+        raise UserError(f"--out: {str(folder)!r} has a line break in it. Choose another folder.")
+    return folder
+
 
 spec_argument = click.argument("spec", type=click.Path(path_type=Path))
 out_option = click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of all sweeps."
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    callback=one_line,
+    help="Folder of all sweeps.",
 )
 name_option = click.option("--name", help="Name of the sweep and its folder, in place of the spec's.")
 set_option = click.option(

@@ -12,8 +12,10 @@ import pytest
 from orchestrator import launch
 from orchestrator.subjects import subjects
 from orchestrator.sweep import Outcome, command, resume_command
+from orchestrator.sweep_identity import recorded_store
 from orchestrator.terminal import PlainConsole
 from orchestrator.tracking import Left
+from orchestrator.ui import page
 from tests.test_terminal import of_trial, screen
 
 ROOT = Path(__file__).parent.parent
@@ -22,6 +24,19 @@ NAMES = [
     "[red]", ":smile:", "-rf", "--out", "a\\b", "(1)", "{a,b}", "!x", "ä" * 100, unicodedata.normalize("NFD", "é"),
     unicodedata.normalize("NFC", "é"), "日本語", "👩‍🔬", " x ", "=", "x" * 200,
 ]  # fmt: skip
+
+
+NASTIEST = "a b#c?d%20e%f'g\"h$HOME[i]{j,k}&;`id`\\n:m=é日本語👩‍🔬"
+TWO_TRIALS = """\
+name: two
+run:
+  method: {name: vae}
+  network: {name: mlp, hidden: [8], latent_dim: 2}
+  data: {name: digits, train_rows: 100, val_rows: 50}
+  epochs: 1
+search: {network.latent_dim: {grid: [2, 3]}}
+scheduler: {name: none}
+"""
 
 
 def as_a_shell_reads(line):
@@ -76,3 +91,33 @@ def test_a_console_breaks_no_word_of_a_path(tmp_path):
     assert isinstance(console, PlainConsole)
     launch.say(console, str(tmp_path / ("x" * 200)))
     assert read() == f"{tmp_path / ('x' * 200)}\n"
+
+
+@pytest.mark.parametrize("line_break", ["\n", "\r"])
+@pytest.mark.parametrize("verb", ["results", "sync"])
+def test_an_out_that_is_no_line_is_refused_in_one(vaeorch, tmp_path, verb, line_break):
+    code, _, err = vaeorch(verb, "a", "--out", f"{tmp_path}/a{line_break}b")
+    assert code == 2 and err.splitlines() == [
+        f"--out: {f'{tmp_path}/a{line_break}b'!r} has a line break in it. Choose another folder."
+    ]
+
+
+def test_a_sweep_lives_its_whole_life_in_the_nastiest_folder(vaeorch, tmp_path):
+    out, spec = tmp_path / NASTIEST, tmp_path / "spec.yaml"
+    spec.write_text(TWO_TRIALS)
+
+    def told(*words):
+        code, said, err = vaeorch(*words, "--out", out)
+        assert code == 0, err
+        return said
+
+    [ui] = [line for line in told("sweep", spec).splitlines() if line.startswith("compare ")]
+    assert shlex.split(ui)[1:] == ["vaeorch", "ui", "two", "--out", str(out)]
+    found = json.loads(told("results", "two", "--format", "json"))
+    assert [trial["status"] for trial in found["trials"]] == ["completed"] * 2
+    assert all(Path(trial["checkpoint"]).is_relative_to(out) for trial in found["trials"])
+    told("resume", "two")
+    told("evaluate", "two/0001", "--metrics", "mse,active")
+    assert told("sync", "two").strip() == "Everything is sent."
+    assert page(out / "two", recorded_store(out / "two"), "http://x").startswith("http://x/#/")
+    assert (out / "mlflow.db").exists() and {path.name for path in tmp_path.iterdir()} == {NASTIEST, "spec.yaml"}
