@@ -142,6 +142,7 @@ def test_a_trial_that_the_disk_refused_is_neither_tried_again_nor_failed(tmp_pat
     story = tmp_path / "story.txt"
     story.write_text(f"Failure # 1 (occurred at x)\nOSError: [Errno 28] of another time\nFailure # 2 (x)\n{last}\n")
     trial = SimpleNamespace(config={"id": "0001", "folder": str(tmp_path / "0001")}, error_file=str(story))
+    trial.memory_kills = 0
     ledger = ledger_in(tmp_path, trials=("0001",))
     ledger.trials["0001"] |= {"number": 1, "parameters": {}}
     progress = Progress(RunAll(), ledger, Journal(tmp_path))
