@@ -82,7 +82,7 @@ def test_a_disk_that_is_full_leaves_nothing_of_a_line(tmp_path):
 
 
 def test_nothing_is_appended_otherwise():
-    """A file that is opened to be added to takes a part of a line without a word."""
+    """A file that is opened to be added to takes a part of a line without a word; output.py keeps the rest."""
     sources = [file for package in (orchestrator, trainables) for file in Path(package.__file__).parent.rglob("*.py")]
     adding = {file.name for file in sources if re.search(r"""open\([^)\n]*["']b?a[b+]*["']""", file.read_text())}
-    assert adding == {"durable.py"}
+    assert adding == {"durable.py", "output.py"}
