@@ -367,7 +367,8 @@ def test_a_mistake_is_one_line_and_exit_code_2(evaluate, target, words, said):
 
 
 def test_results_of_a_sweep_that_goes_on_leave_out_findings_of_an_older_epoch(tmp_path):
-    finding = {"metric": "mse", "settings": {}, "values": {"mse": float("nan")}, "epoch": 3}
+    finding = {"metric": "mse", "settings": {}, "values": {"mse": float("nan")}, "undefined": "", "epoch": 3}
+    finding["checkpoint"] = "abc"
     Findings(tmp_path).keep(key_of("abc", "mse", {}), finding, {"a.png": b"png"})
     [(key, expected)] = kept(tmp_path).items()
     assert expected["values"] == {"mse": None} and expected["pictures"] == [f"{PICTURES}/{key}/a.png"]

@@ -343,7 +343,8 @@ def test_a_sweep_killed_and_resumed_uses_its_runs_and_logs_each_epoch_once(uri, 
     command = [sys.executable, "-c", SWEEP_TO_KILL, uri, str(folder)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout:
-            if any((folder / "spool").glob("sent-*")) and int(line) % 50 == 0:
+            sent = (folder / "spool").glob("sent-*")
+            if int(line) % 50 == 0 and any('"0000"' in file.read_text() for file in sent):
                 break
         os.kill(process.pid, signal.SIGKILL)
         reached = max([int(line), *map(int, process.stdout.read().split())])
