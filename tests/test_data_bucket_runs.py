@@ -73,13 +73,16 @@ def test_a_plan_asks_the_bucket_nothing(bucket, vaeorch, spec, tmp_path):
 
 @pytest.mark.parametrize("root", ["s3://b/p", None])
 def test_a_sweep_tells_its_slots_of_its_root_and_is_resumed_with_it(tmp_path, monkeypatch, root):
+    monkeypatch.setattr("orchestrator.sweep.fingerprints", lambda *values: {})  # there is no such bucket
+    for check in ("check_data", "tell_changes"):
+        monkeypatch.setattr(resuming, check, lambda *values: None)
     spec, seen = spec_of(tmp_path), {}
     trials, folder = resuming.space.trials(spec), claim(tmp_path / "runs", spec)
     open_lineup(spec, trials, folder, root, False, "a.yaml")
     assert {slot_config(spec, folder, root, trial)["data_root"] for trial in trials} == {root}
     assert made_with(root)["data_root"] == root
 
-    monkeypatch.setattr(resuming, "prepare", lambda spec, trials, uri, root: seen.update(root=root))
+    monkeypatch.setattr(resuming, "prepare", lambda spec, trials, uri, root, console: seen.update(root=root))
     monkeypatch.setattr(resuming, "run_and_tell", lambda *words: None)
     resuming.resume("tiny", tmp_path / "runs", None, "sqlite://", None, False)
     assert seen == {"root": root}
