@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.disk import fault_in, place
-from orchestrator.local_ray import cpus, nodes, private_ray
+from orchestrator.local_ray import check_ray, cpus, nodes, private_ray
 from orchestrator.measures import of_plain
 from trainables.roots import root_of
 from trainables.run import Run
@@ -21,6 +21,8 @@ Answer = dict[str, Any]
 the story of a fault of ours."""
 
 
+AGAIN = "The same command goes on from here."
+LOOK_S = 1.0  # between looks whether Ray still lives
 DIED = "its process died, perhaps for want of memory: make room, then the same command goes on from here."
 
 
@@ -57,7 +59,7 @@ def examine(job: Job, threads: int) -> Iterator[Answer]:
 
 
 def _on_ray(jobs: list[Job]) -> Iterator[Answer]:
-    with private_ray(gpus_used=True, dashboard=False):
+    with private_ray(gpus_used=True, dashboard=False, cure=AGAIN):
         import ray
         from ray.exceptions import RayError
 
@@ -67,12 +69,17 @@ def _on_ray(jobs: list[Job]) -> Iterator[Answer]:
         task = ray.remote(examine).options(num_cpus=threads, num_gpus=gpus, num_returns="streaming", max_retries=0)
         streams = {task.remote(job, threads): job["id"] for job in jobs}
         while streams:
-            [ready], _ = ray.wait(list(streams), num_returns=1)
+            found, _ = ray.wait(list(streams), num_returns=1, timeout=LOOK_S)
+            check_ray()
+            if not found:
+                continue
+            [ready] = found
             try:
                 yield ray.get(next(ready))
             except StopIteration:
                 del streams[ready]
             except RayError:
+                check_ray()
                 model = streams.pop(ready)
                 yield {"id": model, "refused": f"{model}: {DIED}"}
 

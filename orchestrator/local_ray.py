@@ -32,6 +32,7 @@ ON_LOOPBACK = {
 }
 START_S = 180  # for Ray to come up, where it takes long
 HOST, API_SERVER = "127.0.0.1", "RAY_API_SERVER_ADDRESS"
+VITAL = ("gcs_server", "raylet")  # of Ray's processes
 HEAD_NODE = "node:__internal_head__"  # a resource that Ray gives the head node, 1.0 of it
 OBJECT_STORE_BYTES = 100 * 2**20  # results are small; the default takes a third of the memory
 
@@ -139,8 +140,25 @@ def private_ray(gpus_used: bool, dashboard: bool, cure: str = "Try again.") -> I
         try:
             start_or_tell(scratch, gpus() if gpus_used else 0, free_port() if dashboard else None, cure)
             yield scratch
+        except RayLost as lost:
+            reason = f"Ray's process {lost} has died; so has Ray. Perhaps memory ran out, or somebody killed it."
+            raise UserError(f"{reason} {cure}") from None
         finally:
             ray.shutdown()
+
+
+class RayLost(BaseException):
+    """A process of the private Ray has died without which it does nothing. No trial is to blame, and none can go on."""
+
+
+def check_ray() -> None:
+    """Raises RayLost. Of a Ray that is not this process's own nothing is known."""
+    from ray._private import worker
+
+    started = worker._global_node.all_processes if worker._global_node else {}
+    for name in VITAL:
+        if any(known.process.poll() is not None for known in started.get(name, ())):
+            raise RayLost(name)
 
 
 def start_or_tell(scratch: Path, gpus: int, dashboard_port: int | None, cure: str) -> None:

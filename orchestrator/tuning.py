@@ -18,6 +18,7 @@ from orchestrator import asha
 from orchestrator.disk import fault_told
 from orchestrator.files import pictures_folder, restarts_file, write_whole
 from orchestrator.lineup import Lineup
+from orchestrator.local_ray import check_ray
 from orchestrator.memory import NO_ROOM, REFUSED, oom_kills
 from orchestrator.progress import GROUP, MEMORY, SLOT, Progress
 from orchestrator.space import trial_name
@@ -229,12 +230,14 @@ class Listener(Callback):
             self.progress.end(trial.config["id"], "stopped", self.progress.reason(trial.config["id"]))
 
     def on_trial_recover(self, iteration, trials, trial: Trial, **info) -> None:
+        check_ray()
         if self.stop.number is None and not self._fault(trial):  # or its process was ended together with this one
             self.progress.begin(trial.config["id"])  # its slot may have failed before it had it
             self._count_restarts(trial)
             self._retry(trial)
 
     def on_trial_error(self, iteration, trials, trial: Trial, **info) -> None:
+        check_ray()
         if self.stop.number is None and not self._fault(trial):
             self.progress.begin(trial.config["id"])
             self._count_restarts(trial)
@@ -257,6 +260,7 @@ class Listener(Callback):
         In its other calls Tune takes an error for the trial's.
         """
         self.progress.check()
+        check_ray()
         self.audience.tell(self.progress.take_news())
         self.audience.look(self.progress)
         self.stop.check()

@@ -37,8 +37,14 @@ POINT = {}
 
 
 def strike() -> None:
-    """Send the signal to the driver, and say when; of a SIGKILL nothing comes back."""
+    """Send the signal to the driver, and say when; of a SIGKILL nothing comes back. Or kill a process of its Ray."""
     os.write(2, f"STRUCK {time.time()}\n".encode())
+    if "victim" in POINT:
+        from ray._private import worker
+
+        [victim] = worker._global_node.all_processes[POINT["victim"]]
+        os.kill(victim.process.pid, signal.SIGKILL)
+        return
     os.kill(POINT["driver"], POINT["signal"])
     if POINT["signal"] == signal.SIGKILL:
         time.sleep(300)  # a slot: Ray ends it soon
