@@ -20,7 +20,7 @@ run:
   epochs: 1
 scheduler: {name: none}
 """
-SMALL = 50
+SMALL = 100
 
 
 def numbers(count):
