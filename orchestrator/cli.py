@@ -20,6 +20,7 @@ from orchestrator.options import (
     spec_argument,
     tracking_option,
 )
+from orchestrator.shell import command
 from trainables.roots import Root
 
 NO_RESULT, USERS_MISTAKE = 1, 2
@@ -179,12 +180,11 @@ def ui(name, out, tracking_uri, port) -> None:
 def sync(name, out, tracking_uri) -> None:
     """Send to MLflow what the sweep NAME could not send while it ran."""
     from orchestrator.tracking import sync as send
-    from orchestrator.tracking import sync_command
 
     _tell_of_store(out / name, tracking_uri)
     left = send(out / name, tracking_uri)
     if left:
-        raise UserError(*left.lines(sync_command(out / name)))
+        raise UserError(*left.lines(command("sync", name, out)))
     click.echo("Everything is sent.")
 
 

@@ -22,13 +22,13 @@ from orchestrator.measures import measures
 from orchestrator.mlflow_store import prepare_store
 from orchestrator.results import show
 from orchestrator.resuming import recorded_origin, recorded_root
+from orchestrator.shell import command, command_for
 from orchestrator.spool import PARENT
 from orchestrator.stopping import Noted
 from orchestrator.subjects import ALL, Subject, subjects
-from orchestrator.sweep import command
 from orchestrator.sweep_identity import is_recorded, recorded_store
 from orchestrator.terminal import description_column, say
-from orchestrator.tracking import Tracker, sync_command
+from orchestrator.tracking import Tracker
 from trainables.metrics.evaluations import Evaluation
 from trainables.roots import Root, recorded
 
@@ -232,7 +232,7 @@ def recorder(folder: Path, uri: str | None, console: Console) -> Iterator[Tracke
     try:
         yield tracker
     finally:
-        for line in tracker.close().lines(sync_command(folder)):
+        for line in tracker.close().lines(command_for("sync", folder)):
             say(console, line)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from orchestrator.errors import UserError
 from orchestrator.files import write_whole
+from orchestrator.metric_lines import from_json, metrics_of
 from trainables import durable
 
 NAME = "journal.jsonl"
@@ -84,8 +85,6 @@ def restored(folder: Path, half: bytes) -> dict | None:
     """
     if not (epoch := EPOCH.match(half)):
         return None
-    from orchestrator.trial_folder import from_json, metrics_of  # torch: only where it is needed
-
     trial, number = epoch[1].decode(), int(epoch[2])
     try:
         lines = (folder / "trials" / trial / "metrics.jsonl").read_text(encoding="utf-8").splitlines()

@@ -21,12 +21,13 @@ from orchestrator.reading import load_all
 from orchestrator.recording import open_run, open_tracker
 from orchestrator.results import as_json, as_table, misfortunes, show
 from orchestrator.reuse import made_with
+from orchestrator.shell import command, command_for
 from orchestrator.single_run import Teller
 from orchestrator.space import examples
 from orchestrator.standings import ranked
 from orchestrator.stopping import Noted
 from orchestrator.store_address import check_early, store_for_new
-from orchestrator.sweep import Outcome, claim, command, resume_command, run_sweep
+from orchestrator.sweep import Outcome, claim, run_sweep
 from orchestrator.sweep_identity import recorded_store
 from orchestrator.terminal import say
 from orchestrator.tracking import HASTE_S, Left
@@ -98,7 +99,7 @@ def run_and_tell(
             left = tracker.close(*([HASTE_S, HASTE_S] if stopped else []))
         close(console, outcome, out, left, json_wanted)
     except KeyboardInterrupt:  # before it began, or for the second time
-        say(console, f"resume       {resume_command(folder)}")
+        say(console, f"resume       {command_for('resume', folder)}")
         raise
     return outcome.stop
 
@@ -123,7 +124,7 @@ def close(console: Console, outcome: Outcome, out: Path, left: Left, json_wanted
         lines.append("The budget is used up; these are the trials that had begun.")
     if outcome.interrupted:
         lines.append("The sweep was interrupted; these are the trials that had begun.")
-        lines.append(f"resume       {resume_command(outcome.folder)}")
+        lines.append(f"resume       {command_for('resume', outcome.folder)}")
     for line in lines:
         say(console, line)
     if not outcome.interrupted and (reasons := misfortunes(outcome.results)):

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import math
-import shlex
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from orchestrator.errors import UserError
 from orchestrator.files import holds, read_object
+from orchestrator.shell import command
 from orchestrator.single_run import is_single, results_of
 from orchestrator.standings import RANKED, UNSOUND, best_value, champion, configurations, ranked, replicated
 
@@ -33,7 +33,7 @@ def read_results(out: Path, name: str) -> dict[str, Any]:
         known = [path.parent for pattern in ("*/results.json", "*/config.json") for path in out.glob(pattern)]
         there = ", ".join(sorted({path.name for path in known})) or "none yet"
         raise UserError(f"{file}: no such results. Sweeps and runs in {out}: {there}.")
-    cure = f"Written anew by: vaeorch resume {shlex.quote(name)} --out {shlex.quote(str(out))}"
+    cure = f"Written anew by: {command('resume', name, out)}"
     found = read_object(file, cure)
     if not (holds(found, PARTS) and all(holds(trial, OF_A_TRIAL) for trial in found["trials"])):
         raise UserError(f"{file}: is damaged: it holds no sweep's results. {cure}")

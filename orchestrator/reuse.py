@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orchestrator
 import trainables
+from orchestrator.metric_lines import from_json, metrics_of
 from orchestrator.space import same_run
 from trainables.data import DataError
 from trainables.data.fingerprints import Fingerprint, changed
@@ -171,7 +172,5 @@ def _finished(
 
 
 def _epochs(folder: Path) -> list[dict[str, float]]:
-    from orchestrator.trial_folder import from_json, metrics_of
-
     lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     return [metrics_of(from_json(line)) for line in lines]

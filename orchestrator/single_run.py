@@ -1,7 +1,6 @@
 """A run that was trained alone: what is told of it while it trains, and its results as those of a sweep are."""
 
 import json
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,16 +8,17 @@ from typing import Any
 from orchestrator.errors import UserError
 from orchestrator.files import pictures_folder
 from orchestrator.ledger import Ledger, known_numbers
+from orchestrator.metric_lines import from_json, metrics_of
+from orchestrator.shell import command_for
 from orchestrator.spool import PARENT, parsed
-from orchestrator.tracking import HASTE_S, Tracker, sync_command
+from orchestrator.tracking import HASTE_S, Tracker
 
 USUAL = {"metric": "val/elbo", "mode": "max"}  # objective of runs of earlier versions, which kept none
-COUNTS = ("epoch", "images", "seconds")  # what a line of metrics.jsonl holds besides metrics
 
 
 def is_single(folder: Path) -> bool:
     """Whether a run was trained alone in `folder`."""
-    return (folder / "config.json").is_file() and (folder / "metrics.jsonl").is_file()
+    return (folder / "config.json").is_file()
 
 
 def results_of(folder: Path) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def results_of(folder: Path) -> dict[str, Any]:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         kept = folder / "metrics.jsonl"  # there is none of a run that diverged in its first epoch
         text = kept.read_text(encoding="utf-8") if kept.exists() else ""
-        lines = [json.loads(line) for line in text.splitlines()]
+        lines = [from_json(line) for line in text.splitlines()]
         ledger = _ledger(folder, config)
         for line in lines:
             ledger.add(folder.name, line["epoch"], metrics_of(line))
@@ -71,12 +71,7 @@ class Teller:
         [entry] = results_of(self.folder)["trials"]
         self.tracker.sweep_ended(status, known_numbers(entry["best"]), {"stop_reason": reason})
         left = self.tracker.close(*([HASTE_S, HASTE_S] if error else []))
-        self.lines = left.lines(sync_command(self.folder))
-
-
-def metrics_of(line: dict) -> dict[str, float]:
-    """The metrics of a line of metrics.jsonl."""
-    return {key: math.nan if value is None else value for key, value in line.items() if key not in COUNTS}
+        self.lines = left.lines(command_for("sync", self.folder))
 
 
 def _ledger(folder: Path, config: dict[str, Any]) -> Ledger:

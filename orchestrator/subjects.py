@@ -12,8 +12,8 @@ from orchestrator.errors import UserError
 from orchestrator.files import read_object
 from orchestrator.mistakes import cure
 from orchestrator.results import read_results
+from orchestrator.shell import command_for
 from orchestrator.standings import ranked, replicated
-from orchestrator.sweep import resume_command
 
 ALL, BEST, USUAL = "all", re.compile(r"best:([1-9]\d*)"), "best:5"
 
@@ -61,7 +61,7 @@ def subjects(out: Path, target: str, trials: str | None = None) -> tuple[Path, l
     if (folder / "best.pt").is_file() and not trial:
         return folder, [Subject(name, folder, folder / "best.pt", name)]
     if (folder / "journal.jsonl").is_file():
-        why = f"it is running, or was killed: {resume_command(folder)}, which Ctrl-C ends in order"
+        why = f"it is running, or was killed: {command_for('resume', folder)}, which Ctrl-C ends in order"
         raise UserError(f"{folder}: no trial has ended yet: {why}.")
     there = sorted(path.parent.name for pattern in ("*/results.json", "*/best.pt") for path in out.glob(pattern))
     known = ", ".join(there) or "none yet"

@@ -1,7 +1,6 @@
 """A sweep's folder, and the sweep itself: a private Ray, Tune's loop, results.json at every trial's end."""
 
 import io
-import shlex
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +23,7 @@ from orchestrator.local_ray import count_slots, private_ray, slot_share
 from orchestrator.mistakes import Place
 from orchestrator.progress import Progress
 from orchestrator.reuse import Shelf, made_with
+from orchestrator.shell import command_for
 from orchestrator.space import Trial, examples, parameters, trial_name
 from orchestrator.standings import CONFIRM, champion
 from orchestrator.stopping import Deferred
@@ -77,7 +77,7 @@ def run_sweep(
     Raises UserError for resources that this machine has not, a journal that does not fit the spec, and a full disk.
     """
     slots, stop = min(count_slots(spec.resources), sum(sizes(spec, len(trials)))), None
-    with disk_errors_told(folder, f"Free room, then go on: {resume_command(folder)}"):
+    with disk_errors_told(folder, f"Free room, then go on: {command_for('resume', folder)}"):
         lineup = open_lineup(spec, trials, folder, data_root, reuse, source)
         progress, ledger = lineup.progress, lineup.progress.ledger
         audience = Audience(ledger, tracker, console)
@@ -139,7 +139,7 @@ def finish(ledger: Ledger, status: str, tracker, console) -> None:
 
 def tune_all(spec: "SweepSpec", lineup: Lineup, audience: Audience, slots: int) -> None:
     """Run Tune's loop until every trial has ended. Raises KeyboardInterrupt."""
-    again = f"Go on with it: {resume_command(lineup.progress.ledger.folder)}"
+    again = f"Go on with it: {command_for('resume', lineup.progress.ledger.folder)}"
     with private_ray(spec.resources.gpus_per_worker > 0, spec.resources.workers > 1, again) as scratch:
         from ray import tune
         from ray.tune.execution import class_cache
@@ -162,16 +162,6 @@ def tune_all(spec: "SweepSpec", lineup: Lineup, audience: Audience, slots: int) 
                 raise_on_failed_trial=False,
                 verbose=0,
             )
-
-
-def resume_command(folder: Path) -> str:
-    """What to type to go on with the sweep in `folder` (OUT/NAME)."""
-    return command("resume", folder.name, folder.parent)
-
-
-def command(verb: str, name: str, out: Path) -> str:
-    """What to type into a shell to do something with a sweep, a trial or a run in OUT."""
-    return shlex.join(["vaeorch", verb, name, "--out", str(out)])
 
 
 def slot_config(spec: "SweepSpec", folder: Path, data_root: Root, trial: Trial) -> dict:
@@ -209,7 +199,8 @@ def claim(out: Path, spec: "SweepSpec") -> Path:
         if any(folder.iterdir()):
             cure = "choose another --name or --out, or remove the folder."
             if (folder / "spec.yaml").exists():
-                raise UserError(f"{folder}: holds another sweep. Go on with it: {resume_command(folder)}; or {cure}")
+                again = command_for("resume", folder)
+                raise UserError(f"{folder}: holds another sweep. Go on with it: {again}; or {cure}")
             raise UserError(f"{folder}: holds other files; {cure}")
         write_whole(folder / "room", " " * ROOM_BYTES)
         (folder / "room").unlink()

@@ -12,7 +12,6 @@ import json
 import math
 import os
 import platform
-import shlex
 import subprocess
 import time
 import uuid
@@ -237,11 +236,6 @@ def sync(folder: Path, uri: str | None = None) -> Left:
     sender.flush()
     spool.close()
     return _left(spool, sender)
-
-
-def sync_command(folder: Path) -> str:
-    """What to type to send what the sweep in `folder` (OUT/NAME) has not sent."""
-    return f"vaeorch sync {shlex.quote(folder.name)} --out {shlex.quote(str(folder.parent))}"
 
 
 def provenance(source: str) -> dict[str, str]:

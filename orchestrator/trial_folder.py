@@ -21,7 +21,8 @@ from functools import partial
 from pathlib import Path
 
 from orchestrator import within_epoch
-from orchestrator.files import append_whole, finite_or_null, pictures_folder, write_whole
+from orchestrator.files import append_whole, pictures_folder, write_whole
+from orchestrator.metric_lines import COUNTS, from_json, metrics_of, to_json
 from orchestrator.within_epoch import Hear, Pace
 from trainables import checkpoint
 from trainables.checkpoint import CheckpointError
@@ -31,7 +32,6 @@ from trainables.run import Run
 from trainables.train import Diverged, Report, reopen, train
 
 IDENTITY = ("id", "config", "seed", "objective", "run", "data_root")  # of a slot's config, what config.json holds
-COUNTS = ("epoch", "images", "seconds")  # what a line of metrics.jsonl holds besides metrics
 
 
 class TrialFolder:
@@ -163,15 +163,3 @@ def result(folder: TrialFolder, line: dict, last_epoch: int) -> dict:
     told = {"notice": notice} if notice else {}
     told |= {"value": value, "metrics": metrics, "finished": finished, "diverged": None, "done": finished}
     return counts | told
-
-
-def metrics_of(line: dict) -> dict[str, float]:
-    return {key: value for key, value in line.items() if key not in COUNTS}
-
-
-def to_json(line: dict) -> str:
-    return json.dumps(finite_or_null(line))
-
-
-def from_json(text: str) -> dict:
-    return {key: math.nan if value is None else value for key, value in json.loads(text).items()}

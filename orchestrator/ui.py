@@ -12,9 +12,9 @@ from orchestrator import guard
 from orchestrator.errors import UserError
 from orchestrator.mlflow_store import connect, prepare_store, set_environment
 from orchestrator.saved_view import link
+from orchestrator.shell import command_for
 from orchestrator.store_address import ENVIRONMENT_VARIABLE, check_store, first_line, without_password
 from orchestrator.sweep_identity import is_recorded, kept
-from orchestrator.tracking import sync_command
 
 HOST = "127.0.0.1"
 
@@ -63,7 +63,8 @@ def page(folder: Path, uri: str, base: str) -> str:
     identity = kept(folder)
     experiment = _experiment(uri, identity["experiment"])
     if experiment is None:
-        raise UserError(f"{without_password(uri)}: has not received {folder.name}. Send it: {sync_command(folder)}")
+        cure = f"Send it: {command_for('sync', folder)}"
+        raise UserError(f"{without_password(uri)}: has not received {folder.name}. {cure}")
     key = f"vaeorch-{identity['uid']}"
     return link(base, experiment.experiment_id, key if f"mlflow.sharedViewState.{key}" in experiment.tags else None)
 

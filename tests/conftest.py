@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -36,6 +37,12 @@ def a_store(tmp_path_factory) -> Path:
     return file
 
 
+@pytest.fixture(scope="session")
+def shared_store(a_store, tmp_path_factory) -> Path:
+    """A copy of that file which many trainings write to: the other stays empty."""
+    return shutil.copy(a_store, tmp_path_factory.mktemp("shared") / "mlflow.db")
+
+
 @pytest.fixture
 def vaeorch(monkeypatch, capsys, request):
     """Runs the command line in this process: (exit code, stdout, stderr). `train` shares one store."""
@@ -45,7 +52,7 @@ def vaeorch(monkeypatch, capsys, request):
 
     def run(*words):
         if words and words[0] == "train" and "--tracking-uri" not in words:
-            words = (*words, "--tracking-uri", f"sqlite:///{request.getfixturevalue('a_store')}")
+            words = (*words, "--tracking-uri", f"sqlite:///{request.getfixturevalue('shared_store')}")
         monkeypatch.setattr(sys, "argv", ["vaeorch", *map(str, words)])
         try:
             cli.main()

@@ -231,6 +231,8 @@ def test_a_run_that_diverges_ends_with_the_reason_and_exit_code_1(vaeorch, spec,
         assert code == 1 and one_line(err) and "Traceback" not in err
         assert err.startswith(f"{tmp_path}/runs/tiny: diverged: ") and "not finite at step" in err
         assert "best.pt" not in out  # there is none
+    code, out, _ = vaeorch("results", "tiny", "--out", tmp_path / "runs")
+    assert code == 0 and "every trial failed or diverged" in out and "not finite at step" in out
 
 
 WAITS_FOR_CTRL_C = """

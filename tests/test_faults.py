@@ -98,11 +98,11 @@ def hidden(error: Exception, inside: Exception, cause: Exception | None = None) 
     try:
         try:
             raise inside
-        except Exception:
+        except type(inside):
             if cause:
                 raise error from cause
             raise error  # noqa: B904 (what is left is told from the context)
-    except Exception as caught:
+    except type(error) as caught:
         return caught
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator import launch
+from orchestrator.shell import command, command_for
 from orchestrator.subjects import subjects
-from orchestrator.sweep import Outcome, command, resume_command
+from orchestrator.sweep import Outcome
 from orchestrator.sweep_identity import recorded_store
 from orchestrator.terminal import PlainConsole
 from orchestrator.tracking import Left
@@ -48,7 +49,7 @@ def as_a_shell_reads(line):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_command_that_is_told_can_be_pasted_into_a_shell(tmp_path, name):
     expected = ["vaeorch", "resume", "a", "--out", str(tmp_path / name)]
-    assert as_a_shell_reads(resume_command(tmp_path / name / "a")) == expected
+    assert as_a_shell_reads(command_for("resume", tmp_path / name / "a")) == expected
     assert as_a_shell_reads(command("ui", name, Path(name))) == ["vaeorch", "ui", name, "--out", name]
 
 
