@@ -7,7 +7,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ ON_LOOPBACK = {
     "NCCL_SOCKET_IFNAME": LOOPBACK,
 }
 START_S = 180  # for Ray to come up, where it takes long
+ENDING_S = 3  # for its processes to end by themselves when it has ended
 HOST, API_SERVER = "127.0.0.1", "RAY_API_SERVER_ADDRESS"
 VITAL = ("gcs_server", "raylet")  # of Ray's processes
 HEAD_NODE = "node:__internal_head__"  # a resource that Ray gives the head node, 1.0 of it
@@ -137,14 +138,16 @@ def private_ray(gpus_used: bool, dashboard: bool, cure: str = "Try again.") -> I
         if ray.is_initialized():
             yield scratch
             return
+        started = start_or_tell(scratch, gpus() if gpus_used else 0, free_port() if dashboard else None, cure)
         try:
-            start_or_tell(scratch, gpus() if gpus_used else 0, free_port() if dashboard else None, cure)
             yield scratch
         except RayLost as lost:
             reason = f"Ray's process {lost} has died; so has Ray. Perhaps memory ran out, or somebody killed it."
             raise UserError(f"{reason} {cure}") from None
         finally:
+            family = started.union(*map(descendants, started))
             ray.shutdown()
+            end(family)
 
 
 class RayLost(BaseException):
@@ -161,16 +164,28 @@ def check_ray() -> None:
             raise RayLost(name)
 
 
-def start_or_tell(scratch: Path, gpus: int, dashboard_port: int | None, cure: str) -> None:
-    """Start Ray. It gives up by itself when its node does not come up. What it began ends with us.
+def start_or_tell(scratch: Path, gpus: int, dashboard_port: int | None, cure: str) -> set:
+    """Start Ray; the processes that this has started. None is left where it fails.
+
+    A raylet ends by itself where the machine is so busy that its helpers take longer than 15 s: then Ray is started
+    again, for `START_S` altogether.
 
     Raises UserError, with `cure`.
     """
-    try:
-        start(scratch, gpus, dashboard_port)
-    except Exception as error:  # of any kind: Ray raises a bare Exception when time is up
-        reason = str(error).strip().partition("\n")[0]
-        raise UserError(f"Ray did not start: {reason} Where this machine is overloaded, wait. {cure}") from None
+    import psutil  # Ray brings it
+
+    deadline = time.monotonic() + START_S
+    others = descendants(psutil.Process())
+    while True:
+        try:
+            start(scratch, gpus, dashboard_port)
+            return descendants(psutil.Process()) - others
+        except (Exception, RayLost) as error:  # of any kind: Ray raises a bare Exception when time is up
+            end(descendants(psutil.Process()) - others)
+            if isinstance(error, RayLost) and time.monotonic() < deadline:
+                continue
+            reason = str(error).strip().partition("\n")[0]
+            raise UserError(f"Ray did not start: {reason} Where this machine is overloaded, wait. {cure}") from None
 
 
 def start(scratch: Path, gpus: int, dashboard_port: int | None) -> None:
@@ -197,7 +212,10 @@ def start(scratch: Path, gpus: int, dashboard_port: int | None) -> None:
 
 
 def patient(find: Callable) -> Callable:
-    """Ray looks for its node for 30 s, and gives up. On a machine with much other work it takes longer."""
+    """Ray looks for its node for 30 s, and gives up. On a machine with much other work it takes longer.
+
+    The function raises RayLost when there is nothing to wait for.
+    """
 
     def found(*values):
         deadline = time.monotonic() + START_S
@@ -205,11 +223,45 @@ def patient(find: Callable) -> Callable:
             try:
                 return find(*values)
             except RuntimeError:
+                if raylet_has_ended():
+                    raise RayLost("its raylet ended by itself.") from None
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.1)
 
     return found
+
+
+def raylet_has_ended() -> bool:
+    """Whether this process has started a raylet that has ended, and that nobody has asked for its exit code yet."""
+    import psutil
+
+    return any(
+        child.name() == "raylet" and child.status() == psutil.STATUS_ZOMBIE for child in psutil.Process().children()
+    )
+
+
+def descendants(process) -> set:
+    """All processes that a process has started, and those that they have, as psutil knows them."""
+    import psutil
+
+    with suppress(psutil.NoSuchProcess):
+        return set(process.children(recursive=True))
+    return set()
+
+
+def end(processes: set) -> None:
+    """Wait a moment for processes that are ending, and kill those that do not.
+
+    The agents of a raylet ask for a lost gcs_server for a while before they end.
+    """
+    import psutil
+
+    _, left = psutil.wait_procs(processes, timeout=ENDING_S)
+    for process in left:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(left, timeout=ENDING_S)
 
 
 @contextmanager

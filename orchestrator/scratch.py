@@ -20,6 +20,7 @@ PREFIX, DRIVER, RAYS_OWN = "vaeorch-", "driver", "r"
 USUAL = "/tmp"
 LONGEST_BYTES = 20  # of its parent: the longest path of a socket that Ray makes has 87 more, and may have 107
 REMOVALS = 10  # tries
+NAMED_WITHIN_S = 60.0  # the name of the machine is in a new folder
 PLAIN = re.compile(rf"[\w./+-]{{1,{LONGEST_BYTES}}}", re.ASCII)  # what Ray's command lines take without harm
 
 
@@ -44,13 +45,22 @@ def scratch_folder() -> Iterator[Path]:
 def remove_left_over(parent: Path) -> None:
     """Remove the folders of this user's drivers that are gone; those that another machine has made here stay."""
     for folder in parent.glob(f"{PREFIX}*"):
-        with suppress(OSError):  # it is another user's, or has no lock, or its driver lives
-            if folder.lstat().st_uid != os.getuid():
-                continue
-            with (folder / DRIVER).open("r+") as driver:
-                fcntl.flock(driver, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if driver.read() == socket.gethostname():
-                    _remove(folder)
+        with suppress(OSError):  # it is another user's, or has no locks, or its driver lives
+            if folder.lstat().st_uid == os.getuid() and _left_over(folder):
+                _remove(folder)
+
+
+def _left_over(folder: Path) -> bool:
+    """Whether the driver that made it here is gone. One that was killed early or late has left no name in it.
+
+    Raises OSError where the driver lives.
+    """
+    host = ""
+    with suppress(FileNotFoundError), (folder / DRIVER).open("r+") as driver:
+        fcntl.flock(driver, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        host = driver.read()
+    nameless = not host and time.time() - folder.stat().st_mtime > NAMED_WITHIN_S
+    return nameless or host == socket.gethostname()
 
 
 def _usual() -> str:

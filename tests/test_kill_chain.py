@@ -346,3 +346,10 @@ def test_after_outages_mlflow_has_each_epoch_once(outage):
 def test_no_process_outlives_its_driver_for_long(broken):
     """Ray's agents look for their raylet once a minute."""
     until(lambda: processes_with(f"{MARK}-") == [])
+
+
+def test_the_folders_of_killed_drivers_are_gone_with_the_next_but_one(lasting_ray, broken):
+    """A nameless one would go a minute later. That of the Ray that lives stays."""
+    folders = list(Path(os.environ["TMPDIR"]).glob("vaeorch-*"))
+    assert [folder for folder in folders if (folder / "driver").exists()] == folders
+    assert len(folders) == 1

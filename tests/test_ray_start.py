@@ -1,14 +1,21 @@
 """A private Ray comes up where that takes long, as on a machine with much other work."""
 
+import subprocess
+import threading
+from importlib import import_module
+
 import pytest
+import ray
 
 from orchestrator import local_ray
+from tests.waiting import until
+
+psutil = import_module("psutil")  # Ray brings it
 
 
 @pytest.fixture
 def looks(monkeypatch):
     """Ray looks for its node, which is there at the fourth look; what it finds."""
-    import ray
     from ray._private import services
 
     failures = [RuntimeError("no such node")] * 3
@@ -34,3 +41,29 @@ def test_a_node_that_does_not_come_up_is_not_waited_for_without_end(looks, tmp_p
     monkeypatch.setattr(local_ray, "START_S", -1)
     with pytest.raises(RuntimeError, match="no such node"):
         local_ray.start(tmp_path, gpus=0, dashboard_port=None)
+
+
+def kill_the_first(name: str) -> None:
+    """As soon as this process starts a process of that name."""
+    known = set(psutil.Process().children())
+
+    def kill() -> None:
+        until(lambda: any(child.name() == name for child in set(psutil.Process().children()) - known))
+        next(child for child in psutil.Process().children() if child.name() == name and child not in known).kill()
+
+    threading.Thread(target=kill, daemon=True).start()
+
+
+def test_a_raylet_that_ends_while_ray_starts_is_started_again_and_nothing_is_left():
+    before = set(psutil.Process().children(recursive=True))
+    kill_the_first("raylet")
+    with local_ray.private_ray(gpus_used=False, dashboard=False):
+        assert ray.get(ray.remote(lambda: "works").remote()) == "works"
+    assert set(psutil.Process().children(recursive=True)) <= before
+
+
+def test_what_does_not_end_by_itself_is_killed(monkeypatch):
+    monkeypatch.setattr(local_ray, "ENDING_S", 0.1)
+    with subprocess.Popen(["sleep", "300"]) as stubborn:
+        local_ray.end({psutil.Process(stubborn.pid)})
+        assert not psutil.pid_exists(stubborn.pid)

@@ -4,6 +4,7 @@ import os
 import re
 import socket
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -21,11 +22,23 @@ def left_over(parent: Path, host: str | None) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("host", "stays"), [(socket.gethostname(), False), ("another", True), (None, True)])
+@pytest.mark.parametrize(("host", "stays"), [(socket.gethostname(), False), ("another", True)])
 def test_of_left_over_folders_those_of_this_machine_are_removed(tmp_path, host, stays):
     folder = left_over(tmp_path, host)
     remove_left_over(tmp_path)
     assert folder.exists() == stays
+
+
+@pytest.mark.parametrize("host", [None, ""])
+def test_a_folder_whose_driver_was_killed_before_it_left_its_name_is_removed_after_a_while(tmp_path, host):
+    """Or after it had removed its name, and before it had removed the folder, which Ray's processes fill again."""
+    folder = left_over(tmp_path, host)
+    remove_left_over(tmp_path)
+    assert folder.exists()
+    before = time.time() - 2 * scratch.NAMED_WITHIN_S
+    os.utime(folder, (before, before))
+    remove_left_over(tmp_path)
+    assert not folder.exists()
 
 
 def test_a_folder_whose_driver_lives_stays(tmp_path, monkeypatch):
