@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 
-from orchestrator.asha import CONTINUE, STOP, Asha, RunAll
-from orchestrator.hyperband import Hyperband
+from orchestrator.schedulers.asha import CONTINUE, STOP, Asha, RunAll
+from orchestrator.schedulers.hyperband import Hyperband
 
 ROOT = Path(__file__).parents[1]
 TOP = 3  # configurations that count as good
@@ -32,8 +32,8 @@ Curves = list[list[float]]
 
 def record(settings: list[str]) -> Curves:
     """Train the configurations, one line of progress for each; `settings` change the spec as --set does."""
-    from orchestrator.space import trials as listed
-    from orchestrator.spec import read_spec
+    from orchestrator.space.candidates import trials as listed
+    from orchestrator.spec.records import read_spec
     from trainables.run import Run
     from trainables.train import Diverged, train
 

@@ -18,9 +18,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from orchestrator.saved_view import View
-from orchestrator.tracking import Tracker
-from orchestrator.trial_folder import TrialFolder
+from orchestrator.storage.trial_folder import TrialFolder
+from orchestrator.tracking.saved_view import View
+from orchestrator.tracking.tracker import Tracker
 from trainables.run import Run
 from trainables.train import Report, train
 

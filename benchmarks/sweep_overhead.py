@@ -116,7 +116,7 @@ def plain(run: dict, trials: int, workers: int, folder: Path) -> list[tuple[floa
     """As `ours`, each run being a Tune function trial."""
     from ray import tune
 
-    from orchestrator.local_ray import HEAD_NODE, private_ray
+    from orchestrator.clusters.local import HEAD_NODE, private_ray
 
     notes = [str(folder / f"plain-{workers}-{number}") for number in range(trials)]
     configs = [{"run": run | {"seed": n}, "note": note, "workers": workers} for n, note in enumerate(notes)]

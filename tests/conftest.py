@@ -30,7 +30,7 @@ def real_data() -> Path:
 @pytest.fixture(scope="session")
 def a_store(tmp_path_factory) -> Path:
     """The file of an MLflow store with its tables: making one takes seconds, copying it none."""
-    from orchestrator.mlflow_store import prepare_store
+    from orchestrator.tracking.mlflow_store import prepare_store
 
     file = tmp_path_factory.mktemp("store") / "mlflow.db"
     prepare_store(f"sqlite:///{file}")
@@ -46,7 +46,7 @@ def shared_store(a_store, tmp_path_factory) -> Path:
 @pytest.fixture
 def vaeorch(monkeypatch, capsys, request):
     """Runs the command line in this process: (exit code, stdout, stderr). `train` shares one store."""
-    from orchestrator import cli
+    from orchestrator.cli import main as cli
 
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 

@@ -8,7 +8,7 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
-from orchestrator.scratch import PREFIX
+from orchestrator.clusters.scratch import PREFIX
 
 CANARY = f"canary-{uuid.uuid4()}"
 SECRETS = dict.fromkeys(

@@ -18,19 +18,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
-from orchestrator import (
-    cli,
-    journal,
-    ledger,
-    local_ray,
-    mlflow_store,
-    sending,
-    slot,
-    spool,
-    telling,
-    tracking,
-    trial_folder,
-)
+from orchestrator.cli import main as cli
+from orchestrator.clusters import local as local_ray
+from orchestrator.execution import slot
+from orchestrator.storage import journal, trial_folder
+from orchestrator.sweep import events as telling
+from orchestrator.sweep import results_file as ledger
+from orchestrator.tracking import mlflow_store, sending, spool
+from orchestrator.tracking import tracker as tracking
 from trainables import checkpoint, pictures
 
 POINT = {}
@@ -252,7 +247,7 @@ def serve() -> None:
     mlflow_store.set_environment()
     import mlflow  # noqa: F401
 
-    from orchestrator import tuning  # noqa: F401
+    from orchestrator.execution import tune as tuning  # noqa: F401
 
     for line in sys.stdin:
         child = os.fork()

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.mistakes import SpecError
-from orchestrator.spec import SweepSpec, read_spec
+from orchestrator.spec.diagnostics import SpecError
+from orchestrator.spec.records import SweepSpec, read_spec
 
 TINY = """\
 name: tiny

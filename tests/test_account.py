@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.account import UNLIMITED, Account
+from orchestrator.sweep.budget import UNLIMITED, Account
 
 
 class Clock:

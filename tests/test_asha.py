@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.asha import CONTINUE, PAUSE, STOP, Asha, RunAll, rung_epochs
+from orchestrator.schedulers.asha import CONTINUE, PAUSE, STOP, Asha, RunAll, rung_epochs
 
 NOT_FINITE = [math.nan, math.inf, -math.inf]
 VALUES = st.one_of(st.integers(-2, 2).map(float), st.floats(-1e3, 1e3), st.sampled_from(NOT_FINITE))

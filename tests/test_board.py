@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from orchestrator.console import Board
+from orchestrator.reporting.console import Board
 
 
 def board_of(mode="max", trials=4, epochs=10):

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from orchestrator import changes, resuming, reuse
+from orchestrator.commands import resume as resuming
 from orchestrator.errors import UserError
-from orchestrator.journal import NAME
-from orchestrator.space import trials
-from orchestrator.spec import read_spec
-from orchestrator.sweep import claim, open_lineup
+from orchestrator.execution.run import claim, open_lineup
+from orchestrator.space.candidates import trials
+from orchestrator.spec.records import read_spec
+from orchestrator.storage.journal import NAME
+from orchestrator.sweep import changes, reuse
 from tests.data_files import picture, put
 from trainables.data import Array, fingerprints
 from trainables.data.preparing import prepare

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.catalogue import catalogue
+from orchestrator.commands.catalogue import catalogue
 from tests.specs import RUN
 from tests.waiting import until
 
@@ -36,8 +36,10 @@ def test_help_fits_one_screen(vaeorch):
 
 def test_shell_completion_knows_the_verbs():
     words = {"COMP_WORDS": "vaeorch sw", "COMP_CWORD": "1", "_VAEORCH_COMPLETE": "bash_complete"}
-    command = [sys.executable, "-c", "from orchestrator.cli import main; import sys; sys.argv[0] = 'vaeorch'; main()"]
-    said = subprocess.run(command, env=os.environ | words, capture_output=True, text=True, cwd=ROOT)
+    code = "from orchestrator.cli.main import main; import sys; sys.argv[0] = 'vaeorch'; main()"
+    said = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | words, capture_output=True, text=True, cwd=ROOT
+    )
     assert said.stdout.strip() == "plain,sweep"
 
 
@@ -202,7 +204,7 @@ def test_sweep_runs_on_without_its_tracking_server_and_sync_sends_the_rest(vaeor
     assert (trial["status"], trial["epochs"]) == ("completed", 3)
     assert "unsent" in said.stderr and "vaeorch sync tiny" in said.stderr
     assert vaeorch("sync", "tiny", "--out", out, "--tracking-uri", store)[:2] == (0, "Everything is sent.\n")
-    from orchestrator.mlflow_store import connect
+    from orchestrator.tracking.mlflow_store import connect
 
     runs = connect(store).search_runs(["1"], "tags.kind = 'trial'")
     assert [run.data.metrics["val/elbo"] for run in runs] == [trial["last"]["val/elbo"]]

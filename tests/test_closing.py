@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.asha import CONTINUE, PAUSE, STOP, Asha, RunAll
-from orchestrator.hyperband import Hyperband
+from orchestrator.schedulers.asha import CONTINUE, PAUSE, STOP, Asha, RunAll
+from orchestrator.schedulers.hyperband import Hyperband
 from tests.test_asha import VALUES
 
 DIVERGES = "diverges"

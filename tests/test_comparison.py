@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.comparison import FORMATS, SIDE_BY_SIDE, Measured, as_table, compare, grid, notes
+from orchestrator.reporting.comparison import FORMATS, SIDE_BY_SIDE, Measured, as_table, compare, grid, notes
 
 PROVENANCE = {
     "extractor": "classifier",

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from orchestrator.assembly import Odometer, every
-from orchestrator.entries import in_order
-from orchestrator.probing import probing
-from orchestrator.space import notes, trainings, trials
-from orchestrator.spec import SweepSpec, read_spec, schema
+from orchestrator.space.assembly import Odometer, every
+from orchestrator.space.candidates import notes, trainings, trials
+from orchestrator.space.entries import in_order
+from orchestrator.space.probing import probing
+from orchestrator.spec.records import SweepSpec, read_spec, schema
 from tests.small_runs import a_run
 from tests.specs import TINY, refused, spec_of, with_search
 

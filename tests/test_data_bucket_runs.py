@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from orchestrator import resuming
-from orchestrator.reuse import made_with
-from orchestrator.sweep import claim, open_lineup, slot_config
+from orchestrator.commands import resume as resuming
+from orchestrator.execution.run import claim, open_lineup, slot_config
+from orchestrator.sweep.reuse import made_with
 from tests.small_runs import a_run
 from tests.specs import spec_of
 from trainables.data import Array, CelebA, DataError, Digits, Mnist, Sprites, prepared
@@ -73,7 +73,7 @@ def test_a_plan_asks_the_bucket_nothing(bucket, vaeorch, spec, tmp_path):
 
 @pytest.mark.parametrize("root", ["s3://b/p", None])
 def test_a_sweep_tells_its_slots_of_its_root_and_is_resumed_with_it(tmp_path, monkeypatch, root):
-    monkeypatch.setattr("orchestrator.sweep.fingerprints", lambda *values: {})  # there is no such bucket
+    monkeypatch.setattr("orchestrator.execution.run.fingerprints", lambda *values: {})  # there is no such bucket
     for check in ("check_data", "tell_changes"):
         monkeypatch.setattr(resuming, check, lambda *values: None)
     spec, seen = spec_of(tmp_path), {}

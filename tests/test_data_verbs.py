@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import cli
+from orchestrator.cli import main as cli
 from tests.prepared_sets import AT_HAND, IMAGES, flip, saved, shards_in
 from trainables.data import DATASETS, prepared
 from trainables.data.digits import Digits
@@ -184,7 +184,7 @@ def test_trained_through_the_command_line_a_prepared_set_gives_the_same_metrics(
 
 WAITS = """
 import itertools, time
-from orchestrator.cli import main
+from orchestrator.cli.main import main
 from trainables.data import preparing, shards
 
 preparing.SHARD_BYTES = 2_000_000
@@ -208,6 +208,6 @@ def test_a_terminal_has_a_progress_bar_and_ctrl_c_is_heard(tmp_path):
     assert (process.returncode, out) == (130, "")
     folder = prepared.folder_of(Sprites(), tmp_path)
     assert not (folder / "index.json").exists() and not list(folder.glob(".*.arrow.*"))
-    command[2] = "from orchestrator.cli import main; main()"
+    command[2] = "from orchestrator.cli.main import main; main()"
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith(f"prepared  {folder}  6,144 rows, ")

@@ -9,8 +9,8 @@ import pytest
 
 import orchestrator
 import trainables
-from orchestrator.journal import Journal
-from orchestrator.spool import Line, Spool
+from orchestrator.storage.journal import Journal
+from orchestrator.tracking.spool import Line, Spool
 from tests.full_disk import longest_file, small_disk
 from trainables import durable
 

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import evaluate as verb
-from orchestrator.examining import DIED
-from orchestrator.findings import FILE, PICTURES, Findings, key_of, with_findings
-from orchestrator.mlflow_store import connect
-from orchestrator.results import read_results
-from orchestrator.resuming import recorded_root
-from orchestrator.tracking import sync
+from orchestrator.commands import evaluate as verb
+from orchestrator.commands.resume import recorded_root
+from orchestrator.evaluation.jobs import DIED
+from orchestrator.reporting.leaderboard import read_results
+from orchestrator.storage.evaluations_file import FILE, PICTURES, Findings, key_of, with_findings
+from orchestrator.tracking.mlflow_store import connect
+from orchestrator.tracking.tracker import sync
 from tests.waiting import until
 from trainables.metrics.evaluations.generation import Frechet
 from trainables.metrics.evaluations.representation import Hoyer

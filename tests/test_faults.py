@@ -12,16 +12,18 @@ from unittest import mock
 import pytest
 import torch
 
-from orchestrator import local_ray, memory, slot
-from orchestrator.asha import RunAll
-from orchestrator.disk import disk_errors_told, fault_in, faults_raised
+from orchestrator.clusters import local as local_ray
 from orchestrator.errors import UserError
-from orchestrator.files import restarts_file
-from orchestrator.journal import Journal
-from orchestrator.progress import Progress
-from orchestrator.stopping import Deferred
-from orchestrator.sweep import claim, run_sweep
-from orchestrator.tuning import MEMORY_NOTICE, OOM_REASON, Listener, reason_of
+from orchestrator.execution import oom as memory
+from orchestrator.execution import slot
+from orchestrator.execution.run import claim, run_sweep
+from orchestrator.execution.tune import MEMORY_NOTICE, OOM_REASON, Listener, reason_of
+from orchestrator.schedulers.asha import RunAll
+from orchestrator.signals import Deferred
+from orchestrator.storage.disk import disk_errors_told, fault_in, faults_raised
+from orchestrator.storage.journal import Journal
+from orchestrator.storage.json_files import restarts_file
+from orchestrator.sweep.state import Progress
 from tests.full_disk import small_disk
 from tests.small_runs import a_run
 from tests.test_ledger import ledger_in
@@ -133,7 +135,7 @@ def test_a_fault_of_the_disk_is_found_in_what_came_of_it(tmp_path, error, found)
 @pytest.mark.parametrize(
     ("last", "ended"),
     [
-        ("orchestrator.workers.GroupError: Traceback\nOSError: [Errno 28] No space left on device", False),
+        ("orchestrator.execution.workers.GroupError: Traceback\nOSError: [Errno 28] No space left on device", False),
         ("ray::Slot.save()\nOSError: [Errno 122] Disk quota exceeded: '/tmp/x/checkpoint'", False),
         ("ValueError: a mistake", True),
     ],
@@ -253,7 +255,7 @@ def tried(tmp_path):
     """A trial as Tune has it, and what it and the journal make of failures, one after the other."""
     from ray.tune.experiment import Trial
 
-    from orchestrator.tuning import PatientTrial
+    from orchestrator.execution.tune import PatientTrial
 
     ledger = ledger_in(tmp_path, trials=("0001",))
     ledger.trials["0001"] |= {"number": 1, "parameters": {}}
@@ -291,6 +293,7 @@ def test_a_shortage_of_memory_takes_no_try_from_other_failures_and_is_no_endless
     assert told == [MEMORY_NOTICE.format(number, 3) for number in range(1, counted + 1)]
 
 
+GROUP_ERROR = "orchestrator.execution.workers.GroupError:"
 FRAME = '  File "x.py", line 1, in step\n    y = model(x)\n'
 
 
@@ -302,7 +305,7 @@ FRAME = '  File "x.py", line 1, in step\n    y = model(x)\n'
         ("RuntimeError: [enforce fail at alloc_cpu.cpp:118] . DefaultCPUAllocator: can't allocate memory: you", False),
         ("numpy._core._exceptions._ArrayMemoryError: Unable to allocate 8.00 TiB for an array", False),
         ("MemoryError", False),
-        (f"orchestrator.workers.GroupError: Traceback (x):\n{FRAME}torch.OutOfMemoryError: CUDA out of memory.", False),
+        (f"{GROUP_ERROR} Traceback (x):\n{FRAME}torch.OutOfMemoryError: CUDA out of memory.", False),
         ("ValueError: no room for that", True),
         ("RuntimeError: mat1 and mat2 shapes cannot be multiplied", True),
     ],

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import launch
+from orchestrator.commands import sweep as launch
+from orchestrator.evaluation.models import subjects
+from orchestrator.execution.run import Outcome
 from orchestrator.shell import command, command_for
-from orchestrator.subjects import subjects
-from orchestrator.sweep import Outcome
-from orchestrator.sweep_identity import recorded_store
 from orchestrator.terminal import PlainConsole
-from orchestrator.tracking import Left
-from orchestrator.ui import page
+from orchestrator.tracking.identity import recorded_store
+from orchestrator.tracking.tracker import Left
+from orchestrator.tracking.ui import page
 from tests.test_terminal import of_trial, screen
 
 ROOT = Path(__file__).parent.parent

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator import plan, spec, sweep
-from orchestrator.asha import CONTINUE, PAUSE, STOP
-from orchestrator.hyperband import Deal, Hyperband, bracket_graces, bracket_sizes
+from orchestrator.commands import dry_run as plan
+from orchestrator.execution import run as sweep
+from orchestrator.schedulers.asha import CONTINUE, PAUSE, STOP
+from orchestrator.schedulers.hyperband import Deal, Hyperband, bracket_graces, bracket_sizes
+from orchestrator.spec import records as spec
 from tests.test_asha import VALUES
 from trainables.records import name_of
 

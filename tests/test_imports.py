@@ -52,7 +52,7 @@ def test_help_plans_and_errors_load_nothing_heavy(words):
     """Each of these takes seconds to import; none is needed to read a specification and to judge it."""
     code = f"""
 import sys
-from orchestrator.cli import main
+from orchestrator.cli.main import main
 sys.argv = ["vaeorch", *{words}]
 try:
     main()
@@ -62,5 +62,5 @@ print("LOADED", sorted(sys.modules))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     loaded = done.stdout.partition("LOADED")[2]
-    assert "'orchestrator.cli'" in loaded
+    assert "'orchestrator.cli.main'" in loaded
     assert not [name for name in HEAVY if f"'{name}'" in loaded]

@@ -23,8 +23,8 @@ import torch
 from fatal import Server
 from test_sweep import processes_with
 
-from orchestrator import local_ray
-from orchestrator.mlflow_store import connect, set_environment
+from orchestrator.clusters import local as local_ray
+from orchestrator.tracking.mlflow_store import connect, set_environment
 from tests.waiting import until
 from trainables.run import Run
 from trainables.train import train

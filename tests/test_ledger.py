@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from orchestrator.ledger import Ledger
+from orchestrator.sweep.results_file import Ledger
 
 
 def ledger_in(folder, mode="max", trials=("0001", "0002")):

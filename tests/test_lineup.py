@@ -7,19 +7,20 @@ import shutil
 
 import pytest
 
-from orchestrator import local_ray, reuse
-from orchestrator.account import Account
-from orchestrator.asha import PAUSE
-from orchestrator.journal import Journal
-from orchestrator.ledger import Ledger
-from orchestrator.lineup import Lineup
-from orchestrator.plan import as_text, plan
-from orchestrator.progress import Progress
-from orchestrator.reuse import Finished
-from orchestrator.space import Trial, examples, same_run, trials
-from orchestrator.spec import SweepSpec
-from orchestrator.standings import configurations
-from orchestrator.sweep import SCHEDULERS, finish, slot_config
+from orchestrator.clusters import local as local_ray
+from orchestrator.commands.dry_run import as_text, plan
+from orchestrator.execution.run import SCHEDULERS, finish, slot_config
+from orchestrator.schedulers.asha import PAUSE
+from orchestrator.space.candidates import Trial, examples, same_run, trials
+from orchestrator.spec.records import SweepSpec
+from orchestrator.storage.journal import Journal
+from orchestrator.sweep import reuse
+from orchestrator.sweep.budget import Account
+from orchestrator.sweep.ranking import configurations
+from orchestrator.sweep.results_file import Ledger
+from orchestrator.sweep.reuse import Finished
+from orchestrator.sweep.state import Progress
+from orchestrator.sweep.trial_queue import Lineup
 from tests.small_runs import a_run
 
 EPOCHS = 4

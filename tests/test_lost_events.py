@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from orchestrator import sending
-from orchestrator.mlflow_store import connect
-from orchestrator.saved_view import View
-from orchestrator.store_address import default_store, sqlite_file
-from orchestrator.sweep_identity import recorded_store
-from orchestrator.tracking import Tracker, sync
+from orchestrator.tracking import sending
+from orchestrator.tracking.identity import recorded_store
+from orchestrator.tracking.mlflow_store import connect
+from orchestrator.tracking.saved_view import View
+from orchestrator.tracking.store_address import default_store, sqlite_file
+from orchestrator.tracking.tracker import Tracker, sync
 from tests.waiting import until
 
 VIEW = View("val/elbo", "max", [], [], [], ["samples"], 1)
@@ -191,7 +191,7 @@ def test_a_store_that_was_named_stays_the_sweeps_and_the_environment_is_told_to_
 
 
 def test_a_sweep_made_again_under_its_name_is_not_mixed_with_the_old_one(out):
-    from orchestrator.saved_view import page_state
+    from orchestrator.tracking.saved_view import page_state
 
     finish(begin(out))
     shutil.rmtree(out / "first")

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from orchestrator.mailbox import DRAW, STEP, Mailbox
+from orchestrator.execution.mailbox import DRAW, STEP, Mailbox
 
 FIRST, SECOND = {"id": "0001"}, {"id": "0002"}
 NOW = 0.01  # seconds

@@ -3,8 +3,8 @@
 import pytest
 
 from orchestrator.errors import UserError
-from orchestrator.examining import threads_each
-from orchestrator.measures import ALL, KNOWN, measures
+from orchestrator.evaluation.jobs import threads_each
+from orchestrator.evaluation.selection import ALL, KNOWN, measures
 
 
 def refused(metrics: str, *settings: str) -> list[str]:

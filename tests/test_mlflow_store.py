@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.mlflow_store import prepare_store
-from orchestrator.recording import axes_of
-from orchestrator.saved_view import SECTIONS, View, known, link, page_state
-from orchestrator.spool import TrackingError
-from orchestrator.store_address import check_store
-from orchestrator.tracking import Tracker
+from orchestrator.tracking.mlflow_store import prepare_store
+from orchestrator.tracking.saved_view import SECTIONS, View, known, link, page_state
+from orchestrator.tracking.spool import TrackingError
+from orchestrator.tracking.start import axes_of
+from orchestrator.tracking.store_address import check_store
+from orchestrator.tracking.tracker import Tracker
 
 ROOT = Path(__file__).parents[1]
 MAKE_STORE = """
 import os, sys
-from orchestrator.mlflow_store import prepare_store
+from orchestrator.tracking.mlflow_store import prepare_store
 prepare_store(sys.argv[1])
 assert "MLFLOW_RUN_ID" not in os.environ
 """

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.console import Board, LivePanel
+from orchestrator.reporting.console import Board, LivePanel
 from orchestrator.terminal import PlainConsole
 
 ROOT = Path(__file__).parents[1]

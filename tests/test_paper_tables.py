@@ -15,10 +15,10 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from orchestrator.lineup import sizes
-from orchestrator.paper import Printed, selected
-from orchestrator.space import notes, trials
-from orchestrator.spec import SweepSpec, read_spec, schema
+from orchestrator.space.candidates import notes, trials
+from orchestrator.spec.published import Printed, selected
+from orchestrator.spec.records import SweepSpec, read_spec, schema
+from orchestrator.sweep.trial_queue import sizes
 from tests.conftest import BESIDE
 from tests.paper_tables import PAPERS, Cell, Number, read_table
 from trainables.run import Run

@@ -5,13 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from orchestrator.local_ray import cpus
+from orchestrator.clusters.local import cpus
 
 ROOT = Path(__file__).parents[1]
 
 
 def test_windows_is_told_in_one_line_before_anything_is_imported_that_it_lacks():
-    code = "import sys; sys.platform = 'win32'; sys.modules['fcntl'] = None; import orchestrator.cli"
+    code = "import sys; sys.platform = 'win32'; sys.modules['fcntl'] = None; import orchestrator.cli.main"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert said.returncode == 2 and not said.stdout
     [line] = said.stderr.splitlines()

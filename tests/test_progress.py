@@ -8,11 +8,11 @@ import random
 
 import pytest
 
-from orchestrator.asha import CONTINUE, PAUSE, Asha
-from orchestrator.journal import Journal, JournalError
-from orchestrator.ledger import Ledger
-from orchestrator.progress import Progress
-from orchestrator.telling import Audience
+from orchestrator.schedulers.asha import CONTINUE, PAUSE, Asha
+from orchestrator.storage.journal import Journal, JournalError
+from orchestrator.sweep.events import Audience
+from orchestrator.sweep.results_file import Ledger
+from orchestrator.sweep.state import Progress
 
 TRIALS, EPOCHS, GRACE, ETA = 7, 4, 1, 2
 DIVERGES = -1.0  # a value at which a trial of these tests diverges

@@ -7,7 +7,7 @@ from importlib import import_module
 import pytest
 import ray
 
-from orchestrator import local_ray
+from orchestrator.clusters import local as local_ray
 from tests.waiting import until
 
 psutil = import_module("psutil")  # Ray brings it

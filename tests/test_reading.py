@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from orchestrator import reading
+from orchestrator.checks import reading
 from orchestrator.errors import UserError
 from orchestrator.terminal import PlainConsole
 from tests.data_files import picture, put

@@ -13,13 +13,14 @@ import pytest
 from rich.console import Console
 from test_sweep import spec_of, trials_of
 
-from orchestrator import locks, stopping
-from orchestrator.console import Board, PlainLines
+from orchestrator import signals as stopping
+from orchestrator.commands.resume import beginning, resume
 from orchestrator.errors import UserError
-from orchestrator.journal import Journal, JournalError
-from orchestrator.resuming import beginning, resume
-from orchestrator.stopping import Deferred, Noted, Terminated
-from orchestrator.sweep import claim
+from orchestrator.execution.run import claim
+from orchestrator.reporting.console import Board, PlainLines
+from orchestrator.signals import Deferred, Noted, Terminated
+from orchestrator.storage import locks
+from orchestrator.storage.journal import Journal, JournalError
 
 
 def refused(folder, name="held") -> str:

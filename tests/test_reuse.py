@@ -7,9 +7,9 @@ import os
 import numpy as np
 import pytest
 
-from orchestrator import reuse
-from orchestrator.reuse import Shelf, copy, made_with
-from orchestrator.spec import Resources
+from orchestrator.spec.records import Resources
+from orchestrator.sweep import reuse
+from orchestrator.sweep.reuse import Shelf, copy, made_with
 from tests.data_files import picture, put
 from tests.small_runs import a_run
 from trainables.data import Array

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import scratch
-from orchestrator.scratch import DRIVER, LONGEST_BYTES, PREFIX, RAYS_OWN, remove_left_over, scratch_folder
+from orchestrator.clusters import scratch
+from orchestrator.clusters.scratch import DRIVER, LONGEST_BYTES, PREFIX, RAYS_OWN, remove_left_over, scratch_folder
 
 
 def left_over(parent: Path, host: str | None) -> Path:

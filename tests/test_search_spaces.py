@@ -5,9 +5,9 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from orchestrator.lineup import sizes
-from orchestrator.space import examples, notes, trials
-from orchestrator.spec import read_spec, schema
+from orchestrator.space.candidates import examples, notes, trials
+from orchestrator.spec.records import read_spec, schema
+from orchestrator.sweep.trial_queue import sizes
 from trainables.run import Run
 
 SHIPPED = sorted((Path(__file__).parents[1] / "search_spaces").glob("*.yaml"))

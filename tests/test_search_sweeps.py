@@ -5,10 +5,10 @@ import json
 import pytest
 from test_sweep import Recorder
 
-from orchestrator import local_ray
-from orchestrator.space import Trial
-from orchestrator.spec import SweepSpec
-from orchestrator.sweep import claim, run_sweep
+from orchestrator.clusters import local as local_ray
+from orchestrator.execution.run import claim, run_sweep
+from orchestrator.space.candidates import Trial
+from orchestrator.spec.records import SweepSpec
 from tests.small_runs import a_run
 
 EPOCHS = 2

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.mlflow_store import connect
-from orchestrator.store_address import default_store
+from orchestrator.tracking.mlflow_store import connect
+from orchestrator.tracking.store_address import default_store
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[1]

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from scipy import stats
 
-from orchestrator.domains import DOMAINS, NAMES, AnyDomain
-from orchestrator.probing import probing
-from orchestrator.space import notes, parameters, trainings, trials
+from orchestrator.space.candidates import notes, parameters, trainings, trials
+from orchestrator.space.probing import probing
+from orchestrator.spec.domains import DOMAINS, NAMES, AnyDomain
 from tests.specs import spec_of, with_search
 from trainables.run import Run
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.files import TAKEN
-from orchestrator.mistakes import SpecError
-from orchestrator.space import candidates
-from orchestrator.spec import read_spec
+from orchestrator.space.candidates import candidates
+from orchestrator.spec.diagnostics import SpecError
+from orchestrator.spec.records import read_spec
+from orchestrator.storage.json_files import TAKEN
 
 HEAD = """\
 name: a
@@ -164,7 +164,7 @@ def test_a_network_that_no_memory_holds_is_a_mistake_in_run_and_search(tmp_path,
 def test_a_run_that_memory_does_not_hold_is_one_line(tmp_path):
     (tmp_path / "spec.yaml").write_text(HEAD.replace("hidden: [8]", "hidden: [65536, 65536, 65536]"))
     spec = read_spec(tmp_path / "spec.yaml")
-    limit = "import resource as r; r.setrlimit(r.RLIMIT_AS, (8 << 30, 8 << 30)); from orchestrator.cli import main"
+    limit = "import resource as r; r.setrlimit(r.RLIMIT_AS, (8 << 30, 8 << 30)); from orchestrator.cli.main import main"
     words = ["vaeorch", "train", str(tmp_path / "spec.yaml"), "--out", str(tmp_path)]
     call = [sys.executable, "-c", f"{limit}; import sys; sys.argv = {words}; main()"]
     said = subprocess.run(call, capture_output=True, text=True, cwd=Path(__file__).parent.parent)

@@ -8,8 +8,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from orchestrator.errors import UserError
-from orchestrator.mistakes import SpecError
-from orchestrator.spec import read_spec, schema
+from orchestrator.spec.diagnostics import SpecError
+from orchestrator.spec.records import read_spec, schema
 from tests.specs import TINY, changed, refused, spec_of, with_search
 
 QUICKSTART = Path(__file__).parents[1] / "search_spaces" / "quickstart.yaml"

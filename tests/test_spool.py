@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from orchestrator import sending, spool
-from orchestrator.sending import Changed, Refused, Sender, Unreachable
-from orchestrator.spool import PARENT, START, Spool, TrackingError
+from orchestrator.tracking import sending, spool
+from orchestrator.tracking.sending import Changed, Refused, Sender, Unreachable
+from orchestrator.tracking.spool import PARENT, START, Spool, TrackingError
 from tests.waiting import until
 
 

@@ -8,8 +8,8 @@ import statistics
 import numpy as np
 import pytest
 
-from orchestrator.results import as_csv, as_markdown, as_table
-from orchestrator.standings import champion, configurations, ranked, replicated
+from orchestrator.reporting.leaderboard import as_csv, as_markdown, as_table
+from orchestrator.sweep.ranking import champion, configurations, ranked, replicated
 
 VALUES = {  # configuration -> (status, best objective) of each seed
     1: [("completed", -30.0), ("completed", -20.0), ("stopped", -25.0)],

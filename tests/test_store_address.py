@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.spool import TrackingError
-from orchestrator.store_address import (
+from orchestrator.tracking.spool import TrackingError
+from orchestrator.tracking.store_address import (
     check_early,
     check_store,
     default_store,

@@ -14,11 +14,12 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from orchestrator import local_ray, sweep
+from orchestrator.clusters import local as local_ray
 from orchestrator.errors import UserError
-from orchestrator.space import Trial
-from orchestrator.spec import SweepSpec
-from orchestrator.sweep import claim, run_sweep
+from orchestrator.execution import run as sweep
+from orchestrator.execution.run import claim, run_sweep
+from orchestrator.space.candidates import Trial
+from orchestrator.spec.records import SweepSpec
 from tests.exposure import CANARY, SECRETS, assert_private
 from tests.small_runs import a_run
 from trainables.train import train
@@ -145,7 +146,7 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 from test_sweep import Recorder, spec_of, trials_of
-from orchestrator.sweep import claim, run_sweep
+from orchestrator.execution.run import claim, run_sweep
 
 class Loud(Recorder):
     def epoch(self, *values):
@@ -285,6 +286,6 @@ def test_resources_that_the_machine_has_not_are_told_all_at_once(monkeypatch):
     ],
 )
 def test_the_reason_of_a_failure_is_its_last_exception(text, reason):
-    from orchestrator.tuning import reason_of
+    from orchestrator.execution.tune import reason_of
 
     assert reason_of(text) == reason

@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from orchestrator.comparison import as_table as as_comparison
-from orchestrator.comparison import compare
-from orchestrator.results import as_table
-from orchestrator.tables import blocks, with_texts
+from orchestrator.reporting.comparison import as_table as as_comparison
+from orchestrator.reporting.comparison import compare
+from orchestrator.reporting.leaderboard import as_table
+from orchestrator.reporting.tables import blocks, with_texts
 from tests.test_comparison import finding, measured
 
 WIDTHS = (1, 20, 40, 80, 200)

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import data_sets, evaluate, launch, terminal
-from orchestrator.comparison import Measured, compare, print_all
-from orchestrator.console import Board, LivePanel, PlainLines
-from orchestrator.results import as_table
-from orchestrator.sweep import Outcome
+from orchestrator import terminal
+from orchestrator.commands import datasets as data_sets
+from orchestrator.commands import evaluate
+from orchestrator.commands import sweep as launch
+from orchestrator.execution.run import Outcome
+from orchestrator.reporting.comparison import Measured, compare, print_all
+from orchestrator.reporting.console import Board, LivePanel, PlainLines
+from orchestrator.reporting.leaderboard import as_table
 from orchestrator.terminal import PlainConsole, say
-from orchestrator.tracking import Left
+from orchestrator.tracking.tracker import Left
 
 ROOT = Path(__file__).parent.parent
 MARKED = [

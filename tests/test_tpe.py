@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from orchestrator import tpe
-from orchestrator.space import places
-from orchestrator.spec import SweepSpec
+from orchestrator.space import tpe
+from orchestrator.space.candidates import places
+from orchestrator.spec.records import SweepSpec
 from tests.small_runs import a_run
 
 OPTUNA = {"name": "optuna", "startup_trials": 5}

@@ -17,9 +17,10 @@ from urllib.request import url2pathname
 import pytest
 from PIL import Image
 
-from orchestrator import saved_view, tracking
-from orchestrator.spool import PARENT, TrackingError
-from orchestrator.tracking import Tracker, View, provenance, sync
+from orchestrator.tracking import saved_view
+from orchestrator.tracking import tracker as tracking
+from orchestrator.tracking.spool import PARENT, TrackingError
+from orchestrator.tracking.tracker import Tracker, View, provenance, sync
 
 ROOT = Path(__file__).parents[1]
 DATASET = {"name": "digits", "source": "scikit-learn", "shape": [1, 8, 8], "train_rows": 1297, "val_rows": 250}
@@ -99,7 +100,7 @@ def steps_of(uri, run, metric="val/elbo"):
 
 
 def test_importing_tracking_imports_neither_mlflow_nor_torch_nor_ray():
-    code = "import sys, orchestrator.tracking; print({'mlflow', 'torch', 'ray', 'numpy'} & set(sys.modules))"
+    code = "import sys, orchestrator.tracking.tracker; print({'mlflow', 'torch', 'ray', 'numpy'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True).strip() == "set()"
 
 
@@ -329,7 +330,7 @@ def test_a_server_that_hangs_is_left_after_the_patience_asked_for(hanging, uri, 
 SWEEP_TO_KILL = """
 import sys, time
 from pathlib import Path
-from orchestrator.tracking import Tracker
+from orchestrator.tracking.tracker import Tracker
 tracker = Tracker(sys.argv[1], "spec", "first", Path(sys.argv[2]))
 tracker.trial_started("0000", {"method.beta": 0.5}, "vae 0000")
 for epoch in range(1, 1_000_000):

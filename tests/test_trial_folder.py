@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.trial_folder import TrialFolder, results
+from orchestrator.storage.trial_folder import TrialFolder, results
 from tests.small_runs import a_run
 from trainables import checkpoint
 from trainables.run import Run

@@ -3,10 +3,10 @@
 import pytest
 from ray.tune.experiment import Trial
 
-from orchestrator import reuse
-from orchestrator.lineup import Lineup
-from orchestrator.reuse import Finished
-from orchestrator.tuning import Scheduler
+from orchestrator.execution.tune import Scheduler
+from orchestrator.sweep import reuse
+from orchestrator.sweep.reuse import Finished
+from orchestrator.sweep.trial_queue import Lineup
 from tests.test_lineup import ASHA, EPOCHS, LOW, opened, spec_of
 
 

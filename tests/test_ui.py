@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.mlflow_store import prepare_store
-from orchestrator.ui import HOST
+from orchestrator.tracking.mlflow_store import prepare_store
+from orchestrator.tracking.ui import HOST
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[1]
@@ -48,7 +48,7 @@ def free(port: int) -> bool:
 GUARDED = """
 import os, signal, sys
 from orchestrator import stopping
-from orchestrator.ui import _guarded
+from orchestrator.tracking.ui import _guarded
 stopping.listen()
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)

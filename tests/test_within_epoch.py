@@ -6,12 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from orchestrator import within_epoch
-from orchestrator.console import Board, LivePanel, PlainLines
-from orchestrator.launch import shares_told
-from orchestrator.telling import Audience
-from orchestrator.trial_folder import results
-from orchestrator.within_epoch import Lines, Pace
+from orchestrator.commands.sweep import shares_told
+from orchestrator.reporting.console import Board, LivePanel, PlainLines
+from orchestrator.storage import within_epoch
+from orchestrator.storage.trial_folder import results
+from orchestrator.storage.within_epoch import Lines, Pace
+from orchestrator.sweep.events import Audience
 from tests.small_runs import a_run
 from tests.test_terminal import screen
 from tests.test_trial_folder import config_of, folder_in

@@ -20,10 +20,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from orchestrator import local_ray
+from orchestrator.clusters import local as local_ray
 from orchestrator.errors import UserError
-from orchestrator.slot import Slot
-from orchestrator.sweep import claim, run_sweep
+from orchestrator.execution.run import claim, run_sweep
+from orchestrator.execution.slot import Slot
 from tests.exposure import CANARY, SECRETS, assert_private
 from tests.small_runs import a_run
 from tests.test_sweep import BAD, BEST, EPOCHS, GOOD, Recorder, processes_with, spec_of, trials_of
@@ -45,7 +45,7 @@ from pathlib import Path
 from tests.test_worker_groups import ASHA, MortalSlot, Recorder, spec_of, three, workers_of
 from tests.test_sweep import trials_of
 from orchestrator import local_ray, locks, slot
-from orchestrator.sweep import claim, run_sweep
+from orchestrator.execution.run import claim, run_sweep
 
 name, out = sys.argv[1], Path(sys.argv[2])
 resources = {"workers": 2, "cpus_per_worker": local_ray.cpus() / 2}  # one slot
@@ -281,7 +281,7 @@ def test_a_worker_killed_before_it_draws_costs_no_picture(one, killed):
 
 
 def test_pictures_drawn_by_a_group_started_anew_are_the_same(tmp_path):
-    from orchestrator.workers import Leader
+    from orchestrator.execution.workers import Leader
 
     known = {"id": "0001", "config": {}, "seed": 0, "run": a_run().model_dump(mode="json"), "data_root": None}
     known |= {"objective": {"metric": "val/elbo", "mode": "max"}, "pictures_every": None}
@@ -296,7 +296,7 @@ def test_pictures_drawn_by_a_group_started_anew_are_the_same(tmp_path):
 
 
 def test_the_other_workers_take_the_trial_up_when_worker_0_does(monkeypatch):
-    from orchestrator import workers
+    from orchestrator.execution import workers
 
     monkeypatch.setattr(workers, "follow", lambda trial: iter([1, 2, 3]))
     anew, other = workers.Follower({}), workers.Follower({})

@@ -3,10 +3,10 @@ import os
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies
 
-from orchestrator.mistakes import SpecError, read_path, show_path
-from orchestrator.space import trials
-from orchestrator.spec import read_spec
-from orchestrator.yaml_file import override, read_yaml
+from orchestrator.space.candidates import trials
+from orchestrator.spec.diagnostics import SpecError, read_path, show_path
+from orchestrator.spec.records import read_spec
+from orchestrator.spec.yaml_file import override, read_yaml
 from tests.specs import TINY, changed, refused, spec_of
 
 FILES = (

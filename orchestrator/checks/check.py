@@ -1,0 +1,155 @@
+"""Every value that a sweep could take, checked by building its Run before anything starts: a typo costs a second."""
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from pydantic import ValidationError
+
+from orchestrator.checks.reading import facts_of
+from orchestrator.space.assembly import Candidate
+from orchestrator.space.entries import Search, mistakes, paths_of, value_at
+from orchestrator.space.probing import idle, probing
+from orchestrator.spec.diagnostics import (
+    SENTENCES,
+    Finding,
+    Path,
+    Problem,
+    cure,
+    findings,
+    read_path,
+    show_path,
+    show_value,
+)
+from orchestrator.spec.yaml_file import Document
+from trainables.data import DataError, Dataset, Facts
+from trainables.roots import Root
+from trainables.run import Run
+
+WHOLE = {
+    "uniform": "Write {{randint: [{0:.0f}, {1:.0f}]}}.",
+    "loguniform": "Write {{randint: [{0:.0f}, {1:.0f}]}}, or some such values as {{choice: [{0:.0f}, {1:.0f}]}}.",
+    "quniform": "Make low, high and step whole numbers.",
+    "normal": "Write a randint, or a choice.",
+}
+"""Domains of numbers that need not be whole -> what to write in their place."""
+
+
+class Checker:
+    """Gathers what is wrong with the candidates of one document; nothing is told twice.
+
+    `metric` is the objective's, None where the document has no sound one; `data_root` is where the data sets lie.
+    """
+
+    def __init__(self, document: Document, metric: str | None, data_root: Root):
+        self.document = document
+        self.metric = metric
+        self.facts = cache(lambda data: _facts(data, data_root))
+        self.told: dict[tuple[Path, str], Problem] = {}
+        self.unknown: set[str] = set()  # keys of the search that no run has, whatever the others are
+
+    @property
+    def problems(self) -> list[Problem]:
+        return list(self.told.values())
+
+    def check_search(self, base: dict[str, Any], search: Search) -> None:
+        """The run as it stands, the search as such, then the run with each probe of each domain in it."""
+        self._check(Candidate(base, {}, {}, {}))
+        wrong = list(mistakes(search))
+        unsound = {path[1] for path, _ in wrong}
+        sound = {key: domain for key, domain in search.items() if key not in unsound}
+        for path, text in wrong or idle(base, search):
+            self._tell(path, text)
+        for key, candidate in probing(base, sound, self.unknown):
+            above = tuple(f"{path}." for path in paths_of(key))
+            varied = {path: value for path, value in candidate.config.items() if f"{path}.".startswith(above)}
+            self._check(candidate, f"With {_listed(varied)}.", shown=("search", key))
+
+    def check_trials(self, candidates: list[Candidate]) -> None:
+        """The combinations that were drawn, up to the first that cannot run: the others would be its like."""
+        for number, candidate in enumerate(candidates, start=1):
+            if self.told:
+                return
+            self._check(candidate, f"So it is in trial {number}: {_listed(candidate.config)}.")
+
+    def allows(self, candidate: Candidate) -> bool:
+        """Whether a configuration can run. What was found before is forgotten."""
+        self.told.clear()
+        self._check(candidate)
+        return not self.told
+
+    def _check(self, candidate: Candidate, tried: str = "", shown: Path | None = None) -> None:
+        """`tried` tells which combination of values this is, wherever a place below `shown` does not tell it."""
+        try:
+            run = candidate.run
+        except ValidationError as error:
+            for finding in findings(error, Run, candidate.values):
+                path = _in_spec(candidate, finding)
+                told = _alternative(candidate, finding, path)
+                self._tell(path, self._whole(path, finding) + told)
+                if finding.of_key and not told and path[0] == "search" and len(path) == 2:
+                    self.unknown.add(path[1])
+            return
+        for finding in self._combined(run):
+            path = _in_spec(candidate, finding)
+            self._tell(path, finding.text, "" if path[:2] == shown else tried)
+        for path, plain in candidate.blocked.items():
+            self._tell(path, f"leads into {show_path(plain)}, which is no mapping.")
+        if self.metric and self.metric not in run.metric_names():
+            lacks = f"the method '{run.method.name}' has no metric '{self.metric}'."
+            self._tell(("objective", "metric"), f"{lacks} {cure(self.metric, run.metric_names())}")
+
+    def _whole(self, path: Path, finding: Finding) -> str:
+        """The finding's text; where a number that need not be whole was drawn, the domain of whole ones."""
+        there = value_at(self.document.values, path)
+        steps = (*path, *there) if isinstance(there, dict) else path
+        word = next((step for step in reversed(steps) if step in WHOLE), None)
+        if word is None or not finding.text.startswith(SENTENCES["int_type"].partition("{")[0]):
+            return finding.text
+        ends = value_at(self.document.values, steps[: steps.index(word) + 1])
+        return f"must be a whole number, and '{word}' draws others. {WHOLE[word].format(*ends)}"
+
+    def _combined(self, run: Run) -> Iterator[Finding]:
+        """Values that are sound by themselves, but not together or not with the data."""
+        facts = self.facts(run.data)
+        if isinstance(facts, DataError):
+            yield Finding(("data", *read_path(facts.field)), str(facts))
+        else:
+            yield from (Finding(read_path(path), text) for path, text in run.mistakes(facts))
+
+    def _tell(self, path: Path, text: str, tried: str = "") -> None:
+        problem = Problem(self.document.place(path), path, f"{text} {tried}".strip())
+        self.told.setdefault((path, text), problem)
+
+
+def _facts(data: Dataset, data_root: Root) -> Facts | DataError:
+    try:
+        return facts_of(data, data_root)
+    except DataError as error:
+        return error
+
+
+def _in_spec(candidate: Candidate, finding: Finding) -> Path:
+    """The path in the spec of what a finding about a candidate's run speaks of."""
+    for depth in range(len(finding.path), 0, -1):
+        origin = candidate.origins.get(finding.path[:depth])
+        if origin and finding.of_key and depth == len(finding.path):
+            return origin.domain
+        if origin:
+            return origin.value + finding.path[depth:]
+    return ("run", *finding.path)
+
+
+def _alternative(candidate: Candidate, finding: Finding, in_spec: Path) -> str:
+    """Says for which alternative a key is unknown, where the alternative is chosen elsewhere in the spec."""
+    values, origin, told = candidate.values, None, ""
+    for depth, step in enumerate(finding.path[:-1] if finding.of_key else (), start=1):
+        values = values[step]
+        origin = candidate.origins.get(finding.path[:depth], origin)
+        if origin and origin.value != in_spec[: len(origin.value)] and "name" in values:
+            told = f" So it is for {show_path(finding.path[:depth])}.name = '{values['name']}'."
+    return told
+
+
+def _listed(config: dict[str, Any]) -> str:
+    return ", ".join(f"{path} = {show_value(value)}" for path, value in config.items())

@@ -1,0 +1,89 @@
+"""Every data set is read before anything starts: which, how far it is, and what of it was left out is told."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from orchestrator.commands.datasets import fetch
+from orchestrator.errors import UserError
+from orchestrator.terminal import console as console_of
+from orchestrator.terminal import description_column, say
+from trainables.data import DataError, Dataset, Facts
+from trainables.data.bounds import SMALL_BYTES, size_of
+from trainables.data.progress import heard
+from trainables.roots import Root, in_bucket
+
+EVERY_S = 10.0  # a line, where there is no terminal
+
+
+def load_all(datasets: Iterable[Dataset], data_root: Root, console: Console) -> None:
+    """Read every data set once before anything starts. Raises UserError for one that is missing or damaged."""
+    for dataset in dict.fromkeys(datasets):
+        try:
+            if in_bucket(data_root):
+                fetch(dataset, data_root)
+            say(console, f"reading      {described(dataset)}")
+            with rows_told(console, dataset.name) as told, heard(told):
+                notes = dataset.load(data_root).notes
+        except DataError as error:
+            raise UserError(str(error)) from None
+        for note in notes:
+            say(console, f"note         {dataset.name}: {note}")
+
+
+def facts_of(dataset: Dataset, data_root: Root) -> Facts:
+    """The facts of a data set; where one's own files must be read for them and are many or large that is told.
+
+    Raises DataError.
+    """
+    console = console_of(stderr=True)
+    size = size_on_disk(dataset) if dataset.is_own else 0
+    if size > SMALL_BYTES:
+        say(console, f"reading      {described(dataset)}, {size_of(size)}")
+    with heard(lines_told(console, dataset.name)):
+        return dataset.facts(data_root)
+
+
+def size_on_disk(dataset: Dataset) -> int:
+    """Bytes of the file of one's own; 0 of a folder, and of what cannot be had."""
+    try:
+        [[name]] = dataset.wanted()
+        return Path(name).stat().st_size if Path(name).is_file() else 0
+    except OSError:
+        return 0
+
+
+def described(dataset: Dataset) -> str:
+    """A data set with its settings, as `celeba crop=148`."""
+    own = dataset.model_dump(mode="json", exclude_defaults=True, exclude={"name"})
+    return " ".join([dataset.name, *(f"{name}={value}" for name, value in own.items())])
+
+
+@contextmanager
+def rows_told(console: Console, name: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal, a line now and then elsewhere; and what is to be told how many rows are read."""
+    if not console.is_terminal:
+        yield lines_told(console, name)
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = description_column(), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(f"{name}: rows", total=None)
+        yield lambda done, of: progress.update(task, completed=done, total=of)
+
+
+def lines_told(console: Console, name: str) -> Callable[[int, int], None]:
+    """Says a line at most every so many seconds."""
+    last = time.monotonic()
+
+    def told(done: int, of: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= EVERY_S:
+            last = time.monotonic()
+            say(console, f"reading      {name}: {done:,} of {of:,} rows")
+
+    return told

@@ -1,0 +1,97 @@
+"""vaeorch data: a verb each, thin. Everything heavy is imported by the verb that needs it."""
+
+import click
+
+from orchestrator import output
+from orchestrator.cli.options import data_option
+from orchestrator.errors import UserError
+from trainables.roots import Root, root_of
+
+name_argument = click.argument("name")
+set_option = click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting of the data set, as crop=148."
+)
+to_option = click.option(
+    "--to", type=root_of, metavar="FOLDER", help="Another data root to prepare into, as where the files are read-only."
+)
+
+
+@click.group()
+def data() -> None:
+    """List, prepare, verify and push data sets."""
+
+
+@data.command("list")
+@data_option
+def list_sets(data_root) -> None:
+    """List the data sets, and what of each lies below the data root."""
+    from orchestrator.commands import datasets as data_sets
+
+    _say(data_sets.listed, data_root)
+
+
+@data.command()
+@name_argument
+@set_option
+@data_option
+def info(name, settings, data_root) -> None:
+    """Tell all about the data set NAME."""
+    from orchestrator.commands import datasets as data_sets
+
+    _say(data_sets.told, data_root, data_sets.asked(name, settings))
+
+
+@data.command()
+@name_argument
+@set_option
+@data_option
+@to_option
+def prepare(name, settings, data_root, to) -> None:
+    """Turn the data set NAME into shards that training maps into memory.
+
+    The same command goes on where an interrupted one stopped.
+    """
+    output.outlive()
+    from orchestrator.commands import datasets as data_sets
+
+    _say(data_sets.prepare, data_root, data_sets.asked(name, settings), to=to)
+
+
+@data.command()
+@name_argument
+@set_option
+@data_option
+def verify(name, settings, data_root) -> None:
+    """Check every checksum of the prepared data set NAME."""
+    output.outlive()
+    from orchestrator.commands import datasets as data_sets
+
+    _say(data_sets.verify, data_root, data_sets.asked(name, settings))
+
+
+@data.command()
+@name_argument
+@click.argument("place", metavar="s3://BUCKET/PREFIX", type=root_of)
+@set_option
+@data_option
+def push(name, place, settings, data_root) -> None:
+    """Push the prepared data set NAME into a bucket.
+
+    From there all machines fetch it whose data root is that place. The same command goes on where an interrupted one
+    stopped.
+    """
+    output.outlive()
+    from orchestrator.commands import datasets as data_sets
+
+    _say(data_sets.push, data_root, data_sets.asked(name, settings), to=place)
+
+
+def _say(action, root: Root, *dataset, **more) -> None:
+    """Print what an action on a data root says, or raise UserError."""
+    from trainables.data import DataError
+    from trainables.data.base import data_root
+
+    try:
+        click.echo(action(*dataset, data_root(root), **more))
+    except DataError as error:
+        raise UserError(str(error)) from None

@@ -1,0 +1,304 @@
+"""A private Ray on this machine: its resources, its start and its end."""
+
+import logging
+import os
+import secrets
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from orchestrator.clusters.scratch import scratch_folder
+from orchestrator.errors import UserError
+
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",  # the old output of Tune can be silenced
+    "RAY_worker_niceness": "0",  # trials have the priority of who started the sweep; 15 starves beside other work
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths mean the same in a slot
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a slot that asked for no GPU sees none
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # Tune's own account of the sweep is never read
+}
+LOOPBACK = "lo" if sys.platform == "linux" else "lo0"  # the network interface
+ON_LOOPBACK = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # the address of this machine is 127.0.0.1, whatever the system
+    "GLOO_SOCKET_IFNAME": LOOPBACK,
+    "NCCL_SOCKET_IFNAME": LOOPBACK,
+}
+START_S = 180  # for Ray to come up, where it takes long
+ENDING_S = 3  # for its processes to end by themselves when it has ended
+HOST, API_SERVER = "127.0.0.1", "RAY_API_SERVER_ADDRESS"
+VITAL = ("gcs_server", "raylet")  # of Ray's processes
+HEAD_NODE = "node:__internal_head__"  # a resource that Ray gives the head node, 1.0 of it
+OBJECT_STORE_BYTES = 100 * 2**20  # results are small; the default takes a third of the memory
+
+
+def count_slots(resources) -> int:
+    """How many trials are trained at a time with `resources` of a spec: on the cluster, or on this machine alone.
+
+    Raises UserError when there is not enough for one.
+    """
+    workers = resources.workers
+    need = {"cpus": resources.cpus_per_worker, "gpus": resources.gpus_per_worker}
+    have = nodes(resources.gpus_per_worker > 0)
+    each = "a trial needs" if workers == 1 else f"{workers} workers need"
+    missing = [
+        f"resources.{name}_per_worker: {each} {workers * need[name]:g} {name}, {place(have)} has {total:g}."
+        for name in need
+        if workers * need[name] > (total := sum(node[name] for node in have))
+    ]
+    if missing:
+        raise UserError(*missing)
+    room = [min(shares(node[name], amount) for name, amount in need.items() if amount) for node in have]
+    slots = PLACEMENTS[resources.placement](room, workers)
+    if not slots:
+        lack = f"{resources.placement} finds no room for {workers} workers"
+        raise UserError(f"resources.placement: {lack}: {place(have)} has {', '.join(map(str, room))}.")
+    return slots
+
+
+def spread(room: list[int], workers: int) -> int:
+    """Groups of `workers` on as many different nodes; at worst Ray fills the smallest nodes first."""
+    groups = 0
+    while len(room := sorted(filter(None, room))) >= workers:
+        room = [places - 1 for places in room[:workers]] + room[workers:]
+        groups += 1
+    return groups
+
+
+PLACEMENTS = {  # how many groups of workers find room on nodes with places for so many workers each
+    "PACK": lambda room, workers: sum(room) // workers,
+    "SPREAD": lambda room, workers: sum(room) // workers,
+    "STRICT_PACK": lambda room, workers: sum(places // workers for places in room),
+    "STRICT_SPREAD": spread,
+}
+
+
+def nodes(gpus_used: bool) -> list[dict[str, float]]:
+    """The CPUs and GPUs of each node of the Ray that this process is connected to, else of this machine."""
+    ray = sys.modules.get("ray")  # to import it takes a second, and what is not imported is not connected
+    if ray and ray.is_initialized():
+        alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        return [{"cpus": node.get("CPU", 0), "gpus": node.get("GPU", 0)} for node in alive]
+    return [{"cpus": cpus(), "gpus": gpus() if gpus_used else 0}]
+
+
+def place(nodes: list[dict[str, float]]) -> str:
+    return "this machine" if len(nodes) == 1 else f"the cluster of {len(nodes)} machines"
+
+
+def slot_share(resources) -> dict[str, float]:
+    """What Tune sets aside for a slot: what its worker takes, or next to nothing where Ray Train places the workers.
+
+    Such a slot stays on the head node, which the loss of any other node leaves alone.
+    """
+    if resources.workers > 1:
+        return {HEAD_NODE: 0.001}
+    return {"cpu": resources.cpus_per_worker, "gpu": resources.gpus_per_worker}
+
+
+def shares(devices: float, each: float) -> int:
+    """How many takers of `each` devices there is room for; a part of a device lies on one device."""
+    return int(devices) * int(1 / each) if each < 1 else int(devices / each)
+
+
+def cpus() -> int:
+    """The CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def gpus() -> int:
+    """The GPUs that this process may use."""
+    import torch
+
+    return torch.cuda.device_count()
+
+
+@contextmanager
+def private_ray(gpus_used: bool, dashboard: bool, cure: str = "Try again.") -> Iterator[Path]:
+    """A Ray that only this process knows, quiet, and a scratch folder that goes with it.
+
+    A Ray that this process is connected to already is used as it is. With `dashboard` it can be asked for the state of
+    its actors: so Ray Train finds out that a slot is dead, and gives its workers' places back.
+
+    Raises UserError when the folder for temporary files cannot be written, and when Ray does not start.
+    """
+    os.environ.update(ENVIRONMENT)
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # or Ray would write one into the home folder
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    import ray
+
+    ray._private.worker._worker_logs_enabled = False  # or it tells of dead workers on our standard output
+    with scratch_folder() as scratch:
+        if ray.is_initialized():
+            yield scratch
+            return
+        started = start_or_tell(scratch, gpus() if gpus_used else 0, free_port() if dashboard else None, cure)
+        try:
+            yield scratch
+        except RayLost as lost:
+            reason = f"Ray's process {lost} has died; so has Ray. Perhaps memory ran out, or somebody killed it."
+            raise UserError(f"{reason} {cure}") from None
+        finally:
+            family = started.union(*map(descendants, started))
+            ray.shutdown()
+            end(family)
+
+
+class RayLost(BaseException):
+    """A process of the private Ray has died without which it does nothing. No trial is to blame, and none can go on."""
+
+
+def check_ray() -> None:
+    """Raises RayLost. Of a Ray that is not this process's own nothing is known."""
+    from ray._private import worker
+
+    started = worker._global_node.all_processes if worker._global_node else {}
+    for name in VITAL:
+        if any(known.process.poll() is not None for known in started.get(name, ())):
+            raise RayLost(name)
+
+
+def start_or_tell(scratch: Path, gpus: int, dashboard_port: int | None, cure: str) -> set:
+    """Start Ray; the processes that this has started. None is left where it fails.
+
+    A raylet ends by itself where the machine is so busy that its helpers take longer than 15 s: then Ray is started
+    again, for `START_S` altogether.
+
+    Raises UserError, with `cure`.
+    """
+    import psutil  # Ray brings it
+
+    deadline = time.monotonic() + START_S
+    others = descendants(psutil.Process())
+    while True:
+        try:
+            start(scratch, gpus, dashboard_port)
+            return descendants(psutil.Process()) - others
+        except (Exception, RayLost) as error:  # of any kind: Ray raises a bare Exception when time is up
+            end(descendants(psutil.Process()) - others)
+            if isinstance(error, RayLost) and time.monotonic() < deadline:
+                continue
+            reason = str(error).strip().partition("\n")[0]
+            raise UserError(f"Ray did not start: {reason} Where this machine is overloaded, wait. {cure}") from None
+
+
+def start(scratch: Path, gpus: int, dashboard_port: int | None) -> None:
+    import ray
+    from ray._private import services
+
+    known = {"TMPDIR": str(scratch)}  # the dashboard leaves files
+    if dashboard_port:
+        known[API_SERVER] = f"http://{HOST}:{dashboard_port}"  # or with two Rays here the wrong one may be asked
+    with inherited(known), one_machine(), replaced(services, "get_node", patient(services.get_node)):
+        ray.init(
+            address="local",
+            num_cpus=cpus(),
+            num_gpus=gpus,
+            object_store_memory=OBJECT_STORE_BYTES,
+            include_dashboard=dashboard_port is not None,
+            dashboard_host=HOST,
+            dashboard_port=dashboard_port,
+            log_to_driver=False,
+            logging_level="CRITICAL",
+            namespace="vaeorch",
+            _temp_dir=str(scratch),
+        )
+
+
+def patient(find: Callable) -> Callable:
+    """Ray looks for its node for 30 s, and gives up. On a machine with much other work it takes longer.
+
+    The function raises RayLost when there is nothing to wait for.
+    """
+
+    def found(*values):
+        deadline = time.monotonic() + START_S
+        while True:
+            try:
+                return find(*values)
+            except RuntimeError:
+                if raylet_has_ended():
+                    raise RayLost("its raylet ended by itself.") from None
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+
+    return found
+
+
+def raylet_has_ended() -> bool:
+    """Whether this process has started a raylet that has ended, and that nobody has asked for its exit code yet."""
+    import psutil
+
+    return any(
+        child.name() == "raylet" and child.status() == psutil.STATUS_ZOMBIE for child in psutil.Process().children()
+    )
+
+
+def descendants(process) -> set:
+    """All processes that a process has started, and those that they have, as psutil knows them."""
+    import psutil
+
+    with suppress(psutil.NoSuchProcess):
+        return set(process.children(recursive=True))
+    return set()
+
+
+def end(processes: set) -> None:
+    """Wait a moment for processes that are ending, and kill those that do not.
+
+    The agents of a raylet ask for a lost gcs_server for a while before they end.
+    """
+    import psutil
+
+    _, left = psutil.wait_procs(processes, timeout=ENDING_S)
+    for process in left:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(left, timeout=ENDING_S)
+
+
+@contextmanager
+def one_machine() -> Iterator[None]:
+    """A Ray that is started meanwhile, or connected to, listens to this machine alone, as on a Mac."""
+    from ray._private import ray_constants
+
+    with inherited(ON_LOOPBACK), replaced(ray_constants, "ENABLE_RAY_CLUSTER", False):
+        yield
+
+
+@contextmanager
+def replaced(place: Any, name: str, value: Any) -> Iterator[None]:
+    """Another value for what Ray has no setting for."""
+    before = getattr(place, name)
+    setattr(place, name, value)
+    try:
+        yield
+    finally:
+        setattr(place, name, before)
+
+
+@contextmanager
+def inherited(known: dict[str, str]) -> Iterator[None]:
+    """Environment variables for the processes that are started meanwhile, and theirs."""
+    before = {name: os.environ.get(name) for name in known}
+    os.environ.update(known)
+    try:
+        yield
+    finally:
+        os.environ.update({name: value for name, value in before.items() if value is not None})
+        for name in (name for name, value in before.items() if value is None):
+            del os.environ[name]
+
+
+def free_port() -> int:
+    """A port of this machine alone that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return probe.getsockname()[1]

@@ -1,0 +1,215 @@
+"""What `vaeorch data` says of data sets: which there are, what is known of each, what lies below a data root."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from orchestrator.errors import UserError
+from orchestrator.spec.diagnostics import Place, Problem, SpecError, cure, findings, show_value
+from orchestrator.spec.yaml_file import Document, override
+from trainables.data import DATASETS, Dataset, Facts, bucket, prepared
+from trainables.data.base import SPLITS
+from trainables.records import name_of, summary
+from trainables.roots import in_bucket
+
+MIB = 1 << 20
+
+
+def asked(name: str, settings: Iterable[str] = ()) -> Dataset:
+    """The data set of a name, with the settings of `--set`. Raises SpecError with all mistakes."""
+    record = next((record for record in DATASETS if name_of(record) == name), None)
+    if record is None:
+        raise UserError(f"unknown data set {show_value(name)}. {cure(name, map(name_of, DATASETS))}")
+    document = override(Document({"name": name}, {(): Place(0, f"data set {name}")}), settings)
+    try:
+        return record.model_validate_json(json.dumps(document.values))
+    except ValidationError as error:
+        found = findings(error, record, document.values)
+        raise SpecError(Problem(document.place(path), path, text) for path, text, _ in found) from None
+
+
+def listed(root: Path | str) -> str:
+    """Every data set in one line: name, shape, rows, what of it lies below the data root, what it is, its licence."""
+    rows = [("NAME", "SHAPE", "TRAIN + VAL ROWS", "FILES", "PREPARED", "WHAT IT IS  [LICENCE]")]
+    prepared_of = Counter(map(prepared.name_in, _finished(root)))
+    rows += [_line(record, root, prepared_of[name_of(record)]) for record in DATASETS]
+    widths = [max(map(len, column)) for column in list(zip(*rows, strict=True))[:-1]]
+    return "\n".join("  ".join([*map(str.ljust, row, widths), row[-1]]) for row in rows)
+
+
+def _line(record: type[Dataset], root: Path | str, number: int) -> tuple[str, ...]:
+    shape, rows, files = "any", "any", "your own"
+    try:
+        dataset = record()
+    except ValidationError:  # it wants to know which files are meant
+        pass
+    else:
+        facts = dataset.facts(root)
+        shape, rows = _shape(facts.shape), f"{facts.train_rows:,} + {facts.val_rows:,}"
+        files = _there([bool(_found(root, names)) for names in dataset.wanted()])
+    what = f"{summary(record).rstrip('.')}  [{record.licence}]"
+    return name_of(record), shape, rows, files, str(number or "no"), what
+
+
+def _there(found: list[bool]) -> str:
+    if all(found):
+        return "there" if found else "none needed"
+    return f"{sum(found)} of {len(found)}" if any(found) else "absent"
+
+
+def told(dataset: Dataset, root: Path | str) -> str:
+    """All that is known of a data set, its rows unread but for one's own. Raises DataError."""
+    facts, (place, index) = dataset.facts(root), _index(dataset, root)
+    rows = [("settings", _settings(dataset)), ("a row", f"{_shape(facts.shape)} {_range(facts)}")]
+    rows += [("rows", f"{count} {split}") for split, count in _rows(facts, index)]
+    rows += [("classes", str(dataset.classes))] if dataset.classes else []
+    rows += [("note", note) for note in _notes(dataset, root, index)]
+    rows += [("file", f"{' or '.join(names)}: {_size(_found(root, names))}") for names in dataset.wanted()]
+    known = ("source", "citation", "licence", "home")
+    rows += [(name, value) for name in known if (value := getattr(dataset, name))]
+    rows += [("prepared", f"{place}, {_mib(prepared.bytes_of(index))}" if index else f"not in {place}")]
+    same = {key: some for key, some in _finished(root).items() if prepared.name_in(key) == dataset.name}
+    rows += [("prepared", f"{same[key]}, with other settings") for key in same if key != prepared.key(dataset)]
+    return "\n".join([f"{dataset.name}: {summary(type(dataset))}", *(f"  {name:<9} {value}" for name, value in rows)])
+
+
+def _notes(dataset: Dataset, root: Path | str, index: prepared.Index | None) -> Iterable[str]:
+    """What was left out or taken otherwise: of one's own files, or as a prepared set says. Raises DataError."""
+    return dataset.open(root).notes if dataset.is_own else (index or {}).get(prepared.NOTES, ())
+
+
+def _finished(root: Path | str) -> dict[str, Any]:
+    """The keys of all sets that are prepared below a data root, and where they lie. Raises DataError."""
+    if in_bucket(root):
+        return {key: bucket.place_of(root, key) for key in sorted(bucket.sets(root))}
+    return {folder.name: folder for folder in prepared.finished(root)}
+
+
+def _index(dataset: Dataset, root: Path | str) -> tuple[Any, prepared.Index | None]:
+    """Where the prepared set of a record lies, and its index; None where there is none. Raises DataError."""
+    if in_bucket(root):
+        place = bucket.place_of(root, prepared.key(dataset))
+        content = bucket.index_content(place)
+        return place, content and prepared.index_of(content)
+    folder = prepared.folder_of(dataset, root)
+    return folder, prepared.read_index(folder) if (folder / prepared.INDEX).exists() else None
+
+
+def _settings(dataset: Dataset) -> str:
+    values = dataset.model_dump(mode="json", exclude={"name"}, exclude_none=True)
+    return ", ".join(f"{name}={show_value(value)}" for name, value in values.items()) or "none"
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _range(facts: Facts) -> str:
+    return "of any size" if facts.range is None else f"in [{facts.range[0]:g}, {facts.range[1]:g}]"
+
+
+def _rows(facts: Facts, index: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
+    """How many there are of each split; test rows are known of a prepared set only."""
+    counts = {"train": facts.train_rows, "val": facts.val_rows}
+    if index and index["splits"]["test"]:
+        counts["test"] = index["splits"]["test"]["rows"]
+    verbs = dict(zip(SPLITS, ("to train", "to validate", "to test"), strict=True))
+    return ((verbs[split], f"{count:,}") for split, count in counts.items())
+
+
+def _found(root: Path | str, names: tuple[str, ...]) -> Path | None:
+    return None if in_bucket(root) else next((root / name for name in names if (root / name).exists()), None)
+
+
+def _size(path: Path | None) -> str:
+    if path is None:
+        return "absent"
+    return "there, a folder" if path.is_dir() else f"there, {_mib(path.stat().st_size)}"
+
+
+def _mib(size: int) -> str:
+    return f"{size / MIB:,.1f} MiB"
+
+
+def prepare(dataset: Dataset, root: Path | str, to: Path | str | None) -> str:
+    """Prepare a data set under a progress bar; what there is now. Raises DataError."""
+    from trainables.data.preparing import prepare as make
+
+    for place in filter(in_bucket, (to, root)):
+        raise UserError(f"{place}: sets are prepared in folders: name one, then push the set into the bucket.")
+    with bar(f"{dataset.name}: preparing") as told:
+        folder = make(dataset, root, to, told)
+    notes = prepared.read_index(folder).get(prepared.NOTES, ())
+    return "\n".join([f"prepared  {folder}  {_contents(folder)}", *(f"note      {note}" for note in notes)])
+
+
+def push(dataset: Dataset, root: Path | str, to: str) -> str:
+    """Push a prepared set into a bucket under a progress bar; what is there now. Raises DataError and UserError."""
+    from trainables.data.pushing import push as send
+
+    if in_bucket(root) or not in_bucket(to):
+        raise UserError("sets are pushed from a folder (--data-root) to s3://bucket/prefix.")
+    folder = prepared.folder_of(dataset, root)
+    with bar(f"{dataset.name}: pushing") as told:
+        number = send(folder, to, told)
+    return f"pushed  {bucket.place_of(to, folder.name)}  {_contents(folder)}, {number} files sent"
+
+
+def fetch(dataset: Dataset, root: str) -> Path | None:
+    """Fetch the prepared set of a bucket under a progress bar; None where there is none and none is needed.
+
+    Raises DataError.
+    """
+    with bar(f"{dataset.name}: fetching", aloud=True) as told:
+        return bucket.folder_of(dataset, root, told)
+
+
+def verify(dataset: Dataset, root: Path | str) -> str:
+    """Compute the checksums of a prepared set anew; what is sound. Raises UserError with a line for each damage.
+
+    Of a bucket this machine's copy is meant.
+    """
+    from trainables.data.verifying import damages
+
+    folder = fetch(dataset, root) if in_bucket(root) else prepared.folder_of(dataset, root)
+    if folder is None:
+        raise UserError(f"{bucket.place_of(root, prepared.key(dataset))}: no finished set: push it first.")
+    with bar(f"{dataset.name}: verifying") as told:
+        lines = list(damages(dataset, folder, told))
+    if lines:
+        raise UserError(*lines)
+    return f"sound  {folder}  {_contents(folder)}"
+
+
+def _contents(folder: Path) -> str:
+    index = prepared.read_index(folder)
+    rows = sum(held["rows"] for held in index["splits"].values() if held)
+    return f"{rows:,} rows, {len(prepared.shards_of(index))} shards, {_mib(prepared.bytes_of(index))}"
+
+
+@contextmanager
+def bar(what: str, aloud: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on a terminal, and what is to be told how many bytes are done, and of how many.
+
+    Elsewhere there is a line where it is to be `aloud`.
+    """
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+
+    from orchestrator import terminal
+
+    columns = terminal.description_column(), BarColumn(), DownloadColumn(), TimeRemainingColumn()
+    console = terminal.console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=None)
+
+        def told(done: int, of: int) -> None:
+            if aloud and not console.is_terminal and progress.tasks[task].total is None:
+                terminal.say(console, f"{what} {_mib(of)}")
+            progress.update(task, completed=done, total=of)
+
+        yield told

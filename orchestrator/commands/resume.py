@@ -1,0 +1,121 @@
+"""The verb `resume`: a sweep goes on from its folder alone."""
+
+from contextlib import suppress
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from orchestrator import terminal
+from orchestrator.commands.sweep import close, prepare, run_and_tell
+from orchestrator.errors import UserError
+from orchestrator.execution.run import Outcome
+from orchestrator.reporting.leaderboard import read_results
+from orchestrator.space import candidates as space
+from orchestrator.spec.records import Objective, read_spec
+from orchestrator.storage import locks
+from orchestrator.storage.disk import disk_errors_told
+from orchestrator.storage.journal import Journal, JournalError
+from orchestrator.storage.json_files import read_object
+from orchestrator.sweep.changes import Origin, check_data, check_spec, datasets, origin, origin_of_run, told
+from orchestrator.sweep.reuse import made_with
+from orchestrator.terminal import say
+from orchestrator.tracking.identity import recorded_store
+from orchestrator.tracking.tracker import sync
+from trainables.durable import remove_half_written
+from trainables.roots import Root, root_of
+
+if TYPE_CHECKING:
+    from orchestrator.spec.records import SweepSpec
+
+
+def resume(
+    name: str, out: Path, uri: str | None, default_uri: str, data_root: Root, json_wanted: bool
+) -> KeyboardInterrupt | None:
+    """Go on with the sweep in OUT/NAME as it was started, but for the store and the data root, if they are given.
+
+    Of a sweep that is over it tells the results again. What stopped it, if anything did. Raises UserError,
+    TrackingError, DataError, and NoResult.
+    """
+    folder = (out / name).resolve()
+    if not (folder / "spec.yaml").is_file():
+        there = ", ".join(sorted(path.parent.name for path in out.glob("*/spec.yaml"))) or "none yet"
+        raise UserError(f"{folder}: no sweep was started here. Sweeps in {out}: {there}.")
+    with disk_errors_told(folder, "Free room, then try again."), locks.driver(folder):
+        journal, console = Journal(folder), terminal.console(stderr=json_wanted)
+        uri = uri or recorded_store(folder) or default_uri
+        finished = any(event["event"] == "finished" for event in journal.events)
+        if finished and (results := _results(out, name)):
+            outcome = Outcome(folder, results, None)
+            tell_oddity(console, Objective(**results["objective"]))
+            return close(console, outcome, out, sync(folder, uri), json_wanted)
+        facts = beginning(journal)
+        data_root = data_root or root_of(facts["data_root"])
+        # First: beside files of other shapes the spec's values would be said to be wrong.
+        check_data(origin(journal.events), datasets(trial.run for trial in facts["trials"]), data_root)
+        spec = read_spec(folder / "spec.yaml", data_root=data_root, recorded=True)
+        trials = facts["trials"] or space.trials(spec)
+        tell_changes(journal, spec, trials, data_root, console)
+        tell_oddity(console, spec.objective)
+        prepare(spec, trials, uri, data_root, console)
+        for written in (folder, folder / "trials"):
+            remove_half_written(written)
+        source = facts["source"] or str(folder / "spec.yaml")
+        return run_and_tell(spec, trials, folder, out, source, uri, data_root, json_wanted, facts["reuse"])
+
+
+def tell_changes(
+    journal: Journal, spec: "SweepSpec", trials: list[space.Trial], data_root: Root, console: Console
+) -> None:
+    """Say what is not as it was when the sweep began, if it has. Raises UserError for what its journal contradicts."""
+    if not journal.events:
+        return
+    of = origin(journal.events)
+    lines = check_spec(of, spec, journal.path.with_name("spec.yaml"))
+    check_data(of, datasets(trial.run for trial in space.examples(spec, trials)), data_root)
+    for line in lines + told(of, made_with(data_root, spec.resources)):
+        say(console, f"changed      {line}")
+
+
+def _results(out: Path, name: str) -> dict[str, Any] | None:
+    """What results.json says; None where it is lost or damaged: the journal has all of it."""
+    with suppress(UserError):
+        return read_results(out, name)
+
+
+def tell_oddity(console: Console, objective: Objective) -> None:
+    """Say so if a sweep, begun by an older version, takes the worst trials for the best."""
+    if odd := objective.oddity():
+        say(console, f"note         objective.mode: {odd} The sweep was begun so, and stays so.")
+
+
+def recorded_root(folder: Path) -> Root:
+    """The data root with which the sweep or run in `folder` was started; None for the usual one.
+
+    Only who has the folder's lock may ask. Raises JournalError.
+    """
+    if (folder / "config.json").exists():
+        cure = "Give --data-root, or train the model again."
+        return root_of(read_object(folder / "config.json", cure).get("data_root"))
+    events = Journal(folder).events
+    return next((root_of(event["data_root"]) for event in events if event["event"] == "sweep"), None)
+
+
+def recorded_origin(folder: Path) -> Origin:
+    """How the sweep or run in `folder` began. Only who has the folder's lock may ask. Raises JournalError."""
+    return origin_of_run(folder) if (folder / "config.json").exists() else origin(Journal(folder).events)
+
+
+def beginning(journal: Journal) -> dict[str, Any]:
+    """How the sweep was started: source, data root and trials; none of them if it was killed before it said so.
+
+    The trials are not drawn anew: another version might draw others. Raises JournalError.
+    """
+    if not journal.events:
+        return {"source": None, "data_root": None, "reuse": False, "trials": []}
+    facts = journal.events[0]
+    known = {field.name for field in fields(space.Trial)}
+    if facts["event"] != "sweep" or any(trial.keys() != known for trial in facts["trials"]):
+        raise JournalError(f"{journal.path}:1: was begun by another version of vaeorch: resume it with that.")
+    return facts | {"trials": [space.Trial(**trial) for trial in facts["trials"]]}

@@ -1,0 +1,93 @@
+"""The trained models that somebody asks about: trials of a sweep, or a run that was trained alone."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import UserError
+from orchestrator.reporting.comparison import label_of
+from orchestrator.reporting.leaderboard import read_results
+from orchestrator.shell import command_for
+from orchestrator.spec.diagnostics import cure
+from orchestrator.storage.json_files import read_object
+from orchestrator.sweep.ranking import ranked, replicated
+
+ALL, BEST, USUAL = "all", re.compile(r"best:([1-9]\d*)"), "best:5"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A trained model. `id` is that of its trial; of a run that was trained alone, the name of its folder."""
+
+    id: str
+    folder: Path
+    checkpoint: Path
+    label: str  # what it is called beside others; those of one configuration have one name
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the checkpoint, in hex. Raises UserError."""
+        try:
+            with self.checkpoint.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise UserError(f"{self.checkpoint}: cannot be read ({error.strerror}): train the model again.") from None
+
+    @cached_property
+    def run(self) -> dict[str, Any]:
+        """The whole Run that made it, in plain values. Raises UserError."""
+        file = self.folder / "config.json"
+        cure = "Train the model again: a sweep or run that goes on writes it anew."
+        run = read_object(file, cure).get("run")
+        if not isinstance(run, dict):
+            raise UserError(f"{file}: is damaged: it holds no run. {cure}")
+        return run
+
+
+def subjects(out: Path, target: str, trials: str | None = None) -> tuple[Path, list[Subject]]:
+    """The folder of the sweep or run `target` in `out`, and its trained models that `trials` asks for.
+
+    `target` may be a trial, as SWEEP/ID. `trials` is `all`, `best:N` or ids with commas between. Raises UserError.
+    """
+    name, _, trial = target.partition("/")
+    folder = (out / name).resolve()
+    if trial and trials:
+        raise UserError(f"{target} is one trial: leave out --trials {trials}.")
+    if (folder / "results.json").is_file():
+        return folder, _of_sweep(folder, trial or trials or USUAL, target if trial else "")
+    if (folder / "best.pt").is_file() and not trial:
+        return folder, [Subject(name, folder, folder / "best.pt", name)]
+    if (folder / "journal.jsonl").is_file():
+        why = f"it is running, or was killed: {command_for('resume', folder)}, which Ctrl-C ends in order"
+        raise UserError(f"{folder}: no trial has ended yet: {why}.")
+    there = sorted(path.parent.name for pattern in ("*/results.json", "*/best.pt") for path in out.glob(pattern))
+    known = ", ".join(there) or "none yet"
+    raise UserError(f"{out / target}: no trained models here. Sweeps and runs in {out}: {known}.")
+
+
+def _of_sweep(folder: Path, trials: str, target: str) -> list[Subject]:
+    """`target` is what the user wrote, of one trial."""
+    results = read_results(folder.parent, folder.name)
+    trained = [_subject(folder, trial, replicated(results)) for trial in ranked(results) if trial["checkpoint"]]
+    if not trained:
+        raise UserError(f"{folder}: no trial has a checkpoint. Go on with the sweep, or start another.")
+    if trials == ALL:
+        return trained
+    if best := BEST.fullmatch(trials):
+        return trained[: int(best[1])]
+    known = {subject.id: subject for subject in trained}
+    asked = list(dict.fromkeys(word.strip() for word in trials.split(",")))
+    if wrong := [word for word in asked if word not in known]:
+        told = f"no trained trial of {folder.name}."
+        raise UserError(*(f"{target or f'--trials {word}'}: {told} {cure(word, known)}" for word in wrong))
+    return [known[word] for word in asked]
+
+
+def _subject(folder: Path, trial: dict[str, Any], several_seeds: bool) -> Subject:
+    """By its place in the sweep's folder, which may have been moved since."""
+    home = folder / "trials" / trial["id"]
+    checkpoint = home / Path(trial["checkpoint"]).name
+    return Subject(trial["id"], home, checkpoint, label_of(trial, several_seeds))

@@ -1,0 +1,92 @@
+"""Which evaluations are asked for on the command line, and with which settings."""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path as FilePath
+from typing import Any
+
+from pydantic import ValidationError
+
+from orchestrator.errors import UserError
+from orchestrator.spec.diagnostics import Path, Place, Problem, SpecError, cure, findings
+from orchestrator.spec.yaml_file import Document, override
+from trainables.metrics.evaluations import EVALUATIONS, Evaluation
+from trainables.records import name_of
+
+ALL = "all"
+KNOWN = {name_of(record): record for record in EVALUATIONS}
+
+
+def measures(metrics: str, settings: Iterable[str]) -> list[Evaluation]:
+    """The evaluations `metrics`: names with commas between, or `all`.
+
+    A setting is METRIC.FIELD=VALUE, or FIELD=VALUE for each of them that has this field. Raises UserError.
+    """
+    names = _names(metrics)
+    document = override(Document({}, {(): Place(0, "")}), settings)
+    problems = list(_strangers(document.values, names))
+    made = []
+    for name in names:
+        values = _settings(document.values, name)
+        try:
+            made.append(of_plain(values))
+            problems += [(_written(document, name, path), text) for path, text in _absent(made[-1])]
+        except ValidationError as error:
+            found = findings(error, KNOWN[name], values)
+            problems += [(_written(document, name, finding.path), finding.text) for finding in found]
+    if problems:
+        raise SpecError(Problem(document.place(path), path, text) for path, text in problems)
+    return made
+
+
+def of_plain(values: dict[str, Any]) -> Evaluation:
+    """An evaluation from its fields in plain values."""
+    return KNOWN[values["name"]].model_validate_json(json.dumps(values))
+
+
+def _names(metrics: str) -> list[str]:
+    names = list(dict.fromkeys(word.strip() for word in metrics.split(",")))
+    if ALL in names:
+        return list(KNOWN)
+    unknown = [f"--metrics {name}: unknown. {cure(name, [*KNOWN, ALL])}" for name in names if name not in KNOWN]
+    if unknown:
+        raise UserError(*unknown)
+    return names
+
+
+def _strangers(values: dict[str, Any], names: list[str]) -> Iterator[tuple[Path, str]]:
+    """Settings of no evaluation that is asked for."""
+    fields = {field for name in names for field in _fields(name)}
+    for key, value in values.items():
+        if key in KNOWN and not isinstance(value, dict):
+            yield (key,), f"has several settings: write {key}.FIELD=VALUE. {cure('', _fields(key))}"
+        elif key in KNOWN and "name" in value:
+            yield (key, "name"), "says which evaluation it is: leave it out."
+        elif key in KNOWN and key not in names:
+            yield (key,), f"is not asked for: add it to --metrics {','.join(names)}."
+        elif key not in KNOWN and key not in fields:
+            yield (key,), f"is no setting of {', '.join(names)}. {cure(key, [*names, *sorted(fields)])}"
+
+
+def _absent(evaluation: Evaluation) -> Iterator[tuple[Path, str]]:
+    """A file that is named and not there."""
+    weights = getattr(evaluation, "weights", None)
+    if weights and not FilePath(weights).is_file():
+        yield ("weights",), f"{weights}: no such file: mend the path."
+
+
+def _fields(name: str) -> list[str]:
+    return [field for field in KNOWN[name].model_fields if field != "name"]
+
+
+def _settings(values: dict[str, Any], name: str) -> dict[str, Any]:
+    """Those of all that this evaluation has too, and its own."""
+    own = values.get(name)
+    shared = {field: values[field] for field in _fields(name) if field in values}
+    return shared | (own if isinstance(own, dict) else {}) | {"name": name}
+
+
+def _written(document: Document, name: str, path: Path) -> Path:
+    """The path of a setting as it was written: of one evaluation, or of all."""
+    own = document.values.get(name)
+    return (name, *path) if isinstance(own, dict) and path[:1] and path[0] in own else path

@@ -1,0 +1,314 @@
+"""What Tune calls: the source of trials, the scheduler, and the listener. They carry questions and answers, no more.
+
+Tune starts whatever trial is PENDING as soon as it can. So a new trial is PAUSED from the first: then it is the
+scheduler alone that decides which trial gets a slot, and when.
+"""
+
+import re
+from collections import deque
+from pathlib import Path
+
+from ray.tune import Callback
+from ray.tune.experiment import Experiment, Trial
+from ray.tune.progress_reporter import TrialProgressCallback
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search.search_algorithm import SearchAlgorithm
+
+from orchestrator.clusters.local import check_ray
+from orchestrator.execution.oom import NO_ROOM, REFUSED, oom_kills
+from orchestrator.schedulers import asha
+from orchestrator.signals import Deferred
+from orchestrator.space.candidates import trial_name
+from orchestrator.storage.disk import fault_told
+from orchestrator.storage.json_files import pictures_folder, restarts_file, write_whole
+from orchestrator.sweep.events import Audience
+from orchestrator.sweep.state import GROUP, MEMORY, SLOT, Progress
+from orchestrator.sweep.trial_queue import Lineup
+
+DECISIONS = {asha.CONTINUE: TrialScheduler.CONTINUE, asha.PAUSE: TrialScheduler.PAUSE, asha.STOP: TrialScheduler.STOP}
+LONGEST_REASON = 300  # characters
+DIED = "died unexpectedly"  # what Ray says of a process that was killed
+OOM_WORDS = (  # what it says when it did so itself
+    *("NODE_OUT_OF_MEMORY", "ray.exceptions.OutOfMemoryError"),
+    "killed due to the node running low on memory",
+)
+OOM_REASON = "Its process was killed because memory ran out. Give a trial more of it, or run fewer at a time."
+MEMORY_RETRIES = 3  # of a trial whose process Ray has killed because memory was short, beside those of other failures
+MEMORY_NOTICE = "Memory was short, so Ray killed its process. It goes on from its last epoch ({} of {} times)."
+METRICS = "metrics/"  # before their names where Tune has flattened a result
+
+
+class PatientTrial(Trial):
+    """A trial that does not pay with its tries for a shortage of memory, which may be another one's fault."""
+
+    memory_kills = 0  # so far
+
+    def handle_error(self, exc: Exception | None = None) -> None:
+        super().handle_error(exc)
+        if any(word in str(exc) for word in OOM_WORDS) and self.memory_kills < MEMORY_RETRIES:
+            self.memory_kills += 1
+            self.max_failures += 1
+
+
+class Source(SearchAlgorithm):
+    """Gives Tune a trial for each number that is left; who has it may be found later, by `Scheduler`.
+
+    It is finished when the last trial has ended: until then Tune keeps a paused trial's actor for the next trial.
+    """
+
+    def __init__(self, lineup: Lineup):
+        self.progress, self.waiting, self.given = lineup.progress, deque(lineup.left()), []
+
+    def add_configurations(self, experiments: list[Experiment]) -> None:
+        [self.experiment] = experiments
+
+    def next_trial(self) -> Trial | None:
+        if not self.waiting:
+            return None
+        number, spec, ledger = self.waiting.popleft(), self.experiment.spec, self.progress.ledger
+        name = self.progress.names.get(number)
+        trial = PatientTrial(
+            spec["run"],
+            config=dict(ledger.trials.get(name, {"number": number})),
+            trial_id=trial_name(number),
+            storage=spec["storage"],
+            placement_group_factory=spec["resources_per_trial"],
+            max_failures=max(0, spec["max_failures"] - self.progress.retries[name, SLOT]),
+        )
+        trial.memory_kills = self.progress.retries[name, MEMORY]
+        self.given.append(trial)
+        return trial
+
+    def is_finished(self) -> bool:
+        return not self.waiting and all(trial.is_finished() for trial in self.given)
+
+
+class Scheduler(TrialScheduler):
+    """Asks `progress` what to do, and keeps `slots` slots busy."""
+
+    def __init__(self, lineup: Lineup, slots: int):
+        super().__init__()
+        self.lineup, self.progress, self.slots = lineup, lineup.progress, slots
+        self.trials: dict[int, Trial] = {}
+        self.broken: deque[Trial] = deque()  # those that an earlier process left in the middle of something
+        self.new: deque[Trial] = deque()  # never started
+        self.later: deque[Trial] = deque()  # never started, and not before all others have ended
+        self.promoted: Trial | None = None  # goes on, but perhaps it is still writing its checkpoint
+
+    def on_trial_add(self, tune_controller, trial: Trial) -> None:
+        if number(trial) in self.trials:  # a retry: it has its slot, and Tune starts it again by itself
+            return
+        self.trials[number(trial)] = trial
+        if trial.config.get("id") not in self.progress.standing:
+            waits = self.lineup.confirms(number(trial)) and self.progress.confirming is None
+            (self.later if waits else self.new).append(trial)
+        elif self._broken(trial):
+            self.broken.append(trial)
+        trial.set_status(Trial.PAUSED)
+
+    def on_trial_result(self, tune_controller, trial: Trial, result: dict) -> str:
+        metrics = {key.removeprefix(METRICS): value for key, value in result.items() if key.startswith(METRICS)}
+        decision = self.progress.report(trial.config["id"], result["epoch"], metrics, result["seconds"])
+        if decision == asha.CONTINUE and self.promoted is trial:
+            self.promoted = None  # it was promoted and then failed while it wrote its checkpoint
+        return DECISIONS[decision]
+
+    def on_trial_complete(self, tune_controller, trial: Trial, result: dict) -> None:
+        pass
+
+    def on_trial_error(self, tune_controller, trial: Trial) -> None:
+        pass
+
+    def on_trial_remove(self, tune_controller, trial: Trial) -> None:
+        pass
+
+    def choose_trial_to_run(self, tune_controller) -> Trial | None:
+        busy = self._busy()
+        if len(busy) >= self.slots:
+            return None
+        trial = self._next(tune_controller)
+        if not (trial or busy or self.promoted):
+            self._close(tune_controller)
+        return trial
+
+    def _close(self, tune_controller) -> None:
+        """Nothing is left to do but what was to be done later, if the budget allows it."""
+        if self.progress.account.empty:
+            self.later.clear()
+        for paused in [trial for trial in self.trials.values() if trial.status == Trial.PAUSED]:
+            if paused not in self.later:
+                tune_controller.stop_trial(paused)
+        self.new, self.later = self.later, deque()
+
+    def _next(self, tune_controller) -> Trial | None:
+        """A broken trial, else one that goes on, else a new one. None while the one that goes on awaits its slot.
+
+        What needs no slot may leave others to be promoted: so each time all is asked again.
+        """
+        if self.broken:
+            return self.broken.popleft()
+        while True:
+            if self._goes_on():
+                trial = self.promoted
+                if trial.status != Trial.PAUSED and not trial.is_finished():
+                    return None
+                self.promoted = None
+                if not trial.is_finished():  # else it failed while it wrote its checkpoint
+                    return trial
+            elif not self.new or self.progress.account.empty:
+                return None
+            elif trial := self._enter(self.new.popleft(), tune_controller):
+                return trial
+
+    def _goes_on(self) -> bool:
+        """Whether a paused trial is to have a slot: it was promoted or, no new one being left, closes the search."""
+        if self.promoted is None:
+            number = self.progress.next()
+            if number is None and not self.new and self._all_began():
+                number = self.progress.close()
+            self.promoted = None if number is None else self.trials[number]
+        return self.promoted is not None
+
+    def _enter(self, trial: Trial, tune_controller) -> Trial | None:
+        """The trial, which was never started, if it needs a slot."""
+        if config := self.lineup.enter(number(trial)):
+            trial.config.update(config)
+            return trial
+        tune_controller.stop_trial(trial)
+        return None
+
+    def _busy(self) -> list[Trial]:
+        return [trial for trial in self.trials.values() if trial.status in (Trial.RUNNING, Trial.PENDING)]
+
+    def _all_began(self) -> bool:
+        """Whether all that have a slot have begun there: `progress` knows of no other."""
+        return all(trial.config["id"] in self.progress.ledger.entries for trial in self._busy())
+
+    def _broken(self, trial: Trial) -> bool:
+        """Was it on its way, or pausing, with its pictures still to be drawn?"""
+        name, folder = trial.config["id"], Path(trial.config["folder"])
+        paused, epochs = self.progress.standing[name], self.progress.ledger.entries[name]["epochs"]
+        return not paused or not pictures_folder(folder, epochs).exists()
+
+
+class Listener(Callback):
+    """Hears from Tune what happens to trials, and passes it on to `progress`, which decides what is new in it."""
+
+    def __init__(self, progress: Progress, audience: Audience, stop: Deferred):
+        self.progress, self.audience, self.stop = progress, audience, stop
+        self.oom_kills = oom_kills()
+
+    def setup(self, **info) -> None:
+        self.stop.install()  # Tune has taken Ctrl-C by now
+
+    def on_trial_start(self, iteration, trials, trial: Trial, **info) -> None:
+        if not self.progress.begin(trial.config["id"]):
+            self._passing("trial_resumed", trial)
+
+    def on_trial_result(self, iteration, trials, trial: Trial, result: dict, **info) -> None:
+        """Tune does not ask the scheduler about a trial's last result."""
+        if result["diverged"] is None:
+            self.progress.report(trial.config["id"], result["epoch"], result["metrics"], result["seconds"])
+        if notice := result.get("notice"):
+            self._passing("trial_noticed", trial, notice)
+        self._count_restarts(trial)
+
+    def on_trial_save(self, iteration, trials, trial: Trial, **info) -> None:
+        """Tune saves when a trial pauses, and only then."""
+        self._passing("trial_paused", trial)
+        self._count_restarts(trial)
+
+    def on_trial_complete(self, iteration, trials, trial: Trial, **info) -> None:
+        last = trial.last_result
+        if trial.config.get("id") not in self.progress.standing:
+            return  # it never had a slot: nobody has its number, or it was taken from an earlier sweep
+        if last.get("diverged"):
+            self.progress.end(trial.config["id"], "diverged", last["diverged"])
+        elif last.get("finished"):
+            self.progress.end(trial.config["id"], "completed", None)
+        else:
+            self.progress.end(trial.config["id"], "stopped", self.progress.reason(trial.config["id"]))
+
+    def on_trial_recover(self, iteration, trials, trial: Trial, **info) -> None:
+        check_ray()
+        if self.stop.number is None and not self._fault(trial):  # or its process was ended together with this one
+            self.progress.begin(trial.config["id"])  # its slot may have failed before it had it
+            self._count_restarts(trial)
+            self._retry(trial)
+
+    def on_trial_error(self, iteration, trials, trial: Trial, **info) -> None:
+        check_ray()
+        if self.stop.number is None and not self._fault(trial):
+            self.progress.begin(trial.config["id"])
+            self._count_restarts(trial)
+            folder = Path(trial.config["folder"])
+            folder.mkdir(parents=True, exist_ok=True)
+            text = Path(trial.error_file).read_text(encoding="utf-8")
+            write_whole(folder / "error.txt", text)
+            self.progress.end(trial.config["id"], "failed", reason_of(text, oom_kills() > self.oom_kills))
+            self.oom_kills = oom_kills()
+
+    def _fault(self, trial: Trial) -> OSError | None:
+        """The disk's fault that made the trial fail: it is not the trial's, and ends the sweep; `resume` goes on."""
+        last = Path(trial.error_file).read_text(encoding="utf-8").rpartition("Failure # ")[2]
+        self.progress.error = self.progress.error or fault_told(last)
+        return self.progress.error
+
+    def on_step_end(self, iteration, trials, **info) -> None:
+        """Tell what is new: here an error of a listener or of the disk ends the sweep, and is seen.
+
+        In its other calls Tune takes an error for the trial's.
+        """
+        self.progress.check()
+        check_ray()
+        self.audience.tell(self.progress.take_news())
+        self.audience.look(self.progress)
+        self.stop.check()
+
+    def _retry(self, trial: Trial) -> None:
+        name = trial.config["id"]
+        if trial.memory_kills == self.progress.retries[name, MEMORY]:
+            self.progress.retry(name)
+            return
+        self.progress.retry(name, MEMORY)
+        self._passing("trial_noticed", trial, MEMORY_NOTICE.format(trial.memory_kills, MEMORY_RETRIES))
+
+    def _count_restarts(self, trial: Trial) -> None:
+        """Count those of its worker group that are noted in its folder: so none is lost with a slot, or with us."""
+        name, file = trial.config["id"], restarts_file(Path(trial.config["folder"]))
+        noted = len(file.read_text(encoding="utf-8").splitlines()) if file.exists() else 0
+        for _ in range(noted - self.progress.retries[name, GROUP]):
+            self.progress.retry(name, GROUP)
+
+    def _passing(self, name: str, trial: Trial, *values) -> None:
+        self.progress.news.append((name, trial.config["id"], *values))
+
+
+class Silence(TrialProgressCallback):
+    """Stands where Tune would put its own, which prints a line for each trial that ends without a result in this life.
+
+    That is so of every trial that had paused before a resume, and is not called back.
+    """
+
+    def _print(self, msg: str) -> None:
+        pass
+
+
+def number(trial: Trial) -> int:
+    """The trial's number in the sweep, by which the core knows it."""
+    return trial.config["number"]
+
+
+def reason_of(text: str, oom_killed: bool = False) -> str:
+    """One line of what Tune wrote of a trial's failures: the last exception, or how its process died.
+
+    `oom_killed`: the system has just killed some process for want of memory.
+    """
+    last = re.split(r"^Failure # .*\n", text, flags=re.MULTILINE)[-1]
+    if any(word in last for word in OOM_WORDS) or (oom_killed and DIED in last):
+        return OOM_REASON
+    after_frames = re.split(r'^  File ".*\n', last, flags=re.MULTILINE)[-1]
+    lines = [line for line in after_frames.splitlines() if line.strip() and not line.startswith(" ")]
+    if any(map(REFUSED.search, lines)):
+        return NO_ROOM[0].upper() + NO_ROOM[1:]
+    return re.sub(r"^(\w+\.)+(?=\w+(:|$))", "", lines[0])[:LONGEST_REASON] if lines else "unknown"

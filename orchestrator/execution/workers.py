@@ -1,0 +1,278 @@
+"""Many workers for one trial after another: what each of them runs, and the slot's side of it.
+
+The only file that knows Ray Train. It places the workers, makes their process group and starts them anew when one is
+lost; checkpoints, results and trials are ours. A group lives as long as its slot: to start one costs 50 CPU-seconds.
+"""
+
+import importlib
+import json
+import os
+import socket
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+import ray
+import torch
+from ray.exceptions import RayError
+from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError, UserCallback
+from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.torch.config import _TorchBackend
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from orchestrator.clusters.local import HOST
+from orchestrator.execution.mailbox import DRAW, STEP, Mailbox
+from orchestrator.storage import locks
+from orchestrator.storage.json_files import append_whole, restarts_file
+from orchestrator.storage.trial_folder import TrialFolder, results
+from trainables.roots import root_of
+from trainables.run import Run
+from trainables.sums import from_all, rank_and_world
+from trainables.train import Diverged, Report, train
+
+ENVIRONMENT = {
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # between looks at the workers: how soon an end or a loss is seen
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # a process that would warn of a node's end; we are ready for any
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths mean the same in a worker
+}
+RESTARTS = 3  # of a group in a row, with no new epoch in between
+STARTS = 10  # tries to find room for a group, of a minute each: a lost node may come back
+LOOK_SECONDS = 1.0  # between looks whether the group still lives
+CLOSE_SECONDS = 60.0  # for the workers to end what they are at
+
+
+class WorkerError(Exception):
+    """What a worker raised, with its traceback as text. `own`: raised by the trial, not for want of another worker."""
+
+    def __init__(self, story: str, own: bool):
+        super().__init__(story, own)
+        self.story, self.own = story, own
+
+
+class GroupError(Exception):
+    """A worker group that cannot train its trial."""
+
+
+class Group:
+    """A slot's workers. `results` has them train a trial, wherever its folder left off."""
+
+    def __init__(self, config: dict, scratch: Path):
+        os.environ.update(ENVIRONMENT)
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        self.mailbox = ray.remote(Mailbox).options(num_cpus=0, scheduling_strategy=here).remote()
+        self.error = ""
+        self.life = threading.Thread(target=self._live, args=(trainer(config, self.mailbox, scratch),), daemon=True)
+        self.life.start()
+
+    def results(self, config: dict) -> Iterator[dict]:
+        """What `trial_folder.results` yields, each epoch once. Raises GroupError."""
+        ray.get(self.mailbox.begin.remote(config))
+        heard, self.failures = 0, []
+        while True:
+            result = self._ask(STEP, Path(config["folder"]))
+            if result["diverged"] is None and result["epoch"] <= heard:
+                continue  # a group that was started anew repeats the epoch of its checkpoint
+            notice = {"notice": f"{self.failures[-1]} Started anew."} if self.failures else {}
+            heard, self.failures = result["epoch"], []
+            yield result | notice
+
+    def draw(self, config: dict) -> None:
+        """Draw the pictures of the epoch just finished, unless they are there. Raises GroupError."""
+        self._ask(DRAW, Path(config["folder"]))
+
+    def close(self) -> None:
+        """End the workers in order, so that Ray Train gives their places back itself."""
+        ray.get(self.mailbox.close.remote())
+        self.life.join(CLOSE_SECONDS)
+
+    def _ask(self, order: str, folder: Path) -> dict:
+        ray.get(self.mailbox.ask.remote(order))
+        while True:
+            event = ray.get(self.mailbox.next.remote(LOOK_SECONDS))
+            if event and "answer" in event:
+                return event["answer"]
+            if event:
+                self._failed(event["reason"], event["own"], folder)
+            elif not self.life.is_alive():
+                raise GroupError(f"The worker group came to an end. {self.error}")
+
+    def _failed(self, reason: str, own: bool, folder: Path) -> None:
+        if own or len(self.failures) == RESTARTS:
+            raise GroupError(reason)
+        self.failures.append(reason.strip().splitlines()[-1 if reason.startswith("Traceback") else 0])
+        folder.mkdir(parents=True, exist_ok=True)
+        append_whole(restarts_file(folder), self.failures[-1])
+
+    def _live(self, trainer: TorchTrainer) -> None:
+        try:
+            trainer.fit()
+        except (TrainingFailedError, RayError) as error:
+            self.error = str(error)
+
+
+def trainer(config: dict, mailbox, scratch: Path) -> TorchTrainer:
+    """Ray Train's part, for the `resources` of a slot's config. `scratch` is a folder for what it writes."""
+    of = config["resources"]
+    whole_gpus = of["gpus_per_worker"] >= 1
+    return TorchTrainer(
+        serve,
+        train_loop_config={"mailbox": mailbox},
+        torch_config=GroupConfig(backend="nccl" if whole_gpus else "gloo"),  # nccl takes no two workers on one GPU
+        scaling_config=ScalingConfig(
+            num_workers=of["workers"],
+            use_gpu=of["gpus_per_worker"] > 0,
+            resources_per_worker={"CPU": of["cpus_per_worker"], "GPU": of["gpus_per_worker"]},
+            placement_strategy=of["placement"],
+        ),
+        run_config=RunConfig(
+            name="group",
+            storage_path=str(scratch),
+            failure_config=FailureConfig(max_failures=-1, controller_failure_limit=STARTS),  # `Group` has the bounds
+            callbacks=[Failures(mailbox)],
+        ),
+    )
+
+
+class GroupConfig(TorchConfig):
+    """How the workers find each other: by torch's store, whose port asks nobody for a token."""
+
+    @property
+    def backend_cls(self):
+        return Backend
+
+
+class Backend(_TorchBackend):
+    def on_start(self, worker_group, backend_config) -> None:
+        worker_group.execute(keep_store_private)
+        super().on_start(worker_group, backend_config)
+
+
+def keep_store_private() -> None:
+    """In a worker: from here on torch's store listens to this machine alone, where the whole group is on it."""
+    rendezvous = importlib.import_module("torch.distributed.rendezvous")  # the package has a function of that name
+    rendezvous.TCPStore = store
+
+
+def store(*, host_name: str, port: int, is_master: bool, **more) -> torch.distributed.TCPStore:
+    """A TCPStore, which else listens to all the world, whatever its address."""
+    if is_master and host_name == HOST:
+        more["master_listen_fd"] = socket.create_server((HOST, port)).detach()
+    return torch.distributed.TCPStore(host_name=host_name, port=port, is_master=is_master, **more)
+
+
+class Failures(UserCallback):
+    """Tells the mailbox why workers failed, before the group is started anew. Runs beside Ray Train's controller."""
+
+    def __init__(self, mailbox):
+        self.mailbox = mailbox
+
+    def after_exception(self, run_context, worker_exceptions: dict[int, Exception]) -> None:
+        raised = {rank: error for rank, error in worker_exceptions.items() if isinstance(error, WorkerError)}
+        lost = {rank: error for rank, error in worker_exceptions.items() if rank not in raised}
+        own = [error.story for error in raised.values() if error.own]
+        others = [error.story for error in raised.values() if not error.own]
+        gone = [f"Worker {rank} is lost. {getattr(e, 'health_check_failure', e)}" for rank, e in lost.items()]
+        ray.get(self.mailbox.fail.remote([*gone, *own, *others][0], own=bool(own and not lost)))
+
+
+def serve(config: dict) -> None:
+    """What every worker runs. Raises WorkerError."""
+    try:
+        obey(config["mailbox"])
+    except Exception as error:  # of any kind: Ray Train passes exceptions on, but not where they were raised
+        lonely = type(error) is RuntimeError or isinstance(error, torch.distributed.DistError)  # as gloo, nccl raise
+        raise WorkerError(traceback.format_exc(), own=not lonely) from None
+
+
+def obey(mailbox) -> None:
+    """Do as the mailbox says, until it says: end."""
+    leads = rank_and_world()[0] == 0
+    incarnation = from_all(leads and ray.get(mailbox.register.remote()))[0]
+    node = ray.get_runtime_context().get_node_id()
+    workers = from_all({"host": ray.util.get_node_ip_address(), "node": node, "pid": os.getpid()})
+    for number in count():
+        order = ray.get(mailbox.order.remote(incarnation, number))
+        if order is None:
+            return
+        if isinstance(order, dict):
+            torch.set_num_threads(order["threads"])
+            may_write = partial(current, mailbox, incarnation)
+            part = Leader(order, workers, may_write) if leads else Follower(order)
+            continue
+        answer = {STEP: part.step, DRAW: part.draw}[order]()
+        if leads:
+            ray.get(mailbox.answer.remote(incarnation, answer))
+
+
+def current(mailbox, incarnation: int) -> bool:
+    return ray.get(mailbox.current.remote(incarnation))
+
+
+class Leader:
+    """Worker 0 of a trial: trains, and writes into the trial's folder."""
+
+    def __init__(self, trial: dict, workers: list[dict], may_write: Callable[[], bool]):
+        locks.slot(Path(trial["folder"]).parents[1])
+        self.folder = SharedFolder(trial, workers, may_write)
+        self.results = results(trial, self.folder)
+
+    def step(self) -> dict:
+        return next(self.results)
+
+    def draw(self) -> dict:
+        if not self.folder.lines:  # the group was started anew since the epoch: this takes it up from its checkpoint
+            self.step()
+        self.folder.draw()
+        return {}
+
+
+class Follower:
+    """Any other worker of a trial: trains."""
+
+    def __init__(self, trial: dict):
+        self.epochs, self.begun = follow(trial), False
+
+    def step(self) -> None:
+        self.begun = True
+        next(self.epochs)
+
+    def draw(self) -> None:
+        if not self.begun:  # as worker 0 does
+            self.step()
+
+
+def follow(trial: dict) -> Iterator[None]:
+    """Train in step with worker 0, which is in `trial_folder.results`."""
+    resume = from_all(None)[0]
+    if resume:
+        yield
+    try:
+        for _ in train(Run.model_validate(trial["run"]), root_of(trial["data_root"]), resume):
+            yield
+    except Diverged:
+        yield
+
+
+class SharedFolder(TrialFolder):
+    """The folder of a trial that a group trains, as worker 0 sees it."""
+
+    def __init__(self, trial: dict, workers: list[dict], may_write: Callable[[], bool]):
+        super().__init__(Path(trial["folder"]), **trial["objective"])
+        self.workers, self.may_write = workers, may_write
+
+    def open(self) -> Path | None:
+        """The checkpoint to go on from, for all workers. Notes who takes the trial up."""
+        checkpoint = super().open()
+        taken_up = {"after_epoch": len(self.lines), "workers": self.workers}
+        append_whole(self.path / "workers.jsonl", json.dumps(taken_up))
+        return from_all(checkpoint)[0]
+
+    def keep(self, report: Report, draw: bool) -> None:
+        """Keep the epoch, unless another group has taken the trial over."""
+        if not self.may_write():
+            raise GroupError("This group of workers has been replaced.")
+        super().keep(report, draw)

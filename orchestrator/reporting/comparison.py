@@ -1,0 +1,213 @@
+"""Findings of many models side by side. Numbers that were made in different ways are not put into one row."""
+
+import csv
+import io
+import json
+import math
+import statistics
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from orchestrator.reporting.leaderboard import in_markdown, listed, show
+from orchestrator.reporting.tables import blocks
+from orchestrator.storage.evaluations_file import Finding
+from orchestrator.storage.json_files import finite_or_null
+from orchestrator.terminal import say
+from trainables.metrics.provenance import Provenance, differences
+
+SIDE_BY_SIDE = 8  # models that have a column each; more have a row each
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A trained model, or, of several seeds, one of a configuration's: `label` is what they are called together."""
+
+    label: str
+    id: str
+    findings: Sequence[Finding]
+    folder: Path
+    """In which the pictures of findings lie."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One value of all models: the metric that it is of, its numbers by label and id, and what they rest on."""
+
+    metric: str
+    numbers: dict[str, dict[str, float]]
+    rests_on: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What was found of each label, value by value; lines that say what is missing, and why, and where pictures are."""
+
+    labels: list[str]
+    rows: dict[str, Row]
+    missing: list[str]
+    pictures: list[str]
+
+
+def compare(models: Sequence[Measured]) -> Comparison:
+    """All values of all findings. One whose provenances differ among the models is refused with the reason."""
+    found = Comparison(list(dict.fromkeys(model.label for model in models)), {}, [], [])
+    pairs = [(model, finding) for model in models for finding in model.findings]
+    for metric in dict.fromkeys(finding["metric"] for _, finding in pairs):
+        own = [(model, finding) for model, finding in pairs if finding["metric"] == metric]
+        refused = []
+        for name in dict.fromkeys(name for _, finding in own for name in finding["values"]):
+            having = [(model, finding) for model, finding in own if name in finding["values"]]
+            if why := _mixed(having):
+                refused.append(f"{metric}: not compared: {why}")
+            else:
+                found.rows[name] = Row(metric, _numbers(name, having), provenance_of(having[0][1]).line())
+        found.missing.extend(dict.fromkeys(refused))
+        found.pictures.extend(
+            f"{metric}: pictures of {model.id} in {(model.folder / finding['pictures'][0]).parent}"
+            for model, finding in own
+            if finding["pictures"]
+        )
+    found.missing.extend(_undefined(pairs))
+    return found
+
+
+def label_of(trial: dict[str, Any], several_seeds: bool) -> str:
+    """What a trial of results.json is called beside others; those of one configuration have one name."""
+    name = f"#{trial['configuration']}" if several_seeds else trial["id"]
+    return f"{name} {listed(trial['config'])}".strip()
+
+
+def provenance_of(finding: Finding) -> Provenance:
+    """What a finding rests on, out of plain values."""
+    return Provenance.from_plain(finding["provenance"])
+
+
+def _numbers(name: str, having: list[tuple[Measured, Finding]]) -> dict[str, dict[str, float]]:
+    """Those of one value by label and id; of a value that is not finite, nan."""
+    numbers: dict[str, dict[str, float]] = {}
+    for model, finding in having:
+        value = finding["values"][name]
+        numbers.setdefault(model.label, {})[model.id] = math.nan if value is None else value
+    return numbers
+
+
+def _undefined(pairs: list[tuple[Measured, Finding]]) -> list[str]:
+    """A line for each reason, with all metrics that have it and the models that it holds for."""
+    models: dict[tuple[str, str], list[str]] = {}
+    for model, finding in pairs:
+        if finding["undefined"]:
+            models.setdefault((finding["metric"], finding["undefined"]), []).append(model.id)
+    metrics: dict[tuple[str, str], list[str]] = {}
+    for (metric, reason), ids in models.items():
+        metrics.setdefault((", ".join(sorted(ids)), reason), []).append(metric)
+    return [f"{', '.join(names)}: none for {ids}: {reason}" for (ids, reason), names in metrics.items()]
+
+
+def _mixed(having: list[tuple[Measured, Finding]]) -> str:
+    """How the provenances of the first finding and of another differ; empty where all are alike."""
+    (first, one), *others = having
+    for model, other in others:
+        if unlike := differences(provenance_of(one), provenance_of(other)):
+            return f"{first.id} and {model.id} differ in {'; '.join(unlike)}."
+    return ""
+
+
+def cell(numbers: Collection[float]) -> str:
+    """A number, or the mean of several with their standard deviation (of the population) and how many they are."""
+    if not numbers:
+        return ""
+    if len(numbers) == 1:
+        return show(next(iter(numbers)))
+    return f"{show(statistics.fmean(numbers))} ± {show(statistics.pstdev(numbers))} ({len(numbers)})"
+
+
+def grid(found: Comparison) -> list[list[str]]:
+    """The numbers as text, header first: a column for each model where they are few, else a row."""
+    rows = [
+        [name, *(cell(row.numbers.get(label, {}).values()) for label in found.labels)]
+        for name, row in found.rows.items()
+    ]
+    table = [["", *found.labels], *rows]
+    return table if len(found.labels) <= SIDE_BY_SIDE else [list(row) for row in zip(*table, strict=True)]
+
+
+def notes(found: Comparison) -> list[str]:
+    """What the numbers rest on, a line for each metric and way of making them, what is missing, where pictures are."""
+    ways: dict[tuple[str, str], list[str]] = {}
+    for name, row in found.rows.items():
+        ways.setdefault((row.metric, row.rests_on), []).append(name)
+    count = Counter(metric for metric, _ in ways)
+    lines = []
+    for (metric, rests_on), names in ways.items():
+        which = f" ({', '.join(names)})" if count[metric] > 1 else ""
+        lines.append(f"{metric}{which}: {rests_on}")
+    return [*lines, *found.missing, *found.pictures]
+
+
+def as_table(found: Comparison, width: int) -> str:
+    """The grid for a terminal of so many columns. Models have short names, which lines below it tell in full."""
+    header, *rows = grid(replace(found, labels=[_short(label) for label in found.labels], rows=_short_rows(found)))
+    names = [label for label in found.labels if label != _short(label)]
+    return "\n".join([*blocks(header, rows, width), *names])
+
+
+def _short(label: str) -> str:
+    """As `label_of` begins it, which tells models apart."""
+    return label.partition(" ")[0]
+
+
+def _short_rows(found: Comparison) -> dict[str, Row]:
+    return {
+        name: replace(row, numbers={_short(label): numbers for label, numbers in row.numbers.items()})
+        for name, row in found.rows.items()
+    }
+
+
+def as_markdown(found: Comparison) -> str:
+    header, *rows = grid(found)
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    table = ["| " + " | ".join(map(in_markdown, line)) + " |" for line in lines]
+    return "\n".join([*table, "", *(f"- {note}" for note in notes(found))]) + "\n"
+
+
+def as_csv(found: Comparison) -> str:
+    """A line for each number, with full precision and what it rests on."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["model", "trial", "value", "number", "metric", "provenance"])
+    for name, row in found.rows.items():
+        triples = ((label, id, number) for label, numbers in row.numbers.items() for id, number in numbers.items())
+        writer.writerows([label, id, name, number, row.metric, row.rests_on] for label, id, number in triples)
+    return text.getvalue()
+
+
+def as_json(found: Comparison) -> str:
+    """All of it; a number that is not finite is null."""
+    values = {
+        name: {
+            "metric": row.metric,
+            "numbers": {label: finite_or_null(numbers) for label, numbers in row.numbers.items()},
+            "rests_on": row.rests_on,
+        }
+        for name, row in found.rows.items()
+    }
+    told = {"values": values, "missing": found.missing, "pictures": found.pictures}
+    return json.dumps(told, indent=2, allow_nan=False) + "\n"
+
+
+def print_all(found: Comparison, form: str, console) -> None:
+    """The numbers and what they rest on, on the rich console where a table is wanted, else on standard output."""
+    if form != TABLE:
+        print(FORMATS[form](found), end="")
+        return
+    if found.rows:
+        say(console, as_table(found, console.width))
+    for line in notes(found):
+        say(console, line)
+
+
+TABLE = "table"
+FORMATS: dict[str, Any] = {"json": as_json, "csv": as_csv, "markdown": as_markdown}

@@ -1,0 +1,214 @@
+"""The view of a running sweep: a live panel on a terminal, plain lines elsewhere.
+
+Both hear of the trials as `tuning.Listener` says.
+"""
+
+import math
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.reporting.leaderboard import listed, show, with_reason
+from orchestrator.storage.within_epoch import Lines
+from orchestrator.storage.within_epoch import told as share_told
+from orchestrator.terminal import cut, say
+
+STATES = ("running", "paused", "waiting", "stopped", "completed", "diverged", "failed")
+SHOWN = {"completed": "done"}
+BAR_WIDTH = 40
+MOST_RUNNING = 12  # trials listed in the panel
+
+
+@dataclass
+class Board:
+    """What is known of a sweep at a moment. `expected_epochs` is what the whole sweep is thought to take."""
+
+    name: str
+    metric: str
+    mode: str
+    trials: int
+    expected_epochs: float
+    states: dict[str, str] = field(default_factory=dict)
+    configs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    latest: dict[str, tuple[int, float]] = field(default_factory=dict)  # trial -> (epoch, objective)
+    within: dict[str, float] = field(default_factory=dict)  # trial -> share of its epoch, if that takes long
+    best: tuple[float, str, int] | None = None  # objective, trial, epoch
+    epochs: int = 0
+    recalled: int = 0  # of these epochs, trained before this process
+    started: float = field(default_factory=time.monotonic)
+    first_epoch: float | None = None  # when it was done
+
+    def begin(self, trial: str, config: dict[str, Any]) -> None:
+        self.states[trial], self.configs[trial] = "running", config
+
+    def epoch(self, trial: str, epoch: int, value: float) -> None:
+        self.first_epoch = self.first_epoch or time.monotonic()
+        self.epochs += 1
+        self.within.pop(trial, None)
+        self.latest[trial] = (epoch, value)
+        sign = {"max": 1.0, "min": -1.0}[self.mode]
+        if math.isfinite(value) and (self.best is None or sign * value > sign * self.best[0]):
+            self.best = (value, trial, epoch)
+
+    def counts(self) -> str:
+        """As `2 running, 5 paused, 9 waiting`."""
+        counts = Counter(self.states.values())
+        counts["waiting"] = self.trials - len(self.states)
+        return ", ".join(f"{counts[state]} {SHOWN.get(state, state)}" for state in STATES if counts[state])
+
+    def share(self) -> float:
+        """How much of the sweep is done, between 0 and 1."""
+        ended = sum(state not in ("running", "paused") for state in self.states.values())
+        if self.trials and ended == self.trials:
+            return 1.0
+        return min(0.99, self.epochs / self.expected_epochs) if self.expected_epochs else 0.0
+
+    def times(self) -> str:
+        """Time gone and, once it can be told, about how long is left."""
+        now = time.monotonic()
+        gone = clock(now - self.started)
+        if self.first_epoch is None or self.epochs < self.recalled + 2 or self.share() in (0.0, 1.0):
+            return f"{gone} gone"
+        seconds_per_epoch = (now - self.first_epoch) / (self.epochs - self.recalled - 1)
+        return f"{gone} gone, about {clock(max(0.0, self.expected_epochs - self.epochs) * seconds_per_epoch)} left"
+
+    def best_so_far(self) -> str:
+        if self.best is None:
+            return "none yet"
+        value, trial, epoch = self.best
+        return f"{self.metric} {value:.4g}, trial {trial} at epoch {epoch}: {listed(self.configs[trial])}"
+
+
+class View:
+    """What both views do: keep the board."""
+
+    def __init__(self, board: Board):
+        self.board = board
+
+    def recall(self, news: list[tuple], paused: list[str]) -> None:
+        """What happened before this process, as the other methods would have been told."""
+        for name, *values in news:
+            getattr(View, name)(self, *values)
+        self.board.states.update(dict.fromkeys(paused, "paused"))
+        self.board.first_epoch, self.board.recalled = None, self.board.epochs
+
+    def trial_started(self, trial: str, config: dict[str, Any], name: str) -> None:
+        self.board.begin(trial, config)
+
+    def trial_resumed(self, trial: str) -> None:
+        self.board.states[trial] = "running"
+
+    def epoch(self, trial: str, epoch: int, metrics: dict[str, float]) -> None:
+        self.board.epoch(trial, epoch, metrics[self.board.metric])
+
+    def trial_within(self, trial: str, epoch: int, share: float, seconds: float) -> None:
+        """So much of the trial's epoch is done, which began so many seconds ago."""
+        self.board.within[trial] = share
+
+    def trial_paused(self, trial: str) -> None:
+        self.board.states[trial] = "paused"
+
+    def trial_ended(self, trial: str, status: str, reason: str | None, best: dict[str, float]) -> None:
+        self.board.states[trial] = status
+
+    def sweep_ended(self, status: str, best_metrics: dict[str, float], tags: dict[str, str]) -> None:
+        """The last words are not this view's."""
+
+    def close(self) -> None:
+        """Leave the terminal as it was found."""
+
+
+class PlainLines(View):
+    """One line per event that changes a trial's state: for logs and pipes."""
+
+    def __init__(self, board: Board, console: Console):
+        super().__init__(board)
+        self.console, self.lines = console, Lines()
+        self.say(f"{board.name}: {board.trials} trials")
+
+    def say(self, text: str) -> None:
+        say(self.console, text)
+
+    def trial_started(self, trial: str, config: dict[str, Any], name: str) -> None:
+        super().trial_started(trial, config, name)
+        self.say(f"{trial} started: {listed(config)}")
+
+    def trial_resumed(self, trial: str) -> None:
+        super().trial_resumed(trial)
+        self.say(f"{trial} resumed")
+
+    def trial_noticed(self, trial: str, text: str) -> None:
+        self.say(f"{trial} {text}")
+
+    def trial_within(self, trial: str, epoch: int, share: float, seconds: float) -> None:
+        super().trial_within(trial, epoch, share, seconds)
+        if self.lines.due(trial, epoch, share, seconds):
+            self.say(f"{trial} {share_told(epoch, share, seconds)}")
+
+    def trial_paused(self, trial: str) -> None:
+        super().trial_paused(trial)
+        epoch, value = self.board.latest[trial]
+        self.say(f"{trial} paused at epoch {epoch}, {self.board.metric} {show(value)}")
+
+    def trial_ended(self, trial: str, status: str, reason: str | None, best: dict[str, float]) -> None:
+        super().trial_ended(trial, status, reason, best)
+        self.say(f"{trial} {with_reason(status, reason)} | {self.board.counts()} | {self.board.times()}")
+
+    def sweep_ended(self, status: str, best_metrics: dict[str, float], tags: dict[str, str]) -> None:
+        self.say(f"{self.board.times()}, best so far: {self.board.best_so_far()}")
+
+
+class LivePanel(PlainLines):
+    """A panel that is drawn anew until the sweep ends, and then stays; plain lines once its terminal is lost."""
+
+    def __init__(self, board: Board, console: Console):
+        self.board = board
+        self.live = Live(console=console, get_renderable=self.render, refresh_per_second=4)  # draws it at once
+        super().__init__(board, console)
+        self.live.start()
+
+    def close(self) -> None:
+        self.live.stop()
+
+    def say(self, text: str) -> None:
+        """The panel shows it; of a terminal that is lost the log tells it."""
+        if not self.console.is_terminal:
+            self.live.stop()
+            super().say(text)
+
+    def trial_noticed(self, trial: str, text: str) -> None:
+        (super().say if self.console.is_terminal else self.say)(f"{trial} {text}")
+
+    def render(self) -> Group:
+        board = self.board
+        head = Table.grid(padding=(0, 2))
+        bar = ProgressBar(total=1.0, completed=board.share(), width=BAR_WIDTH)
+        head.add_row(Text(board.name, style="bold"), bar, f"{board.share():.0%}", board.times())
+        running = [trial for trial, state in list(board.states.items()) if state == "running"]
+        rows = Table.grid(padding=(0, 2))
+        for trial in running[:MOST_RUNNING]:
+            epoch, value = board.latest.get(trial, (0, math.nan))
+            share = board.within.get(trial)
+            at = f"epoch {epoch}" if share is None else f"epoch {epoch + 1}: {share:.0%}"
+            rows.add_row(trial, at, show(value), cut(listed(board.configs[trial])))
+        best = cut(f"best so far: {board.best_so_far()}")
+        return Group(head, Text(board.counts()), best, rows)
+
+
+def watch(board: Board, console: Console) -> PlainLines | LivePanel:
+    """The view that fits where the output goes."""
+    return LivePanel(board, console) if console.is_terminal else PlainLines(board, console)
+
+
+def clock(seconds: float) -> str:
+    """As `0:42`, `12:05` or `1:02:03`."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -1,0 +1,185 @@
+"""What a sweep found: the leaderboard of results.json, as a table for people and for programs."""
+
+import csv
+import io
+import json
+import math
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import UserError
+from orchestrator.shell import command
+from orchestrator.storage.json_files import holds, read_object
+from orchestrator.sweep.ranking import RANKED, UNSOUND, best_value, champion, configurations, ranked, replicated
+from orchestrator.sweep.single_run import is_single, results_of
+
+Board = tuple[list[str], list[tuple[list[Any], dict[str, Any]]]]
+Ending = Callable[[dict[str, Any]], str]
+
+MOST_REASONS = 10  # told at the end of a sweep without a result
+LONGEST_REASON = 20  # characters that a table has room for beside a status, as in `stopped (asha@9)`
+PARTS = {"name": str, "objective": dict, "trials": list}  # of results.json
+OF_A_TRIAL = {"id": str, "config": dict, "status": str, "epochs": int, "best": dict}
+
+
+def read_results(out: Path, name: str) -> dict[str, Any]:
+    """The content of OUT/NAME/results.json. Raises UserError when there is no such sweep or the file is damaged."""
+    file = out / name / "results.json"
+    if not file.is_file() and is_single(out / name):
+        return results_of(out / name)
+    if not file.is_file():
+        known = [path.parent for pattern in ("*/results.json", "*/config.json") for path in out.glob(pattern)]
+        there = ", ".join(sorted({path.name for path in known})) or "none yet"
+        raise UserError(f"{file}: no such results. Sweeps and runs in {out}: {there}.")
+    cure = f"Written anew by: {command('resume', name, out)}"
+    found = read_object(file, cure)
+    if not (holds(found, PARTS) and all(holds(trial, OF_A_TRIAL) for trial in found["trials"])):
+        raise UserError(f"{file}: is damaged: it holds no sweep's results. {cure}")
+    return found
+
+
+def misfortunes(results: dict[str, Any]) -> list[str]:
+    """Why a sweep has no result, a line for each reason and the trials that had it; none if a trial can be ranked."""
+    trials, name = results["trials"], results["name"]
+    if champion(results) != ({}, {}):
+        return []
+    if not trials:
+        return [f"{name}: no trial came to an end."]
+    wrong = [trial for trial in trials if trial["status"] in UNSOUND]
+    if len(wrong) < len(trials):
+        return [f"{name}: no trial had a finite {results['objective']['metric']}."]
+    reasons = _reasons(wrong)
+    rest = [f"and {len(reasons) - MOST_REASONS} other reasons"] if len(reasons) > MOST_REASONS else []
+    return [f"{name}: every trial failed or diverged.", *reasons[:MOST_REASONS], *rest]
+
+
+def leaderboard(results: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
+    """Header and rows, best first, a column for each path that varies.
+
+    A row is a trial, or, where configurations were trained with several seeds, a configuration with the mean of its
+    trials' best values, their standard deviation (of the population) and how many they are.
+    """
+    paths = list(dict.fromkeys(path for trial in results["trials"] for path in trial["config"]))
+    names, rows = BOARDS[replicated(results)](results, _ending)
+    cells = [[rank, *row, *map(config.get, paths)] for rank, (row, config) in enumerate(rows, start=1)]
+    return ["rank", *names, *paths], cells
+
+
+def _of_trials(results: dict[str, Any], ending: Ending) -> Board:
+    metric = results["objective"]["metric"]
+    rows = [
+        ([trial["id"], best_value(trial, metric), trial["epochs"], ending(trial)], trial["config"])
+        for trial in ranked(results)
+    ]
+    return ["trial", metric, "epochs", "status"], rows
+
+
+def _of_configurations(results: dict[str, Any], ending: Ending) -> Board:
+    rows = []
+    for one in configurations(results):
+        mean, std = (math.nan if one[key] is None else one[key] for key in ("mean", "std"))
+        ends = ", ".join(f"{count} {status}" for status, count in one["statuses"].items())
+        ends += " (confirmed)" if one["confirmed"] else ""
+        rows.append(([one["configuration"], mean, std, one["n"], ends], one["config"]))
+    return ["configuration", f"mean {results['objective']['metric']}", "std", "n", "status"], rows
+
+
+BOARDS = {False: _of_trials, True: _of_configurations}
+"""Whether there are several seeds -> the names and the rows of the leaderboard, each row with its configuration.
+
+How a trial ended is told as the second argument does.
+"""
+
+
+def _ending(trial: dict[str, Any]) -> str:
+    return with_reason(trial["status"], trial["reason"])
+
+
+def with_reason(status: str, reason: str | None) -> str:
+    """As `stopped (asha@9)`."""
+    return f"{status} ({reason})" if reason else status
+
+
+def show(value: Any) -> str:
+    """A value as a cell of a table."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return "-" if math.isnan(value) else f"{value:.4g}"
+    return str(value)
+
+
+def as_csv(results: dict[str, Any]) -> str:
+    """The leaderboard with full precision, for programs."""
+    header, rows = leaderboard(results)
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    return text.getvalue()
+
+
+def as_markdown(results: dict[str, Any]) -> str:
+    """The leaderboard for a paper's notes."""
+    header, rows = leaderboard(results)
+    lines = [header, ["---"] * len(header), *[[in_markdown(show(cell)) for cell in row] for row in rows]]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def in_markdown(cell: str) -> str:
+    """A cell of a table in Markdown."""
+    return cell.replace("|", "\\|").replace("\n", " ")
+
+
+def as_json(results: dict[str, Any]) -> str:
+    """results.json itself."""
+    return json.dumps(results, indent=2) + "\n"
+
+
+def as_table(results: dict[str, Any], width: int, most: int | None = None) -> str:
+    """The leaderboard for a terminal of so many columns: what varies stands in one, and long reasons stand below."""
+    from orchestrator.reporting.tables import with_texts
+
+    several = replicated(results)
+    names, rows = BOARDS[several](results, _briefly)
+    header = ["rank", *names, "varies" if several else "configuration"]
+    cells = [list(map(show, (rank, *row))) for rank, (row, _) in enumerate(rows[:most], start=1)]
+    texts = [listed(config) for _, config in rows[:most]]
+    untold = [trial for trial in ranked(results)[: None if several else most] if trial["reason"]]
+    if several:
+        untold = [trial for trial in untold if trial["status"] not in RANKED]
+    else:
+        untold = [trial for trial in untold if len(trial["reason"]) > LONGEST_REASON]
+    return "\n".join([_title(results), *with_texts(header, cells, texts, width), *_reasons(untold)])
+
+
+def _briefly(trial: dict[str, Any]) -> str:
+    """How a trial ended, without a reason that would take the room of all else."""
+    return trial["status"] if len(trial["reason"] or "") > LONGEST_REASON else _ending(trial)
+
+
+def _reasons(trials: list[dict[str, Any]]) -> list[str]:
+    """Why trials ended, in full: a line for each reason, with those that ended so."""
+    ids: dict[str, list[str]] = {}
+    for trial in trials:
+        ids.setdefault(f"{trial['status']}: {trial['reason']}", []).append(trial["id"])
+    return [f"{', '.join(some)} {why}" for why, some in ids.items()]
+
+
+def _title(results: dict[str, Any]) -> str:
+    trials, metric = f"{results['name']}: {len(results['trials'])} trials", results["objective"]["metric"]
+    if not replicated(results):
+        return f"{trials} by {metric}"
+    return f"{trials} of {len(configurations(results))} configurations by their mean {metric}"
+
+
+def listed(config: dict[str, Any]) -> str:
+    """A configuration in one line, its paths cut to what tells them apart: `method=ard_vae beta=0.15 latent_dim=4`."""
+    shorts = {path: path.removesuffix(".name").rpartition(".")[2] for path in config}
+    unique = Counter(shorts.values())
+    return " ".join(
+        f"{shorts[path] if unique[shorts[path]] == 1 else path}={show(value)}" for path, value in config.items()
+    )
+
+
+FORMATS = {"json": as_json, "csv": as_csv, "markdown": as_markdown}

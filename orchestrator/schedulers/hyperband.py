@@ -1,0 +1,82 @@
+"""Asynchronous Hyperband: several ASHAs side by side, from one that stops trials early to one that stops none.
+
+Sources: Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning", section 3.1 (brackets and their
+early-stopping rates s); the brackets' sizes are those of Li et al. 2018, "Hyperband", Algorithm 1. How brackets share
+the slots is ours: trials are dealt to brackets by number, a bracket takes no slot from another's running trial, and for
+a free slot the promotions of the first bracket come first. Each bracket is closed as an Asha is, so that it ends with a
+trial trained in full.
+"""
+
+from orchestrator.schedulers.asha import Asha
+
+
+class Hyperband:
+    """Bracket s is an Asha whose grace is grace_epochs * eta^s. The last ones have no rung: they train in full.
+
+    Like Asha it changes only through `report`, `abandon`, `next` and `close`, and its answers follow from the calls
+    before them.
+    """
+
+    def __init__(self, mode: str, max_epochs: int, grace_epochs: int, reduction_factor: int):
+        graces = bracket_graces(grace_epochs, reduction_factor, max_epochs)
+        self.brackets = [Asha(mode, max_epochs, grace, reduction_factor) for grace in graces]
+        self.deal = Deal(bracket_sizes(len(graces), reduction_factor))
+
+    def report(self, trial: int, epoch: int, value: float) -> str:
+        """What a trial does after `epoch` epochs: the answer of its bracket."""
+        return self.brackets[self.deal.bracket(trial)].report(trial, epoch, value)
+
+    def abandon(self, trial: int) -> None:
+        """The trial diverged or failed."""
+        self.brackets[self.deal.bracket(trial)].abandon(trial)
+
+    def next(self) -> int | None:
+        """Promote a paused trial of the first bracket that has one to promote, and give its number."""
+        promoted = (bracket.next() for bracket in self.brackets)
+        return next((trial for trial in promoted if trial is not None), None)
+
+    def due(self) -> bool:
+        """Whether `next` would promote any."""
+        return any(bracket.due() for bracket in self.brackets)
+
+    def close(self, standing: dict[int, bool]) -> int | None:
+        """Promote a paused trial of the first bracket where none runs and one is to go on; `standing` as for Asha."""
+        dealt = {trial: self.deal.bracket(trial) for trial in standing}
+        own = ({trial: standing[trial] for trial in standing if dealt[trial] == s} for s in range(len(self.brackets)))
+        promoted = (bracket.close(of) for bracket, of in zip(self.brackets, own, strict=True))
+        return next((trial for trial in promoted if trial is not None), None)
+
+    def reason(self, trial: int) -> str:
+        """Why a paused trial was never called back, as `bracket 1: asha@9`."""
+        bracket = self.deal.bracket(trial)
+        return f"bracket {bracket}: {self.brackets[bracket].reason(trial)}"
+
+
+class Deal:
+    """Deals trials 1, 2, ... to brackets so that, at any time, each has about its share."""
+
+    def __init__(self, sizes: list[int]):
+        self.sizes = sizes
+        self.counts = [0] * len(sizes)
+        self.brackets: list[int] = []  # of the trials dealt so far
+
+    def bracket(self, trial: int) -> int:
+        """The bracket of a trial, whatever the order in which trials are asked for."""
+        while len(self.brackets) < trial:
+            behind = min(range(len(self.sizes)), key=lambda each: (self.counts[each] + 1) / self.sizes[each])
+            self.counts[behind] += 1
+            self.brackets.append(behind)
+        return self.brackets[trial - 1]
+
+
+def bracket_graces(grace_epochs: int, reduction_factor: int, max_epochs: int) -> list[int]:
+    """The epochs that each trial of a bracket gets: grace_epochs * eta^s up to max_epochs; at least one bracket."""
+    graces = [grace_epochs]
+    while graces[-1] * reduction_factor <= max_epochs:
+        graces.append(graces[-1] * reduction_factor)
+    return graces
+
+
+def bracket_sizes(brackets: int, reduction_factor: int) -> list[int]:
+    """The trials of each bracket s = 0 ... S in one round of Hyperband: ceil((S + 1) / (S + 1 - s) * eta^(S - s))."""
+    return [-(-brackets * reduction_factor ** (brackets - 1 - s) // (brackets - s)) for s in range(brackets)]

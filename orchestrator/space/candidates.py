@@ -1,0 +1,242 @@
+"""The search space: its configurations, and the list of those trials that are known up front.
+
+The rules:
+- A path under `search` is relative to `run`. Shorter paths are applied first: `method` chooses a whole method, then
+  `method.beta` sets a value within it. A value that is put replaces what was there, with all that was in it.
+- A `grid` is walked through in full, several grids are crossed, and each point of them gets the same `trials` draws of
+  the other domains: (points) x (trials) configurations. A `zip` is a grid over rows that set several paths together.
+- The searcher `grid` walks through every domain; `optuna` draws while the sweep runs, so nothing is known up front.
+- An entry whose `when` does not hold sets nothing: a grid then makes no further points.
+- The draw number k of a domain is a function of search_seed, k and the domain's place in the spec. More trials, or a
+  further domain, leave the draws there were as they are.
+- Each configuration is trained with `seeds` seeds: run.seed, run.seed + 1, ... Its replicas stand next to each other in
+  the list of trials. Whatever stops trials early takes each replica for a trial of its own.
+- No two configurations make equal runs, however they are written: one that was drawn before is drawn again. Where there
+  are fewer than asked for, all are listed, and `notes` says so.
+"""
+
+import itertools
+import json
+import math
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from orchestrator.space.assembly import Candidate, Odometer, assemble, copied, every
+from orchestrator.space.entries import in_order
+from orchestrator.space.probing import probing
+from orchestrator.spec.diagnostics import Path, show_path
+from orchestrator.spec.domains import Choice, Domain, Pick, Walked, domains_in, steps
+from orchestrator.sweep.ranking import SEARCH
+
+if TYPE_CHECKING:
+    from orchestrator.spec.records import SweepSpec
+
+MOST_TRAININGS = 10_000  # of one sweep
+MOST_REPEATS = 1_000  # draws in a row that are all known, until a space counts as exhausted
+
+Point = dict[Path, Pick]
+"""Where each grid that is active stands, by the grids' places."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training of a sweep, in plain values."""
+
+    number: int  # from 1
+    configuration: int  # from 1; replicas share it
+    config: dict[str, Any]  # what varies: dotted path relative to `run` -> value
+    run: dict[str, Any]  # the complete Run
+    seed: int  # the Run's
+    stage: str = SEARCH
+
+
+def trials(spec: "SweepSpec") -> list[Trial]:
+    """All trainings that are known up front, in the order in which they start; the same list for the same spec."""
+    numbered = enumerate(candidates(spec), start=1)
+    return [trial for configuration, found in numbered for trial in replicas(spec, configuration, found)]
+
+
+def examples(spec: "SweepSpec", listed: list[Trial]) -> list[Trial]:
+    """The trials that are known up front; where there are none, those with each option and each end of a range."""
+    run = spec.run.model_dump(mode="json")
+    probed = [found for _, found in probing(run, spec.search)] or [Candidate(run, {}, {}, {})]
+    return listed or [trial for number, found in enumerate(probed, start=1) for trial in replicas(spec, number, found)]
+
+
+def replicas(spec: "SweepSpec", configuration: int, found: Candidate) -> list[Trial]:
+    """The trainings of one configuration, one for each seed."""
+    first = found.complete["seed"]
+    return [
+        Trial(number, configuration, copied(found.config), copied(found.complete) | {"seed": seed}, seed)
+        for seed, number in enumerate(numbers_of(spec, configuration), start=first)
+    ]
+
+
+def trial_name(number: int) -> str:
+    """The id of a trial, and the name of its folder."""
+    return f"{number:04d}"
+
+
+def numbers_of(spec: "SweepSpec", configuration: int) -> range:
+    """The numbers of a configuration's trials."""
+    return range((configuration - 1) * spec.seeds + 1, configuration * spec.seeds + 1)
+
+
+def parameters(spec: "SweepSpec", trial: Trial) -> dict[str, Any]:
+    """What tells a trial from the others: what varies, and where replicas are, its configuration, seed and stage."""
+    replica = {"configuration": trial.configuration, "seed": trial.seed} if spec.replicated else {}
+    return trial.config | replica | ({"stage": trial.stage} if spec.confirm else {})
+
+
+def notes(spec: "SweepSpec", trials: Sized) -> list[str]:
+    """What the user should know of the number of trials of a search."""
+    asked, found = trainings(spec) // spec.seeds, len(trials) // spec.seeds
+    if found == asked:
+        return []
+    return [f"{asked} trials asked for, but the search holds only {found} different configurations: all are run."]
+
+
+def trainings(spec: "SweepSpec", most_points: int | None = None) -> int:
+    """The number of trainings that a search asks for. Of the grids' points no more than `most_points` are counted."""
+    walk, values, draws = (_points, _of_grids, spec.trials)
+    if spec.searcher.name == "grid":
+        walk, values, draws = (_combinations, _of_all, 1)
+    if any(domain.when for domain in spec.search.values()):
+        points = sum(1 for _ in itertools.islice(walk(spec), most_points))
+    else:
+        points = _count(spec.search, partial(values, spec))
+    return min(points, most_points or points) * draws * spec.seeds
+
+
+def _count(tree: Any, values: Callable[[Domain], Iterable[Pick]]) -> int:
+    """How many combinations a tree of mappings and domains has, each domain taking these values."""
+    if isinstance(tree, Domain):
+        return sum(_count(pick.value, values) for pick in values(tree))
+    return math.prod(_count(below, values) for below in tree.values()) if isinstance(tree, dict) else 1
+
+
+def is_random(domain: Domain) -> bool:
+    """Whether anything in a domain is drawn."""
+    return any(not isinstance(inner, Walked) for inner in domains_in(domain))
+
+
+def candidates(spec: "SweepSpec") -> list[Candidate]:
+    """The configurations that are known up front, each once."""
+    return list({identity(found): found for found in LISTED[spec.searcher.name](spec)}.values())
+
+
+def identity(found: Candidate) -> str:
+    """The same for configurations that make equal runs; the values themselves of one that makes none."""
+    try:
+        return same_run(found.complete)
+    except ValidationError:
+        return same_run(found.values)
+
+
+def same_run(run: dict[str, Any]) -> str:
+    """The same for equal runs."""
+    return json.dumps(run, sort_keys=True)
+
+
+def places(spec: "SweepSpec") -> list[Point]:
+    """Where in the grids each configuration lies that is drawn while the sweep runs, in the order of their drawing."""
+    if spec.searcher.name != "optuna":
+        return []
+    room = [(point, min(spec.trials, _size(spec, point))) for point in _points(spec)]
+    return [point for draw in range(spec.trials) for point, draws in room if draw < draws]
+
+
+def _at_random(spec: "SweepSpec") -> Iterator[Candidate]:
+    """The first draw at each point of the grids, then the second, ..."""
+    if not any(map(is_random, spec.search.values())):  # a point is its only draw
+        return (found for found, _ in _walk_grids(spec))
+    per_point = [list(_draws(spec, point)) for point in _points(spec)]
+    return (found for draw in itertools.zip_longest(*per_point) for found in draw if found)
+
+
+def _combinations(spec: "SweepSpec") -> Iterator[Candidate]:
+    """All values of all domains, crossed; of a domain with more than a sweep may have trainings, not all."""
+    values: dict[Path, list[Pick]] = {}
+
+    def known(domain: Domain, where: Path) -> list[Pick]:
+        if where not in values:
+            values[where] = list(_of_all(spec, domain))
+        return values[where]
+
+    return every(spec.run.model_dump(mode="json"), in_order(spec.search), Odometer(known))
+
+
+LISTED = {"random": _at_random, "grid": _combinations, "optuna": lambda spec: ()}
+"""The searcher's name -> the configurations that are known up front, some perhaps more than once."""
+
+
+def _of_all(spec: "SweepSpec", domain: Domain) -> Iterator[Pick]:
+    """The values of a domain that the searcher `grid` walks through."""
+    return itertools.islice(steps(domain, spec.searcher.points), MOST_TRAININGS + 1)
+
+
+def _of_grids(spec: "SweepSpec", domain: Domain) -> Sequence[Pick]:
+    """The values of a domain that tell points of the grids apart."""
+    return domain.probes()[: None if isinstance(domain, Walked) else 1]
+
+
+def _points(spec: "SweepSpec") -> Iterator[Point]:
+    """All points of the grids. Which grids are active is no matter of chance: `probing.idle` sees to that."""
+    return (point for _, point in _walk_grids(spec))
+
+
+def _walk_grids(spec: "SweepSpec") -> Iterator[tuple[Candidate, Point]]:
+    """The points of the grids, and a configuration at each: the only one, where nothing is drawn."""
+    grids = Odometer(lambda domain, where: _of_grids(spec, domain))
+    for found in every(spec.run.model_dump(mode="json"), in_order(spec.search), grids):
+        domains = grids.domains.items()
+        yield found, {where: grids.picks[where] for where, domain in domains if isinstance(domain, Walked)}
+
+
+def _draws(spec: "SweepSpec", point: Point) -> Iterator[Candidate]:
+    """Different configurations at one point of the grids: `trials` of them, or as many as there are."""
+    base, ordered = spec.run.model_dump(mode="json"), in_order(spec.search)
+    wanted = min(spec.trials, _size(spec, point))
+    seen, repeats = set(), 0
+    for draw in itertools.count():
+        if len(seen) >= wanted or repeats == MOST_REPEATS:
+            return
+        found = assemble(base, ordered, lambda domain, where, draw=draw: _drawn(spec, domain, where, draw, point))
+        repeats += 1
+        if (known := identity(found)) not in seen:
+            seen.add(known)
+            repeats = 0
+            yield found
+
+
+def _drawn(spec: "SweepSpec", domain: Domain, where: Path, draw: int, point: Point) -> Pick:
+    if where in point:
+        return point[where]
+    return domain.sample(np.random.default_rng([spec.search_seed, draw, zlib.crc32(show_path(where).encode())]))
+
+
+def _size(spec: "SweepSpec", point: Point) -> float:
+    """How many configurations there are at one point of the grids, if no two options are alike.
+
+    Counted no further than `trials`: choice by choice, times the sizes of the other domains that are active with it.
+    A `when` may look at a number of a range, so beside one no range is counted: it has room for any number of draws.
+    """
+    base, ordered = spec.run.model_dump(mode="json"), in_order(spec.search)
+    conditional = any(entry.domain.when for entry in ordered)
+
+    def options(domain: Domain, where: Path) -> list[Pick]:
+        return [point[where]] if where in point else list(domain.probes()[: None if isinstance(domain, Choice) else 1])
+
+    choices, total = Odometer(options), 0.0
+    for _ in every(base, ordered, choices):
+        others = (domain for domain in choices.domains.values() if not isinstance(domain, Walked | Choice))
+        total += math.prod(math.inf if conditional else domain.size() for domain in others)
+        if total >= spec.trials:
+            break
+    return total

@@ -1,0 +1,168 @@
+"""What a search can reach, found by trying: each probe of each domain, and whether a `when` can hold at all."""
+
+import itertools
+import json
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.space.assembly import Candidate, Odometer, assemble, every
+from orchestrator.space.entries import ABSENT, Entry, Search, in_order, meets, needed_by, value_at
+from orchestrator.spec.diagnostics import Path, cure, read_path, show_path, show_value
+from orchestrator.spec.domains import Domain, Pick, Walked, domains_in, one_of, wanted_values
+
+MOST_TRIED = 10_000  # combinations of options, until a `when` is given the benefit of the doubt
+
+
+def probing(base: dict[str, Any], search: Search, unknown: Collection[str] = ()) -> Iterator[tuple[str, Candidate]]:
+    """Candidates with each probe of each domain, and the key of the entry that is probed.
+
+    The others stand at their first probe, or where the entry has a `when`, at the first with which it holds. Those
+    whose keys are in `unknown`, which may grow meanwhile, take no part: each candidate would be refused for all.
+    """
+    ordered = known = in_order(search)
+    own = {entry.key: entry for entry in ordered}
+    for key, domain in search.items():
+        others = Reach(base, ordered, key).active_with or {} if domain.when else {}
+        for chosen in _variations(domain, ("search", key)):
+            if len(known) + len(unknown) > len(ordered):
+                known = [entry for entry in known if entry.key not in unknown]
+            applied = [*known, own[key]] if key in unknown else known
+            yield key, assemble(base, applied, _picker(chosen, others))
+
+
+def _picker(chosen: dict[Path, int], others: dict[Path, Pick]) -> Callable[[Domain, Path], Pick]:
+    def pick(domain: Domain, where: Path) -> Pick:
+        if where in others and where not in chosen:
+            return others[where]
+        return domain.probes()[chosen.get(where, 0)]
+
+    return pick
+
+
+def _variations(tree: Any, where: Path) -> Iterator[dict[Path, int]]:
+    """Numbers of probes for some domains, by their places: all probes of all domains of `tree`, one at a time."""
+    if isinstance(tree, Domain):
+        for number, (below, value) in enumerate(tree.probes()):
+            yield from ({where: number, **inner} for inner in _variations(value, where + below))
+    elif any(domains_in(tree)):
+        for key, value in tree.items():
+            yield from filter(None, _variations(value, (*where, key)))
+    else:
+        yield {}
+
+
+def idle(base: dict[str, Any], search: Search) -> Iterator[tuple[Path, str]]:
+    """What is wrong with each `when` of a search without circles: (place in the spec, what and its cure)."""
+    ordered = in_order(search)
+    for key, domain in search.items():
+        if not domain.when:
+            continue
+        reach, place = Reach(base, ordered, key), ("search", key, "when")
+        if reach.active_with is None and not reach.cut:
+            told = list(reach.never_met())
+            yield from told or [(place, "can never hold: no choice of values meets all of it.")]
+        elif reach.left_to_chance():
+            what = "makes how often a grid is walked through a matter of chance"
+            yield place, f"{what}. Make the grid a 'choice', or what it depends on a 'grid'."
+
+
+@dataclass
+class Seen:
+    """What was found at the path of a condition."""
+
+    values: list[Any] = field(default_factory=list)
+    known: set[str] = field(default_factory=set)  # the same, as JSON
+    deepest: int = 0  # steps of the path that lead somewhere
+    beside: dict[str, None] = field(default_factory=dict)  # the keys there
+
+
+class Reach:
+    """What the `when` of one entry meets as the entries that it builds on take all their options.
+
+    `active_with` are picks with which it holds, None if there are none; `cut` tells that not all have been tried.
+    """
+
+    def __init__(self, base: dict[str, Any], ordered: list[Entry], key: str):
+        self.key, self.when = key, next(entry.domain.when for entry in ordered if entry.key == key)
+        self.entries = needed_by(key, ordered)
+        self.active_with: dict[Path, Pick] | None = None
+        self.seen = {path: Seen() for path in self.when}
+        self.by_grids: dict[frozenset, set[bool]] = {}  # options of the grids -> was it active?
+        self.cut = False
+        self.options: dict[Path, list[Pick]] = {}  # of each domain, by its place
+        self._try_all(base)
+
+    def left_to_chance(self) -> bool:
+        """Whether the entry is a grid that is active or not with the same options of all others."""
+        grid = any(isinstance(entry.domain, Walked) for entry in self.entries if entry.key == self.key)
+        return grid and any(len(found) > 1 for found in self.by_grids.values())
+
+    def never_met(self) -> Iterator[tuple[Path, str]]:
+        """The conditions that no combination meets, each by itself."""
+        for path, wanted in self.when.items():
+            seen = self.seen[path]
+            if not any(meets(one_of(wanted), value) for value in seen.values):
+                yield ("search", self.key, "when", path), _why_never(read_path(path), wanted, seen)
+
+    def _try_all(self, base: dict[str, Any]) -> None:
+        odometer = Odometer(self._options)
+        for tried, candidate in enumerate(every(base, self.entries, odometer)):
+            if tried == MOST_TRIED:
+                self.cut = True
+                return
+            active = ("search", self.key) in odometer.picks or ("search", self.key) in candidate.blocked
+            if active and self.active_with is None:
+                self.active_with = odometer.picks
+            self.by_grids.setdefault(self._grids(odometer), set()).add(active)
+            for path, seen in self.seen.items():
+                _look(candidate.values, read_path(path), seen)
+
+    def _options(self, domain: Domain, where: Path) -> list[Pick]:
+        if where not in self.options:
+            self.options[where] = self._options_of(domain, where)
+        return self.options[where]
+
+    def _options_of(self, domain: Domain, where: Path) -> list[Pick]:
+        """All that may matter to a `when`; of the entry's own values the first."""
+        if where[:2] == ("search", self.key):
+            return [domain.probes()[0]]
+        conditions = (wanted for entry in self.entries for wanted in entry.domain.when.values())
+        asked = (value for wanted in conditions for value in wanted_values(wanted))
+        return [*domain.probes(), *(Pick((), value) for value in asked if domain.takes(value))]
+
+    def _grids(self, odometer: Odometer) -> frozenset:
+        """Where the grids stand, but for the entry's own."""
+        return frozenset(
+            (where, odometer.picks[where].below)
+            for where, domain in odometer.domains.items()
+            if isinstance(domain, Walked) and where[:2] != ("search", self.key)
+        )
+
+
+def _look(values: dict[str, Any], path: Path, seen: Seen) -> None:
+    """Note what a run has at a path, or how far it leads."""
+    found = value_at(values, path)
+    if found is not ABSENT:
+        if (told := json.dumps(found, sort_keys=True)) not in seen.known:
+            seen.known.add(told)
+            seen.values.append(found)
+        return
+    depth = next(depth for depth in itertools.count() if value_at(values, path[: depth + 1]) is ABSENT)
+    around = value_at(values, path[:depth])
+    if depth > seen.deepest:
+        seen.deepest, seen.beside = depth, {}
+    if depth == seen.deepest and isinstance(around, dict):
+        seen.beside |= dict.fromkeys(around)
+
+
+def _why_never(path: Path, wanted: Any, seen: Seen) -> str:
+    if seen.values:
+        words = [value for value in seen.values if isinstance(value, str)]
+        wrong = wanted_values(wanted)[0]
+        known = cure(wrong, words) if words else f"Values there: {', '.join(map(show_value, seen.values))}."
+        return f"can never hold: nothing there is {show_value(wrong)}. {known}"
+    if not seen.beside:
+        return f"leads into {show_path(path[: seen.deepest])}, which is no mapping."
+    step = path[seen.deepest]
+    return f"leads nowhere: there is no '{step}'. {cure(step, seen.beside)}"

@@ -1,0 +1,138 @@
+"""The searcher `optuna`: configurations drawn one by one, from what is known of the trials so far.
+
+A draw is a function of search_seed, the configuration's number and what is known. No sampler lives from one draw to the
+next, so a sweep that is resumed draws what it would have drawn: all that is known stands in its journal.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from orchestrator.space.assembly import Candidate, assemble
+from orchestrator.space.entries import in_order
+from orchestrator.spec.diagnostics import Path, show_path
+from orchestrator.spec.domains import Domain, Pick, Scale, Walked
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.trial import FrozenTrial, Trial
+
+    from orchestrator.space.candidates import Point
+    from orchestrator.spec.records import SweepSpec
+
+RUNNING, HALFWAY, DONE, WORST = "running", "halfway", "done", "worst"
+
+Params = dict[str, float]
+"""What was drawn: the place of each domain in the spec -> the number on its scale."""
+
+
+class Known(NamedTuple):
+    """What is known of one trial: RUNNING, HALFWAY (paused or stopped), DONE or WORST (diverged or failed)."""
+
+    params: Params
+    state: str
+    epoch: int  # the last
+    value: float | None  # the objective after it; None: not finite
+
+
+class Draw(NamedTuple):
+    """A configuration, and the numbers that it was made from."""
+
+    params: Params
+    found: Candidate
+
+
+def draw(spec: "SweepSpec", point: "Point", known: list[Known], seed: list[int]) -> Draw:
+    """A configuration at a point of the grids; `seed` is whole numbers. It may be one that was drawn before."""
+    asked = _study(spec, known, seed).ask()
+    return _drawn(spec, point, lambda name, scale: _suggested(asked, name, scale))
+
+
+def draw_blindly(spec: "SweepSpec", point: "Point", seed: list[int]) -> Draw:
+    """The same without a thought, and quickly."""
+    rng = np.random.default_rng(seed)
+    return _drawn(spec, point, lambda name, scale: _by_chance(rng, scale))
+
+
+def _drawn(spec: "SweepSpec", point: "Point", number: Callable[[str, Scale], float]) -> Draw:
+    params = {}
+
+    def pick(domain: Domain, where: Path) -> Pick:
+        if where in point:
+            return point[where]
+        name = show_path(where)
+        params[name] = number(name, domain.scale())
+        return domain.at(params[name])
+
+    return Draw(params, assemble(spec.run.model_dump(mode="json"), in_order(spec.search), pick))
+
+
+def _by_chance(rng: np.random.Generator, scale: Scale) -> float:
+    low, high, log, whole, _ = scale
+    if whole:
+        return int(rng.integers(low, high, endpoint=True))
+    share = rng.random()
+    return low ** (1 - share) * high**share if log else low * (1 - share) + high * share
+
+
+def _suggested(asked: "Trial", name: str, scale: Scale) -> float:
+    low, high, log, whole, labels = scale
+    if labels:
+        return asked.suggest_categorical(name, range(int(high) + 1))
+    return (asked.suggest_int if whole else asked.suggest_float)(name, low, high, log=log)
+
+
+def _study(spec: "SweepSpec", known: list[Known], seed: list[int]):
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    state = int(np.random.SeedSequence(seed).generate_state(1)[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # of `group`
+        sampler = optuna.samplers.TPESampler(
+            seed=state, n_startup_trials=spec.searcher.startup_trials, multivariate=True, group=True
+        )
+    study = optuna.create_study(sampler=sampler, direction={"max": "maximize", "min": "minimize"}[spec.objective.mode])
+    distributions = {show_path(where): _distribution(domain.scale()) for where, domain in _drawn_from(spec.search)}
+    study.add_trials([_frozen(one, distributions) for one in known])
+    return study
+
+
+def _frozen(known: Known, distributions: dict[str, "BaseDistribution"]) -> "FrozenTrial":
+    """A trial in Optuna's words. Of those that did not come to their end, what reached a later epoch is better."""
+    from optuna.trial import TrialState, create_trial
+
+    worst = {"state": TrialState.PRUNED}  # without any value: behind all that have one
+    words = {
+        RUNNING: {"state": TrialState.RUNNING},
+        HALFWAY: worst | {"intermediate_values": {known.epoch: known.value}},
+        DONE: {"state": TrialState.COMPLETE, "value": known.value},
+        WORST: worst,
+    }
+    state = WORST if known.value is None and known.state != RUNNING else known.state
+    return create_trial(
+        params=known.params, distributions={name: distributions[name] for name in known.params}, **words[state]
+    )
+
+
+def _drawn_from(tree: Any, where: Path = ("search",)) -> Iterator[tuple[Path, Domain]]:
+    """The place of each domain that is drawn from, and the domain."""
+    if isinstance(tree, Domain):
+        if not isinstance(tree, Walked):
+            yield where, tree
+        for below, value in tree.probes():
+            yield from _drawn_from(value, where + below)
+    elif isinstance(tree, dict):
+        for key, value in tree.items():
+            yield from _drawn_from(value, (*where, key))
+
+
+def _distribution(scale: Scale) -> "BaseDistribution":
+    """As `_suggested` makes it."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if scale.labels:
+        return CategoricalDistribution(range(int(scale.high) + 1))
+    return (IntDistribution if scale.whole else FloatDistribution)(scale.low, scale.high, log=scale.log)

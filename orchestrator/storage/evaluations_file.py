@@ -1,0 +1,90 @@
+"""What has been found of a trained model: evaluations.json in its folder, so that nothing is measured twice."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import UserError
+from orchestrator.storage.json_files import finite_or_null, holds, read_object, write_whole
+
+FILE, PICTURES = "evaluations.json", "evaluations"
+
+PARTS = {"metric": str, "values": dict, "undefined": str, "epoch": int, "pictures": list, "checkpoint": str}
+
+Finding = dict[str, Any]
+"""In plain values what `trainables.metrics.evaluations.Finding` says; its pictures are files, named from the folder."""
+
+
+def key_of(checkpoint_sha256: str, metric: str, identity: Mapping[str, Any]) -> str:
+    """What a finding is kept under: it is the same whenever the model, the metric and its settings are."""
+    text = json.dumps([checkpoint_sha256, metric, identity], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Findings:
+    """The findings about the model in `folder`, by their keys, the newest last. Raises UserError for a damaged file."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.known = read(folder)
+
+    def keep(self, key: str, finding: Finding, pictures: Mapping[str, bytes]) -> Finding:
+        """Add a finding as the newest, its pictures first; the finding as it is kept. Raises OSError."""
+        for name, content in pictures.items():
+            path = self.folder / PICTURES / key / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        values, paths = finite_or_null(finding["values"]), [f"{PICTURES}/{key}/{name}" for name in pictures]
+        self.known = self._without([key]) | {key: finding | {"values": values, "pictures": paths}}
+        self._write()
+        return self.known[key]
+
+    def renew(self, keys: Iterable[str]) -> None:
+        """Make these, where they are known, the newest, in this order. Raises OSError."""
+        asked = {key: self.known[key] for key in keys if key in self.known}
+        ordered = self._without(asked) | asked
+        if list(ordered) != list(self.known):
+            self.known = ordered
+            self._write()
+
+    def _without(self, keys: Iterable[str]) -> dict[str, Finding]:
+        return {key: finding for key, finding in self.known.items() if key not in keys}
+
+    def _write(self) -> None:
+        write_whole(self.folder / FILE, json.dumps(self.known, indent=2, allow_nan=False) + "\n")
+
+
+def read(folder: Path) -> dict[str, Finding]:
+    """All findings about the model in `folder`. Raises UserError."""
+    file = folder / FILE
+    if not file.exists():
+        return {}
+    cure = "Delete it: what it held is measured again."
+    known = read_object(file, cure)
+    if not all(holds(finding, PARTS) for finding in known.values()):
+        raise UserError(f"{file}: is damaged: it holds something else than findings. {cure}")
+    return known
+
+
+def newest(findings: Iterable[Finding]) -> list[Finding]:
+    """Of findings in their order those that hold: one that has a value, or says that there is none, which no later one
+    of its metric has or says anew."""
+    kept, later = [], {}
+    for finding in reversed(list(findings)):
+        names, metric = set(finding["values"]), finding["metric"]
+        if metric not in later or not names <= later[metric]:
+            kept.append(finding)
+            later[metric] = later.get(metric, set()) | names
+    return kept[::-1]
+
+
+def with_findings(trial: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """A trial of results.json with the newest findings about its model, where there are any.
+
+    Those about a model of another epoch, before the trial went on, are left out.
+    """
+    epoch = trial["best"].get("epoch", trial["epochs"])
+    found = newest(finding for finding in read(folder).values() if finding["epoch"] == epoch)
+    return trial | ({"evaluations": found} if found else {})

@@ -1,0 +1,165 @@
+"""What a trial keeps on disk, and its work from wherever its folder left off. Knows nothing of Ray.
+
+config.json             the trial's id, its place in the search space, the whole run, where its data lie
+metrics.jsonl           one line per epoch
+checkpoint.pt           the state after the last epoch
+checkpoint.previous.pt  the state an epoch earlier, should the other be damaged
+best.pt                 the model after the epoch with the best objective
+pictures/0009/          the pictures drawn after epoch 9
+error.txt               the whole story of a failure
+workers.jsonl   of a trial with many workers: who took it up, after which epoch, and where they ran
+within_epoch.json       how far an epoch is that takes long, while it lasts
+restarts.txt    of a trial with many workers: one line each time they were lost and started anew
+"""
+
+import json
+import math
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from orchestrator.storage import within_epoch
+from orchestrator.storage.json_files import append_whole, pictures_folder, write_whole
+from orchestrator.storage.metric_lines import COUNTS, from_json, metrics_of, to_json
+from orchestrator.storage.within_epoch import Hear, Pace
+from trainables import checkpoint
+from trainables.checkpoint import CheckpointError
+from trainables.durable import remove_half_written
+from trainables.roots import root_of
+from trainables.run import Run
+from trainables.train import Diverged, Report, reopen, train
+
+IDENTITY = ("id", "config", "seed", "objective", "run", "data_root")  # of a slot's config, what config.json holds
+
+
+class TrialFolder:
+    """The folder of one trial. `metric` and `mode` ("max" or "min") say which epoch is the best."""
+
+    def __init__(self, path: Path, metric: str, mode: str):
+        self.path, self.metric = path, metric
+        self.sign = {"max": 1.0, "min": -1.0}[mode]
+        self.checkpoint, self.previous = path / "checkpoint.pt", path / "checkpoint.previous.pt"
+        self.notice: str | None = None  # what the user should know of how the trial was taken up again
+        self.report: Report | None = None  # of the epoch just finished
+        self.reopen: Callable[[], Report] | None = None  # makes it from the checkpoint that the trial goes on from
+        self.lines: list[dict] = []  # of metrics.jsonl, one per epoch
+        self.best = -math.inf  # sign * objective
+
+    def open(self) -> Path | None:
+        """The checkpoint to go on from, if there is one; metrics.jsonl is cut back to its epoch.
+
+        A damaged checkpoint is set aside for the one before. Raises CheckpointError when none can be read.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        for folder in (self.path, self.path / "pictures"):
+            remove_half_written(folder)
+        within_epoch.forget(self.path)
+        kept, epoch = self._newest()
+        file = self.path / "metrics.jsonl"
+        if kept or file.exists():
+            self.lines = self._known(file, epoch)
+            kept = kept if len(self.lines) == epoch else None
+            write_whole(file, "".join(f"{to_json(line)}\n" for line in self.lines))
+        self.best = max(map(self._score, self.lines), default=-math.inf)
+        return kept
+
+    def _known(self, file: Path, epochs: int) -> list[dict]:
+        """The lines of so many epochs. None where one is lost: the trial begins anew, which gives the same numbers."""
+        try:
+            lines = [from_json(text) for text in file.read_text(encoding="utf-8").splitlines()[:epochs]]
+            sound = [line["epoch"] for line in lines] == list(range(1, epochs + 1))
+            if sound and all(isinstance(line[name], float | int) for line in lines for name in (*COUNTS, self.metric)):
+                return lines
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            pass
+        self.notice = f"{file}: is damaged: the trial is trained anew, with the same numbers."
+        return []
+
+    def _newest(self) -> tuple[Path | None, int]:
+        """The last checkpoint that can be read, and its epoch; no file, and 0, if none was ever written."""
+        if self.checkpoint.exists():
+            try:
+                return self.checkpoint, checkpoint.epoch_of(self.checkpoint)
+            except CheckpointError as error:
+                if not self.previous.exists():
+                    raise
+                self.checkpoint.replace(self.checkpoint.with_suffix(".damaged"))
+                self.notice = f"{error} The trial goes on from {self.previous.name}."
+        return (self.previous, checkpoint.epoch_of(self.previous)) if self.previous.exists() else (None, 0)
+
+    def keep(self, report: Report, draw: bool) -> None:
+        """Keep the epoch just finished. The checkpoint comes last: with it the epoch counts as done."""
+        self.report = report
+        within_epoch.forget(self.path)
+        line = {"epoch": report.epoch, "images": report.images, "seconds": report.seconds} | report.metrics
+        self.lines.append(line)
+        append_whole(self.path / "metrics.jsonl", to_json(line))
+        if draw:
+            self.draw()
+        if self._score(line) > self.best:
+            self.best = self._score(line)
+            report.save_model(self.path / "best.pt")
+        if self.checkpoint.exists():
+            self.checkpoint.replace(self.previous)
+        report.save(self.checkpoint)
+
+    def draw(self) -> None:
+        """The pictures of the epoch just finished, unless they are there. All or none."""
+        folder = pictures_folder(self.path, len(self.lines))
+        if not self.lines or folder.exists():
+            return
+        beside = folder.with_name(f".{folder.name}.{os.getpid()}")
+        try:
+            (self.report or self.reopen()).draw(beside, [metrics_of(line) for line in self.lines])
+            beside.replace(folder)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+
+    def note(self, share: float, seconds: float) -> None:
+        """Note how far the epoch under way is."""
+        within_epoch.note(self.path, len(self.lines) + 1, share, seconds)
+
+    def _score(self, line: dict) -> float:
+        """The objective, more being better; what is not finite is worst."""
+        return self.sign * line[self.metric] if math.isfinite(line[self.metric]) else -math.inf
+
+
+def results(config: dict, folder: TrialFolder, hear: Hear | None = None) -> Iterator[dict]:
+    """Train a trial and yield a result of plain values per epoch; see `result` for its keys.
+
+    `hear` is told how far an epoch is that takes long; where there is none, that is noted in the folder.
+    A trial that is taken up again first repeats the epoch of its checkpoint: whoever listens may not have heard of it.
+    """
+    run = Run.model_validate(config["run"])
+    last_epoch = config.get("last_epoch", run.epochs)
+    resume = folder.open()
+    write_whole(
+        folder.path / "config.json",
+        json.dumps({key: config[key] for key in IDENTITY if key in config}, indent=2) + "\n",
+    )
+    data_root = root_of(config["data_root"])
+    if resume:
+        folder.reopen = partial(reopen, run, data_root, resume)
+        yield result(folder, folder.lines[-1], last_epoch)
+    try:
+        for report in train(run, data_root, resume, Pace(hear or folder.note)):
+            every = config["pictures_every"] or last_epoch
+            folder.keep(report, draw=report.epoch == last_epoch or report.epoch % every == 0)
+            yield result(folder, folder.lines[-1], last_epoch)
+    except Diverged as error:
+        within_epoch.forget(folder.path)
+        known = {"epoch": len(folder.lines), "value": math.nan, "metrics": {}, "finished": False}
+        yield known | {"diverged": str(error), "done": True}
+
+
+def result(folder: TrialFolder, line: dict, last_epoch: int) -> dict:
+    """One epoch as it crosses process borders: `value` is the objective, `finished` is true after the last epoch."""
+    finished = line["epoch"] == last_epoch
+    counts = {key: line[key] for key in COUNTS}
+    value, metrics = line[folder.metric], metrics_of(line)
+    notice, folder.notice = folder.notice, None
+    told = {"notice": notice} if notice else {}
+    told |= {"value": value, "metrics": metrics, "finished": finished, "diverged": None, "done": finished}
+    return counts | told

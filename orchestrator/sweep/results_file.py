@@ -1,0 +1,112 @@
+"""results.json: what became of each trial. The only writer of that file; `results.py` and others read it."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from orchestrator.storage.evaluations_file import with_findings
+from orchestrator.storage.json_files import finite_or_null, write_whole
+from orchestrator.sweep.budget import UNLIMITED, Account
+from orchestrator.sweep.ranking import configurations, replicated
+
+RESULTS = "results.json"
+INTERRUPTED = "interrupted"  # the reason of a trial that ends as `stopped` because the sweep was ended
+
+
+class Ledger:
+    """Hears of every epoch and every end, and holds what results.json says.
+
+    Args:
+        folder: of the sweep.
+        trials: id -> {"configuration", "config", "seed", "stage", "folder"}, in the order of results.json.
+        objective: {"metric", "mode"}.
+        account: of the sweep's budget.
+    """
+
+    def __init__(
+        self, folder: Path, name: str, objective: dict[str, str], trials: dict[str, dict], account: Account = UNLIMITED
+    ):
+        self.folder, self.name, self.objective, self.trials, self.account = folder, name, objective, trials, account
+        self.sign = {"max": 1.0, "min": -1.0}[objective["mode"]]
+        self.entries: dict[str, dict] = {}  # of the trials that began
+        self.scores: dict[str, float] = {}  # sign * best objective so far
+        self.made_with: list[dict] = []  # code, packages and device of each process that trained, where they changed
+        self.data: dict | None = None  # the fingerprint of the data files
+
+    def begin(self, trial: str) -> bool:
+        """The trial has a slot. False if it had one before."""
+        if trial in self.entries:
+            return False
+        known = {"id": trial} | {key: self.trials[trial][key] for key in ("configuration", "config", "seed", "stage")}
+        open_ = {"status": None, "epochs": 0, "last": {}, "best": {}, "checkpoint": None, "reason": None}
+        self.entries[trial] = known | open_ | {"retries": 0}
+        self.scores[trial] = -math.inf
+        return True
+
+    def add(self, trial: str, epoch: int, metrics: dict[str, float]) -> bool:
+        """The trial has finished an epoch. False if that was known: a trial that is taken up again repeats its last."""
+        entry = self.entries[trial]
+        if epoch <= entry["epochs"]:
+            return False
+        entry |= {"epochs": epoch, "last": finite_or_null(metrics)}
+        score = self.sign * metrics[self.objective["metric"]]
+        if math.isfinite(score) and score > self.scores[trial]:
+            self.scores[trial] = score
+            entry["best"] = {"epoch": epoch} | finite_or_null(metrics)
+        return True
+
+    def retry(self, trial: str) -> None:
+        """The trial failed and is tried again."""
+        self.entries[trial]["retries"] += 1
+
+    def end(self, trial: str, status: str, reason: str | None) -> dict[str, Any]:
+        """The trial is over; its entry."""
+        folder = Path(self.trials[trial]["folder"])
+        kept = next((file for file in (folder / "best.pt", folder / "checkpoint.pt") if file.exists()), None)
+        self.entries[trial] |= {"status": status, "reason": reason, "checkpoint": kept and str(kept)}
+        return self.entries[trial]
+
+    def interrupt(self) -> list[dict]:
+        """The sweep is over: the entries of the trials that were not, now `stopped`."""
+        unfinished = [trial for trial, entry in self.entries.items() if entry["status"] is None]
+        return [self.end(trial, "stopped", INTERRUPTED) for trial in unfinished]
+
+    def results(self) -> dict[str, Any]:
+        """The content of results.json: the trials that are over, in order; of several seeds also their means."""
+        ended = [
+            with_findings(self.entries[trial], Path(of["folder"]))
+            for trial, of in self.trials.items()
+            if self.entries.get(trial, {}).get("status")
+        ]
+        results = {"name": self.name, "objective": self.objective, "made_with": self._made_with()}
+        results |= {"data": self.data} if self.data else {}
+        if self.account.limits:
+            results["budget"] = self.account.statement() | {"used_up": self.account.empty is not None}
+        results["trials"] = ended
+        return results | ({"configurations": configurations(results)} if replicated(results) else {})
+
+    def _made_with(self) -> dict | None:
+        """Code and data that all trials were trained with; None if they were not the same for all."""
+        return self.made_with[0] if len(self.made_with) == 1 else None
+
+    def write(self) -> None:
+        """Write results.json. Raises OSError."""
+        _write(self.folder, self.results())
+
+
+def refresh(folder: Path) -> None:
+    """Bring what was found of a sweep's trials after its end into its results.json. Of no effect for a single run."""
+    if (folder / RESULTS).exists():
+        results = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
+        trials = [with_findings(trial, folder / "trials" / trial["id"]) for trial in results["trials"]]
+        _write(folder, results | {"trials": trials})
+
+
+def _write(folder: Path, results: dict[str, Any]) -> None:
+    write_whole(folder / RESULTS, json.dumps(results, indent=2, allow_nan=False) + "\n")
+
+
+def known_numbers(metrics: dict[str, float | None]) -> dict[str, float]:
+    """The metrics that have a finite value."""
+    return {key: value for key, value in metrics.items() if value is not None}

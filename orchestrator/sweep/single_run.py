@@ -1,0 +1,94 @@
+"""A run that was trained alone: what is told of it while it trains, and its results as those of a sweep are."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import UserError
+from orchestrator.shell import command_for
+from orchestrator.storage.json_files import pictures_folder
+from orchestrator.storage.metric_lines import from_json, metrics_of
+from orchestrator.sweep.results_file import Ledger, known_numbers
+from orchestrator.tracking.spool import PARENT, parsed
+from orchestrator.tracking.tracker import HASTE_S, Tracker
+
+USUAL = {"metric": "val/elbo", "mode": "max"}  # objective of runs of earlier versions, which kept none
+
+
+def is_single(folder: Path) -> bool:
+    """Whether a run was trained alone in `folder`."""
+    return (folder / "config.json").is_file()
+
+
+def results_of(folder: Path) -> dict[str, Any]:
+    """What a sweep's results.json would say of the run in `folder`. Raises UserError for damaged files."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        kept = folder / "metrics.jsonl"  # there is none of a run that diverged in its first epoch
+        text = kept.read_text(encoding="utf-8") if kept.exists() else ""
+        lines = [from_json(line) for line in text.splitlines()]
+        ledger = _ledger(folder, config)
+        for line in lines:
+            ledger.add(folder.name, line["epoch"], metrics_of(line))
+        ledger.end(folder.name, *_ending(folder, len(lines) == config["run"]["epochs"]))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise UserError(f"{folder}: config.json or metrics.jsonl is damaged ({error}). Train it again.") from None
+    return ledger.results()
+
+
+class Teller:
+    """Tells MLflow of a run that is trained alone: in this context of each epoch once, and at its end how it ended.
+
+    `open_tracker` is called once there is something to tell. `lines` afterwards are for the user.
+    """
+
+    def __init__(self, open_tracker: Callable[[], Tracker], folder: Path):
+        self.open_tracker, self.folder = open_tracker, folder
+        self.tracker: Tracker | None = None
+        self.told, self.diverged = 0, None
+        self.lines: list[str] = []
+
+    def __enter__(self) -> "Teller":
+        return self
+
+    def hear(self, result: dict[str, Any], known: list[dict]) -> None:
+        """The run has come to a result; `known` are all lines of its metrics.jsonl. Raises OSError."""
+        self.tracker = self.tracker or self.open_tracker()
+        self.diverged = result["diverged"]
+        for line in known[self.told :]:
+            self.tracker.epoch(PARENT, line["epoch"], metrics_of(line))
+            if paths := sorted(pictures_folder(self.folder, line["epoch"]).glob("*.png")):
+                self.tracker.pictures(PARENT, line["epoch"], paths)
+        self.told = len(known)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        if self.tracker is None:
+            return
+        stopped = isinstance(error, KeyboardInterrupt)
+        status = "aborted" if stopped else "diverged" if self.diverged else "failed" if error else "completed"
+        reason = self.diverged or (str(error) if error and not stopped else "")
+        [entry] = results_of(self.folder)["trials"]
+        self.tracker.sweep_ended(status, known_numbers(entry["best"]), {"stop_reason": reason})
+        left = self.tracker.close(*([HASTE_S, HASTE_S] if error else []))
+        self.lines = left.lines(command_for("sync", self.folder))
+
+
+def _ledger(folder: Path, config: dict[str, Any]) -> Ledger:
+    trial = {"configuration": 1, "config": config["config"], "seed": config["seed"], "stage": "search"}
+    objective = config.get("objective") or USUAL
+    ledger = Ledger(folder, folder.name, objective, {folder.name: trial | {"folder": str(folder)}})
+    ledger.begin(folder.name)
+    return ledger
+
+
+def _ending(folder: Path, whole: bool) -> tuple[str, str | None]:
+    """The status of the run, and why."""
+    if whole:
+        return "completed", None
+    file = folder / "spool" / f"{PARENT}.jsonl"
+    events = [parsed(line) or {} for line in file.read_bytes().splitlines()] if file.exists() else []
+    last = next((event for event in events[::-1] if event.get("kind") in ("started", "ended")), {})
+    if last.get("status") == "diverged":
+        return "diverged", last["tags"].get("stop_reason")
+    return "stopped", "interrupted"

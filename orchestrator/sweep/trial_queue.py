@@ -1,0 +1,169 @@
+"""Who runs in a sweep: its trials by number, those that are known up front and those that are found while it runs.
+
+The numbers are known from the start: first those of the search, then those that confirm it. Who has a number is found
+when a slot asks for it: drawn by a searcher, chosen among the best, or taken from an earlier sweep. Each finding goes
+to the journal, so nobody is found twice.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.space import tpe
+from orchestrator.space.assembly import Candidate
+from orchestrator.space.candidates import Trial, identity, numbers_of, places, replicas, same_run
+from orchestrator.sweep import reuse
+from orchestrator.sweep.ranking import CONFIRM, configurations
+from orchestrator.sweep.results_file import INTERRUPTED
+from orchestrator.sweep.state import WORST, Progress
+
+if TYPE_CHECKING:
+    from orchestrator.spec.records import SweepSpec
+
+GUIDED, BLIND = 20, 1_000  # draws with and without a thought, until there is held to be none left
+
+
+class Lineup:
+    """Finds trials for `progress`, in the numbers from 1 to `len`.
+
+    Args:
+        spec: of the sweep.
+        listed: how many trials of the search are known up front; 0 if they are drawn.
+        allowed: whether a configuration that was drawn can run.
+        shelf: what may be taken from earlier sweeps; None: nothing.
+    """
+
+    def __init__(
+        self,
+        spec: "SweepSpec",
+        listed: int,
+        progress: Progress,
+        allowed: Callable[[Candidate], bool] = lambda found: True,
+        shelf: reuse.Shelf | None = None,
+    ):
+        self.spec, self.progress, self.allowed, self.shelf = spec, progress, allowed, shelf
+        self.places = places(spec)
+        self.search, self.confirm = sizes(spec, listed)
+
+    def __len__(self) -> int:
+        return self.search + self.confirm
+
+    def left(self) -> Iterator[int]:
+        """The numbers that have not come to their end, or may yet be found."""
+        return (number for number in range(1, len(self) + 1) if not self._settled(number))
+
+    def confirms(self, number: int) -> bool:
+        """Whether a number is of the second stage, for which the search must be over."""
+        return number > self.search
+
+    def complete(self) -> bool:
+        """Whether every trial of the sweep has come to its own end; or, the budget being used up, each that began."""
+        ended = all(entry["status"] and entry["reason"] != INTERRUPTED for entry in self._entries.values())
+        return ended and (self.progress.account.empty is not None or not any(self.left()))
+
+    def enter(self, number: int) -> dict[str, Any] | None:
+        """The slot config of a trial that has not had a slot; None if it needs none, or there is none of that number.
+
+        Raises OSError (disk full).
+        """
+        if not self._found(number):
+            self._find(number)
+        name = self.progress.names.get(number)
+        config = self.progress.ledger.trials.get(name)
+        finished = self.shelf and config and self.shelf.like(config)
+        if finished:
+            self.progress.reuse(name, finished.source, reuse.copy(finished, Path(config["folder"])))
+        return None if finished else config
+
+    @property
+    def _entries(self) -> dict[str, dict]:
+        return self.progress.ledger.entries
+
+    def _settled(self, number: int) -> bool:
+        name = self.progress.names.get(number)
+        if name is None:
+            return self._found(number)
+        return bool(self._entries.get(name, {}).get("status"))
+
+    def _found(self, number: int) -> bool:
+        """Whether it is known who has a number, be it nobody."""
+        if number in self.progress.names:
+            return True
+        if self.confirms(number):
+            return self.progress.confirming is not None
+        return self._configuration(number) in self.progress.params
+
+    def _configuration(self, number: int) -> int:
+        return (number - 1) // self.spec.seeds + 1
+
+    def _find(self, number: int) -> None:
+        if self.confirms(number):
+            self.progress.confirm([asdict(trial) for trial in self._best_again()])
+            return
+        configuration = self._configuration(number)
+        drawn = self._draw(configuration)
+        trials = replicas(self.spec, configuration, drawn.found) if drawn else []
+        self.progress.draw(configuration, drawn and drawn.params, [asdict(trial) for trial in trials])
+
+    def _draw(self, configuration: int) -> tpe.Draw | None:
+        """A configuration that can run and has not been drawn before, if one is found."""
+        beside = self._beside(configuration)
+        if None in beside.values():  # none was found the last time
+            return None
+        known = [
+            self._standing(params, self.progress.names[number])
+            for other, params in beside.items()
+            for number in numbers_of(self.spec, other)
+        ]
+        taken = {same_run(trial["run"]) for trial in self.progress.ledger.trials.values()}
+        new = (drawn for drawn in self._draws(configuration, known) if identity(drawn.found) not in taken)
+        return next((drawn for drawn in new if self.allowed(drawn.found)), None)
+
+    def _draws(self, configuration: int, known: list[tpe.Known]) -> Iterator[tpe.Draw]:
+        point = self.places[configuration - 1]
+        for attempt in range(GUIDED + BLIND):
+            seed = [self.spec.search_seed, configuration, attempt]
+            guided = attempt < GUIDED
+            yield tpe.draw(self.spec, point, known, seed) if guided else tpe.draw_blindly(self.spec, point, seed)
+
+    def _beside(self, configuration: int) -> dict[int, tpe.Params | None]:
+        """The configurations drawn so far at the same point of the grids, and what they were drawn as."""
+        point = _where(self.places[configuration - 1])
+        drawn = self.progress.params.items()
+        return {other: params for other, params in drawn if _where(self.places[other - 1]) == point}
+
+    def _standing(self, params: tpe.Params, name: str) -> tpe.Known:
+        entry = self._entries.get(name, {"status": None, "epochs": 0, "last": {}})
+        if entry["status"] is None:
+            state = tpe.HALFWAY if self.progress.standing.get(name) else tpe.RUNNING
+        else:
+            state = STATES.get(entry["status"], tpe.HALFWAY)
+        return tpe.Known(params, state, entry["epochs"], entry["last"].get(self.spec.objective.metric))
+
+    def _best_again(self) -> Iterator[Trial]:
+        """The best configurations of the search, each with fresh seeds."""
+        ledger, number = self.progress.ledger, self.search
+        ranked = [one["configuration"] for one in configurations(ledger.results()) if one["n"]]
+        for configuration in ranked[: self.spec.confirm.top]:
+            first = next(trial for trial in ledger.trials.values() if trial["configuration"] == configuration)
+            fresh = first["run"]["seed"] + self.spec.seeds
+            for seed in range(fresh, fresh + self.spec.confirm.seeds):
+                number += 1
+                yield Trial(number, configuration, first["config"], first["run"] | {"seed": seed}, seed, CONFIRM)
+
+
+STATES = dict.fromkeys(WORST, tpe.WORST) | {"completed": tpe.DONE}
+"""How a trial ended -> what a search takes it for; of any other end, it might have gone on."""
+
+
+def sizes(spec: "SweepSpec", listed: int) -> tuple[int, int]:
+    """The numbers of trials that search, and that confirm."""
+    search = listed or len(places(spec)) * spec.seeds
+    again = spec.confirm
+    return search, min(again.top, search // spec.seeds) * again.seeds if again else 0
+
+
+def _where(point: dict) -> dict:
+    """A point of the grids without its values."""
+    return {where: pick.below for where, pick in point.items()}

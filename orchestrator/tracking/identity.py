@@ -1,0 +1,115 @@
+"""Who a sweep is in MLflow, and which store it goes to: the file spool/identity.json of its folder."""
+
+import json
+import os
+import re
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from orchestrator.storage.json_files import STORE, write_whole
+from orchestrator.tracking.mlflow_store import Identity
+from orchestrator.tracking.saved_view import UID_TAG
+from orchestrator.tracking.spool import PARENT, Spool, TrackingError, parsed
+from orchestrator.tracking.store_address import (
+    ANOTHER,
+    ENVIRONMENT_VARIABLE,
+    MASK,
+    default_store,
+    is_sqlite,
+    same_store,
+    sqlite_file,
+    without_password,
+)
+
+PLACE = re.compile(r"^Files: `(.*)`$", re.MULTILINE)  # in a description: where the sweep is
+
+
+def is_recorded(folder: Path) -> bool:
+    """Whether a sweep in `folder` has ever been told of."""
+    return _identity_file(folder).exists()
+
+
+def recorded_store(folder: Path) -> str | None:
+    """The address to which the sweep in `folder` was sent last; None if it was never recorded. Raises TrackingError.
+
+    A sweep that was given none has the store beside it, wherever it is moved. A password is not recorded: if it is
+    needed, the environment may have the address.
+    """
+    if not is_recorded(folder):
+        return None
+    known, given = kept(folder), os.environ.get(ENVIRONMENT_VARIABLE, "")
+    uri = known.get("uri")
+    if not uri or _was_default(folder, uri):
+        return default_store(folder.resolve().parent)
+    if MASK in uri and without_password(given) == uri:
+        return given
+    if MASK in uri:
+        raise TrackingError(f"{uri}: the password is not kept. Give the whole address {ANOTHER}.")
+    return uri
+
+
+def unused_environment(folder: Path) -> str | None:
+    """A line for the user whose environment names another store than that which the sweep in `folder` goes to."""
+    given = os.environ.get(ENVIRONMENT_VARIABLE)
+    uri = recorded_store(folder) if given else None
+    if uri is None or same_store(given, uri):
+        return None
+    shown = without_password(uri)
+    return f"{ENVIRONMENT_VARIABLE} is not used: {folder.name} goes to {shown}. To send it elsewhere: --tracking-uri"
+
+
+def _identity_file(folder: Path) -> Path:
+    return folder / "spool" / "identity.json"
+
+
+def opened(folder: Path, uri: str, new: Identity | None) -> tuple[Spool, Identity]:
+    """The spool of a sweep, and its identity as it was first recorded, else `new`. Raises TrackingError."""
+    known = kept(folder) if is_recorded(folder) else asdict(new)
+    default = same_store(uri, default_store(folder.resolve().parent))
+    spool = Spool(folder / "spool", "" if default else uri)
+    try:
+        write_whole(_identity_file(folder), json.dumps({**known, "uri": None if default else without_password(uri)}))
+    except OSError as error:
+        spool.close()
+        raise TrackingError(f"{folder}: the tracking events cannot be written here: {error.strerror}") from None
+    return spool, Identity(known["experiment"], known["sweep"], known["uid"])
+
+
+def kept(folder: Path) -> dict[str, Any]:
+    """The content of identity.json: experiment, sweep, uid, and the address of a store that is not the default one.
+
+    Raises TrackingError for a damaged one.
+    """
+    file = _identity_file(folder)
+    try:
+        found = parsed(file.read_bytes())
+    except OSError as error:
+        raise TrackingError(f"{file}: cannot be read: {error.strerror}") from None
+    if found is None or not all(isinstance(found.get(key), str) for key in ("experiment", "sweep", "uid")):
+        cure = "Remove it, then resume the sweep: MLflow gets it as a new one"
+        whole = f'or write {{"experiment": NAME, "sweep": NAME, "uid": UID}} with UID from the tag {UID_TAG} of a run'
+        raise TrackingError(f"{file}: is damaged. {cure}; {whole}.")
+    return found
+
+
+def _was_default(folder: Path, uri: str) -> bool:
+    """Whether an address is that of the store beside the sweep, where the sweep was when it was recorded.
+
+    Earlier versions recorded it; where the sweep was stands in what they told of it.
+    """
+    if not is_sqlite(uri):
+        return False
+    places = [folder.resolve(), *map(Path, PLACE.findall(_first_told(folder)))]
+    return any(
+        sqlite_file(uri) == place.parent / STORE or uri == f"sqlite:///{place.parent / STORE}" for place in places
+    )
+
+
+def _first_told(folder: Path) -> str:
+    """What was told of a sweep when it began."""
+    file = folder / "spool" / f"{PARENT}.jsonl"
+    with suppress(OSError, StopIteration, LookupError, TypeError), file.open("rb") as lines:
+        return str(parsed(next(lines))["tags"]["mlflow.note.content"])
+    return ""

@@ -1,0 +1,369 @@
+"""The MLflow store: its preparation, and what each event of a sweep becomes in it.
+
+Only the driver speaks to MLflow, on one thread: a store has one writer per sweep, and workers need neither its address
+nor a password. MLflow takes 3 s to import, so it is imported where it is used.
+"""
+
+import errno
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from orchestrator.tracking import saved_view
+from orchestrator.tracking.run_events import STATUS, well_formed
+from orchestrator.tracking.saved_view import UID_TAG
+from orchestrator.tracking.sending import Changed, Refused, Unreachable
+from orchestrator.tracking.spool import FILES, PARENT, START, TrackingError
+from orchestrator.tracking.store_address import (
+    artifacts,
+    check_store,
+    first_line,
+    follow,
+    is_server,
+    is_sqlite,
+    sqlite_file,
+    without_password,
+)
+from trainables.durable import locked
+
+RECEIPT_TAG = "vaeorch.received"  # how much of the spool a run has
+NO_FAULT_OF_A_FILE = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.EPERM)
+
+ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "GIT_PYTHON_REFRESH": "quiet",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # the default of 7 blocks for four minutes; the spool tries again itself
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+}
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a sweep is called in MLflow, and `uid`, which no other sweep has."""
+
+    experiment: str
+    sweep: str
+    uid: str
+
+
+def set_environment() -> None:
+    """Make MLflow quiet and quick to give up, in this process and its children."""
+    os.environ.update(ENVIRONMENT)
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")  # what goes wrong is told by `unsent` and `rejected`
+    os.environ.pop("MLFLOW_RUN_ID", None)  # it would beat mlflow.parentRunId
+
+
+def prepare_store(uri: str) -> None:
+    """Check the address, and make an SQLite store's tables if they are not there (6 s, of which 3 s import MLflow).
+
+    Raises TrackingError, also for a store that another version of MLflow has made.
+    """
+    check_store(uri)
+    set_environment()
+    if not is_sqlite(uri):
+        return
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        connect(uri)
+    except (MlflowException, SQLAlchemyError) as error:
+        raise TrackingError(f"{without_password(uri)}: {first_line(error, uri)}") from None
+
+
+def connect(uri: str) -> Any:
+    """An MlflowClient; makes the tables of a new database."""
+    from mlflow import MlflowClient
+
+    if not is_sqlite(uri):
+        return MlflowClient(uri, registry_uri=uri)
+    # Processes that make the tables of one SQLite file together break it: MLflow's migrations are not guarded.
+    with locked(sqlite_file(uri)):
+        client = MlflowClient(uri, registry_uri=uri)
+        _open_anew(client, uri)
+        follow(sqlite_file(uri))
+    return client
+
+
+def _open_anew(client: Any, uri: str) -> None:
+    """Open the file that is there now: MLflow keeps its connections, which may be to one that was deleted since."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    store = client._tracking_client.store
+    store.engine.dispose()
+    SqlAlchemyStore(uri, store.artifact_root_uri)  # makes the tables if they are not there
+
+
+class MlflowStore:
+    """Receives the events of one sweep. `folder` is the sweep's own: pictures' paths are relative to it.
+
+    Sending an event twice leaves what sending it once does.
+    """
+
+    def __init__(self, uri: str, identity: Identity, folder: Path):
+        self.uri, self.identity, self.folder = uri, identity, folder
+        self.experiment_id: str | None = None
+        self.view_key: str | None = None
+        self._client: Any = None
+        self._file: tuple[int, int] | None = None  # of an SQLite store: which file was opened
+        self._run_ids: dict[str, str] = {}
+        self._images: dict[str, set[str]] = {}  # that runs have: run id -> the names of their files
+
+    def receipts(self) -> dict[str, str | None]:
+        """How far each run of the sweep was sent, as the run itself says. Raises Unreachable."""
+        try:
+            if self._client is None or self._moved():
+                self._client = connect(self.uri)
+                self._file = self._on_disk()
+            return self._ask()
+        except self._failures as error:
+            raise self._lost(error) from error
+
+    def send(self, uid: str, events: Sequence[Mapping[str, Any]], before: str | None, after: str | None) -> None:
+        """Deliver events of one kind to the run `uid`; make the run if it is not there.
+
+        Raises Unreachable, Changed, Refused.
+        """
+        if not all(map(well_formed, events)):
+            raise Refused("not an event that this version of vaeorch knows", for_good=True)
+        self._check_file()
+        try:
+            run_id = self._ready(uid, events[0]["time"], before)
+        except self._failures as error:
+            raise self._judged(error, False) from error
+        try:
+            KINDS[events[0]["kind"]](self, run_id, events)
+        except self._failures as error:
+            raise self._judged(error, True) from error
+        try:
+            self._client.set_tag(run_id, receipt_tag(uid), after or str(START))
+        except self._failures as error:
+            raise self._judged(error, False) from error
+        self._check_file()
+
+    @cached_property
+    def _failures(self) -> tuple[type[Exception], ...]:
+        """What MLflow lets through when a store, a network, a disk or a bucket fails."""
+        from boto3.exceptions import Boto3Error
+        from botocore.exceptions import BotoCoreError, ClientError
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        return MlflowException, OSError, ValueError, SQLAlchemyError, Boto3Error, BotoCoreError, ClientError
+
+    def _judged(self, error: Exception, by_event: bool) -> Exception:
+        """Is it the event's fault or the store's? The store is asked for something that it must know.
+
+        An overloaded server, a full disk and a proxy have many codes; the fault of an event has one.
+        """
+        reason, code = first_line(error, self.uri), getattr(error, "error_code", None)
+        if code == "RESOURCE_DOES_NOT_EXIST":
+            return Changed(reason)
+        if code == "INVALID_PARAMETER_VALUE" and by_event:
+            return Refused(reason, for_good=True)
+        try:
+            self._client.search_experiments(max_results=1)
+        except self._failures:
+            return self._lost(error)
+        return Refused(reason, for_good=False)
+
+    def _lost(self, error: Exception) -> Unreachable:
+        self._client = None
+        return Unreachable(first_line(error, self.uri))
+
+    def _on_disk(self) -> tuple[int, int] | None:
+        """Which file an SQLite store is now; None if there is none, and of a server."""
+        try:
+            now = sqlite_file(self.uri).stat() if is_sqlite(self.uri) else None
+        except FileNotFoundError:
+            return None
+        return now and (now.st_dev, now.st_ino)
+
+    def _moved(self) -> bool:
+        return self._on_disk() != self._file
+
+    def _check_file(self) -> None:
+        """What was written into a file that has lost its name is gone with it. Raises Changed."""
+        if self._moved():
+            raise Changed(f"{sqlite_file(self.uri)} was deleted or replaced")
+
+    def _ask(self) -> dict[str, str | None]:
+        """The runs of this sweep that are there, and their receipts."""
+        self._run_ids, self._images, receipts = {}, {}, {}
+        for uid, run in self._known_runs():
+            self._run_ids[uid] = run.info.run_id
+            receipts |= {one: run.data.tags.get(receipt_tag(one)) for one in (uid, uid + FILES)}
+        return receipts
+
+    def _known_runs(self) -> Iterator[tuple[str, Any]]:
+        """Also those that were deleted."""
+        from mlflow.entities import ViewType
+
+        experiment, page = self._client.get_experiment_by_name(self.identity.experiment), None
+        start, deleted = f"{self.identity.uid}-", experiment is not None and experiment.lifecycle_stage == "deleted"
+        self.experiment_id = None if experiment is None or deleted else experiment.experiment_id
+        while experiment is not None:
+            mine = f"tags.`{UID_TAG}` LIKE '{start}%'"
+            runs = self._client.search_runs([experiment.experiment_id], mine, ViewType.ALL, page_token=page)
+            yield from ((run.data.tags[UID_TAG].removeprefix(start), run) for run in runs)
+            page = runs.token
+            if not page:
+                return
+
+    def _experiment(self) -> str:
+        if self.experiment_id is None:
+            found = self._client.get_experiment_by_name(self.identity.experiment)
+            if found is None:
+                self.experiment_id = self._client.create_experiment(self.identity.experiment, self._artifacts())
+            else:
+                if found.lifecycle_stage == "deleted":
+                    self._client.restore_experiment(found.experiment_id)  # its name cannot be given again
+                self.experiment_id = found.experiment_id
+        return self.experiment_id
+
+    def _artifacts(self) -> str | None:
+        """A server knows where artifacts go; a bare database would take a folder relative to the working directory."""
+        return None if is_server(self.uri) else artifacts(self.folder.resolve().parent, self.identity.experiment)
+
+    def _ready(self, uid: str, time_ms: int, before: str | None) -> str:
+        """The id of the run `uid`, which is there, can be written, and has this receipt. Raises Changed."""
+        run = self._client.get_run(self._run_id(uid.removesuffix(FILES), time_ms))
+        if run.data.tags.get(receipt_tag(uid), str(START)) != (before or str(START)):
+            raise Changed(f"{without_password(self.uri)} is not what it was: it was put back, or another process sends")
+        if run.info.lifecycle_stage == "deleted":
+            self.experiment_id = None
+            self._experiment()  # brings its runs back, too, if it is deleted
+            if self._client.get_run(run.info.run_id).info.lifecycle_stage == "deleted":
+                self._client.restore_run(run.info.run_id)
+        return run.info.run_id
+
+    def _run_id(self, uid: str, time_ms: int) -> str:
+        experiment = self._experiment()
+        if uid not in self._run_ids:
+            self._run_ids[uid] = self._create(experiment, uid, time_ms)
+        return self._run_ids[uid]
+
+    def _create(self, experiment: str, uid: str, time_ms: int) -> str:
+        tags = {UID_TAG: f"{self.identity.uid}-{uid}", "sweep": self.identity.sweep, "mlflow.source.type": "LOCAL"}
+        tags |= {receipt_tag(uid): str(START), receipt_tag(uid + FILES): str(START), "kind": "sweep"}
+        name = self.identity.sweep
+        if uid != PARENT:
+            tags |= {"kind": "trial", "trial_id": uid, "mlflow.parentRunId": self._run_id(PARENT, time_ms)}
+            name = uid
+        return self._client.create_run(experiment, time_ms, tags, name).info.run_id
+
+    def _log(
+        self,
+        run_id: str,
+        metrics: Sequence[tuple[str, float, int, int]] = (),
+        params: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Log any number of metrics (name, value, time in ms, step), params and tags: the client cuts them to size."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        self._client.log_batch(
+            run_id,
+            [Metric(*metric) for metric in metrics],
+            [Param(*item) for item in (params or {}).items()],
+            [RunTag(*item) for item in (tags or {}).items()],
+            synchronous=True,  # whatever the environment says: an event is acknowledged when the store has it
+        )
+
+    def _started(self, run_id: str, events: Sequence[Mapping[str, Any]]) -> None:
+        [event] = events
+        self._client.update_run(run_id, status="RUNNING", name=event["name"])  # it may have ended, and goes on
+        self._log(run_id, params=event["params"], tags=event["tags"])
+
+    def _config(self, run_id: str, events: Sequence[Mapping[str, Any]]) -> None:
+        [event] = events
+        self._client.log_text(run_id, event["text"], "config/resolved.yaml")
+
+    def _dataset(self, run_id: str, events: Sequence[Mapping[str, Any]]) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        [event] = events
+        dataset = Dataset(event["name"], event["digest"], "code", event["source"], profile=event["profile"])
+        context = InputTag("mlflow.data.context", "training")
+        self._client.log_inputs(run_id, [DatasetInput(dataset, [context])])
+
+    def _view(self, run_id: str, events: Sequence[Mapping[str, Any]]) -> None:
+        [event] = events
+        if saved_view.known(self._page_version()) and event["view"].keys() == {
+            one.name for one in fields(saved_view.View)
+        }:
+            view, identity = saved_view.View(**event["view"]), self.identity
+            key = f"vaeorch-{identity.uid}"
+            tag, value = saved_view.view_tag(view, key, identity.sweep, identity.uid, event["time"])
+            self._client.set_experiment_tag(self._experiment(), tag, value)
+            self.view_key = key
+
+    def _page_version(self) -> str:
+        """The version of the MLflow whose web page shows this store."""
+        import mlflow
+        from mlflow.utils.credentials import get_default_host_creds
+        from mlflow.utils.rest_utils import http_request
+
+        if is_server(self.uri):
+            return http_request(get_default_host_creds(self.uri), "/version", "GET").text
+        return mlflow.__version__
+
+    def _epochs(self, run_id: str, events: Sequence[Mapping[str, Any]]) -> None:
+        steps = ((event, name, value) for event in events for name, value in event["metrics"].items())
+        self._log(run_id, [(name, value, event["time"], event["epoch"]) for event, name, value in steps])
+
+    def _picture(self, run_id: str, events: Sequence[Mapping[str, Any]]) -> None:
+        from PIL import Image
+
+        [event] = events
+        try:
+            with Image.open(self.folder / event["path"]) as image:
+                image.load()
+        except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+            if getattr(error, "errno", None) in NO_FAULT_OF_A_FILE:
+                raise
+            raise Refused(str(error), for_good=True) from error  # gone, or no picture
+        latest = saved_view.LATEST_PREFIX + event["key"].removeprefix(saved_view.PICTURE_PREFIX)
+        for key, step in ((event["key"], event["epoch"]), (latest, 0)):
+            name = f"images/{key.replace('/', '~')}+step+{step}+timestamp+{event['time']}+"
+            if not any(image_file.startswith(name) for image_file in self._images_of(run_id)):
+                self._client.log_image(run_id, image, key=key, step=step, timestamp=event["time"], synchronous=True)
+
+    def _images_of(self, run_id: str) -> set[str]:
+        """Those that were there when it was asked first."""
+        if run_id not in self._images:
+            self._images[run_id] = {file.path for file in self._client.list_artifacts(run_id, "images")}
+        return self._images[run_id]
+
+    def _evaluated(self, run_id: str, events: Sequence[Mapping[str, Any]]) -> None:
+        [event] = events
+        metrics = [(name, value, event["time"], event["epoch"]) for name, value in event["metrics"].items()]
+        self._log(run_id, metrics, tags=event["tags"])
+
+    def _ended(self, run_id: str, events: Sequence[Mapping[str, Any]]) -> None:
+        [event] = events
+        metrics = [(name, value, event["time"], event.get("step", 0)) for name, value in event["metrics"].items()]
+        self._log(run_id, metrics, tags={"status": event["status"], **event["tags"]})
+        self._client.set_terminated(run_id, STATUS[event["status"]], event["time"])
+
+
+def receipt_tag(uid: str) -> str:
+    """The tag of a run that says how far the events of `uid` were sent: its own, or those with files."""
+    return RECEIPT_TAG + (FILES if uid.endswith(FILES) else "")
+
+
+# What an event of each kind becomes. Events of the kind "epoch" come many at a time, all others one by one.
+KINDS = {
+    "started": MlflowStore._started,
+    "config": MlflowStore._config,
+    "dataset": MlflowStore._dataset,
+    "view": MlflowStore._view,
+    "epoch": MlflowStore._epochs,
+    "picture": MlflowStore._picture,
+    "evaluated": MlflowStore._evaluated,
+    "ended": MlflowStore._ended,
+}

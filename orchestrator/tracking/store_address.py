@@ -1,0 +1,213 @@
+"""Addresses of MLflow stores: what is wrong with one, the file of an SQLite store, and what of it may be shown."""
+
+import os
+import re
+import sqlite3
+from contextlib import closing, suppress
+from pathlib import Path
+from urllib.parse import quote, unquote, unquote_plus, urlsplit
+
+from orchestrator.storage.json_files import ARTIFACTS, STORE
+from orchestrator.tracking.spool import TrackingError
+
+ENVIRONMENT_VARIABLE = "MLFLOW_TRACKING_URI"
+ANOTHER = f"with --tracking-uri, or in {ENVIRONMENT_VARIABLE}, which other users do not see"  # to give an address
+BUSY_S = 20.0  # how long to wait for another writer of an SQLite file, as MLflow does
+
+MASK = "***"
+LOGIN = re.compile(r"(?<=://)(?P<user>[^:@/?]*)(?P<password>:.*)?@", re.DOTALL)  # up to the last @: none is left over
+SETTING = re.compile(r"(?<=[?&;])(?P<key>[^=&;]+)=(?P<value>[^&;]*)")
+PART = re.compile(r"(?:pwd|password)=([^;]*)", re.I)  # of a setting that is itself many settings
+SECRET = re.compile(r"pass(?!file)|pwd|secret|token|credential|signature|(api|access|account)_?key|odbc_connect", re.I)
+
+
+def sqlite_address(file: Path) -> str:
+    """The address of the SQLite store in `file`, wherever that lies and whatever its folders are called."""
+    path = str(file.resolve())
+    quoted = path.replace("%", "%25").replace("?", "%3F")
+    # Of the shorter scheme MLflow makes the folder of the quoted path, too.
+    return f"sqlite:///{path}" if quoted == path else f"sqlite+pysqlite:///{quoted}"
+
+
+def default_store(out: Path) -> str:
+    """The address of the store of all sweeps in `out` that were given no other."""
+    return sqlite_address(out / STORE)
+
+
+def store_for_new(out: Path) -> str:
+    """The address of the store for a sweep in `out` that is given none."""
+    return os.environ.get(ENVIRONMENT_VARIABLE) or default_store(out)
+
+
+def is_sqlite(uri: str) -> bool:
+    return _database(uri) == "sqlite"
+
+
+def is_server(uri: str) -> bool:
+    return _database(uri) in ("http", "https")
+
+
+def sqlite_file(uri: str) -> Path:
+    """The file of an SQLite store."""
+    return Path(unquote(uri.partition(":///")[2].partition("?")[0]))
+
+
+def same_store(uri: str, other: str) -> bool:
+    """Whether both addresses are of one store: an SQLite file has many."""
+    if is_sqlite(uri) and is_sqlite(other):
+        return sqlite_file(uri).resolve() == sqlite_file(other).resolve()
+    return uri == other
+
+
+def without_password(uri: str) -> str:
+    """The address as it may be shown and kept: no password, also of its settings, and no token of a server."""
+    return SETTING.sub(_shown_setting, LOGIN.sub(lambda login: _shown_login(login, uri), uri))
+
+
+def page_of(uri: str) -> str:
+    """Where a server's page is: its address, without a login."""
+    return LOGIN.sub("", uri).partition("?")[0]
+
+
+def without_secrets(text: str, uri: str) -> str:
+    """A text, such as an error of a library, without the secrets of the address that it is about."""
+    login = LOGIN.search(uri)
+    values = [setting["value"] for setting in SETTING.finditer(uri) if _secret(setting["key"])]
+    hidden = values + [one for value in values for one in PART.findall(unquote_plus(value))]
+    if login and login["password"]:
+        hidden.append(login["password"][1:])
+    elif login and _is_token(uri):
+        hidden.append(login["user"])
+    forms = {form for one in hidden for form in (one, unquote(one), unquote_plus(one), quote(unquote(one), safe=""))}
+    for secret in sorted(forms - {""}, key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    return text
+
+
+def follow(file: Path) -> None:
+    """Let an SQLite store find the artifacts beside it where both were moved: MLflow keeps absolute paths."""
+    with closing(sqlite3.connect(file, timeout=BUSY_S)) as database, database:
+        for number, name, old in database.execute("SELECT experiment_id, name, artifact_location FROM experiments"):
+            place, new = _place(old or ""), artifacts(file.parent, name)
+            known = place.parts[-2:] == (ARTIFACTS, name) and place != _place(new)
+            if known and (_place(new).is_dir() or not place.parent.parent.exists()):
+                moved = "UPDATE runs SET artifact_uri = ? || substr(artifact_uri, ?) WHERE experiment_id = ?"
+                database.execute("UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?", (new, number))
+                database.execute(f"{moved} AND artifact_uri LIKE ? || '%'", (new, len(old) + 1, number, old))
+
+
+def artifacts(out: Path, experiment: str) -> str:
+    """Where a bare database has the artifacts of an experiment, as an address."""
+    return (out.resolve() / ARTIFACTS / experiment).as_uri()
+
+
+def _place(location: str) -> Path:
+    """The folder of artifacts that an address, or as earlier versions wrote it a path, is of."""
+    return Path(unquote(location.removeprefix("file://")) if location.startswith("file://") else location)
+
+
+def check_store(uri: str) -> None:
+    """Find what is wrong with an address without asking anything over the network. Quick: MLflow is not imported.
+
+    Raises TrackingError for an unknown scheme, a missing database driver, an SQLite file that cannot be written.
+    """
+    check = CHECKS.get(_database(uri))
+    if check is None:
+        raise TrackingError(
+            f"tracking address '{without_password(uri)}'{_from_environment(uri)}: begin it with http://, https://,"
+            " sqlite:/// or postgresql:// (MLflow no longer takes a folder)"
+        )
+    check(uri)
+
+
+def check_early(uri: str) -> None:
+    """The same, but nothing is left behind: what else is wrong is to be told before a folder is made."""
+    file = sqlite_file(uri) if is_sqlite(uri) else None
+    if file is None or file.exists():
+        check_store(uri)
+        return
+    absent = [parent for parent in file.parents if not parent.exists()]
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise TrackingError(f"tracking store {file} cannot be written: {error}") from None
+    for parent in absent:
+        with suppress(OSError):
+            parent.rmdir()
+
+
+def first_line(error: Exception, uri: str) -> str:
+    """What an error says about the store at `uri`, in one line that may be shown."""
+    lines = (str(error).strip() or type(error).__name__).splitlines()
+    said = next((line for line in lines if not line.startswith("(raised as a result of")), lines[0])  # of SQLAlchemy
+    return without_secrets(said, uri)[:300]
+
+
+def _database(uri: str) -> str:
+    return uri.partition(":")[0].partition("+")[0].lower()
+
+
+def _secret(key: str) -> bool:
+    return bool(SECRET.search(unquote(key)))
+
+
+def _shown_setting(setting: re.Match) -> str:
+    return f"{setting['key']}={MASK if _secret(setting['key']) else setting['value']}"
+
+
+def _shown_login(login: re.Match, uri: str) -> str:
+    if login["password"]:
+        return f"{login['user']}:{MASK}@"
+    return f"{MASK}@" if _is_token(uri) else login[0]
+
+
+def _is_token(uri: str) -> bool:
+    """Whether a login without a password is a secret: of a server it may be, of a database it is a name."""
+    return _database(uri) not in ("postgresql", "mysql", "mssql")
+
+
+def _from_environment(uri: str) -> str:
+    return f" (of {ENVIRONMENT_VARIABLE})" if os.environ.get(ENVIRONMENT_VARIABLE) == uri else ""
+
+
+def _check_sqlite(uri: str) -> None:
+    file = sqlite_file(uri)
+    if ":///" not in uri or file.name in ("", ":memory:"):
+        raise TrackingError(f"tracking address '{uri}' names no file: write sqlite:////absolute/path/mlflow.db")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(file, timeout=BUSY_S)) as database:
+            database.execute("BEGIN IMMEDIATE")  # fails where a write would
+    except (OSError, ValueError, sqlite3.Error) as error:
+        raise TrackingError(f"tracking store {file} cannot be written: {error}") from None
+
+
+def _check_http(uri: str) -> None:
+    try:
+        named = bool(urlsplit(uri).hostname) and urlsplit(uri).port != 0
+    except ValueError:  # a port that is no number
+        named = False
+    if not named:
+        raise TrackingError(f"tracking address '{without_password(uri)}' names no server: write http://host:port")
+
+
+def _check_database(uri: str) -> None:
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        make_url(uri).get_dialect().import_dbapi()
+    except ValueError:  # a port that is no number
+        raise TrackingError(f"tracking address '{without_password(uri)}': its port is no number") from None
+    except (ImportError, SQLAlchemyError) as error:
+        raise TrackingError(f"tracking address '{without_password(uri)}': {first_line(error, uri)}") from None
+
+
+CHECKS = {
+    "http": _check_http,
+    "https": _check_http,
+    "sqlite": _check_sqlite,
+    "postgresql": _check_database,
+    "mysql": _check_database,
+    "mssql": _check_database,
+}

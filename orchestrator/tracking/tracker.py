@@ -1,0 +1,284 @@
+"""What a sweep tells MLflow: one run for the sweep, below it one for each trial.
+
+A Tracker is told what happens, in plain values, and returns at once: it appends events to the spool of the sweep's
+folder, and a thread sends them. Killed and made again on the same folder, it goes on in the same runs, and an epoch
+that is trained again is not logged again.
+"""
+
+import getpass
+import hashlib
+import importlib.metadata
+import json
+import math
+import os
+import platform
+import subprocess
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from operator import gt, lt
+from pathlib import Path
+from typing import Any
+
+from orchestrator.tracking.identity import is_recorded, opened, recorded_store
+from orchestrator.tracking.mlflow_store import Identity, MlflowStore, set_environment
+from orchestrator.tracking.run_events import STATUS, well_formed
+from orchestrator.tracking.saved_view import BEST, PICTURE_PREFIX, View, link
+from orchestrator.tracking.sending import PATIENCE_S, Sender
+from orchestrator.tracking.spool import FILES, PARENT, Spool, TrackingError
+from orchestrator.tracking.store_address import check_store
+
+PACKAGES = ("vaeorch", "torch", "ray", "mlflow")  # whose versions are kept as tags
+EVALUATED = "eval/"  # before the names of numbers that were found after the fact
+ABORTED = "aborted"  # how a sweep ends that is broken off, and with it its trials
+OF_FILES = ("config", "picture")  # kinds of event for which a store needs its store of files
+HASTE_S = 3.0  # for MLflow to take the rest, of a sweep that is stopped
+LAST = ("diverged", "failed")  # trials that stand below all others
+
+
+@dataclass
+class History:
+    """What has been recorded of one run: enough to record nothing twice."""
+
+    running: bool = False
+    status: str | None = None  # with which it ended
+    epoch: int = 0
+    pictures: set[tuple[str, int, str]] = field(default_factory=set)
+    findings: dict[str, tuple[str, float]] = field(default_factory=dict)  # by their names, the last of each
+    best: float | None = None  # objective so far
+
+    def note(self, event: Mapping[str, Any]) -> None:
+        if event["kind"] == "started":
+            self.running, self.status = True, None
+        elif event["kind"] == "ended":
+            self.running, self.status = False, event["status"]
+        elif event["kind"] == "epoch":
+            self.epoch = max(self.epoch, event["epoch"])
+            self.best = next((value for name, value in event["metrics"].items() if name.startswith(BEST)), self.best)
+        elif event["kind"] == "picture":
+            self.pictures.add((event["key"], event["epoch"], event["path"]))
+        elif event["kind"] == "evaluated":
+            self.findings.update({name: (event["key"], value) for name, value in event["metrics"].items()})
+
+
+class Tracker:
+    """Records one sweep in the folder OUT/NAME and sends it to the MLflow store at `uri` meanwhile.
+
+    Statuses of trials and sweeps are the keys of `events.STATUS`. Epochs count from 1, times are taken here.
+    Raises TrackingError for a bad address, and if another process records the same sweep; methods raise OSError if the
+    disk of the folder is full. Whether the store answers is no matter until `close`.
+    """
+
+    def __init__(self, uri: str, experiment: str, sweep_name: str, folder: Path):
+        check_store(uri)
+        set_environment()
+        self._spool, identity = opened(folder, uri, Identity(experiment, sweep_name, uuid.uuid4().hex[:12]))
+        self._store = MlflowStore(uri, identity, folder)
+        self._folder, self._view = folder, None
+        self._runs: dict[str, History] = {}
+        for uid in self._spool.uids():
+            _recall(self._spool, uid, self._run(uid.removesuffix(FILES)))
+        self._sender = Sender(self._spool, self._store)
+        self._sender.start()
+
+    def sweep_started(
+        self,
+        description: str,
+        config: str,
+        tags: Mapping[str, str],
+        dataset: Mapping[str, Any],
+        view: View,
+    ) -> None:
+        """Tell of the sweep itself; to be told again when it is resumed.
+
+        `description` is Markdown, `config` the resolved spec, `tags` what `provenance` gives and more, `dataset`
+        {"name", "source", and plain facts such as shape and rows}; of the data themselves nothing is sent.
+        """
+        self._view = view
+        tags = {"mlflow.note.content": description, "status": "running", **tags}
+        self._record(PARENT, "started", name=self._store.identity.sweep, params={}, tags=tags)
+        self._record(PARENT, "config", text=config)
+        self._record(PARENT, "dataset", **_dataset(dataset))
+        self._record(PARENT, "view", view=asdict(view))
+
+    def trial_started(self, trial_id: str, params: Mapping[str, Any], name: str) -> None:
+        """Tell of a trial that starts, or starts again after its end; of no effect for one that is running.
+
+        `params` are those that vary in the sweep: MLflow shows all of them in many places.
+        """
+        if not self._run(trial_id).running:
+            texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in params.items()}
+            self._record(trial_id, "started", name=name, params=texts, tags={"status": "running"})
+
+    def epoch(self, trial_id: str, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Tell of the metrics after an epoch; of no effect for one that has been told before."""
+        if epoch > self._run(trial_id).epoch:
+            metrics = {key: float(value) for key, value in metrics.items()}
+            self._record(trial_id, "epoch", epoch=epoch, metrics=metrics | self._best(trial_id, metrics))
+
+    def _best(self, trial_id: str, metrics: Mapping[str, float]) -> dict[str, float]:
+        """The objective, if it is the best so far: by this MLflow's page is sorted, as `results` is."""
+        if self._view is None or not math.isfinite(value := metrics.get(self._view.objective, math.nan)):
+            return {}
+        best, better = self._run(trial_id).best, {"max": gt, "min": lt}[self._view.mode]
+        return {f"{BEST}{self._view.objective}": value} if best is None or better(value, best) else {}
+
+    def pictures(self, trial_id: str, epoch: int, paths: Iterable[Path]) -> None:
+        """Tell of PNG files drawn after an epoch. They must stay as they are: so each epoch needs its own folder.
+
+        A picture is called by its file's name; those of one name make a slider over the epochs.
+        """
+        for path in paths:
+            key, kept = PICTURE_PREFIX + path.stem, os.path.relpath(path, self._folder)  # the sweep's folder can move
+            if (key, epoch, kept) not in self._run(trial_id).pictures:
+                self._record(trial_id, "picture", key=key, epoch=epoch, path=kept)
+
+    def evaluated(self, trial_id: str, key: str, epoch: int, values: Mapping[str, float], provenance: str) -> None:
+        """Tell of numbers about a trained trial, and what they rest on: a tag of the same name for each.
+
+        `key` stands for all that decides them; of no effect where the last of these names are the same numbers.
+        """
+        metrics = {f"{EVALUATED}{name}": value for name, value in values.items()}
+        told = self._run(trial_id).findings
+        if any(told.get(name) != (key, value) for name, value in metrics.items()):
+            tags = dict.fromkeys(metrics, provenance)
+            self._record(trial_id, "evaluated", key=key, epoch=epoch, metrics=metrics, tags=tags)
+
+    def trial_ended(
+        self, trial_id: str, status: str, reason: str | None = None, best: Mapping[str, float] | None = None
+    ) -> None:
+        """Tell how a trial ended, why (`asha@9`, `diverged@120:kl`) and its best metrics. The first telling holds."""
+        if not self._run(trial_id).status:
+            self._end(trial_id, status, {"stop_reason": reason or ""}, best or {})
+
+    def ended(self, trial_id: str) -> bool:
+        """Has the trial come to its own end? One that ended with its sweep has not."""
+        return self._run(trial_id).status not in (None, ABORTED)
+
+    def sweep_ended(
+        self, status: str, best_metrics: Mapping[str, float] | None = None, tags: Mapping[str, str] | None = None
+    ) -> None:
+        """Tell how the sweep ended; trials that have not ended end with it."""
+        for uid, run in self._runs.items():
+            if uid != PARENT and run.running:
+                self.trial_ended(uid, status, f"sweep {status}")
+        self._end(PARENT, status, tags or {}, best_metrics or {})
+
+    def close(self, patience_s: float = PATIENCE_S, longest_s: float = math.inf) -> "Left":
+        """Send what is left, as long as it gets through; what is not with the store is safe: `sync` sends it later."""
+        self._sender.close(patience_s, longest_s)
+        self._spool.close()
+        return _left(self._spool, self._sender)
+
+    def link(self, base: str) -> str | None:
+        """The address of this sweep's leaderboard in the MLflow page at `base`; None if the store has not answered."""
+        if self._store.experiment_id is None:
+            return None
+        return link(base, self._store.experiment_id, self._store.view_key)
+
+    def _end(self, uid: str, status: str, tags: Mapping[str, str], best: Mapping[str, float]) -> None:
+        if status not in STATUS:
+            raise ValueError(f"status {status!r} is none of {', '.join(STATUS)}")
+        metrics = {f"{BEST}{key}": float(value) for key, value in best.items()}
+        if self._view and status in LAST:
+            metrics[f"{BEST}{self._view.objective}"] = math.nan  # whatever it had reached
+        step = self._run(uid).epoch + 1  # of one metric that of the last step counts: the best so far has earlier ones
+        self._record(uid, "ended", status=status, tags=dict(tags), metrics=metrics, step=step)
+
+    def _run(self, uid: str) -> History:
+        return self._runs.setdefault(uid, History())
+
+    def _record(self, uid: str, kind: str, **facts: Any) -> None:
+        event = {"kind": kind, "time": time.time_ns() // 1_000_000, **facts}
+        self._spool.append(uid + FILES if kind in OF_FILES else uid, event)
+        self._run(uid).note(event)
+
+
+@dataclass(frozen=True)
+class Left:
+    """What a store has not got: events `unsent`, and why, and those that it does not take, kept in `file`."""
+
+    unsent: int
+    trouble: str
+    rejected: int
+    reason: str  # of the first of these
+    file: Path
+
+    def __bool__(self) -> bool:
+        return bool(self.unsent or self.rejected)
+
+    def lines(self, again: str) -> list[str]:
+        """For the user; `again` is the command that sends them."""
+        lines = []
+        if self.unsent:
+            why = self.trouble or "MLflow does not answer"
+            lines.append(f"unsent       {self.unsent} events: {why}. Send them: {again}")
+        if self.rejected:
+            kept = f"They are kept in {self.file}. Try again: {again}. To give them up, remove that file"
+            lines.append(f"rejected     {self.rejected} events: {self.reason}. {kept}")
+        return lines
+
+
+def sync(folder: Path, uri: str | None = None) -> Left:
+    """Send what the store at `uri` has not got of the sweep in `folder` (OUT/NAME), also what it did not take before.
+
+    Without `uri` it goes where the sweep last sent it. A store that never had the sweep gets all of it.
+    Raises TrackingError for a bad address, a folder without a sweep, and a sweep that is still running.
+    """
+    uri = uri or recorded_store(folder)
+    if uri is None or not is_recorded(folder):
+        raise TrackingError(f"{folder}: no sweep was recorded here")
+    check_store(uri)
+    set_environment()
+    spool, identity = opened(folder, uri, None)
+    sender = Sender(spool, MlflowStore(uri, identity, folder))
+    sender.flush()
+    spool.close()
+    return _left(spool, sender)
+
+
+def provenance(source: str) -> dict[str, str]:
+    """Tags that say what made the numbers: who, from which file (`source`), which code, which versions."""
+    tags = {"mlflow.user": _user(), "mlflow.source.name": source, "version.python": platform.python_version()}
+    tags |= {f"version.{name}": importlib.metadata.version(name) for name in PACKAGES}
+    if commit := _git("rev-parse", "HEAD"):
+        tags |= {"mlflow.source.git.commit": commit, "git.modified": "yes" if _git("status", "--porcelain") else "no"}
+    return tags
+
+
+def _left(spool: Spool, sender: Sender) -> Left:
+    rejected = spool.rejected()
+    reason = rejected[0]["reason"] if rejected else ""
+    return Left(spool.unsent(), sender.trouble, len(rejected), reason, spool.rejected_file)
+
+
+def _recall(spool: Spool, uid: str, history: History) -> None:
+    """Note what was told before, but for lines that are none of ours."""
+    for line in spool.lines(uid):
+        if line.event and well_formed(line.event):
+            history.note(line.event)
+
+
+def _dataset(facts: Mapping[str, Any]) -> dict[str, str]:
+    """MLflow's words for a data set; its digest tells apart sets of one name and other facts (fewer rows, say)."""
+    profile = json.dumps({key: value for key, value in facts.items() if key not in ("name", "source")})
+    digest = hashlib.sha256(json.dumps(dict(facts), sort_keys=True).encode()).hexdigest()[:8]
+    source = json.dumps({"source": facts["source"]})
+    return {"name": facts["name"], "digest": digest, "source": source, "profile": profile}
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container whose user has no name
+        return str(os.getuid())
+
+
+def _git(*words: str) -> str:
+    """What git says of the folder that this code stands in; nothing if there is no git, or no repository."""
+    command = ["git", "-C", str(Path(__file__).parent), *words]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
