@@ -28,15 +28,15 @@ from sklearn.neighbors import KernelDensity
 from torch import nn
 
 from trainables.data import Sprites
-from trainables.evaluate import find
+from trainables.distributions.mmd import DISCREPANCIES, WAE_SCALES
+from trainables.evaluations.context import Evidence
+from trainables.evaluations.evaluate import find
+from trainables.evaluations.generation import PRD, Frechet
 from trainables.metrics import attributes_neural, factor_vae, frechet, inception, latent_mmd, mig, parzen, rate
 from trainables.metrics.active import active_counts
 from trainables.metrics.basic import hoyer_of
-from trainables.metrics.downstream import Labelled
-from trainables.metrics.evaluations.evidence import Evidence
-from trainables.metrics.evaluations.generation import PRD, Frechet
 from trainables.metrics.iwae import iwae
-from trainables.mmd import DISCREPANCIES, WAE_SCALES
+from trainables.metrics.probes import Labelled
 from trainables.noise import Noise, seed_of
 from trainables.relevance import published_sums, sensitivity, weight
 from trainables.run import Run

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import torch
 
-from trainables.data import DATASETS, Dataset, Rows, preparing
+from trainables.common.records import name_of
+from trainables.data import DATASETS, Dataset, Rows
 from trainables.data.base import data_root
-from trainables.records import name_of
+from trainables.data.prepared import prepare as preparing
 
 ROUNDS, BATCHES = 7, {100: 100, 1_000: 20}
 """Batch size -> batches of a round."""

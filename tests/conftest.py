@@ -91,7 +91,7 @@ def s3_server() -> Iterator[int]:
 def bucket(s3_server, monkeypatch, tmp_path) -> Iterator:
     """An empty bucket that can be told to misbehave, to which all AWS_ settings lead; and an empty cache."""
     from tests.bucket_faults import Proxy, create_loader
-    from trainables.data import s3
+    from trainables.data.remote import s3
 
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)

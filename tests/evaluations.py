@@ -6,12 +6,12 @@ from pathlib import Path
 import torch
 
 from tests.small_runs import METHODS
+from trainables.common.records import name_of
 from trainables.data import Attributes, Digits, Mnist01, Rows, Splits
-from trainables.evaluate import find
-from trainables.metrics.evaluations import EVALUATIONS, Evaluation
-from trainables.metrics.evaluations.evidence import Evidence
+from trainables.evaluations import EVALUATIONS, Evaluation
+from trainables.evaluations.context import Evidence
+from trainables.evaluations.evaluate import find
 from trainables.noise import Noise
-from trainables.records import name_of
 from trainables.run import Run
 from trainables.train import Training
 

@@ -10,19 +10,20 @@ from tests import test_data_cifar10 as cifar10
 from tests import test_data_factors as factors
 from tests import test_data_imagenet as imagenet
 from tests.data_files import picture, present, put
-from trainables.data import DATASETS, Dataset, Rows, preparing
-from trainables.data.array import Array
-from trainables.data.celeba import CelebA, CelebAHalf
-from trainables.data.cifar10 import ROWS, Cifar10
-from trainables.data.dsprites import FILE, DSprites
-from trainables.data.frey import Frey
-from trainables.data.grids import Grid
-from trainables.data.imagenet32 import ImageNet32
-from trainables.data.mnist import FashionMnist, Mnist, Mnist01, Mnist32
-from trainables.data.omniglot import Omniglot
-from trainables.data.shapes3d import Shapes3D
-from trainables.data.tiny_imagenet import TinyImageNet
-from trainables.records import name_of
+from trainables.common.records import name_of
+from trainables.data import DATASETS, Dataset, Rows
+from trainables.data.prepared import prepare as preparing
+from trainables.data.sets.array import Array
+from trainables.data.sets.celeba import CelebA, CelebAHalf
+from trainables.data.sets.cifar10 import ROWS, Cifar10
+from trainables.data.sets.dsprites import FILE, DSprites
+from trainables.data.sets.frey import Frey
+from trainables.data.sets.grids import Grid
+from trainables.data.sets.imagenet32 import ImageNet32
+from trainables.data.sets.mnist import FashionMnist, Mnist, Mnist01, Mnist32
+from trainables.data.sets.omniglot import Omniglot
+from trainables.data.sets.shapes3d import Shapes3D
+from trainables.data.sets.tiny_imagenet import TinyImageNet
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (30, 6, 7, 3)).astype(np.uint8)
@@ -55,7 +56,7 @@ def _celeba(root: Path, monkeypatch) -> Dataset:
 
 
 def _cifar10(root: Path, monkeypatch) -> Dataset:
-    monkeypatch.setattr("trainables.data.cifar10.BATCH_ROWS", cifar10.BATCH)
+    monkeypatch.setattr("trainables.data.sets.cifar10.BATCH_ROWS", cifar10.BATCH)
     monkeypatch.setitem(ROWS, "python", (5 * cifar10.BATCH, cifar10.BATCH))
     put(root, cifar10.batches(cifar10.python_2))
     return Cifar10()

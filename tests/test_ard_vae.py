@@ -9,10 +9,10 @@ from scipy import stats
 from torch import nn
 
 from tests.small_runs import a_run
-from trainables.divergences import sampled_kl
+from trainables.distributions.divergences import sampled_kl
+from trainables.distributions.posteriors import Gaussian
+from trainables.distributions.priors import StudentTARD
 from trainables.noise import Noise
-from trainables.posteriors import Gaussian
-from trainables.priors import StudentTARD
 from trainables.relevance import measure
 from trainables.train import Training, train
 

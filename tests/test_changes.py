@@ -16,7 +16,7 @@ from orchestrator.storage.journal import NAME
 from orchestrator.sweep import changes, reuse
 from tests.data_files import picture, put
 from trainables.data import Array, fingerprints
-from trainables.data.preparing import prepare
+from trainables.data.prepared.prepare import prepare
 
 SPEC = """\
 name: own

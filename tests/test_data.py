@@ -14,13 +14,13 @@ from scipy import stats
 from sklearn.datasets import load_digits
 
 from tests.data_files import complaint
+from trainables.common.records import name_of, summary
 from trainables.data import DATASETS, DataError, Rows, chunks
-from trainables.data.celeba import CelebA
-from trainables.data.digits import Digits
-from trainables.data.solids import Solids
-from trainables.data.sprites import Sprites
-from trainables.data.synthetic import Circle, Cross, Infinity, Mog, Square, Star
-from trainables.records import name_of, summary
+from trainables.data.sets.celeba import CelebA
+from trainables.data.sets.digits import Digits
+from trainables.data.sets.solids import Solids
+from trainables.data.sets.sprites import Sprites
+from trainables.data.sets.synthetic import Circle, Cross, Infinity, Mog, Square, Star
 
 SYNTHETIC = (Circle, Square, Star, Infinity, Mog, Cross)
 AT_HAND = (Digits, Sprites, Solids, *SYNTHETIC)  # needs no file

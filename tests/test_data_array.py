@@ -12,7 +12,7 @@ import torch
 from pydantic import ValidationError
 
 from trainables.data import DataError
-from trainables.data.array import Array
+from trainables.data.sets.array import Array
 
 RNG = np.random.default_rng(0)
 VECTORS = RNG.normal(size=(20, 3)).astype(np.float32)

@@ -17,18 +17,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.data_files import complaint, picture, put
+from trainables.common.lazy import torch
 from trainables.data import DataError, bounds
-from trainables.data.archives import open_archive
-from trainables.data.array import Array
 from trainables.data.base import UNIT, Rows, Stored
-from trainables.data.celeba import CelebAHalf
-from trainables.data.cifar10 import Cifar10
-from trainables.data.dsprites import FILE, DSprites
-from trainables.data.frey import Frey
-from trainables.data.grids import Grid
-from trainables.data.mnist import TEST, TRAIN, Mnist
-from trainables.data.shapes3d import Shapes3D
-from trainables.late import torch
+from trainables.data.formats.archives import open_archive
+from trainables.data.sets.array import Array
+from trainables.data.sets.celeba import CelebAHalf
+from trainables.data.sets.cifar10 import Cifar10
+from trainables.data.sets.dsprites import FILE, DSprites
+from trainables.data.sets.frey import Frey
+from trainables.data.sets.grids import Grid
+from trainables.data.sets.mnist import TEST, TRAIN, Mnist
+from trainables.data.sets.shapes3d import Shapes3D
 
 MIB = 1 << 20
 MOST_BYTES = 100 * MIB  # that a refusal may take of memory

@@ -13,11 +13,12 @@ import pytest
 
 from tests.bucket_faults import FOR_EVER, Fault, a_set, content_of
 from tests.waiting import until
-from trainables.data import DataError, s3
-from trainables.data.bucket import fetched, sets, shards_in
-from trainables.data.prepared import FORMAT, written
-from trainables.data.s3 import Place
-from trainables.roots import in_bucket, recorded, root_of
+from trainables.common.roots import in_bucket, recorded, root_of
+from trainables.data import DataError
+from trainables.data.prepared.index import FORMAT, written
+from trainables.data.remote import s3
+from trainables.data.remote.fetch import fetched, sets, shards_in
+from trainables.data.remote.s3 import Place
 
 ROOT = Path(__file__).parents[1]
 SIZES = {"train-0.arrow": 300_000, "train-1.arrow": 200_000, "train-2.arrow": 1, "val-0.arrow": 100_000}

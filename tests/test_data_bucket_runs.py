@@ -12,8 +12,9 @@ from orchestrator.execution.run import claim, open_lineup, slot_config
 from orchestrator.sweep.reuse import made_with
 from tests.small_runs import a_run
 from tests.specs import spec_of
-from trainables.data import Array, CelebA, DataError, Digits, Mnist, Sprites, prepared
-from trainables.data.pushing import push
+from trainables.data import Array, CelebA, DataError, Digits, Mnist, Sprites
+from trainables.data.prepared import index as prepared
+from trainables.data.remote.push import push
 from trainables.train import train
 
 
@@ -115,7 +116,7 @@ def test_your_own_array_comes_from_the_bucket_where_its_file_is_not(bucket, tmp_
     there = dataset.load()
     assert same(dataset.load(bucket.root), there)
 
-    from trainables.data.preparing import prepare
+    from trainables.data.prepared.prepare import prepare
 
     push(prepare(dataset, tmp_path, tmp_path / "made"), bucket.root)
     path.unlink()

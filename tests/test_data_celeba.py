@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from tests.data_files import complaint, picture, present, put, zipped
-from trainables.data.celeba import CelebA, CelebAHalf, read_attributes
+from trainables.data.sets.celeba import CelebA, CelebAHalf, read_attributes
 
 IMAGES, ROWS = 12, {"official": (7, 3, 2), "random": (6, 2, 4)}
 NAMES = [f"Attribute_{number}" for number in range(40)]

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from tests.data_files import complaint, picture, present, put
-from trainables.data import DataError, cifar10
-from trainables.data.cifar10 import Cifar10
+from trainables.data import DataError
+from trainables.data.sets import cifar10
+from trainables.data.sets.cifar10 import Cifar10
 
 RNG = np.random.default_rng(0)
 BATCH = 20

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
-from trainables.data.epochs import batches, plan
+from trainables.data.sampling import batches, plan
 
 
 @pytest.mark.parametrize(("rows", "held_out"), [(1, 0), (10, 0), (10, 3), (10, 9), (1000, 250)])

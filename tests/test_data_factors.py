@@ -12,11 +12,11 @@ from pydantic import ValidationError
 
 from tests.data_files import complaint
 from trainables.data.base import Unfit
-from trainables.data.dsprites import FILE, DSprites
-from trainables.data.grids import Grid
-from trainables.data.shapes3d import ENDS, Shapes3D
-from trainables.data.solids import EYE, LIGHT, SCALES, TURN, WALL, Solids, rays, rgb, view
-from trainables.data.sprites import RADII, REACH, Sprites
+from trainables.data.sets.dsprites import FILE, DSprites
+from trainables.data.sets.grids import Grid
+from trainables.data.sets.shapes3d import ENDS, Shapes3D
+from trainables.data.sets.solids import EYE, LIGHT, SCALES, TURN, WALL, Solids, rays, rgb, view
+from trainables.data.sets.sprites import RADII, REACH, Sprites
 
 RNG = np.random.default_rng(0)
 DRAWN = (Sprites, Solids)
@@ -68,7 +68,7 @@ def test_dsprites_have_their_published_sizes():
 
 
 def test_dsprites_are_read_in_blocks_each_image_once_with_its_factors(few_sprites, monkeypatch):
-    monkeypatch.setattr("trainables.data.blocks.BLOCK_BYTES", 50 * 64 * 64)
+    monkeypatch.setattr("trainables.data.formats.blocks.BLOCK_BYTES", 50 * 64 * 64)
     splits, opened = DSprites(val_from_train=50).load(few_sprites), DSprites(val_from_train=50).open(few_sprites)
     assert (len(splits.train), len(splits.val), splits.test) == (334, 50, None)
     assert sorted(torch.cat([opened.train.order, opened.val.order]).tolist()) == list(range(384))
@@ -111,7 +111,7 @@ def save_shapes(root, images=SHAPES, labels=None) -> None:
 @pytest.fixture
 def few_shapes(tmp_path, monkeypatch):
     monkeypatch.setattr(Shapes3D, "grid", Grid(Shapes3D.grid.names, SIZES))
-    monkeypatch.setattr("trainables.data.shapes3d.BLOCK_BYTES", 50 * 64 * 64 * 3)
+    monkeypatch.setattr("trainables.data.sets.shapes3d.BLOCK_BYTES", 50 * 64 * 64 * 3)
     (tmp_path / "3dshapes").mkdir()
     save_shapes(tmp_path)
     return tmp_path

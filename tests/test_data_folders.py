@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from tests.data_files import picture, put
 from trainables.data import DataError
-from trainables.data.array import Array
+from trainables.data.sets.array import Array
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (12, 6, 7)).astype(np.uint8)

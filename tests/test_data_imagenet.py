@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from tests.data_files import complaint, picture, present, put, zipped
-from trainables.data import tiny_imagenet
-from trainables.data.archives import open_archive
-from trainables.data.imagenet32 import ImageNet32
-from trainables.data.tiny_imagenet import TinyImageNet, read_val
+from trainables.data.formats.archives import open_archive
+from trainables.data.sets import tiny_imagenet
+from trainables.data.sets.imagenet32 import ImageNet32
+from trainables.data.sets.tiny_imagenet import TinyImageNet, read_val
 
 RNG = np.random.default_rng(0)
 X = RNG.integers(0, 256, (57, 3, 32, 32)).astype(np.uint8)

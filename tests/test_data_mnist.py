@@ -18,8 +18,8 @@ import torchvision
 from pydantic import ValidationError
 
 from trainables.data import DataError
-from trainables.data.idx import read_idx, read_pair
-from trainables.data.mnist import TEST, TRAIN, FashionMnist, Mnist, Mnist01, Mnist32
+from trainables.data.formats.idx import read_idx, read_pair
+from trainables.data.sets.mnist import TEST, TRAIN, FashionMnist, Mnist, Mnist01, Mnist32
 
 TRAIN_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]  # README of the real files
 TEST_COUNTS = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]

@@ -16,8 +16,10 @@ from PIL import Image
 
 from tests.data_files import picture, put
 from tests.prepared_sets import same_sets
-from trainables.data import DataError, prepared, preparing
-from trainables.data.array import Array
+from trainables.data import DataError
+from trainables.data.prepared import index as prepared
+from trainables.data.prepared import prepare as preparing
+from trainables.data.sets.array import Array
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (12, 6, 7, 3)).astype(np.uint8)
@@ -342,7 +344,7 @@ def test_a_set_that_an_earlier_version_prepared_is_read_and_says_so(tmp_path):
 
 def test_a_set_that_was_prepared_with_a_hidden_class_is_refused(tmp_path, monkeypatch):
     dataset = own(tmp_path, CLASSES | {".ipynb_checkpoints/x.png": picture(PIXELS[0])})
-    monkeypatch.setattr("trainables.data.archives.hidden", lambda steps: False)
+    monkeypatch.setattr("trainables.data.formats.archives.hidden", lambda steps: False)
     preparing.prepare(dataset, tmp_path)
     monkeypatch.undo()
     with pytest.raises(DataError, match="has changed since .* was made: prepare it again"):

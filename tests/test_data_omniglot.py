@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from tests.data_files import complaint, picture, present, put, zipped
-from trainables.data import omniglot
-from trainables.data.frey import Frey
-from trainables.data.omniglot import Omniglot
+from trainables.data.sets import omniglot
+from trainables.data.sets.frey import Frey
+from trainables.data.sets.omniglot import Omniglot
 
 RNG = np.random.default_rng(0)
 INK = RNG.random((5, 20, 105, 105)) < 0.2

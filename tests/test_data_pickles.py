@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from trainables.data.base import Unfit
-from trainables.data.pickles import read_pickle
+from trainables.data.formats.pickles import read_pickle
 
 VALUE = {
     b"data": np.arange(24, dtype=np.uint8).reshape(2, 12),

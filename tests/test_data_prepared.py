@@ -15,12 +15,15 @@ from tests import prepared_sets
 from tests.data_files import complaint
 from tests.prepared_sets import AT_HAND, REAL, SMALL, flip, prepared_in, same_sets, shards_in
 from tests.small_runs import a_run
-from trainables.data import chunks, mapped, prepared, preparing, shards
-from trainables.data.array import Array
-from trainables.data.celeba import CelebA
-from trainables.data.digits import Digits
-from trainables.data.mnist import Mnist, Mnist01
-from trainables.data.sprites import Sprites
+from trainables.data import chunks
+from trainables.data.prepared import index as prepared
+from trainables.data.prepared import mapped, shards
+from trainables.data.prepared import prepare as preparing
+from trainables.data.sets.array import Array
+from trainables.data.sets.celeba import CelebA
+from trainables.data.sets.digits import Digits
+from trainables.data.sets.mnist import Mnist, Mnist01
+from trainables.data.sets.sprites import Sprites
 from trainables.pictures import span_of
 from trainables.run import Run
 from trainables.train import train
@@ -132,7 +135,7 @@ def test_an_open_set_holds_no_files_open(digits):
 CHILD = """
 import re, resource, sys
 from pathlib import Path
-from trainables.data.array import Array
+from trainables.data.sets.array import Array
 from trainables.run import Run
 from tests.small_runs import a_run
 from trainables.train import train
@@ -170,7 +173,7 @@ def test_a_set_larger_than_memory_trains(tmp_path, monkeypatch):
 READER = """
 import sys, torch
 from pathlib import Path
-from trainables.data.sprites import Sprites
+from trainables.data.sets.sprites import Sprites
 rows = Sprites().load(Path({root!r})).train
 for piece in torch.arange(len(rows)).split(100):
     rows.batch(piece)

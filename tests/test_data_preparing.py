@@ -15,12 +15,16 @@ import torch
 
 from tests.data_files import complaint
 from tests.prepared_sets import IMAGES, SMALL, dsprites, flip, pictures, prepared_in, same_sets, saved, shards_in
-from trainables.data import DATASETS, DataError, mapped, prepared, preparing, sources, verifying
-from trainables.data.array import Array
-from trainables.data.blocks import Npz, gather
-from trainables.data.digits import Digits
-from trainables.data.sprites import Sprites
-from trainables.records import name_of
+from trainables.common.records import name_of
+from trainables.data import DATASETS, DataError
+from trainables.data.formats.blocks import Npz, gather
+from trainables.data.prepared import index as prepared
+from trainables.data.prepared import mapped, sources
+from trainables.data.prepared import prepare as preparing
+from trainables.data.prepared import verify as verifying
+from trainables.data.sets.array import Array
+from trainables.data.sets.digits import Digits
+from trainables.data.sets.sprites import Sprites
 
 NOWHERE = Path("/there/is/no/such/folder")
 SHARD_BYTES = 2 << 20
@@ -46,7 +50,7 @@ def started(root: Path, before: str = "", after: str = "") -> subprocess.Popen:
 import os, signal, sys
 from pathlib import Path
 from trainables.data import preparing, shards
-from trainables.data.sprites import Sprites
+from trainables.data.sets.sprites import Sprites
 preparing.SHARD_BYTES = {SHARD_BYTES}
 {before}
 print("starts", flush=True)
@@ -151,7 +155,7 @@ def test_a_file_read_from_the_front_is_gone_through_once_for_many_shards(tmp_pat
         alive.append(weakref.ref(rows))
         return rows
 
-    monkeypatch.setattr("trainables.data.dsprites.gather", counted)
+    monkeypatch.setattr("trainables.data.sets.dsprites.gather", counted)
     folder = prepared_in(tmp_path, dataset, tmp_path, monkeypatch, 10 * 4_096)
     assert len(shards_in(folder)) == 34 + 5
     assert passes == ["imgs"] * (

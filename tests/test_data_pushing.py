@@ -9,9 +9,10 @@ import pytest
 
 from tests.bucket_faults import FOR_EVER, Fault, a_set, content_of
 from tests.waiting import until
-from trainables.data import DataError, pushing
-from trainables.data.bucket import fetched, sets
-from trainables.data.prepared import index_of, written
+from trainables.data import DataError
+from trainables.data.prepared.index import index_of, written
+from trainables.data.remote import push as pushing
+from trainables.data.remote.fetch import fetched, sets
 
 ROOT = Path(__file__).parents[1]
 PART = 5 << 20  # the least that S3 takes for all parts but the last

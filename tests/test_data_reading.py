@@ -10,12 +10,12 @@ from PIL import Image
 
 from tests.data_files import picture, put, zipped
 from trainables.data import DataError, Rows, Stored, chunks
-from trainables.data.archives import open_archive
 from trainables.data.base import UNIT, Attributes, Factors, hold_out, shuffled
-from trainables.data.blocks import Npz, gather
-from trainables.data.cifar10 import Cifar10
-from trainables.data.decoding import album, of_size, resized
-from trainables.data.places import find
+from trainables.data.formats.archives import open_archive
+from trainables.data.formats.blocks import Npz, gather
+from trainables.data.formats.decoding import album, of_size, resized
+from trainables.data.formats.locate import find
+from trainables.data.sets.cifar10 import Cifar10
 
 RNG = np.random.default_rng(0)
 
@@ -89,7 +89,7 @@ def test_no_block_is_read_beyond_the_last_row_wanted():
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 def test_an_npz_is_read_in_blocks_as_numpy_reads_it(tmp_path, save, monkeypatch):
-    monkeypatch.setattr("trainables.data.blocks.BLOCK_BYTES", 50)
+    monkeypatch.setattr("trainables.data.formats.blocks.BLOCK_BYTES", 50)
     x = RNG.integers(0, 256, (23, 3, 4)).astype(np.uint8)
     save(tmp_path / "x.npz", x=x, y=np.arange(23))
     file = Npz(tmp_path / "x.npz")

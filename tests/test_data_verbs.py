@@ -13,10 +13,11 @@ import pytest
 
 from orchestrator.cli import main as cli
 from tests.prepared_sets import AT_HAND, IMAGES, flip, saved, shards_in
-from trainables.data import DATASETS, prepared
-from trainables.data.digits import Digits
-from trainables.data.sprites import Sprites
-from trainables.records import name_of, summary
+from trainables.common.records import name_of, summary
+from trainables.data import DATASETS
+from trainables.data.prepared import index as prepared
+from trainables.data.sets.digits import Digits
+from trainables.data.sets.sprites import Sprites
 
 ROOT = Path(__file__).parents[1]
 

@@ -10,14 +10,14 @@ import torch
 from scipy import integrate, stats
 
 from tests.small_runs import a_run
-from trainables import mmd
-from trainables.divergences import kl
-from trainables.likelihoods import Laplace
+from trainables.distributions import mmd
+from trainables.distributions.divergences import kl
+from trainables.distributions.likelihoods import Laplace
+from trainables.distributions.posteriors import SoftplusGaussian
+from trainables.distributions.priors import Normal, SparseMixture
 from trainables.methods.dd_vae import DDVAE
 from trainables.methods.vae import VAE
 from trainables.noise import Noise
-from trainables.posteriors import SoftplusGaussian
-from trainables.priors import Normal, SparseMixture
 from trainables.train import Training, loss_of, sums_of, train
 
 

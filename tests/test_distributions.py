@@ -7,12 +7,12 @@ import pytest
 import torch
 from scipy import integrate, stats
 
-from trainables.divergences import gaussian_kl, kl
-from trainables.likelihoods import Bernoulli, Gaussian, Laplace, SquaredError
+from trainables.distributions.divergences import gaussian_kl, kl
+from trainables.distributions.likelihoods import Bernoulli, Gaussian, Laplace, SquaredError
+from trainables.distributions.posteriors import Draw, Point
+from trainables.distributions.posteriors import Gaussian as GaussianPosterior
+from trainables.distributions.priors import ARD, Normal, StudentTARD
 from trainables.noise import Noise
-from trainables.posteriors import Draw, Point
-from trainables.posteriors import Gaussian as GaussianPosterior
-from trainables.priors import ARD, Normal, StudentTARD
 
 
 @pytest.fixture(autouse=True)

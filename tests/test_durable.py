@@ -12,7 +12,7 @@ import trainables
 from orchestrator.storage.journal import Journal
 from orchestrator.tracking.spool import Line, Spool
 from tests.full_disk import longest_file, small_disk
-from trainables import durable
+from trainables.common import files as durable
 
 FIRST, SECOND = b'{"first":1}\n', b'{"second":"' + b"x" * 500 + b'"}\n'
 

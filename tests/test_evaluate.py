@@ -21,8 +21,8 @@ from orchestrator.storage.evaluations_file import FILE, PICTURES, Findings, key_
 from orchestrator.tracking.mlflow_store import connect
 from orchestrator.tracking.tracker import sync
 from tests.waiting import until
-from trainables.metrics.evaluations.generation import Frechet
-from trainables.metrics.evaluations.representation import Hoyer
+from trainables.evaluations.generation import Frechet
+from trainables.evaluations.representation import Hoyer
 
 ROOT = Path(__file__).parents[1]
 SPEC = """\

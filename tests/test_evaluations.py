@@ -9,18 +9,19 @@ import pytest
 import torch
 
 from tests.evaluations import DATA, WITHOUT_DENSITY, a_model, a_small, small, zeros_and_ones
-from trainables import kept
+from trainables import cache as kept
 from trainables.checkpoint import CheckpointError
+from trainables.common.records import name_of, summary
 from trainables.data import DATASETS, Digits, Mnist01, Splits
-from trainables.data.mapped import Mapped
-from trainables.data.preparing import prepare
-from trainables.evaluate import evaluate, find
+from trainables.data.prepared.mapped import Mapped
+from trainables.data.prepared.prepare import prepare
+from trainables.evaluations import EVALUATIONS, Finding
+from trainables.evaluations import context as evidence
+from trainables.evaluations.context import Evidence
+from trainables.evaluations.evaluate import evaluate, find
 from trainables.metrics import convnet, features
-from trainables.metrics.evaluations import EVALUATIONS, Finding, evidence
-from trainables.metrics.evaluations.evidence import Evidence
 from trainables.metrics.features import Extractor
 from trainables.metrics.provenance import differences
-from trainables.records import name_of, summary
 from trainables.train import Training, train
 
 NAMES = [name_of(kind) for kind in EVALUATIONS]
@@ -156,7 +157,7 @@ def test_provenance_tells_what_was_really_there(shared):
 def test_the_real_data_are_those_that_papers_compare_with(name, asked, reference, there, monkeypatch):
     """Where no split is named; of training rows all."""
     monkeypatch.setattr(Digits, "reference", reference)
-    monkeypatch.setattr("trainables.metrics.evaluations.generation.REAL", 70)
+    monkeypatch.setattr("trainables.evaluations.generation.REAL", 70)
     kind = next(kind for kind in EVALUATIONS if name_of(kind) == name)
     found = find(kind(features="pixels", generated=90, **asked), Evidence(Training(a_model()))).provenance
     assert (found.split, dict(found.counts)["real"]) == there

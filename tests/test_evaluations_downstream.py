@@ -11,11 +11,11 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.svm import SVC
 
 from tests.evaluations import DATA, a_small, draws, images, mean_codes, model, noises, values, with_attributes
-from trainables.evaluate import find
+from trainables.evaluations.context import Evidence
+from trainables.evaluations.downstream import chosen, protocols
+from trainables.evaluations.evaluate import find
 from trainables.metrics.attributes_neural import attributes_neural
-from trainables.metrics.downstream import Labelled, in_turns
-from trainables.metrics.evaluations.downstream import chosen, protocols
-from trainables.metrics.evaluations.evidence import Evidence
+from trainables.metrics.probes import Labelled, in_turns
 
 MAPPED = pytest.mark.parametrize("example", ["vae", "intel_vae sectors"])
 """The mean code is the representation, and a mapping makes another of it."""

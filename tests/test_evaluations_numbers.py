@@ -14,10 +14,10 @@ from torch.distributions import Normal, kl_divergence
 
 from tests.evaluations import a_small, draws, images, mean_codes, model, noises, values, zeros_and_ones
 from trainables.data import Mnist01
-from trainables.divergences import sampled_kl
-from trainables.evaluate import find
+from trainables.distributions.divergences import sampled_kl
+from trainables.evaluations.context import Evidence
+from trainables.evaluations.evaluate import find
 from trainables.metrics import factor_vae, iwae, mig
-from trainables.metrics.evaluations.evidence import Evidence
 from trainables.metrics.latent_mmd import latent_mmd
 from trainables.noise import Noise
 from trainables.relevance import measure
@@ -110,7 +110,7 @@ def test_colour_images_have_the_mappings_of_theirs(tmp_path):
 
 
 def test_more_features_than_a_covariance_can_have_are_refused(monkeypatch):
-    monkeypatch.setattr("trainables.metrics.evaluations.generation.MOST_FEATURES", 63)
+    monkeypatch.setattr("trainables.evaluations.generation.MOST_FEATURES", 63)
     finding = find(a_small("frechet", features="pixels"), Evidence(model()))
     assert "64 features are too many for a covariance, 63 the most" in finding.undefined
 

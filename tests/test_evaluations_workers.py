@@ -10,13 +10,13 @@ import torch.multiprocessing as mp
 
 from tests.evaluations import a_model, a_small, with_attributes, zeros_and_ones
 from trainables.checkpoint import CheckpointError
+from trainables.common.records import name_of
 from trainables.data import DataError, Mnist01
-from trainables.evaluate import evaluate, find
-from trainables.metrics.evaluations import EVALUATIONS
-from trainables.metrics.evaluations import evidence as evidence_of
-from trainables.metrics.evaluations.downstream import protocols
-from trainables.metrics.evaluations.evidence import Evidence
-from trainables.records import name_of
+from trainables.evaluations import EVALUATIONS
+from trainables.evaluations import context as evidence_of
+from trainables.evaluations.context import Evidence
+from trainables.evaluations.downstream import protocols
+from trainables.evaluations.evaluate import evaluate, find
 from trainables.sums import rank_and_world
 from trainables.train import Training
 

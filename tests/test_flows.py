@@ -9,12 +9,12 @@ from scipy import linalg, stats
 from torch.func import jacrev
 
 from tests.small_runs import a_run
-from trainables.divergences import kl
-from trainables.flows import Sylvester, SylvesterHead, orthonormal
+from trainables.distributions.divergences import kl
+from trainables.distributions.flows import Sylvester, SylvesterHead, orthonormal
+from trainables.distributions.posteriors import Gaussian
+from trainables.distributions.priors import Normal
 from trainables.methods.sylvester_vae import SylvesterVAE
 from trainables.noise import Noise
-from trainables.posteriors import Gaussian
-from trainables.priors import Normal
 from trainables.train import Training
 
 ROWS = 40_000

@@ -17,7 +17,7 @@ from torch import nn
 from types import SimpleNamespace
 from trainables import relevance
 from trainables.metrics import rate
-from trainables.posteriors import Point
+from trainables.distributions.posteriors import Point
 
 wide = nn.Sequential(nn.Conv2d(4, 512, 1), nn.ReLU(), nn.Conv2d(512, 4, 1))  # 4 MiB of activations a row
 vae = SimpleNamespace(

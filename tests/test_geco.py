@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from tests.small_runs import a_run
-from trainables.gates import Gates, Multiplier
 from trainables.methods.geco_l0_arm_vae import narrowed
+from trainables.methods.modules.gates import Gates, Multiplier
 from trainables.noise import Noise
 from trainables.train import Training, train
 

@@ -9,9 +9,9 @@ from scipy import stats
 from torch.distributions import Normal, kl_divergence
 
 from tests.small_runs import a_run
-from trainables.mixtures import ContextMixture, pieces_of
+from trainables.distributions.mixtures import ContextMixture, pieces_of
+from trainables.distributions.posteriors import Gaussian
 from trainables.noise import Noise
-from trainables.posteriors import Gaussian
 from trainables.train import Training
 
 ROWS = 40_000

@@ -14,7 +14,7 @@ from orchestrator.schedulers.asha import CONTINUE, PAUSE, STOP
 from orchestrator.schedulers.hyperband import Deal, Hyperband, bracket_graces, bracket_sizes
 from orchestrator.spec import records as spec
 from tests.test_asha import VALUES
-from trainables.records import name_of
+from trainables.common.records import name_of
 
 
 @st.composite

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.small_runs import a_run
-from trainables import mmd
+from trainables.distributions import mmd
 from trainables.methods.info_vae import InfoVAE
 from trainables.methods.rate_bound_vae import RateBoundVAE
 from trainables.train import Training, loss_of, sums_of, train

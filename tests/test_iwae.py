@@ -8,8 +8,8 @@ import torch
 from scipy import stats
 
 from tests.small_runs import METHODS, a_run
-from trainables.divergences import kl
-from trainables.likelihoods import Bernoulli, Gaussian, Laplace, SquaredError
+from trainables.distributions.divergences import kl
+from trainables.distributions.likelihoods import Bernoulli, Gaussian, Laplace, SquaredError
 from trainables.metrics.iwae import iwae, log_likelihood
 from trainables.metrics.provenance import Undefined
 from trainables.noise import Noise

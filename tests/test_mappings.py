@@ -10,13 +10,13 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from scipy import integrate, ndimage, stats
 
+from trainables.common.records import choice, summary
 from trainables.mappings import MAPPINGS
 from trainables.mappings.hierarchical import Hierarchical
 from trainables.mappings.manifolds import Holes, Identity, Sphere
 from trainables.mappings.modules.sparse import sparsity
 from trainables.mappings.sectors import Sectors
 from trainables.mappings.sparse import Sparse
-from trainables.records import choice, summary
 
 SPEC = TypeAdapter(choice(MAPPINGS))
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from tests.small_runs import a_run
-from trainables.mask import Adversary, Mask
 from trainables.methods.mask_aae import loss_scale, period, polarisation_weight
+from trainables.methods.modules.mask import Adversary, Mask
 from trainables.train import Training, train
 
 

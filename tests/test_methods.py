@@ -6,11 +6,11 @@ import torch
 
 from tests.small_runs import METHODS as EXAMPLES
 from tests.small_runs import a_run
+from trainables.common.records import name_of, summary
+from trainables.distributions.posteriors import Gaussian
 from trainables.mappings import MAPPINGS
 from trainables.methods import METHODS
 from trainables.noise import Noise
-from trainables.posteriors import Gaussian
-from trainables.records import name_of, summary
 from trainables.run import Run
 from trainables.train import Training, loss_of, sums_of, train
 

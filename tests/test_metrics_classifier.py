@@ -7,10 +7,10 @@ from torch import nn
 
 from tests.small_runs import a_run
 from trainables.data import Mnist01, Rows
+from trainables.distributions.priors import Normal
 from trainables.mappings.modules.sectors import Axis, Cuts
-from trainables.metrics.classifier import Logistic, finish, fitted, learned_proportion, statistics
+from trainables.metrics.ones_classifier import Logistic, finish, fitted, learned_proportion, statistics
 from trainables.metrics.provenance import Provenance, Undefined, differences
-from trainables.priors import Normal
 from trainables.sums import add
 from trainables.train import Training
 

@@ -13,14 +13,7 @@ from torch import nn
 from trainables.data import Mnist
 from trainables.metrics.attributes_neural import attributes_neural, best_accuracies, started
 from trainables.metrics.corruption import CORRUPTIONS, corrupted
-from trainables.metrics.downstream import (
-    Labelled,
-    attributes,
-    forest,
-    forest_as_published,
-    in_turns,
-    svm,
-)
+from trainables.metrics.probes import Labelled, attributes, forest, forest_as_published, in_turns, svm
 from trainables.metrics.provenance import Undefined
 from trainables.noise import Noise, seed_of
 

@@ -9,14 +9,14 @@ from torch.distributions import MultivariateNormal, kl_divergence
 
 from tests.small_runs import METHODS, a_run
 from trainables import sums
+from trainables.distributions.mmd import DISCREPANCIES
+from trainables.distributions.priors import Logistic, Normal
 from trainables.metrics import latent_mmd as mmd_metric
 from trainables.metrics import rate, reconstruction
 from trainables.metrics.active import active_counts
 from trainables.metrics.latent_mmd import between, latent_mmd
 from trainables.metrics.provenance import Undefined
-from trainables.mmd import DISCREPANCIES
 from trainables.noise import Noise
-from trainables.priors import Logistic, Normal
 from trainables.relevance import Relevance, measure
 from trainables.relevance import moments as moments_of
 from trainables.train import Training

@@ -9,10 +9,10 @@ from scipy import stats
 from scipy.special import logsumexp
 
 from tests.small_runs import a_run
-from trainables.likelihoods import SquaredError
+from trainables.distributions.likelihoods import SquaredError
+from trainables.distributions.mixtures import ContextMixture, FixedMixture, Vamp, on_axes, on_frame
 from trainables.methods.mog_vae import MoGVAE
 from trainables.methods.vamp_vae import VampVAE
-from trainables.mixtures import ContextMixture, FixedMixture, Vamp, on_axes, on_frame
 from trainables.model import VAE
 from trainables.networks.ard import ArdMnist
 from trainables.noise import Noise

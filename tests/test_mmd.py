@@ -11,9 +11,9 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from scipy import integrate
 
-from trainables.mmd import AXIS_BY_AXIS, DISCREPANCIES, Moments, biased, imq, rbf, unbiased
+from trainables.distributions.mmd import AXIS_BY_AXIS, DISCREPANCIES, Moments, biased, imq, rbf, unbiased
+from trainables.distributions.priors import Logistic, Normal
 from trainables.noise import Noise
-from trainables.priors import Logistic, Normal
 from trainables.sums import share
 
 WAE_SCALES = [0.1, 0.2, 0.5, 1, 2, 5, 10]

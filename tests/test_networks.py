@@ -10,11 +10,11 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
+from trainables.common.records import choice, name_of
 from trainables.networks import NETWORKS
 from trainables.networks.intel import IntelCelebA
 from trainables.networks.mlp import Mlp
 from trainables.networks.network import ImageNetwork
-from trainables.records import choice, name_of
 
 ROOT = Path(__file__).parents[1]
 every_network = pytest.mark.parametrize("network", NETWORKS, ids=name_of)

@@ -11,7 +11,7 @@ from torch import nn
 
 from trainables import pictures
 from trainables.data import Rows, Splits
-from trainables.likelihoods import Gaussian, SquaredError
+from trainables.distributions.likelihoods import Gaussian, SquaredError
 from trainables.methods import ARDVAE, BetaVAE
 from trainables.model import VAE, Learner
 from trainables.networks.ard import ArdMnist

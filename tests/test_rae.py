@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from tests.small_runs import a_run
-from trainables.ex_post import Mixture, encodings, fit
+from trainables.methods.modules.ex_post import Mixture, encodings, fit
+from trainables.methods.modules.smoothness import decoder_weights, gradient_penalty, normalise
 from trainables.methods.rae import RAE
 from trainables.noise import Noise
-from trainables.smoothness import decoder_weights, gradient_penalty, normalise
 from trainables.train import Training, train
 
 IMAGES = {"name": "ard_mnist", "latent_dim": 3}

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from tests.small_runs import a_run
-from trainables.divergences import kl
+from trainables.distributions.divergences import kl
+from trainables.distributions.posteriors import Draw, gaussian_log_prob
+from trainables.distributions.spike_slab import SpikeAndSlab, SpikeAndSlabPrior, relaxed
 from trainables.noise import Noise
-from trainables.posteriors import Draw, gaussian_log_prob
-from trainables.spike_slab import SpikeAndSlab, SpikeAndSlabPrior, relaxed
 from trainables.train import Training
 
 

@@ -10,12 +10,12 @@ import torch
 from scipy import stats
 
 from tests.small_runs import a_run
-from trainables.divergences import kl
-from trainables.likelihoods import Gaussian
+from trainables.distributions.divergences import kl
+from trainables.distributions.likelihoods import Gaussian
+from trainables.distributions.posteriors import Draw
+from trainables.distributions.posteriors import Gaussian as GaussianPosterior
+from trainables.distributions.priors import WideNormal
 from trainables.noise import Noise
-from trainables.posteriors import Draw
-from trainables.posteriors import Gaussian as GaussianPosterior
-from trainables.priors import WideNormal
 from trainables.train import Training, train
 
 CIRCLE = {

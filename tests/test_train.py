@@ -10,7 +10,7 @@ import torch
 from tests.small_runs import a_run
 from trainables import checkpoint
 from trainables.checkpoint import CheckpointError
-from trainables.data.epochs import plan
+from trainables.data.sampling import plan
 from trainables.train import Diverged, Tally, Training, reopen, sums_of, train
 
 

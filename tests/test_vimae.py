@@ -10,12 +10,12 @@ import torch
 from scipy import integrate, stats
 
 from tests.small_runs import a_run
-from trainables import mmd
+from trainables.distributions import mmd
+from trainables.distributions.posteriors import Point
+from trainables.distributions.priors import Logistic, Normal
+from trainables.methods.modules.pixel_noise import PIXEL_NOISES
 from trainables.methods.vimae import VIMAE
 from trainables.noise import Noise
-from trainables.pixel_noise import PIXEL_NOISES
-from trainables.posteriors import Point
-from trainables.priors import Logistic, Normal
 from trainables.train import Training, train
 
 MANY = 100_000

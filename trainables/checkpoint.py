@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from trainables.durable import whole
+from trainables.common.files import whole
 
 FORMAT = 1
 

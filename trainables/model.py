@@ -5,14 +5,14 @@
 import torch
 from torch import Tensor, nn
 
-from trainables.likelihoods import Likelihood, LikelihoodSpec, Range
+from trainables.distributions.likelihoods import Likelihood, LikelihoodSpec, Range
+from trainables.distributions.posteriors import Posterior
 from trainables.methods import Method, Phase, Setting
 from trainables.networks import Network
 from trainables.noise import Noise
-from trainables.objective import Pass, Terms
-from trainables.posteriors import Posterior
 from trainables.precision import Precision, autocast
 from trainables.sums import Sums
+from trainables.terms import Pass, Terms
 
 
 class VAE(nn.Module):

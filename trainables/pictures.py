@@ -16,10 +16,10 @@ from torch import Tensor
 from torchvision.utils import make_grid
 
 from trainables.data import Rows, Splits
+from trainables.distributions.priors import ARD
 from trainables.methods import Sampler
 from trainables.model import VAE, Learner
 from trainables.noise import Noise
-from trainables.priors import ARD
 from trainables.relevance import JACOBIAN_ROWS, Relevance, moments, relevance, sensitivity
 
 Range = tuple[float, float]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
-from trainables.late import torch
+from trainables.common.lazy import torch
 
 Precision = Literal["fp32", "tf32", "bf16"]
 """fp32: full float32. tf32: matrix products of 10-bit mantissas, on GPUs that have them. bf16: autocast to bfloat16."""

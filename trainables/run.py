@@ -9,14 +9,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
+from trainables.common.lazy import torch
+from trainables.common.records import Mistake, Record, choice, within
 from trainables.data import DATASETS, Facts
-from trainables.late import torch
-from trainables.likelihoods import LIKELIHOODS, Bernoulli, SquaredError
+from trainables.distributions.likelihoods import LIKELIHOODS, Bernoulli, SquaredError
 from trainables.methods import METHODS
 from trainables.metrics import metric_names
 from trainables.networks import NETWORKS
 from trainables.precision import Precision
-from trainables.records import Mistake, Record, choice, within
 
 MOST_WEIGHTS = 2**32  # of one layer: 16 GiB, and four times as much in training
 

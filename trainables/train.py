@@ -12,18 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from trainables import checkpoint
+from trainables.common.roots import Root
 from trainables.data import Splits
-from trainables.data.epochs import batches, plan
+from trainables.data.sampling import batches, plan
 from trainables.methods import Phase
 from trainables.metrics import metrics_of
 from trainables.metrics.view import look
 from trainables.model import VAE, Learner
 from trainables.noise import Noise, seed_of
-from trainables.objective import Terms
 from trainables.precision import set_matrix_products
-from trainables.roots import Root
 from trainables.run import Run
 from trainables.sums import Sums, add, all_reduce, rank_and_world, share
+from trainables.terms import Terms
 
 EXAMPLES = 1000  # training rows that a model may take starting values from
 LEARNER = "learner"  # of a checkpoint, the model

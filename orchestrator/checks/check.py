@@ -22,8 +22,8 @@ from orchestrator.spec.diagnostics import (
     show_value,
 )
 from orchestrator.spec.yaml_file import Document
+from trainables.common.roots import Root
 from trainables.data import DataError, Dataset, Facts
-from trainables.roots import Root
 from trainables.run import Run
 
 WHOLE = {

@@ -11,10 +11,10 @@ from orchestrator.commands.datasets import fetch
 from orchestrator.errors import UserError
 from orchestrator.terminal import console as console_of
 from orchestrator.terminal import description_column, say
+from trainables.common.roots import Root, in_bucket
 from trainables.data import DataError, Dataset, Facts
 from trainables.data.bounds import SMALL_BYTES, size_of
 from trainables.data.progress import heard
-from trainables.roots import Root, in_bucket
 
 EVERY_S = 10.0  # a line, where there is no terminal
 

@@ -5,7 +5,7 @@ import click
 from orchestrator import output
 from orchestrator.cli.options import data_option
 from orchestrator.errors import UserError
-from trainables.roots import Root, root_of
+from trainables.common.roots import Root, root_of
 
 name_argument = click.argument("name")
 set_option = click.option(

@@ -22,7 +22,7 @@ from orchestrator.cli.options import (
 from orchestrator.errors import NoResult, UserError
 from orchestrator.shell import command
 from orchestrator.storage.json_files import TAKEN
-from trainables.roots import Root
+from trainables.common.roots import Root
 
 NO_RESULT, USERS_MISTAKE = 1, 2
 PORT = 5000

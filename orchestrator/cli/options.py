@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from orchestrator.errors import UserError
-from trainables.roots import root_of
+from trainables.common.roots import root_of
 
 
 def one_line(context: click.Context, option: click.Parameter, folder: Path) -> Path:

@@ -1,14 +1,14 @@
 """All that a spec can name, with one line for each."""
 
+from trainables.common.records import name_of, summary
 from trainables.data import DATASETS
-from trainables.likelihoods import LIKELIHOODS
+from trainables.distributions.likelihoods import LIKELIHOODS
+from trainables.evaluations import EVALUATIONS
 from trainables.mappings import MAPPINGS
 from trainables.methods import METHODS
 from trainables.methods.rae import REGULARISERS
 from trainables.metrics import METRICS
-from trainables.metrics.evaluations import EVALUATIONS
 from trainables.networks import NETWORKS
-from trainables.records import name_of, summary
 
 TABLES = {
     "methods": METHODS,

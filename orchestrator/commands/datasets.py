@@ -12,10 +12,12 @@ from pydantic import ValidationError
 from orchestrator.errors import UserError
 from orchestrator.spec.diagnostics import Place, Problem, SpecError, cure, findings, show_value
 from orchestrator.spec.yaml_file import Document, override
-from trainables.data import DATASETS, Dataset, Facts, bucket, prepared
+from trainables.common.records import name_of, summary
+from trainables.common.roots import in_bucket
+from trainables.data import DATASETS, Dataset, Facts
 from trainables.data.base import SPLITS
-from trainables.records import name_of, summary
-from trainables.roots import in_bucket
+from trainables.data.prepared import index as prepared
+from trainables.data.remote import fetch as bucket
 
 MIB = 1 << 20
 
@@ -138,7 +140,7 @@ def _mib(size: int) -> str:
 
 def prepare(dataset: Dataset, root: Path | str, to: Path | str | None) -> str:
     """Prepare a data set under a progress bar; what there is now. Raises DataError."""
-    from trainables.data.preparing import prepare as make
+    from trainables.data.prepared.prepare import prepare as make
 
     for place in filter(in_bucket, (to, root)):
         raise UserError(f"{place}: sets are prepared in folders: name one, then push the set into the bucket.")
@@ -150,7 +152,7 @@ def prepare(dataset: Dataset, root: Path | str, to: Path | str | None) -> str:
 
 def push(dataset: Dataset, root: Path | str, to: str) -> str:
     """Push a prepared set into a bucket under a progress bar; what is there now. Raises DataError and UserError."""
-    from trainables.data.pushing import push as send
+    from trainables.data.remote.push import push as send
 
     if in_bucket(root) or not in_bucket(to):
         raise UserError("sets are pushed from a folder (--data-root) to s3://bucket/prefix.")
@@ -174,7 +176,7 @@ def verify(dataset: Dataset, root: Path | str) -> str:
 
     Of a bucket this machine's copy is meant.
     """
-    from trainables.data.verifying import damages
+    from trainables.data.prepared.verify import damages
 
     folder = fetch(dataset, root) if in_bucket(root) else prepared.folder_of(dataset, root)
     if folder is None:

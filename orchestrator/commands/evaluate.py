@@ -30,8 +30,8 @@ from orchestrator.tracking.identity import is_recorded, recorded_store
 from orchestrator.tracking.mlflow_store import prepare_store
 from orchestrator.tracking.spool import PARENT
 from orchestrator.tracking.tracker import Tracker
-from trainables.metrics.evaluations import Evaluation
-from trainables.roots import Root, recorded
+from trainables.common.roots import Root, recorded
+from trainables.evaluations import Evaluation
 
 
 class Fault(Exception):

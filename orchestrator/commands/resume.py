@@ -23,8 +23,8 @@ from orchestrator.sweep.reuse import made_with
 from orchestrator.terminal import say
 from orchestrator.tracking.identity import recorded_store
 from orchestrator.tracking.tracker import sync
-from trainables.durable import remove_half_written
-from trainables.roots import Root, root_of
+from trainables.common.files import remove_half_written
+from trainables.common.roots import Root, root_of
 
 if TYPE_CHECKING:
     from orchestrator.spec.records import SweepSpec

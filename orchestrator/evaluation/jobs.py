@@ -9,7 +9,7 @@ from typing import Any
 from orchestrator.clusters.local import check_ray, cpus, nodes, private_ray
 from orchestrator.evaluation.selection import of_plain
 from orchestrator.storage.disk import fault_in, place
-from trainables.roots import root_of
+from trainables.common.roots import root_of
 from trainables.run import Run
 
 Job = dict[str, Any]
@@ -37,7 +37,7 @@ def examine(job: Job, threads: int) -> Iterator[Answer]:
 
     from trainables.checkpoint import CheckpointError
     from trainables.data import DataError
-    from trainables.evaluate import evaluate
+    from trainables.evaluations.evaluate import evaluate
 
     torch.set_num_threads(threads)
     asked = deque(of_plain(values) for values in job["evaluations"])

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from orchestrator.errors import UserError
 from orchestrator.spec.diagnostics import Path, Place, Problem, SpecError, cure, findings
 from orchestrator.spec.yaml_file import Document, override
-from trainables.metrics.evaluations import EVALUATIONS, Evaluation
-from trainables.records import name_of
+from trainables.common.records import name_of
+from trainables.evaluations import EVALUATIONS, Evaluation
 
 ALL = "all"
 KNOWN = {name_of(record): record for record in EVALUATIONS}

@@ -29,7 +29,7 @@ from orchestrator.sweep.results_file import Ledger
 from orchestrator.sweep.reuse import Shelf, made_with
 from orchestrator.sweep.state import Progress
 from orchestrator.sweep.trial_queue import Lineup, sizes
-from trainables.roots import Root, recorded
+from trainables.common.roots import Root, recorded
 
 if TYPE_CHECKING:
     from orchestrator.spec.records import SweepSpec

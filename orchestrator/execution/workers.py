@@ -28,7 +28,7 @@ from orchestrator.execution.mailbox import DRAW, STEP, Mailbox
 from orchestrator.storage import locks
 from orchestrator.storage.json_files import append_whole, restarts_file
 from orchestrator.storage.trial_folder import TrialFolder, results
-from trainables.roots import root_of
+from trainables.common.roots import root_of
 from trainables.run import Run
 from trainables.sums import from_all, rank_and_world
 from trainables.train import Diverged, Report, train

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, get_args
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.errors import UserError
-from trainables.records import name_of
+from trainables.common.records import name_of
 
 Path = tuple[str | int, ...]
 """The keys and list positions that lead to a value: ("search", "method", "choice", 1)."""

@@ -17,7 +17,7 @@ from pydantic import AfterValidator, Discriminator, Field, PositiveFloat, Tag
 from typing_extensions import TypeAliasType
 
 from orchestrator.spec.diagnostics import Path, domain_word, near, read_path
-from trainables.records import Record
+from trainables.common.records import Record
 
 WIDEST_NORMAL = 3.0  # standard deviations
 STANDARD = NormalDist()

@@ -9,7 +9,7 @@ from orchestrator.space.candidates import examples, trials
 from orchestrator.space.entries import ABSENT, value_at
 from orchestrator.spec.diagnostics import Path, cure, near, read_path, show_value
 from orchestrator.spec.domains import path_in_run
-from trainables.records import Record
+from trainables.common.records import Record
 
 if TYPE_CHECKING:
     from orchestrator.spec.records import SweepSpec

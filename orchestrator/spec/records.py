@@ -27,9 +27,9 @@ from orchestrator.spec.domains import AnyDomain, domain_name, domains_in, is_cou
 from orchestrator.spec.published import Printed
 from orchestrator.spec.published import mistakes as mistakes_of_paper
 from orchestrator.spec.yaml_file import Document, override, read_yaml
+from trainables.common.records import Record, choice
+from trainables.common.roots import Root
 from trainables.metrics import DIRECTIONS, Direction
-from trainables.records import Record, choice
-from trainables.roots import Root
 from trainables.run import Run
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from orchestrator.errors import UserError
 from orchestrator.storage.json_files import write_whole
 from orchestrator.storage.metric_lines import from_json, metrics_of
-from trainables import durable
+from trainables.common import files as durable
 
 NAME = "journal.jsonl"
 START = rb'(?<=.)(?=\{"event":)'  # of a line behind another

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError
-from trainables.durable import append, whole
+from trainables.common.files import append, whole
 
 STORE, ARTIFACTS, SHARED = "mlflow.db", "mlartifacts", ".shared"  # what lies in OUT besides sweeps
 TAKEN = {STORE, ARTIFACTS, SHARED, *(f"{STORE}-{end}" for end in ("journal", "wal", "shm")), "mlruns", "prepared"}

@@ -26,8 +26,8 @@ from orchestrator.storage.metric_lines import COUNTS, from_json, metrics_of, to_
 from orchestrator.storage.within_epoch import Hear, Pace
 from trainables import checkpoint
 from trainables.checkpoint import CheckpointError
-from trainables.durable import remove_half_written
-from trainables.roots import root_of
+from trainables.common.files import remove_half_written
+from trainables.common.roots import root_of
 from trainables.run import Run
 from trainables.train import Diverged, Report, reopen, train
 

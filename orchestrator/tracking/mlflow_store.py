@@ -27,7 +27,7 @@ from orchestrator.tracking.store_address import (
     sqlite_file,
     without_password,
 )
-from trainables.durable import locked
+from trainables.common.files import locked
 
 RECEIPT_TAG = "vaeorch.received"  # how much of the spool a run has
 NO_FAULT_OF_A_FILE = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.EPERM)

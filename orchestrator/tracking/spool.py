@@ -26,7 +26,7 @@ from zlib import crc32
 
 from orchestrator.errors import UserError
 from orchestrator.storage.json_files import append_whole, write_whole
-from trainables import durable
+from trainables.common import files as durable
 
 PARENT = "sweep"  # the uid whose events go first: the runs of all others hang below its run
 FILES = ".files"  # after a uid: its events with files, so that a store of files that is down holds up no numbers

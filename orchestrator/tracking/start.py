@@ -8,7 +8,7 @@ from orchestrator.space.candidates import examples, parameters
 from orchestrator.sweep.trial_queue import sizes
 from orchestrator.tracking.saved_view import View
 from orchestrator.tracking.tracker import Tracker, provenance
-from trainables.roots import Root
+from trainables.common.roots import Root
 
 if TYPE_CHECKING:
     from orchestrator.space.candidates import Trial

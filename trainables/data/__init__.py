@@ -1,6 +1,5 @@
 """The data sets: DATASETS is the table, one line each; every one is a record that loads itself."""
 
-from trainables.data.array import Array
 from trainables.data.base import (
     Attributes,
     DataError,
@@ -12,19 +11,20 @@ from trainables.data.base import (
     Stored,
     chunks,
 )
-from trainables.data.celeba import CelebA, CelebAHalf
-from trainables.data.cifar10 import Cifar10
-from trainables.data.digits import Digits
-from trainables.data.dsprites import DSprites
-from trainables.data.frey import Frey
-from trainables.data.imagenet32 import ImageNet32
-from trainables.data.mnist import FashionMnist, Mnist, Mnist01, Mnist32
-from trainables.data.omniglot import Omniglot
-from trainables.data.shapes3d import Shapes3D
-from trainables.data.solids import Solids
-from trainables.data.sprites import Sprites
-from trainables.data.synthetic import Circle, Cross, Infinity, Mog, Square, Star
-from trainables.data.tiny_imagenet import TinyImageNet
+from trainables.data.sets.array import Array
+from trainables.data.sets.celeba import CelebA, CelebAHalf
+from trainables.data.sets.cifar10 import Cifar10
+from trainables.data.sets.digits import Digits
+from trainables.data.sets.dsprites import DSprites
+from trainables.data.sets.frey import Frey
+from trainables.data.sets.imagenet32 import ImageNet32
+from trainables.data.sets.mnist import FashionMnist, Mnist, Mnist01, Mnist32
+from trainables.data.sets.omniglot import Omniglot
+from trainables.data.sets.shapes3d import Shapes3D
+from trainables.data.sets.solids import Solids
+from trainables.data.sets.sprites import Sprites
+from trainables.data.sets.synthetic import Circle, Cross, Infinity, Mog, Square, Star
+from trainables.data.sets.tiny_imagenet import TinyImageNet
 
 DATASETS: tuple[type[Dataset], ...] = (
     Digits,

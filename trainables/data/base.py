@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import PositiveInt
 
-from trainables.late import bounds, bucket, mapped, np, prepared, torch
-from trainables.records import Record
-from trainables.roots import Root, in_bucket, root_of
+from trainables.common.lazy import bounds, bucket, mapped, np, prepared, torch
+from trainables.common.records import Record
+from trainables.common.roots import Root, in_bucket, root_of
 
 if TYPE_CHECKING:
-    from trainables.data.mapped import Mapped
+    from trainables.data.prepared.mapped import Mapped
 
 Range = tuple[float, float]
 UNIT: Range = (0.0, 1.0)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainables.data import bucket, prepared
+from trainables.common.roots import Root, in_bucket
 from trainables.data.base import Dataset, data_root
-from trainables.data.places import sound
-from trainables.data.sources import content_of, files_in, stamp_of
-from trainables.roots import Root, in_bucket
+from trainables.data.formats.locate import sound
+from trainables.data.prepared import index as prepared
+from trainables.data.prepared.sources import content_of, files_in, stamp_of
+from trainables.data.remote import fetch as bucket
 
 Fingerprint = dict[str, dict[str, str | None]]
 """Of each file or folder, as the data set names it: its `stamp`, which changes with names, sizes and times, and the

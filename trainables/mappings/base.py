@@ -8,12 +8,12 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from trainables.records import Mistake, Record
+from trainables.common.records import Mistake, Record
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from trainables.objective import Terms
+    from trainables.terms import Terms
 
 
 class Mapping(Record):

@@ -7,9 +7,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from trainables.late import Late, nn
+from trainables.common.lazy import Late, nn
+from trainables.common.records import Mistake
 from trainables.mappings.base import Mapping
-from trainables.records import Mistake
 
 hierarchical = Late("trainables.mappings.modules.hierarchical")
 

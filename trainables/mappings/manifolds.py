@@ -7,9 +7,9 @@ from typing import ClassVar, Literal
 
 from pydantic import PositiveFloat, PositiveInt
 
-from trainables.late import Late, nn
+from trainables.common.lazy import Late, nn
+from trainables.common.records import Mistake
 from trainables.mappings.base import Mapping
-from trainables.records import Mistake
 
 manifolds = Late("trainables.mappings.modules.manifolds")
 

@@ -7,9 +7,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Discriminator, Field, PositiveFloat, Tag
 
-from trainables.late import Late, nn
+from trainables.common.lazy import Late, nn
+from trainables.common.records import Mistake
 from trainables.mappings.base import Mapping
-from trainables.records import Mistake
 
 sectors = Late("trainables.mappings.modules.sectors")
 

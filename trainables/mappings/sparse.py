@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat
 
-from trainables.late import Late, nn
+from trainables.common.lazy import Late, nn
 from trainables.mappings.base import Mapping
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from trainables.objective import Terms
+    from trainables.terms import Terms
 
 sparse = Late("trainables.mappings.modules.sparse")
 sums = Late("trainables.sums")

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import NonNegativeFloat, PositiveInt
 
-from trainables.late import Late, torch
+from trainables.common.lazy import Late, torch
+from trainables.common.records import Mistake
 from trainables.methods.base import HeldOut, Method, Sampler, Setting, divergences, negative_elbo, priors
-from trainables.records import Mistake
 
 if TYPE_CHECKING:
     from trainables.data import Rows
+    from trainables.distributions.priors import ARD
     from trainables.model import VAE
-    from trainables.objective import Pass, Terms
-    from trainables.priors import ARD
+    from trainables.terms import Pass, Terms
 
 scoring = Late("trainables.relevance")
 

@@ -9,25 +9,25 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from trainables.late import Late, nn
-from trainables.records import Mistake, Record
+from trainables.common.lazy import Late, nn
+from trainables.common.records import Mistake, Record
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from trainables.data import Rows
-    from trainables.likelihoods import Range
+    from trainables.distributions.likelihoods import Range
+    from trainables.distributions.posteriors import Head, Posterior
+    from trainables.distributions.priors import Prior
     from trainables.model import VAE
     from trainables.noise import Noise
-    from trainables.objective import Pass, Terms
-    from trainables.posteriors import Head, Posterior
-    from trainables.priors import Prior
     from trainables.relevance import Form
     from trainables.sums import Sums
+    from trainables.terms import Pass, Terms
 
-divergences = Late("trainables.divergences")
-posteriors = Late("trainables.posteriors")
-priors = Late("trainables.priors")
+divergences = Late("trainables.distributions.divergences")
+posteriors = Late("trainables.distributions.posteriors")
+priors = Late("trainables.distributions.priors")
 
 Sampler = Callable[["Noise"], "Tensor"]
 """Noise of B rows -> latents z (B, L) of generated data."""

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat
 
-from trainables.late import Late
+from trainables.common.lazy import Late
 from trainables.methods.base import Method, Setting, negative_elbo, posteriors, priors
 
 if TYPE_CHECKING:
-    from trainables.objective import Pass, Terms
-    from trainables.posteriors import SoftplusGaussian
-    from trainables.priors import SparseMixture
+    from trainables.distributions.posteriors import SoftplusGaussian
+    from trainables.distributions.priors import SparseMixture
+    from trainables.terms import Pass, Terms
 
-mmd = Late("trainables.mmd")
+mmd = Late("trainables.distributions.mmd")
 
 
 class DDVAE(Method):

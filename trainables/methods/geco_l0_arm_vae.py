@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import PositiveFloat
 
-from trainables.late import Late, nn, torch
+from trainables.common.lazy import Late, nn, torch
 from trainables.methods.base import Method, Phase, Setting, divergences, posteriors
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from trainables.likelihoods import Likelihood
+    from trainables.distributions.likelihoods import Likelihood
+    from trainables.distributions.posteriors import Gaussian
     from trainables.model import VAE
-    from trainables.objective import Pass, Terms
-    from trainables.posteriors import Gaussian
     from trainables.sums import Sums
+    from trainables.terms import Pass, Terms
 
-gates = Late("trainables.gates")
+gates = Late("trainables.methods.modules.gates")
 sums = Late("trainables.sums")
 
 

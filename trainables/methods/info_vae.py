@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from trainables.late import Late
+from trainables.common.lazy import Late
+from trainables.common.records import Mistake
 from trainables.methods.base import Method, negative_elbo
-from trainables.records import Mistake
 
 if TYPE_CHECKING:
-    from trainables.objective import Pass, Terms
+    from trainables.terms import Pass, Terms
 
-mmd = Late("trainables.mmd")
+mmd = Late("trainables.distributions.mmd")
 
 
 class InfoVAE(Method):

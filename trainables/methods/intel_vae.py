@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import NonNegativeFloat
 
-from trainables.late import nn
+from trainables.common.lazy import nn
+from trainables.common.records import Mistake, choice, within
 from trainables.mappings import MAPPINGS
 from trainables.methods.base import Method, Setting, negative_elbo, priors
-from trainables.records import Mistake, choice, within
 
 if TYPE_CHECKING:
-    from trainables.objective import Pass, Terms
-    from trainables.priors import Normal
+    from trainables.distributions.priors import Normal
+    from trainables.terms import Pass, Terms
 
 
 class IntelVAE(Method):

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import PositiveInt
 
-from trainables.late import Late, nn, torch
+from trainables.common.lazy import Late, nn, torch
 from trainables.methods.base import Method, Phase, Setting, posteriors
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from trainables.distributions.posteriors import Posterior
     from trainables.model import VAE
-    from trainables.objective import Pass, Terms
-    from trainables.posteriors import Posterior
     from trainables.sums import Sums
+    from trainables.terms import Pass, Terms
 
-mask = Late("trainables.mask")
+mask = Late("trainables.methods.modules.mask")
 sums = Late("trainables.sums")
 
 AUTOENCODER = Phase("autoencoder", ("encoder.", "decoder."))

@@ -11,7 +11,7 @@ from trainables.methods.base import Method, Sampler, negative_elbo, priors
 if TYPE_CHECKING:
     from trainables.data import Rows
     from trainables.model import VAE
-    from trainables.objective import Pass, Terms
+    from trainables.terms import Pass, Terms
 
 
 class MixturePrior(Method):

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import PositiveFloat, PositiveInt
 
-from trainables.late import Late
+from trainables.common.lazy import Late
+from trainables.common.records import Mistake
 from trainables.methods.base import Setting
 from trainables.methods.mixture_prior import MixturePrior
-from trainables.records import Mistake
 
 if TYPE_CHECKING:
-    from trainables.mixtures import FixedMixture
+    from trainables.distributions.mixtures import FixedMixture
 
-mixtures = Late("trainables.mixtures")
+mixtures = Late("trainables.distributions.mixtures")
 
 Means = Literal["frame", "axes"]
 

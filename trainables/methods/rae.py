@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import NonNegativeFloat, PositiveInt
 
-from trainables.late import Late
+from trainables.common.lazy import Late
+from trainables.common.records import Mistake, Record, choice
 from trainables.methods.base import Method, Sampler, posteriors
-from trainables.records import Mistake, Record, choice
 
 if TYPE_CHECKING:
     from trainables.data import Rows
+    from trainables.distributions.posteriors import Head
     from trainables.model import VAE
-    from trainables.objective import Pass, Terms
-    from trainables.posteriors import Head
+    from trainables.terms import Pass, Terms
 
-ex_post = Late("trainables.ex_post")
-smoothness = Late("trainables.smoothness")
+ex_post = Late("trainables.methods.modules.ex_post")
+smoothness = Late("trainables.methods.modules.smoothness")
 
 
 class Regulariser(Record):

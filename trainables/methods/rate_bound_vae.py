@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat
 
-from trainables.late import Late
+from trainables.common.lazy import Late
 from trainables.methods.base import Method, negative_elbo
 
 if TYPE_CHECKING:
-    from trainables.objective import Pass, Terms
+    from trainables.terms import Pass, Terms
 
 sums = Late("trainables.sums")
 

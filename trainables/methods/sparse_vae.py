@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat
 
-from trainables.late import Late
+from trainables.common.lazy import Late
 from trainables.methods.base import Method, Sampler, Setting, negative_elbo, priors
 
 if TYPE_CHECKING:
     from trainables.data import Rows
+    from trainables.distributions.posteriors import Head
+    from trainables.distributions.priors import Prior
     from trainables.model import VAE
-    from trainables.objective import Pass, Terms
-    from trainables.posteriors import Head
-    from trainables.priors import Prior
+    from trainables.terms import Pass, Terms
 
-spike_slab = Late("trainables.spike_slab")
+spike_slab = Late("trainables.distributions.spike_slab")
 
 
 class SparseVAE(Method):

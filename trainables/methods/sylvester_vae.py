@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import PositiveInt
 
-from trainables.late import Late
+from trainables.common.lazy import Late
+from trainables.common.records import Mistake
 from trainables.methods.base import Method, negative_elbo
-from trainables.records import Mistake
 
 if TYPE_CHECKING:
-    from trainables.flows import SylvesterHead
-    from trainables.objective import Pass, Terms
+    from trainables.distributions.flows import SylvesterHead
+    from trainables.terms import Pass, Terms
 
-flows = Late("trainables.flows")
+flows = Late("trainables.distributions.flows")
 
 PAPER_COLUMNS = 8
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import NonNegativeFloat
 
-from trainables.late import Late, torch
+from trainables.common.lazy import Late, torch
 from trainables.methods.base import Method, negative_elbo, posteriors
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from trainables.objective import Pass, Terms
+    from trainables.terms import Pass, Terms
 
 sums = Late("trainables.sums")
 

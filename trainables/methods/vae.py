@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import NonNegativeFloat, PositiveFloat
 
-from trainables.late import Late
+from trainables.common.lazy import Late
 from trainables.methods.base import Method, Setting, negative_elbo, priors
 
 if TYPE_CHECKING:
-    from trainables.objective import Pass, Terms
-    from trainables.priors import Normal
+    from trainables.distributions.priors import Normal
+    from trainables.terms import Pass, Terms
 
 sparse = Late("trainables.mappings.modules.sparse")
 sums = Late("trainables.sums")

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import PositiveInt
 
-from trainables.late import Late
+from trainables.common.lazy import Late
 from trainables.methods.base import Setting
 from trainables.methods.mixture_prior import MixturePrior
 
 if TYPE_CHECKING:
-    from trainables.mixtures import Vamp
+    from trainables.distributions.mixtures import Vamp
 
-mixtures = Late("trainables.mixtures")
+mixtures = Late("trainables.distributions.mixtures")
 
 
 class VampVAE(MixturePrior):

@@ -10,8 +10,8 @@ from trainables.methods.base import Setting, priors
 from trainables.methods.wae_mmd import WAEMMD, mmd
 
 if TYPE_CHECKING:
-    from trainables.mmd import Discrepancy
-    from trainables.priors import Prior
+    from trainables.distributions.mmd import Discrepancy
+    from trainables.distributions.priors import Prior
 
 
 class VIMAE(WAEMMD):

@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import NonNegativeFloat, NonNegativeInt
 
-from trainables.late import Late
+from trainables.common.lazy import Late
 from trainables.methods.base import Method, Phase, Setting, posteriors
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from trainables.mmd import Discrepancy, Moments
+    from trainables.distributions.mmd import Discrepancy, Moments
+    from trainables.distributions.posteriors import Point
     from trainables.model import VAE
     from trainables.noise import Noise
-    from trainables.objective import Pass, Terms
-    from trainables.posteriors import Point
     from trainables.sums import Sums
+    from trainables.terms import Pass, Terms
 
-mmd = Late("trainables.mmd")
-pixel_noise = Late("trainables.pixel_noise")
+mmd = Late("trainables.distributions.mmd")
+pixel_noise = Late("trainables.methods.modules.pixel_noise")
 workers = Late("trainables.sums")
 
 TRAIN = Phase()

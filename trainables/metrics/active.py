@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trainables.late import Late
+from trainables.common.lazy import Late
 
 if TYPE_CHECKING:
     from trainables.sums import Sums

@@ -1,6 +1,6 @@
 """The attribute classifier of Intel-VAE's code: small networks, one per attribute (table B.1).
 
-The paper's text has a linear classifier: `trainables.metrics.downstream.attributes`.
+The paper's text has a linear classifier: `trainables.metrics.probes.attributes`.
 """
 
 # Shapes: N training rows, T test rows, B rows of a batch, D axes, A attributes, H = 10 hidden units, K = 2 values.
@@ -11,8 +11,8 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from trainables.late import F, Late, np, torch
-from trainables.metrics.downstream import ATTRIBUTE_SIZES, ATTRIBUTE_TEST_ROWS, DRAWS, Labelled
+from trainables.common.lazy import F, Late, np, torch
+from trainables.metrics.probes import ATTRIBUTE_SIZES, ATTRIBUTE_TEST_ROWS, DRAWS, Labelled
 from trainables.metrics.provenance import Undefined
 
 if TYPE_CHECKING:

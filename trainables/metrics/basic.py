@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from trainables.late import Late, torch
+from trainables.common.lazy import Late, torch
 
 if TYPE_CHECKING:
     from torch import Tensor

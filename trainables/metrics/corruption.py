@@ -7,7 +7,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from trainables.late import torch
+from trainables.common.lazy import torch
 
 if TYPE_CHECKING:
     from collections.abc import Callable

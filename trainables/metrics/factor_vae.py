@@ -7,7 +7,7 @@ Source: Kim & Mnih 2018, with the settings of Locatello et al. 2019 (disentangle
 
 from __future__ import annotations
 
-from trainables.late import np
+from trainables.common.lazy import np
 from trainables.metrics.grouping import Groups
 from trainables.metrics.provenance import Undefined
 

@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainables.late import Late, torch
+from trainables.common.lazy import Late, torch
 from trainables.metrics.images import seen
 from trainables.metrics.provenance import Undefined
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from trainables.cache import Keep
     from trainables.data.base import Range, Rows
-    from trainables.kept import Keep
 
 convnet = Late("trainables.metrics.convnet")
 inception = Late("trainables.metrics.inception")
-kept = Late("trainables.kept")
+kept = Late("trainables.cache")
 
 
 @dataclass(frozen=True)

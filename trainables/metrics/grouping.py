@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from trainables.late import np
+from trainables.common.lazy import np
 
 
 class Groups:

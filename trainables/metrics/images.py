@@ -7,7 +7,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-from trainables.late import Image, np, torch
+from trainables.common.lazy import Image, np, torch
 
 if TYPE_CHECKING:
     from collections.abc import Callable

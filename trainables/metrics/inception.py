@@ -14,7 +14,7 @@ from pytorch_fid import inception as published
 from torch import Tensor, nn
 
 from trainables.data.base import DataError
-from trainables.data.places import CURE, sound
+from trainables.data.formats.locate import CURE, sound
 
 FILE = "pt_inception-2015-12-05-6726825d.pth"
 PUBLISHED = "6726825d"  # how the SHA-256 of that file begins

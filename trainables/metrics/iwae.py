@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from trainables.late import Late, torch
+from trainables.common.lazy import Late, torch
 from trainables.metrics.provenance import Undefined
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
+from trainables.distributions.mmd import DISCREPANCIES, Discrepancy
+from trainables.distributions.priors import Prior
 from trainables.metrics.provenance import Undefined
-from trainables.mmd import DISCREPANCIES, Discrepancy
 from trainables.noise import Noise, seed_of
-from trainables.priors import Prior
 
 SAMPLE = 1000
 REPEATS = 10

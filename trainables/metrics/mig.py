@@ -7,7 +7,7 @@ Source: Chen et al. 2018, in the form of disentanglement_lib, which ARD-VAE foll
 
 from __future__ import annotations
 
-from trainables.late import np
+from trainables.common.lazy import np
 from trainables.metrics.factor_vae import varying
 
 POINTS = 10_000

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from trainables.late import Late, torch
+from trainables.common.lazy import Late, torch
 
 if TYPE_CHECKING:
     from torch import Tensor

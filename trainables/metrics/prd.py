@@ -7,7 +7,7 @@ Source: Sajjadi et al. 2018, Assessing generative models via precision and recal
 
 from __future__ import annotations
 
-from trainables.late import Late, np
+from trainables.common.lazy import Late, np
 from trainables.metrics.provenance import Undefined
 
 cluster = Late("sklearn.cluster")

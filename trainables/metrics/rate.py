@@ -8,12 +8,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from trainables.divergences import CLOSED_FORMS, sampled_kl
+from trainables.distributions.divergences import CLOSED_FORMS, sampled_kl
+from trainables.distributions.posteriors import Point, Posterior
+from trainables.distributions.priors import Normal, Prior
 from trainables.footprint import bytes_of
 from trainables.model import VAE
 from trainables.noise import Noise
-from trainables.posteriors import Point, Posterior
-from trainables.priors import Normal, Prior
 from trainables.sums import Sums
 
 DRAWS = 64  # of a code, where there is no closed form

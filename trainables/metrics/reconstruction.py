@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trainables.late import torch
+from trainables.common.lazy import torch
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,16 +9,16 @@ import time
 from copy import deepcopy
 from typing import TYPE_CHECKING
 
-from trainables.late import Late, torch
+from trainables.common.lazy import Late, torch
 from trainables.metrics.provenance import Undefined
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from trainables.data import Rows
+    from trainables.distributions.priors import Prior
     from trainables.metrics.provenance import Settings
     from trainables.model import Learner
-    from trainables.priors import Prior
 
 noises = Late("trainables.noise")
 sums = Late("trainables.sums")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import ClassVar
 
-from trainables.late import blocks, nn
+from trainables.common.lazy import blocks, nn
 from trainables.networks.network import ImageNetwork, Layered
 
 

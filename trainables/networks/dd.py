@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from trainables.late import blocks, nn
+from trainables.common.lazy import blocks, nn
 from trainables.networks.network import ImageNetwork
 
 WIDTHS = (32, 64, 128)  # channels after each of the encoder's convolutions

@@ -6,7 +6,7 @@ import math
 from itertools import pairwise
 from typing import ClassVar, Literal
 
-from trainables.late import blocks, nn
+from trainables.common.lazy import blocks, nn
 from trainables.networks.network import ImageNetwork
 
 CHANNELS = (32, 64, 128)  # after each of the encoder's convolutions

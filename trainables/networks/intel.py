@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from trainables.late import blocks, nn
+from trainables.common.lazy import blocks, nn
 from trainables.networks.convolutional import Convolutional, Layers
 
 LEAK = 0.2  # slope of the encoder's LeakyReLU below 0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from trainables.late import blocks
+from trainables.common.lazy import blocks
 from trainables.networks.mlp import Mlp
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from trainables.late import blocks, nn
+from trainables.common.lazy import blocks, nn
 from trainables.networks.network import Layered
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import PositiveInt
 
-from trainables.late import blocks, nn
-from trainables.records import Mistake, Record
+from trainables.common.lazy import blocks, nn
+from trainables.common.records import Mistake, Record
 
 if TYPE_CHECKING:
     from trainables.networks.blocks import Starts

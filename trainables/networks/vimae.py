@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from trainables.late import Late, blocks, nn
+from trainables.common.lazy import Late, blocks, nn
 from trainables.networks.convolutional import Convolutional, Layers
 from trainables.networks.mlp import Mlp
 from trainables.networks.network import Layered

@@ -1,0 +1,101 @@
+"""Compressed pictures to bytes (C, H, W), many at a time: Pillow decodes without Python's lock."""
+
+# Shapes: K pictures asked for, H rows, W columns, C channels.
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from trainables.common.lazy import Image, np, torch
+from trainables.data import progress
+from trainables.data.base import Attributes, Range, Rows, Stored, Unfit
+from trainables.data.formats.archives import Archive
+from trainables.data.formats.locate import CURE, sound
+
+AT_ONCE = 1_024  # pictures whose results may wait to be copied
+Filter = Literal["nearest", "box", "bilinear", "bicubic", "lanczos"]
+"""How Pillow resizes: all but nearest average over the pixels that fall into one (antialiasing)."""
+
+
+MODES = {1: "L", 3: "RGB"}
+"""Channels -> Pillow's mode."""
+
+
+@dataclass(frozen=True)
+class Album:
+    """Compressed pictures by number, to be had as bytes of `shape` (C, H, W).
+
+    `content` gives the compressed bytes of one, `label` its name for messages. `look` gets the picture with its head
+    alone read, and raises Unfit where it must not be decoded. `fit` turns the decoded one, grey or colour as C says,
+    into one (or an array) of H x W. `cure` is for whoever has a damaged one.
+    """
+
+    path: Path
+    content: Callable[[int], bytes]
+    label: Callable[[int], str]
+    shape: tuple[int, int, int]
+    look: Callable
+    fit: Callable = lambda picture: picture
+    cure: str = CURE
+
+    def pixels(self, index: np.ndarray) -> np.ndarray:
+        """The pictures `index` (K,) as uint8 (K, C, H, W). Raises DataError with file, row and reason."""
+        out_KCHW = np.empty((len(index), *self.shape), np.uint8)
+        with ThreadPoolExecutor() as pool:
+            for start in range(0, len(index), AT_ONCE):
+                some = index[start : start + AT_ONCE]
+                for place, pixels in enumerate(pool.map(self._one, some.tolist()), start):
+                    out_KCHW[place] = pixels
+                progress.tell(start + len(some), len(index))
+        return out_KCHW
+
+    def stored(self, rows: int, values: Range, y_N: np.ndarray | None = None, attributes: Attributes | None = None):
+        """All pictures as a split, to be decoded when it is read."""
+
+        def fetch(index_K: np.ndarray) -> Rows:
+            y_K = None if y_N is None else torch.from_numpy(y_N[index_K])
+            known = None if attributes is None else attributes[index_K]
+            return Rows(torch.from_numpy(self.pixels(index_K)), y_K, values, attributes=known)
+
+        return Stored(torch.arange(rows), fetch, self.shape, values)
+
+    def _one(self, row: int) -> np.ndarray:
+        channels, height, width = self.shape
+        with sound(self.path, f"row {row} ({self.label(row)})", self.cure):
+            picture = self.fit(_decoded(self.content(row), self.look, MODES[channels]))
+            return np.asarray(picture).reshape(height, width, channels).transpose(2, 0, 1)
+
+
+def album(archive: Archive, names: Sequence[str], shape: tuple[int, int, int], look: Callable, **more) -> Album:
+    """The files `names` of an archive, numbered in this order. `more` are fields of Album."""
+    return Album(archive.path, lambda row: archive.content(names[row]), lambda row: names[row], shape, look, **more)
+
+
+def of_size(width: int, height: int) -> Callable:
+    """Lets pictures of one size pass."""
+
+    def fit(picture):
+        if picture.size != (width, height):
+            raise Unfit(f"{picture.size[0]}x{picture.size[1]} pixels, {width}x{height} expected")
+        return picture
+
+    return fit
+
+
+def resized(picture, side: int, how: Filter):
+    """The picture with `side` x `side` pixels."""
+    return picture.resize((side, side), Image.Resampling[how.upper()])
+
+
+def _decoded(content: bytes, look: Callable, mode: str):
+    try:
+        return look(Image.open(io.BytesIO(content))).convert(mode)
+    except Image.UnidentifiedImageError as error:
+        raise Unfit("no picture of a known kind") from error
+    except Image.DecompressionBombError as error:
+        raise Unfit(str(error)) from error

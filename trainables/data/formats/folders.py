@@ -1,0 +1,179 @@
+"""A folder of pictures, or one folder of pictures for each class."""
+
+# Shapes: N pictures.
+
+from __future__ import annotations
+
+import struct
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainables.common.lazy import Image, ImageOps, np
+from trainables.data import progress
+from trainables.data.base import UNIT, Stored, Unfit, one_line
+from trainables.data.formats.archives import Archive, open_archive
+from trainables.data.formats.decoding import AT_ONCE, album, of_size
+from trainables.data.formats.hidden import kinds
+from trainables.data.formats.labels import classes
+from trainables.data.formats.locate import DAMAGED
+
+CURE = "mend or remove it"
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+GREY, COLOUR = ("1", "L"), ("RGB", "P", "YCbCr", "CMYK")
+"""Pillow's modes that are read as one channel of bytes, and those that are read as three."""
+ORIENTATION, UPRIGHT, SIDEWAYS = 0x0112, 1, (5, 6, 7, 8)  # EXIF's tag, and its values that swap width and height
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a picture's head tells: its width and height as it is shown, and what is odd about it."""
+
+    size: tuple[int, int]
+    mode: str
+    turned: bool
+    deep: bool  # of 16 bits
+    moving: bool
+
+
+def pictures(folder: Path) -> tuple[Stored, tuple[str, ...]]:
+    """The pictures in the order of their names, grey where all are, and notes. Raises Unfit with the first wrong one.
+
+    Sizes and colours are told by the files' heads: the pictures themselves are decoded when they are read.
+    """
+    if not folder.is_dir():
+        raise Unfit("there is no such folder: mend the path.")
+    archive = open_archive(folder)
+    names = [name for name in archive.names if name.lower().endswith(SUFFIXES)]
+    if len(names) < 2:
+        raise Unfit(f"{len(names)} pictures ({', '.join(SUFFIXES)}): one to train on and one to validate are needed.")
+    steps_N = _classes(names)
+    heads = list(_heads(archive, names))
+    size = _size(names, heads)
+    channels = 1 if all(head.mode in GREY for head in heads) else 3
+    y_N, said = (None, []) if steps_N is None else classes(np.array(steps_N))
+    shape = channels, size[1], size[0]
+    found = album(archive, names, shape, _upright(size), cure=CURE).stored(len(names), UNIT, y_N)
+    return found, (*_left(archive, names), *_empty(archive, steps_N), *said, *_odd(heads, channels))
+
+
+def _size(names: list[str], heads: list[Head]) -> tuple[int, int]:
+    """Width and height of all pictures."""
+    (width, height) = heads[0].size
+    for name, head in zip(names, heads, strict=True):
+        if head.size != (width, height):
+            told = f"{_inner(name)} has {head.size[0]}x{head.size[1]} pixels, {_inner(names[0])} {width}x{height}"
+            raise Unfit(f"{told}: make all equally large.")
+    return width, height
+
+
+def _classes(names: list[str]) -> list[str] | None:
+    """The class's folder of each picture; None where there are none."""
+    folders = [name.split("/")[1:-1] for name in names]
+    odd = next((place for place, steps in enumerate(folders) if len(steps) != len(folders[0]) or len(steps) > 1), None)
+    if odd is not None:
+        raise Unfit(f"{_inner(names[odd])}: put all pictures into the folder itself, or all into folders of classes.")
+    return [steps[0] for steps in folders] if folders[0] else None
+
+
+def _heads(archive: Archive, names: list[str]) -> Iterator[Head]:
+    for done, name in enumerate(names, start=1):
+        yield _head(archive, name)
+        if done % AT_ONCE == 0:
+            progress.tell(done, len(names))
+
+
+def _head(archive: Archive, name: str) -> Head:
+    """What a picture says of itself, without decoding."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(archive.path.parent / name) as picture:
+                head, flags = _read(picture), picture.info
+    except (*DAMAGED, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise Unfit(f"{_inner(name)} is no sound picture ({one_line(error)}): {CURE}.") from error
+    if head.mode not in GREY + COLOUR or "transparency" in flags:
+        what = "transparency" if "transparency" in flags or head.mode.endswith("A") else f"Pillow's mode {head.mode}"
+        raise Unfit(f"{_inner(name)} has {what}: write 8-bit grey or colour without transparency.")
+    return head
+
+
+def _read(picture) -> Head:
+    turn, (width, height) = _turn(picture), picture.size
+    shown = (height, width) if turn in SIDEWAYS else (width, height)
+    deep = any(";16" in str(tile.args) for tile in picture.tile)
+    return Head(shown, picture.mode, turn != UPRIGHT, deep, _moving(picture))
+
+
+def _turn(picture) -> int:
+    """EXIF's orientation; Pillow itself turns TIFF files."""
+    try:
+        turn = UPRIGHT if picture.format == "TIFF" else picture.getexif().get(ORIENTATION, UPRIGHT)
+    except (*DAMAGED, struct.error):  # of the EXIF alone
+        return UPRIGHT
+    return turn if turn in range(1, 9) else UPRIGHT
+
+
+def _moving(picture) -> bool:
+    """Whether there is more than one frame."""
+    try:
+        return getattr(picture, "is_animated", False)
+    except DAMAGED:  # behind the first frame
+        return True
+
+
+def _upright(size: tuple[int, int]) -> Callable:
+    """Turns pictures as their EXIF says, which is how they are shown, and lets those of one size pass."""
+
+    def look(picture):
+        turn = _turn(picture)
+        of_size(*(reversed(size) if turn in SIDEWAYS else size))(picture)
+        return picture if turn == UPRIGHT else ImageOps.exif_transpose(picture)
+
+    return look
+
+
+def _left(archive: Archive, names: list[str]) -> Iterator[str]:
+    """How many files are no rows, and why."""
+    taken = set(names)
+    others = [name for name in archive.names if name not in taken]
+    found = [kinds(others)] if others else []
+    found += [f"{count:,} {reason}" for reason, count in archive.left.items() if count and "folder" not in reason]
+    files = len(archive.names) + sum(count for reason, count in archive.left.items() if "folder" not in reason)
+    if found:
+        yield f"{files - len(names):,} files of {files:,} were left out: {', '.join(found)}."
+    if archive.left["linked folder"]:
+        yield f"{archive.left['linked folder']:,} folders were left out, as they are links: name folders themselves."
+
+
+def _empty(archive: Archive, steps_N: list[str] | None) -> Iterator[str]:
+    """Which folders hold no picture: where the others are classes, they are none."""
+    empty = sorted({name.split("/")[0] for name in archive.folders if name} - set(steps_N or ()))
+    if empty:
+        yield f"{len(empty):,} folders without pictures make no class: {', '.join(empty)}."
+
+
+def _odd(heads: list[Head], channels: int) -> Iterator[str]:
+    """Pictures that are read otherwise than they stand there."""
+    modes = Counter(head.mode for head in heads)
+    of = f"of {len(heads):,} pictures"
+    greys = sum(modes[mode] for mode in GREY)
+    if channels == 3 and greys:
+        yield f"{greys:,} {of} are grey and are read as colour, like the others."
+    if modes["P"]:
+        yield f"{modes['P']:,} {of} have a palette and are read as colour."
+    if modes["YCbCr"] + modes["CMYK"]:
+        yield f"{modes['YCbCr'] + modes['CMYK']:,} {of} are YCbCr or CMYK and are read as RGB."
+    for flag, what in (
+        ("turned", "are turned as their EXIF says"),
+        ("deep", "have 16 bits a channel and are read with 8"),
+        ("moving", "have several frames, of which the first is read"),
+    ):
+        if count := sum(getattr(head, flag) for head in heads):
+            yield f"{count:,} {of} {what}."
+
+
+def _inner(name: str) -> str:
+    return name.partition("/")[2]

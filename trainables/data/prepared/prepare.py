@@ -1,0 +1,159 @@
+"""A data set becomes a prepared set, shard by shard: it may be larger than memory, and be killed at any moment."""
+
+# Shapes: K rows of the pieces that are read together.
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainables.common.files import remove_half_written
+from trainables.data.base import SPLITS, DataError, Dataset, Part, Rows, Splits
+from trainables.data.prepared import index as prepared
+from trainables.data.prepared import mapped, shards, sources
+from trainables.data.prepared.disk import alone, check_room, disk_told, sync, write_durably
+from trainables.data.prepared.verify import damages
+
+SHARD_BYTES = 64 << 20  # of pixels
+AT_ONCE_BYTES = 1 << 30  # read together from files that are gone through from the front each time
+ELSEWHERE = "name another folder to prepare into (--to)"
+
+Told = Callable[[int, int], None]
+"""Is told how many bytes of pixels are done, and of how many."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The rows of one shard: `rows` of a split from its row `first` on."""
+
+    split: str
+    number: int
+    first: int
+    rows: int
+    bytes: int
+
+    @property
+    def file(self) -> str:
+        return f"{self.split}-{self.number:05}.arrow"
+
+
+def prepare(dataset: Dataset, root: Path, to: Path | None = None, told: Told = lambda done, of: None) -> Path:
+    """Make the prepared set of all rows of `dataset`, whose files lie below `root`. The folder, below `to` or `root`.
+
+    What is there already and sound is kept, what is damaged is made anew. Of several processes one works and the others
+    wait. Raises DataError.
+    """
+    folder = prepared.folder_of(dataset, to or root)
+    if is_whole(dataset, folder):
+        return folder
+    splits = dataset.from_files(root)
+    with disk_told(folder, ELSEWHERE), alone(folder):
+        if not is_whole(dataset, folder):
+            fill(folder, dataset, splits, root, told)
+    return folder
+
+
+def is_whole(dataset: Dataset, folder: Path) -> bool:
+    """Whether the set can be opened, and all its checksums are right."""
+    try:
+        mapped.open_set(dataset, folder)
+        return not list(damages(dataset, folder))
+    except DataError:
+        return False
+
+
+def fill(folder: Path, dataset: Dataset, splits: Splits, root: Path, told: Told) -> None:
+    """Make what the folder lacks of the set, the index last. Only who is `alone` may. Raises DataError and OSError."""
+    (folder / prepared.INDEX).unlink(missing_ok=True)
+    remove_half_written(folder)
+    parts = {split: part for split in SPLITS if (part := getattr(splits, split)) is not None}
+    pieces = [piece for split, part in parts.items() for piece in cut(split, part)]
+    stamps, common = sources.stamps(dataset, root), described(dataset, splits, root)
+    columns = {split: shards.columns_of(part.take(slice(0)).read()) for split, part in parts.items()}
+    made = {piece: shard for piece in pieces if (shard := _kept(folder, piece, common, columns[piece.split]))}
+    missing = [piece for piece in pieces if piece not in made]
+    check_room(folder, sum(piece.bytes for piece in missing), ELSEWHERE)
+    done, of = sum(piece.bytes for piece in made), sum(piece.bytes for piece in pieces)
+    told(done, of)
+    for split, part in parts.items():
+        for piece, rows in read(part, [piece for piece in missing if piece.split == split]):
+            made[piece] = _written(folder, piece, rows, common)
+            del rows  # before the next are read: it holds all that were read together
+            done += piece.bytes
+            told(done, of)
+    entries = {
+        split: _entry(columns[split], [made[piece] for piece in pieces if piece.split == split]) for split in parts
+    }
+    said = {prepared.NOTES: list(splits.notes)} if stamps or splits.notes else {}
+    index = common | said | {"stamps": stamps, "splits": dict.fromkeys(SPLITS) | entries}
+    write_durably(folder / prepared.INDEX, [prepared.written(index)])
+    sync(folder)
+
+
+def cut(split: str, part: Part) -> Iterator[Piece]:
+    """The pieces of a split, equally large but for the last."""
+    row_bytes = math.prod(part.shape) * (part.x.element_size() if isinstance(part, Rows) else 1)
+    step = max(SHARD_BYTES // row_bytes, 1)
+    for number, first in enumerate(range(0, len(part), step)):
+        rows = min(step, len(part) - first)
+        yield Piece(split, number, first, rows, rows * row_bytes)
+
+
+def read(part: Part, pieces: list[Piece]) -> Iterator[tuple[Piece, Rows]]:
+    """The rows of each piece. Files that are gone through from the front each time are so for many pieces at once."""
+    together = max(AT_ONCE_BYTES // SHARD_BYTES, 1) if getattr(part, "from_front", False) else 1
+    for start in range(0, len(pieces), together):
+        yield from _read_together(part, pieces[start : start + together])
+
+
+def _read_together(part: Part, pieces: list[Piece]) -> Iterator[tuple[Piece, Rows]]:
+    index_K = torch.cat([torch.arange(piece.first, piece.first + piece.rows) for piece in pieces])
+    rows, first = part.take(index_K).read(), 0
+    for piece in pieces:
+        yield piece, rows.take(slice(first, first + piece.rows))
+        first += piece.rows
+
+
+def described(dataset: Dataset, splits: Splits, root: Path) -> prepared.Index:
+    """What index and shards say of the whole set."""
+    values = splits.train.range
+    return {
+        "format": prepared.FORMAT,
+        "data": prepared.settings(dataset),
+        "shape": list(splits.train.shape),
+        "range": None if values is None else list(values),
+        "source": dataset.source,
+        "licence": dataset.licence,
+        "citation": dataset.citation,
+        "home": dataset.home,
+        "vaeorch": version("vaeorch"),
+        "made_from": sources.made_from(dataset, root),
+    }
+
+
+def _kept(folder: Path, piece: Piece, common: prepared.Index, columns: dict[str, Any]) -> dict[str, Any] | None:
+    """A shard that an earlier process has made of the same files."""
+    path, head = folder / piece.file, shards.head_of(common, piece.split, piece.first)
+    return _shard(piece, path.read_bytes()) if shards.is_sound(path, piece.rows, head, columns) else None
+
+
+def _written(folder: Path, piece: Piece, rows: Rows, common: prepared.Index) -> dict[str, Any]:
+    content = shards.content_of(rows, shards.head_of(common, piece.split, piece.first))
+    write_durably(folder / piece.file, [content])
+    return _shard(piece, content)
+
+
+def _shard(piece: Piece, content: Any) -> dict[str, Any]:
+    digest = hashlib.sha256(content).hexdigest()
+    return {"file": piece.file, "bytes": len(memoryview(content)), "sha256": digest, "rows": piece.rows}
+
+
+def _entry(columns: dict[str, Any], made: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"rows": sum(shard["rows"] for shard in made), "columns": columns, "shards": made}

@@ -1,0 +1,51 @@
+"""Whether a prepared set is still what was written: every checksum, of files and of columns, and the rows counted."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from trainables.data.base import DataError, Dataset, Unfit
+from trainables.data.prepared import index as prepared
+from trainables.data.prepared import mapped, shards
+
+SHA256 = "sha256"
+
+
+def damages(dataset: Dataset, folder: Path, told: Callable[[int, int], None] = lambda done, of: None) -> Iterator[str]:
+    """One line for each damaged file of a prepared set; none where it is sound.
+
+    `told` is told of the bytes that are done, and of how many. Raises DataError where there is no finished set.
+    """
+    if not (folder / prepared.INDEX).exists():
+        raise DataError(f"{folder}: no finished set: prepare it first.")
+    try:
+        index = prepared.read_index(folder)
+        mapped.check_index(index, dataset, folder)
+    except DataError as error:
+        yield str(error)
+        return
+    done, of = 0, prepared.bytes_of(index)
+    for split, first, shard in prepared.shards_of(index):
+        try:
+            _check(folder, index, split, first, shard)
+        except DataError as error:
+            yield str(error)
+        done += shard["bytes"]
+        told(done, of)
+
+
+def _check(folder: Path, index: prepared.Index, split: str, first: int, shard: dict[str, Any]) -> None:
+    """Raises DataError."""
+    path = folder / shard["file"]
+    mapped.shard_columns(folder, index, split, first, shard)
+    stated, found = shards.checksums_of(path)
+    with shards.told(path):
+        for name in stated | found:
+            if stated.get(name) != found.get(name):
+                raise Unfit(f"column {name} has a wrong checksum")
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, SHA256).hexdigest() != shard["sha256"]:
+                raise Unfit("wrong checksum")

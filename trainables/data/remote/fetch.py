@@ -1,0 +1,274 @@
+"""Prepared sets in a bucket: each is fetched once per machine into its cache, verified, and read from there.
+
+In the bucket and in the cache a set is a folder prepared/KEY of shards and index.json, written last: without it there
+is nothing to read. A set never changes, so one that is in the cache needs no network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trainables.common.files import remove_half_written
+from trainables.data.base import DataError, Dataset, Unfit
+from trainables.data.prepared import index as prepared
+from trainables.data.prepared.disk import alone, check_room, disk_told, sync, write_durably
+from trainables.data.prepared.index import INDEX, PREPARED
+from trainables.data.remote.s3 import (
+    Absent,
+    Passing,
+    Place,
+    Stopped,
+    blocks,
+    client,
+    filesystem,
+    persistently,
+    sorted_out,
+)
+
+if TYPE_CHECKING:
+    from pyarrow.fs import S3FileSystem
+
+AT_ONCE = 4  # shards
+PLAIN_NAME = r"(?!index\.json$)\w[\w.-]*"  # of a shard
+ANOTHER_CACHE = "name another cache by VAEORCH_CACHE"
+
+Told = Callable[[int, int], None]
+"""Is told how many bytes are done, and of how many; from several threads, one at a time."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One file of a set: its name, its size, and the SHA-256 of the whole of it in hex."""
+
+    file: str
+    bytes: int
+    sha256: str
+
+    def sound(self, path: Path) -> bool:
+        """Whether a file is this shard, byte for byte."""
+        if not path.is_file() or path.stat().st_size != self.bytes:
+            return False
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == self.sha256
+
+
+class Unlike(Passing):
+    """What came is not what the index says."""
+
+    def __init__(self, text: str):
+        super().__init__(text, "it is damaged in the bucket: delete it there and push the set again")
+
+
+def place_of(root: str, key: str) -> Place:
+    """Where the set with this key lies below s3://bucket/prefix. Raises DataError."""
+    return Place.of(root) / PREPARED / key
+
+
+def folder_of(dataset: Dataset, root: str, told: Told = lambda done, of: None) -> Path | None:
+    """Where the prepared set of a record lies in this machine's cache; it is fetched from below `root` if need be.
+
+    None where the bucket has none and the rows need no files from there. Raises DataError.
+    """
+    folder = fetched(root, prepared.key(dataset), told)
+    if folder is None and dataset.home:
+        verbs = (f"vaeorch data {verb}" for verb in ("prepare", "push"))
+        make, send = (f"'{verb} {dataset.name}{set_options(dataset)}" for verb in verbs)
+        cure = f"where its files are run {make}', then {send} {root}'"
+        raise DataError(f"{place_of(root, prepared.key(dataset))}: no prepared set of '{dataset.name}': {cure}.")
+    return folder
+
+
+def set_options(dataset: Dataset) -> str:
+    """What a verb must be told of a record's settings."""
+    chosen = dataset.model_dump(mode="json", exclude_defaults=True, exclude={"name"} | prepared.LIMITS)
+    return "".join(f" --set {name}={json.dumps(value)}" for name, value in chosen.items())
+
+
+def fetched(root: str, key: str, told: Told = lambda done, of: None) -> Path | None:
+    """The folder of a prepared set in this machine's cache, fetched from below `root` unless it is there.
+
+    None where the bucket has no such set. Of several processes one fetches and the others wait. Raises DataError.
+    """
+    place = place_of(root, key)
+    folder = place.cached
+    if is_whole(folder):
+        return folder
+    with disk_told(folder, ANOTHER_CACHE), alone(folder):
+        if is_whole(folder):
+            return folder
+        content = index_content(place)
+        if content is None:
+            return None
+        fill(place, content, folder, told)
+    return folder
+
+
+def sets(root: str) -> dict[str, int]:
+    """The sets below `root`, by their keys, each with its size in bytes; not those that are unfinished."""
+    place = Place.of(root) / PREPARED
+    sizes: dict[str, int] = {}
+    finished = set()
+    for name, size in persistently(place, lambda: objects(place)).items():
+        key, _, file = name.partition("/")
+        sizes[key] = sizes.get(key, 0) + size
+        finished |= {key} if file == INDEX else set()
+    return {key: size for key, size in sizes.items() if key in finished}
+
+
+def objects(place: Place) -> dict[str, int]:
+    """All objects below a place, named from there, with their sizes. Raises Passing and DataError."""
+    start = f"{place.path}/"
+    with sorted_out(place):
+        pages = client().get_paginator("list_objects_v2").paginate(Bucket=place.bucket, Prefix=start)
+        return {each["Key"].removeprefix(start): each["Size"] for page in pages for each in page.get("Contents", ())}
+
+
+def index_content(place: Place) -> bytes | None:
+    """The index.json of a set in a bucket; None where there is none. Raises DataError."""
+    try:
+        return persistently(place / INDEX, lambda: read_index(place))
+    except Absent:
+        return None
+
+
+def read_index(place: Place) -> bytes:
+    """The same at one attempt. Raises Passing, Absent and DataError."""
+    at = place / INDEX
+    with sorted_out(at):
+        content = client().get_object(Bucket=at.bucket, Key=at.path)["Body"].read()
+    try:
+        prepared.index_of(content)
+    except Unfit as error:
+        raise Unlike(str(error)) from error
+    return content
+
+
+def shards_in(content: bytes, at: Place | Path) -> list[Shard]:
+    """The files that an index.json names, one after the other. Raises DataError that names where it lies."""
+    try:
+        named = [shard for _, _, shard in prepared.shards_of(prepared.index_of(content))]
+    except Unfit as error:
+        raise DataError(f"{at}: {error}: {prepared.CURE}.") from error
+    odd = next((shard["file"] for shard in named if not re.fullmatch(PLAIN_NAME, shard["file"])), None)
+    if odd is not None:
+        raise DataError(f"{at}: names '{odd}', which is no plain file name: {prepared.CURE}.")
+    return [Shard(shard["file"], shard["bytes"], shard["sha256"]) for shard in named]
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether all of a set is there: its index, and each file in its full size."""
+    try:
+        shards = shards_in((folder / INDEX).read_bytes(), folder / INDEX)
+        return all((folder / shard.file).stat().st_size == shard.bytes for shard in shards)
+    except (OSError, DataError):
+        return False
+
+
+def fill(place: Place, content: bytes, folder: Path, told: Told) -> None:
+    """Fetch what a folder of the cache lacks of a set, the index last. Only who is `alone` may. Raises DataError."""
+    (folder / INDEX).unlink(missing_ok=True)
+    remove_half_written(folder)
+    shards = shards_in(content, place / INDEX)
+    missing = [shard for shard in shards if not shard.sound(folder / shard.file)]
+    needed, total = (sum(shard.bytes for shard in some) for some in (missing, shards))
+    check_room(folder, needed, ANOTHER_CACHE)
+    count = Count(told, total - needed, total)
+    if missing:
+        fetch_all(place, missing, folder, count)
+    write_durably(folder / INDEX, [content])
+    sync(folder)
+
+
+class Count:
+    """Counts bytes from several threads, and tells of each change."""
+
+    def __init__(self, told: Told, done: int, of: int):
+        self.told, self.done, self.of = told, done, of
+        self.lock = threading.Lock()
+        self.add(0)
+
+    def add(self, count: int) -> None:
+        """So many more; below 0, so many less."""
+        with self.lock:
+            self.done += count
+            self.told(self.done, self.of)
+
+    @contextmanager
+    def attempt(self) -> Iterator[Callable[[int], None]]:
+        """`add`; all that is added by it is taken back if this fails."""
+        added: list[int] = []
+
+        def add(count: int) -> None:
+            added.append(count)
+            self.add(count)
+
+        try:
+            yield add
+        except BaseException:
+            self.add(-sum(added))
+            raise
+
+
+def fetch_all(place: Place, shards: list[Shard], folder: Path, count: Count) -> None:
+    """Fetch files, several at once. The first that cannot be had, or Ctrl-C, stops the others."""
+    files, stop = opened(place), threading.Event()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        jobs = [pool.submit(fetch, files, place / shard.file, shard, folder, count, stop) for shard in shards]
+        try:
+            for job in as_completed(jobs):
+                job.result()
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def opened(place: Place) -> S3FileSystem:
+    """pyarrow's view of a bucket. Raises DataError."""
+
+    def attempt() -> S3FileSystem:
+        with sorted_out(place):
+            return filesystem(place)
+
+    return persistently(place, attempt)
+
+
+def fetch(files: S3FileSystem, at: Place, shard: Shard, folder: Path, count: Count, stop: threading.Event) -> None:
+    """Fetch one file into a folder, whole and right or not at all. Raises DataError, OSError, Stopped."""
+
+    def attempt() -> None:
+        with count.attempt() as add:
+            write_durably(folder / shard.file, verified(shard, counted(blocks(files, at), add, stop)))
+
+    persistently(at, attempt, stop)
+
+
+def counted(content: Iterable[bytes], add: Callable[[int], None], stop: threading.Event) -> Iterator[bytes]:
+    """The same, each piece being counted. Raises Stopped."""
+    for block in content:
+        if stop.is_set():
+            raise Stopped
+        add(len(block))
+        yield block
+
+
+def verified(shard: Shard, content: Iterable[bytes]) -> Iterator[bytes]:
+    """The same, if it is what the index says. Raises Passing at its end."""
+    digest, size = hashlib.sha256(), 0
+    for block in content:
+        digest.update(block)
+        size += len(block)
+        yield block
+    if size != shard.bytes:
+        raise Unlike(f"has {size} bytes in place of {shard.bytes}")
+    if digest.hexdigest() != shard.sha256:
+        raise Unlike("wrong checksum")

@@ -1,0 +1,165 @@
+"""The user's own data: one file of images or vectors, or a folder of pictures."""
+
+# Shapes: N rows of the file, D numbers of a vector, images (N, C, H, W).
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, Field, model_serializer, model_validator
+
+from trainables.common.lazy import np, torch
+from trainables.data.base import DataError, Dataset, Facts, Part, Rows, Splits, Unfit, hold_out
+from trainables.data.formats.arrays import read
+from trainables.data.formats.folders import pictures
+from trainables.data.formats.labels import whole_numbers
+from trainables.data.formats.ranges import range_of, unbounded
+
+MOST_CHANNELS = 4
+
+
+def _absolute(path: str) -> str:
+    """From the working directory of whoever writes the record: a worker's is another."""
+    return str(Path(path).expanduser().absolute())
+
+
+OwnPath = Annotated[str, AfterValidator(_absolute)]
+
+
+class Array(Dataset):
+    """Your own file: .npy, .npz (key x, optional y) or .parquet, of images or vectors; or a folder of pictures.
+
+    - `x` (N, D) is vectors; (N, H, W) grey images; (N, C, H, W) or (N, H, W, C) images of C = 1 to 4 channels, where
+      just one of the two places may hold such a number. Labels `y` (N,) are whole numbers, or text, which counts in
+      the order of sorting.
+    - .parquet: a list column `x` holds the vectors, all of one length; without one, all columns but `y` and pandas'
+      index do, in their order.
+    - uint8 counts from 0 to 255 and is scaled to [0, 1]. Floats must lie in [0, 1], or else in [-1, 1], to be taken as
+      bounded (all of them, images and vectors alike); others are unbounded and pass as they are. Any other type is
+      refused. With `scale` numbers of any type are divided by it first.
+    - `images` instead of `path` names a folder of .png, .jpg or other pictures of one size, read as they are needed and
+      turned as their EXIF says; or one of such folders, one for each class, whose labels follow the order of the
+      classes' names. Hidden files and folders are left out.
+    - A fixed shuffle holds `val_fraction` of the rows out to validate. There are no test rows.
+    """
+
+    name: Literal["array"] = "array"
+    path: OwnPath | None = None
+    """The file."""
+    images: OwnPath | None = None
+    """The folder."""
+    scale: float | None = Field(None, gt=0)
+    """What the numbers of `path` are divided by, as 255 where floats count from 0 to 255; None: as they stand there."""
+    val_fraction: float = Field(0.1, gt=0, lt=1)
+    """Which part of the rows validates; at least one row, and all but one at most."""
+
+    source: ClassVar[str] = "your own file"
+    licence: ClassVar[str] = "your own"
+    citation: ClassVar[str] = "your own"
+    is_own: ClassVar[bool] = True
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Array:
+        if (self.path is None) == (self.images is None):
+            raise ValueError("array needs one of 'path', a file, and 'images', a folder: name one of the two.")
+        if self.images and self.scale:
+            raise ValueError("'scale' is for the numbers of 'path': pictures count from 0 to 255. Leave it out.")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, serialized) -> dict[str, Any]:
+        """Without a scale as earlier versions wrote it: their checkpoints and prepared sets stay good."""
+        values = serialized(self)
+        if self.scale is None:
+            values.pop("scale", None)
+        return values
+
+    def wanted(self) -> tuple[tuple[str, ...], ...]:
+        return ((self.path or self.images,),)
+
+    def _facts(self, root: Path) -> Facts:
+        return self.whole(root).facts()
+
+    def _open(self, root: Path) -> Splits:
+        field = "path" if self.path else "images"
+        path = Path(getattr(self, field))
+        try:
+            rows, notes = self._numbers(path) if self.path else pictures(path)
+        except Unfit as error:
+            raise DataError(f"{path}: {error}", field) from error
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror}): mend the path.", field) from error
+        val_rows = min(max(round(len(rows) * self.val_fraction), 1), len(rows) - 1)
+        return replace(hold_out(rows, val_rows), notes=tuple(map(_on_one_line, notes)))
+
+    def _numbers(self, path: Path) -> tuple[Part, list[str]]:
+        x, y, notes = read(path)
+        notes += _taken_for(x.shape)
+        x = _finite(_typed(_placed(x), self.scale))
+        values = range_of(x)
+        if values is None:
+            notes.append(unbounded(x))
+        if y is not None:
+            y, said = whole_numbers(y, len(x))
+            notes += said
+        return Rows(torch.from_numpy(x), None if y is None else torch.from_numpy(y), values), notes
+
+
+def _on_one_line(note: str) -> str:
+    """Names of files, columns and classes may hold anything."""
+    return "".join(char if char.isprintable() else "?" for char in note)
+
+
+def _placed(x: np.ndarray) -> np.ndarray:
+    """`x` as vectors (N, D) or images (N, C, H, W)."""
+    if x.ndim not in (2, 3, 4):
+        raise Unfit(f"x has {x.ndim} dimensions {x.shape}: write (N, D), (N, H, W), (N, H, W, C) or (N, C, H, W).")
+    if x.size == 0 or len(x) < 2:
+        raise Unfit(f"x of shape {x.shape} is too small: at least one row to train on and one to validate are needed.")
+    if x.ndim == 4:
+        return np.moveaxis(x, _channel_axis(x.shape), 1)
+    return x[:, None] if x.ndim == 3 else x
+
+
+def _taken_for(shape: tuple[int, ...]) -> Iterator[str]:
+    """What is said of shapes that may mean something else."""
+    if len(shape) == 3 and min(shape[1:]) <= MOST_CHANNELS:
+        yield f"x of shape {shape} is read as grey images of {shape[1]}x{shape[2]}."
+    if len(shape) == 4 and MOST_CHANNELS in (shape[1], shape[3]):
+        yield f"images have {MOST_CHANNELS} channels, all of which are trained on: drop the last if it is transparency."
+
+
+def _channel_axis(shape: tuple[int, ...]) -> int:
+    found = [axis for axis in (1, 3) if shape[axis] <= MOST_CHANNELS]
+    if len(found) != 1:
+        raise Unfit(
+            f"x of shape {shape}: just one of the axes 1 and 3 must be the 1 to {MOST_CHANNELS} channels: "
+            "write (N, H, W, C) or (N, C, H, W)."
+        )
+    return found[0]
+
+
+def _typed(x: np.ndarray, scale: float | None) -> np.ndarray:
+    """`x` as uint8 or float32."""
+    kinds = "f" if scale is None else "fiu"
+    if x.dtype.kind not in kinds and x.dtype != np.uint8:
+        raise Unfit(
+            f"x holds {x.dtype}: write uint8 (0 to 255) or floats, so that its range is clear, or say by 'scale' what "
+            "whole numbers are to be divided by."
+        )
+    with np.errstate(over="ignore", invalid="ignore"):  # what does not fit becomes infinite, and is told
+        if scale is not None:
+            x = np.divide(x, scale, dtype=np.float32, casting="unsafe")
+        return np.require(x, np.uint8 if x.dtype == np.uint8 else np.float32, ["C", "W"])  # torch wants it writable
+
+
+def _finite(x: np.ndarray) -> np.ndarray:
+    if x.dtype == np.uint8:
+        return x
+    sound_N = np.isfinite(x).reshape(len(x), -1).all(axis=1)
+    if not sound_N.all():
+        raise Unfit(f"row {sound_N.argmin()} of x is the first with a NaN or infinite value: drop or mend such rows.")
+    return x

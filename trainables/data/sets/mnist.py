@@ -1,0 +1,200 @@
+"""MNIST and Fashion-MNIST, from the official files; torchvision fetches those that are absent."""
+
+# Shapes: N rows of a split, images (N, 1, H, W).
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field, NonNegativeInt, model_validator
+
+from trainables.common.lazy import F, torch
+from trainables.data.base import UNIT, DataError, Dataset, Facts, Rows, Splits, one_line
+from trainables.data.formats.idx import find, read_pair
+from trainables.data.formats.locate import CURE
+
+TRAIN = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
+TEST = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+KNOWN_ROWS, TEST_ROWS = 60_000, 10_000
+SIDE = 28  # pixels
+CLASSES = 10
+PATIENCE_S = 30  # torchvision itself waits for a silent server for ever
+
+
+class Published(Dataset):
+    """The four files of the MNIST family, as published."""
+
+    licence: ClassVar[str] = "none stated by its authors; usually given as CC BY-SA 3.0"
+    citation: ClassVar[str] = (
+        "LeCun, Bottou, Bengio, Haffner: Gradient-based learning applied to document recognition, "
+        "Proceedings of the IEEE 86(11), 1998"
+    )
+    home: ClassVar[str] = "yann.lecun.com/exdb/mnist"
+    classes: ClassVar[int] = CLASSES
+    folder: ClassVar[str] = "MNIST"
+
+    def wanted(self) -> tuple[tuple[str, ...], ...]:
+        places = (f"{self.folder}/raw/{name}" for name in TRAIN + TEST)
+        return tuple((place, f"{place}.gz") for place in places)
+
+    def _published(self, root: Path) -> tuple[Rows, Rows]:
+        """The 60,000 images of the training file, and those of the test file."""
+        folder = root / self.folder / "raw"
+        fetch_absent(self.folder, folder)
+        return _rows(folder, TRAIN, KNOWN_ROWS), _rows(folder, TEST, TEST_ROWS)
+
+
+class Official(Published):
+    """60,000 training images, the last of them to validate, and 10,000 to test."""
+
+    val_from_train: int = Field(10_000, gt=0, lt=KNOWN_ROWS)
+    """The last so many images of the training file validate: 10,000 in ARD-VAE and VIMAE, 5,000 in Intel-VAE."""
+
+    def _facts(self, root: Path) -> Facts:
+        return Facts((1, SIDE, SIDE), UNIT, KNOWN_ROWS - self.val_from_train, self.val_from_train)
+
+    def _open(self, root: Path) -> Splits:
+        known, test = self._published(root)
+        train_rows = KNOWN_ROWS - self.val_from_train
+        return Splits(known.take(slice(train_rows)), known.take(slice(train_rows, None)), test)
+
+
+class Mnist(Official):
+    """Handwritten digits, 28x28 grey, 10 classes.
+
+    ARD-VAE, VIMAE: 50,000 / 10,000 / 10,000 images, the validation images the last of the training file. Intel-VAE:
+    55,000 / 5,000 / 10,000.
+    """
+
+    name: Literal["mnist"] = "mnist"
+
+    source: ClassVar[str] = "LeCun et al. 1998, Gradient-based learning applied to document recognition"
+
+
+class Mnist32(Official):
+    """MNIST padded by 2 zeros on each side to 32x32, as ARD-VAE uses it."""
+
+    name: Literal["mnist32"] = "mnist32"
+
+    source: ClassVar[str] = "LeCun et al. 1998; ARD-VAE"
+    margin: ClassVar[int] = 2  # pixels
+
+    def _facts(self, root: Path) -> Facts:
+        side = SIDE + 2 * self.margin
+        return replace(super()._facts(root), shape=(1, side, side))
+
+    def _open(self, root: Path) -> Splits:
+        bare = super()._open(root)
+        return Splits(self._padded(bare.train), self._padded(bare.val), self._padded(bare.test))
+
+    def _padded(self, rows: Rows) -> Rows:
+        return replace(rows, x=F.pad(rows.x, [self.margin] * 4))
+
+
+class Mnist01(Published):
+    """The zeros and ones of MNIST, as many of each or in chosen proportions: 10,000 / 1,000 / 1,960 images.
+
+    Of each digit the first 5,000 of the training file to train, the next 500 to validate, the first 980 of the test
+    file to test. Zeros and ones take turns, so that the first rows of a split are in proportion too.
+    """
+
+    name: Literal["mnist01"] = "mnist01"
+    zeros: NonNegativeInt = 1
+    """Copies of each zero, in all splits."""
+    ones: NonNegativeInt = 1
+    """Copies of each one. Intel-VAE, table 3: zeros to ones as 1:1, 2:3, 1:3, 1:4 and, one digit alone, 0:1."""
+
+    source: ClassVar[str] = "LeCun et al. 1998; Intel-VAE, tables 3 and C.1"
+    classes: ClassVar[int] = 2
+    each: ClassVar[tuple[int, int, int]] = (5_000, 500, 980)  # of either digit, to train, validate, test
+
+    @model_validator(mode="after")
+    def _some(self) -> Mnist01:
+        if self.zeros + self.ones == 0:
+            raise ValueError("zeros and ones are both 0, which leaves no images: make one of them 1.")
+        return self
+
+    def _facts(self, root: Path) -> Facts:
+        train, val, _ = self.each
+        copies = self.zeros + self.ones
+        return Facts((1, SIDE, SIDE), UNIT, copies * train, copies * val)
+
+    def _open(self, root: Path) -> Splits:
+        known, unseen = self._published(root)
+        train, val, test = self.each
+        parts = (known, 0, train), (known, train, train + val), (unseen, 0, test)
+        return Splits(*(_turns(rows, start, stop, self.zeros, self.ones) for rows, start, stop in parts))
+
+
+class FashionMnist(Official):
+    """Articles of clothing, 28x28 grey, 10 classes; sizes and splits as MNIST."""
+
+    name: Literal["fashion_mnist"] = "fashion_mnist"
+
+    source: ClassVar[str] = "Xiao et al. 2017, Fashion-MNIST, arXiv 1708.07747"
+    licence: ClassVar[str] = "MIT"
+    citation: ClassVar[str] = (
+        "Xiao, Rasul, Vollgraf: Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms, "
+        "arXiv 1708.07747, 2017"
+    )
+    home: ClassVar[str] = "github.com/zalandoresearch/fashion-mnist"
+    folder: ClassVar[str] = "FashionMNIST"
+
+
+def _rows(folder: Path, names: tuple[str, str], expected: int) -> Rows:
+    images, labels = (find(folder, name) for name in names)
+    x_NX, y_N = read_pair(images, labels, CLASSES)
+    if x_NX.shape != (expected, 1, SIDE, SIDE):
+        found = f"{len(x_NX)} images of {x_NX.shape[2]}x{x_NX.shape[3]}"
+        raise DataError(f"{images}: {found}, {expected} of {SIDE}x{SIDE} expected: {CURE}.")
+    return Rows(x_NX, y_N, UNIT)
+
+
+def _turns(rows: Rows, start: int, stop: int, zeros: int, ones: int) -> Rows:
+    """The zeros and the ones from number `start` of each to `stop`, in turns: 0, 1, 0, 1 or 0, 0, 1, 0, 0, 1."""
+    zero, one = ((rows.y == digit).nonzero().flatten()[start:stop] for digit in (0, 1))
+    places = [zero] * zeros + [one] * ones
+    return rows.take(torch.stack(places, dim=1).flatten())
+
+
+def fetch_absent(name: str, folder: Path) -> None:
+    """Downloads what is missing of the four files. Raises DataError that names the files and where they belong."""
+    absent = [file for file in TRAIN + TEST if find(folder, file) is None]
+    if not absent:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _download(name, folder, absent)
+    except (RuntimeError, OSError, http.client.HTTPException) as error:
+        raise DataError(
+            f"{folder}: no {', '.join(absent)} (unpacked or .gz), and the download failed ({one_line(error)}): "
+            "put the files there, or name another data root (--data-root or VAEORCH_DATA)."
+        ) from error
+
+
+def _download(name: str, folder: Path, absent: list[str]) -> None:
+    """Beside first, then renamed: a second process never sees half a file."""
+    import torchvision.datasets  # slow to import, and rarely needed
+
+    with tempfile.TemporaryDirectory(dir=folder) as beside, _patience(PATIENCE_S):
+        getattr(torchvision.datasets, name)(beside, download=True)
+        for file in absent:
+            os.replace(Path(beside) / name / "raw" / f"{file}.gz", folder / f"{file}.gz")
+
+
+@contextmanager
+def _patience(seconds: float) -> Iterator[None]:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)

@@ -1,0 +1,35 @@
+"""The evaluations of trained models: EVALUATIONS is the table, one line each."""
+
+from trainables.evaluations.base import Evaluation, Finding, Measured
+from trainables.evaluations.downstream import SVM, Attributes, Forest
+from trainables.evaluations.drawing import Traversals
+from trainables.evaluations.generation import PRD, Frechet, FrechetARD, FrechetIntel
+from trainables.evaluations.latent import MMD, DzTime, Rate
+from trainables.evaluations.likelihood import IWAE, Parzen
+from trainables.evaluations.representation import MIG, MSE, Active, FactorVAE, Hoyer
+from trainables.evaluations.zeros_and_ones import Proportion, Uncertainty
+
+EVALUATIONS: tuple[type[Evaluation], ...] = (
+    Frechet,
+    FrechetIntel,
+    FrechetARD,
+    PRD,
+    Active,
+    MSE,
+    Hoyer,
+    FactorVAE,
+    MIG,
+    Rate,
+    MMD,
+    SVM,
+    Forest,
+    Attributes,
+    Uncertainty,
+    Proportion,
+    Parzen,
+    IWAE,
+    DzTime,
+    Traversals,
+)
+
+__all__ = ["EVALUATIONS", "Evaluation", "Finding", "Measured"]

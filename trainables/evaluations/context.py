@@ -1,0 +1,254 @@
+"""A trained model and its data, and what several evaluations need of them: each thing is made once, when it is needed.
+
+Each worker makes its share of the rows. `gathered` joins the shares in the order of the rows, `alone` has worker 0
+compute what is not a sum.
+"""
+
+# Shapes: N rows of a split or generated, B rows of a batch, X data dimensions, D dimensions of the code, L latent axes,
+# F features or factors.
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import torch
+from torch import Tensor
+
+from trainables import cache as kept
+from trainables.common.roots import Root
+from trainables.data import DataError, Rows
+from trainables.evaluations.base import Split
+from trainables.metrics.corruption import corrupted
+from trainables.metrics.features import FEATURES, Extractor, Source, extract
+from trainables.metrics.provenance import Undefined
+from trainables.noise import Noise
+from trainables.relevance import MOMENT_ROWS, Relevance, published_sums, relevance
+from trainables.sums import Sums, add, all_reduce, from_all, gather, rank_and_world, share
+from trainables.train import Training
+
+Made = TypeVar("Made")
+Code = Literal["mean", "draw", "representation", "sampled"]
+"""Of q(y|x) its mean or a draw, (N, D); z = g(y) of either, (N, L)."""
+BLOCK = 500  # rows whose noise is drawn together
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Rows of one block of a set, which a worker computes at once.
+
+    A block's noise is drawn as a whole: a row meets the same one whoever computes it, and however many follow.
+    """
+
+    start: int  # the block's first row in the set
+    mine: slice  # this worker's rows in the block
+
+    @property
+    def rows(self) -> slice:
+        """This worker's rows in the set."""
+        return slice(self.start + self.mine.start, self.start + self.mine.stop)
+
+    def noise(self, device: torch.device, *key: int | str) -> Noise:
+        return Noise(*key, self.start, rows=self.mine, total=BLOCK, device=device)
+
+
+def pieces(total: int) -> Iterator[Piece]:
+    """This worker's share of so many rows."""
+    mine = share(total)
+    for start in range(mine.start // BLOCK * BLOCK, mine.stop, BLOCK):
+        rows = slice(max(mine.start - start, 0), min(mine.stop - start, BLOCK))
+        if rows.start < rows.stop:
+            yield Piece(start, rows)
+
+
+class Evidence:
+    """A trained model in evaluation mode, the splits that it was trained on, and what has been made of them so far.
+
+    Args:
+        kept: where the networks that many models share are kept, see `trainables.cache`.
+        data_root: of other data than the model's own.
+    """
+
+    def __init__(self, training: Training, kept: Path | None = None, data_root: Root = None):
+        self.run, self.splits, self.device = training.run, training.splits, training.device
+        self.learner, self.method, self.vae = training.learner.eval(), training.run.method, training.learner.vae
+        self.epoch, self.kept, self.data_root = training.epoch, kept, data_root
+        self._made: dict[tuple, Any] = {}
+
+    def once(self, key: tuple, make: Callable[[], Made]) -> Made:
+        """What `make` makes, made at the first call with this key. All workers ask in the same order."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+    def check_weights(self) -> None:
+        """Raises Undefined where the model has diverged."""
+        vae = self.vae
+        parts = vae.encoder, vae.mapping, vae.decoder, vae.prior
+        buffers = (value for part in parts for value in part.buffers())  # what else is counted may have none yet
+        state = (*self.learner.parameters(), *buffers)
+        if not self.once(("sound",), lambda: all(bool(value.isfinite().all()) for value in state)):
+            raise Undefined("the model's weights are not finite: it has diverged, take an earlier checkpoint.")
+
+    # Rows
+
+    def name_of(self, split: Split | None) -> Split:
+        """The split that is meant. Raises Undefined where the data have none of that name."""
+        meant = split or ("val" if self.splits.test is None else "test")
+        if getattr(self.splits, meant) is None:
+            raise Undefined("these data have no test rows: use split val.")
+        return meant
+
+    def rows(self, split: Split | None, most: int | None = None) -> Rows:
+        """All rows of a split, or the first so many."""
+        return getattr(self.splits, self.name_of(split)).take(slice(most))
+
+    def batches(self, rows: Rows) -> Iterator[tuple[Tensor, Piece]]:
+        """This worker's share of rows, (B, *X) in the data's range."""
+        for piece in pieces(len(rows)):
+            index = torch.arange(piece.rows.start, piece.rows.stop)
+            yield rows.batch(index).to(self.device, torch.get_default_dtype()), piece
+
+    def share_of(self, rows: Rows) -> Tensor:
+        """All of this worker's share, (N, *X)."""
+        return self._joined([x_BX for x_BX, _ in self.batches(rows)], rows.shape)
+
+    # Codes
+
+    def codes(
+        self, what: Code, split: Split | None, most: int | None = None, corruption: str = "clean", seed: int = 0
+    ) -> Tensor:
+        """Of the rows of a split, or its first so many, of all workers, on the CPU. Images are corrupted before.
+
+        Raises Undefined where one is not finite.
+        """
+        name, rows = self.name_of(split), self.rows(split, most)
+        key = ("codes", what, name, len(rows), corruption, seed)
+        return self.once(key, lambda: self.encoded(what, rows, name, corruption, seed))
+
+    def encoded(self, what: Code, rows: Rows, name: str, corruption: str = "clean", seed: int = 0) -> Tensor:
+        """Likewise of any rows, whose name decides their noise."""
+        width = self.vae.code_dim if what in ("mean", "draw") else self.vae.latent_dim
+        with torch.no_grad():
+            found = [
+                self._code(what, x_BX, piece, rows, (seed, name), corruption) for x_BX, piece in self.batches(rows)
+            ]
+            code_NW = self.gathered(self._joined(found, (width,)))
+        if not code_NW.isfinite().all():
+            raise Undefined("codes are not finite: look at the model's loss.")
+        return code_NW
+
+    def _code(self, what: Code, x_BX: Tensor, piece: Piece, rows: Rows, key: tuple, corruption: str) -> Tensor:
+        x_BX = corrupted(corruption, x_BX, rows.range, piece.noise(self.device, *key, "corruption"))
+        q = self.vae.encode(x_BX)
+        drawn = what in ("draw", "sampled")
+        y_BD = q.draw(piece.noise(self.device, *key, "code")).y_BD if drawn else q.mean_BD
+        return y_BD if what in ("mean", "draw") else self.vae.mapping(y_BD)
+
+    # What the model is like
+
+    def relevance_sums(self, seed: int = 0) -> tuple[Sums, Sums]:
+        """Moments and sensitivity on the first 10,000 training rows (ARD-VAE, its code), of all workers."""
+
+        def make() -> tuple[Sums, Sums]:
+            first = torch.arange(min(len(self.splits.train), MOMENT_ROWS))
+            x_NX = self.splits.train.batch(first).to(self.device, torch.get_default_dtype())
+            found = tuple(map(all_reduce, published_sums(self.vae, x_NX, seed, share)))
+            if not all(bool(value.isfinite().all()) for sums in found for value in sums.values()):
+                raise Undefined("codes or their derivatives are not finite: look at the model's loss.")
+            return found
+
+        return self.once(("relevance", seed), make)
+
+    def relevance(self, seed: int = 0) -> Relevance:
+        """Of the model's axes, in the method's own form."""
+        return relevance(*self.relevance_sums(seed), self.vae.relevance_form)
+
+    def generated(self, count: int, seed: int = 0, draw: int = 0) -> Iterator[Tensor]:
+        """This worker's share of `count` generated data, (B, *X); another `draw` is independent of this one.
+
+        Raises Undefined where the method fits a density to codes that are not finite.
+        """
+        sample = self.once(("sampler", seed), lambda: self.method.sampler(self.vae, self.splits.train, seed))
+        for piece in pieces(count):
+            noise = piece.noise(self.device, seed, "generated", draw)
+            with torch.no_grad():
+                yield self.vae.decode(sample(noise)).sample(noise.normal("data", *self.vae.shape))
+
+    def share_of_generated(self, count: int, seed: int = 0) -> Tensor:
+        """All of this worker's share, (N, *X)."""
+        return self._joined(list(self.generated(count, seed)), self.vae.shape)
+
+    # Features
+
+    def extractor(self, features: str, weights: str | None, seed: int = 0) -> Extractor:
+        """A feature network by name, the same on all workers. Raises DataError and Undefined."""
+
+        def make() -> Extractor:
+            path = Path(weights) if weights else None
+            source = Source(self.splits.train, path, seed, self.device, self.keep)
+            found = together(lambda: FEATURES[features](source))
+            if len(set(from_all(found.sha256))) > 1:
+                raise DataError(f"{features}: workers have files of different weights: give all the same.", "weights")
+            return found
+
+        return self.once(("extractor", features, weights, seed), make)
+
+    def generated_features(self, extractor: Extractor, count: int, mapping: str, seed: int = 0) -> Tensor:
+        """Of this worker's share of `count` generated images, (N, F)."""
+        key = ("generated", count, mapping, seed)
+        return self._features(key, extractor, lambda: self.generated(count, seed), mapping)
+
+    def real_features(self, extractor: Extractor, split: Split | None, most: int | None, mapping: str) -> Tensor:
+        """Of this worker's share of the rows of a split, or of its first so many, likewise."""
+        rows = self.rows(split, most)
+        key = (self.name_of(split), len(rows), mapping)
+        return self._features(key, extractor, lambda: (x_BX for x_BX, _ in self.batches(rows)), mapping)
+
+    def _features(
+        self, key: tuple, extractor: Extractor, batches: Callable[[], Iterator[Tensor]], mapping: str
+    ) -> Tensor:
+        def make() -> Tensor:
+            found = list(extract(extractor, batches(), self.splits.train.range, mapping))
+            width = max(from_all(found[0].shape[1] if found else 0))
+            return self._joined(found, (width,))
+
+        return self.once(("features", extractor.name, extractor.sha256, *key), make)
+
+    # Workers
+
+    def keep(self, name: str, make: Callable[[], kept.State]) -> kept.State:
+        """What worker 0 finds or makes, told to all."""
+        return self.alone(lambda: kept.once(self.kept, name, make))
+
+    def gathered(self, mine_NF: Tensor) -> Tensor:
+        """The rows of all workers in order, on the CPU, from this worker's."""
+        return gather(mine_NF).cpu()
+
+    def reduced(self, parts: Iterable[Sums], *names: str) -> Sums:
+        """The numbers of these names summed over batches and workers, of which some may have no rows."""
+        nothing = {name: torch.zeros((), dtype=torch.float64, device=self.device) for name in names}
+        return all_reduce(add([nothing, *parts]))
+
+    def _joined(self, parts: list[Tensor], shape: tuple[int, ...]) -> Tensor:
+        return torch.cat(parts) if parts else torch.empty(0, *shape, device=self.device)
+
+    def alone(self, compute: Callable[[], Made]) -> Made:
+        """What worker 0 computes, told to all, its Undefined and DataError too."""
+        return together(lambda: compute() if rank_and_world()[0] == 0 else None, tell=True)
+
+
+def together(
+    act: Callable[[], Made], tell: bool = False, errors: tuple[type[Exception], ...] = (Undefined, DataError)
+) -> Made:
+    """What each worker makes; with `tell`, what worker 0 has made. An error of one is raised on all."""
+    found, error = None, None
+    try:
+        found = act()
+    except errors as caught:
+        error = caught
+    answers = from_all((found if tell else None, error))
+    first = next((error for _, error in answers if error), None)
+    if first:
+        raise first
+    return answers[0][0] if tell else found

@@ -1,0 +1,212 @@
+"""Evaluations of what the representation is good for: simple classifiers that are trained on it.
+
+Training rows are drawn from the first 20,000 of the training split, which are encoded once for all of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from trainables.common.lazy import Late, np, torch
+from trainables.evaluations.base import Measured, OfRows
+from trainables.metrics.provenance import Undefined
+
+if TYPE_CHECKING:
+    from trainables.data import Rows
+    from trainables.evaluations.base import Split
+    from trainables.evaluations.context import Code, Evidence
+    from trainables.metrics.probes import Labelled
+
+corruption = Late("trainables.metrics.corruption")
+neural = Late("trainables.metrics.attributes_neural")
+protocols = Late("trainables.metrics.probes")
+
+POOL = 20_000
+CHARACTERS, SETS = 5, 10
+FEW_LABELS = 100  # of Omniglot's sets
+Sizes = Annotated[tuple[PositiveInt, ...], Field(strict=False)]
+
+
+class SVM(OfRows):
+    """Accuracy of support vector machines with few labels, on test images clean, with Gaussian noise, and masked.
+
+    Where test rows are of classes that no training row has, as Omniglot's, each draw is a set of 5 of these classes: of
+    a class three quarters of the rows train, of which 100 in all have labels, and a quarter tests.
+    """
+
+    name: Literal["svm"] = "svm"
+    labels: PositiveInt | None = None
+    """Labelled training rows. None: 1,000, of Omniglot's sets 100."""
+    unlabelled: NonNegativeInt = 5_000
+    """Training rows without labels for self-training, at most; 0: none."""
+    draws: PositiveInt = 10
+    signed: bool = False
+    """Noise is put on images in [-1, 1]; else in [0, 1]."""
+    source: ClassVar[str] = "VIMAE, section 5.3"
+
+    def measure(self, seen: Evidence) -> Measured:
+        train, test = labelled(seen.splits.train), labelled(seen.rows(self.split))
+        known = bool(torch.isin(test.y, train.y).any())
+        numbers, counts = (self.of_known if known else self.of_unknown)(seen)
+        return Measured(numbers, self.provenance("code", counts, seen.name_of(self.split)))
+
+    def of_known(self, seen: Evidence) -> tuple[dict[str, float], dict[str, int]]:
+        """Trained on training rows. The numbers, and the counts that they rest on."""
+        train = pool(seen)
+        tests = {name: coded(seen, self.split, noise, self.seed) for name, noise in self.noises().items()}
+        labels = self.labels or protocols.SVM_LABELS
+        settings = labels, self.unlabelled, self.draws, self.seed
+        numbers = seen.alone(lambda: protocols.svm(train, tests, *settings))
+        others = min(self.unlabelled, len(train) - labels)
+        return numbers, {"labelled": labels, "unlabelled": others, "test": len(tests["clean"])}
+
+    def of_unknown(self, seen: Evidence) -> tuple[dict[str, float], dict[str, int]]:
+        """Trained and tested within sets of classes of the split; the counts are of all sets together."""
+        rows, name = seen.rows(self.split), seen.name_of(self.split)
+        sets = [chosen(rows.y.numpy(), self.seed + draw) for draw in range(self.draws)]
+        index_N = np.unique(np.concatenate([part for both in sets for part in both]))
+        some = rows.take(torch.from_numpy(index_N))
+        tests = {
+            kind: protocols.Labelled(
+                seen.encoded("representation", some, f"{name} sets", noise, self.seed).numpy(), some.y.numpy()
+            )
+            for kind, noise in self.noises().items()
+        }
+        labels = self.labels or FEW_LABELS
+
+        def scores() -> dict[str, float]:
+            return protocols.mean_of(
+                self.of_set(tests, *(np.searchsorted(index_N, part) for part in both), labels, draw)
+                for draw, both in enumerate(sets)
+            )
+
+        each = [(labels, min(self.unlabelled, len(train) - labels), len(test)) for train, test in sets]
+        sums = map(sum, zip(*each, strict=True))
+        counts = dict(zip(("labelled", "unlabelled", "test"), sums, strict=True)) | {"sets": len(sets)}
+        return seen.alone(scores), counts
+
+    def of_set(
+        self, tests: Mapping[str, Labelled], train_N: np.ndarray, test_T: np.ndarray, labels: int, draw: int
+    ) -> dict[str, float]:
+        """The accuracies on one set of classes."""
+        own = {kind: rows[test_T] for kind, rows in tests.items()}
+        return protocols.svm_scores(tests["clean"][train_N], own, labels, self.unlabelled, self.seed + draw)
+
+    def noises(self) -> dict[str, str]:
+        """Name of the number -> what is done to the images."""
+        names = [name for name in corruption.CORRUPTIONS if not name.endswith("_signed")]
+        return {name: f"{name}_signed" if self.signed and name != "clean" else name for name in names}
+
+
+class Forest(OfRows):
+    """Accuracy of random forests on the representation, by the number of training rows."""
+
+    name: Literal["forest"] = "forest"
+    sizes: Sizes | None = None
+    """Training rows. None: those from 10 to 5,000 of the paper for which there are enough."""
+    published: bool = False
+    """Also as the code has it: train and test rows of one split, 2,000 of them to test."""
+    source: ClassVar[str] = "Intel-VAE, figure 7, and its code"
+
+    def measure(self, seen: Evidence) -> Measured:
+        labelled(seen.splits.train), labelled(seen.rows(self.split))
+        train, test = pool(seen), coded(seen, self.split)
+        numbers = seen.alone(lambda: self.scores(train, test))
+        counts = {"train": len(train), "test": len(test)}
+        return Measured(numbers, self.provenance("code", counts, seen.name_of(self.split)))
+
+    def scores(self, train: Labelled, test: Labelled) -> dict[str, float]:
+        """The accuracies. Raises Undefined."""
+        seeds = tuple(self.seed + seed for seed in protocols.FOREST_SEEDS)
+        numbers = protocols.forest(train, test, self.fitting(len(train)), seeds)
+        if self.published:
+            last = protocols.FOREST_TEST_ROWS
+            numbers |= protocols.forest_as_published(test, self.fitting(len(test) - last), last, seeds)
+        return numbers
+
+    def fitting(self, rows: int) -> tuple[int, ...]:
+        """The sizes to train with. Raises Undefined."""
+        return self.sizes or fitting(protocols.FOREST_SIZES, rows)
+
+
+class Attributes(OfRows):
+    """Mean accuracy over attributes of linear classifiers, by the number of training rows, and the majority's."""
+
+    name: Literal["attributes"] = "attributes"
+    sizes: Sizes | None = None
+    """Training rows. None: those from 50 to 10,000 of the paper for which there are enough."""
+    published: bool = False
+    """Also as the code has it: small networks on sampled latents of one split, stopped by their test rows."""
+    source: ClassVar[str] = "Intel-VAE, table B.1, and its code"
+
+    def measure(self, seen: Evidence) -> Measured:
+        rows = seen.rows(self.split)
+        if rows.attributes is None or seen.splits.train.attributes is None:
+            raise Undefined("these data have no attributes: use `celeba` or `celeba_half`.")
+        train, test = with_attributes(seen, "train", POOL), with_attributes(seen, self.split)
+        sampled = with_attributes(seen, self.split, what="sampled", seed=self.seed) if self.published else None
+        numbers = seen.alone(lambda: self.scores(train, test[: protocols.ATTRIBUTE_TEST_ROWS], sampled))
+        counts = {"train": len(train), "test": min(len(test), protocols.ATTRIBUTE_TEST_ROWS)}
+        return Measured(numbers, self.provenance("code", counts, seen.name_of(self.split)))
+
+    def scores(self, train: Labelled, test: Labelled, sampled: Labelled | None) -> dict[str, float]:
+        """The accuracies. Raises Undefined."""
+        numbers = protocols.attributes(train, test, self.fitting(len(train)), seed=self.seed)
+        if sampled is not None:
+            last = protocols.ATTRIBUTE_TEST_ROWS
+            numbers |= neural.attributes_neural(sampled, self.fitting(len(sampled) - last), last, seed=self.seed)
+        return numbers
+
+    def fitting(self, rows: int) -> tuple[int, ...]:
+        """The sizes to train with. Raises Undefined."""
+        return self.sizes or fitting(protocols.ATTRIBUTE_SIZES, rows)
+
+
+def labelled(rows: Rows) -> Rows:
+    """The rows. Raises Undefined where they have no labels."""
+    if rows.y is None:
+        raise Undefined("these data have no labels: use a labelled set, as `mnist`.")
+    return rows
+
+
+def pool(seen: Evidence) -> Labelled:
+    """The training rows that labelled ones are chosen from."""
+    return protocols.Labelled(seen.codes("representation", "train", POOL).numpy(), seen.splits.train.y[:POOL].numpy())
+
+
+def coded(seen: Evidence, split: Split | None, noise: str = "clean", seed: int = 0) -> Labelled:
+    """All rows of a split."""
+    z_NL = seen.codes("representation", split, corruption=noise, seed=seed)
+    return protocols.Labelled(z_NL.numpy(), seen.rows(split).y.numpy())
+
+
+def with_attributes(
+    seen: Evidence, split: Split | None, most: int | None = None, what: Code = "representation", seed: int = 0
+) -> Labelled:
+    """The rows of a split, or its first so many, with their attributes."""
+    values_NA = seen.rows(split, most).attributes.values.numpy()
+    return protocols.Labelled(seen.codes(what, split, most, seed=seed).numpy(), values_NA)
+
+
+def fitting(sizes: Iterable[int], rows: int) -> tuple[int, ...]:
+    """Those for which there are rows. Raises Undefined where there are none."""
+    found = tuple(size for size in sizes if size <= rows)
+    if not found:
+        raise Undefined(f"{min(sizes)} training rows are the least, {max(rows, 0)} are there: use more rows.")
+    return found
+
+
+def chosen(y_N: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of 5 random classes: three quarters of each to train, the others to test."""
+    rng = np.random.default_rng(seed)
+    classes = np.unique(y_N)
+    if len(classes) < CHARACTERS:
+        raise Undefined(f"{len(classes)} classes are there, {CHARACTERS} make a set: use more rows.")
+    rows = [rng.permutation(np.flatnonzero(y_N == label)) for label in rng.choice(classes, CHARACTERS, replace=False)]
+    to_train = [3 * len(some) // 4 for some in rows]
+    train = [some[:count] for some, count in zip(rows, to_train, strict=True)]
+    test = [some[count:] for some, count in zip(rows, to_train, strict=True)]
+    return np.concatenate(train), np.concatenate(test)

@@ -1,0 +1,86 @@
+"""Evaluations of q(y|x) and its prior: what codes cost, how far they are from the prior, how long ARD-VAE's takes."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from trainables.common.lazy import Late
+from trainables.evaluations.base import Evaluation, Measured, OfRows
+
+if TYPE_CHECKING:
+    from trainables.distributions.priors import Prior
+    from trainables.evaluations.context import Evidence
+
+latent_mmd = Late("trainables.metrics.latent_mmd")
+posteriors = Late("trainables.distributions.posteriors")
+priors = Late("trainables.distributions.priors")
+rates = Late("trainables.metrics.rate")
+relevance = Late("trainables.relevance")
+timing = Late("trainables.metrics.timing")
+
+SURROGATE_ROWS = 500
+
+
+class Rate(OfRows):
+    """Mean KL(q(y|x) || p(y)) in nats; of deterministic encoders, which have none, a surrogate on 500 rows.
+
+    ARD-VAE's prior has the variances of the first 10,000 training rows. These are counted of all models, so that the
+    rates of ARD-VAE and of others compare.
+    """
+
+    name: Literal["rate"] = "rate"
+    source: ClassVar[str] = "Alemi et al. 2018; ARD-VAE, equation 17; the surrogate: own"
+
+    def measure(self, seen: Evidence) -> Measured:
+        certain = seen.method.posterior() is posteriors.Point
+        name, rows = seen.name_of(self.split), seen.rows(self.split, SURROGATE_ROWS if certain else None)
+        own = {"prior": self.prior(seen), "encode": lambda x_BX: seen.method.proposal(seen.vae, x_BX)}
+        parts = [
+            rates.statistics(seen.vae, x_BX, piece.noise(seen.device, self.seed, name, "rate"), **own)
+            for x_BX, piece in seen.batches(rows)
+        ]
+        numbers = rates.finish(seen.reduced(parts, "surrogate_rate" if certain else "rate", "rows"))
+        counts = {"rows": len(rows), "prior": min(len(seen.splits.train), relevance.MOMENT_ROWS)}
+        return Measured(numbers, self.provenance("code", counts, name))
+
+    def prior(self, seen: Evidence) -> Prior:
+        """The model's own, but for ARD-VAE's, which was made of the D_z of some epoch."""
+        if not isinstance(seen.vae.prior, priors.ARD):
+            return seen.vae.prior
+        prior, (moments, _) = deepcopy(seen.vae.prior), seen.relevance_sums(self.seed)
+        prior.absorb({"rows": moments["rows"], "square_D": moments["second_D"]})
+        return prior
+
+
+class MMD(OfRows):
+    """Maximum mean discrepancy of sampled codes and the prior, with two kernels; 1,000 of either, 10 draws.
+
+    Of GECO's and MaskAAE's models the open axes are compared alone, as in their rate.
+    """
+
+    name: Literal["mmd"] = "mmd"
+    source: ClassVar[str] = "VIMAE, figure 1; kernels: Tolstikhin et al. 2018, Zhao et al. 2019"
+
+    def measure(self, seen: Evidence) -> Measured:
+        codes_ND = seen.codes("draw", self.split, seed=self.seed)
+        opened_D = seen.vae.mapping.opened().bool() if hasattr(seen.vae.mapping, "opened") else None
+        code = {"code_ND": codes_ND.to(seen.device), "prior": seen.vae.prior, "opened_D": opened_D}
+        numbers = seen.alone(lambda: latent_mmd.latent_mmd(**code, seed=self.seed))
+        counts = {"rows": len(codes_ND), "sample": latent_mmd.SAMPLE, "draws": latent_mmd.REPEATS}
+        return Measured(numbers, self.provenance("code", counts, seen.name_of(self.split)))
+
+
+class DzTime(Evaluation):
+    """Seconds that a fresh D_z and the prior made of it take, of 10,000 training rows: one worker's, on its device.
+
+    Times of other devices, or with other numbers of threads, do not compare.
+    """
+
+    name: Literal["dz_time"] = "dz_time"
+    source: ClassVar[str] = "ARD-VAE, supplement, table 3"
+
+    def measure(self, seen: Evidence) -> Measured:
+        numbers = seen.alone(lambda: timing.dz_seconds(seen.learner, seen.splits.train, seed=self.seed))
+        machine = seen.alone(lambda: timing.machine(seen.device))
+        return Measured(numbers, self.provenance("code", {"rows": int(numbers["dz_rows"])}, "train", found=machine))

@@ -1,0 +1,81 @@
+"""Evaluations of models of MNIST's zeros and ones, by a logistic classifier of the balanced set."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import PositiveInt
+
+from trainables.common.lazy import Late
+from trainables.evaluations.base import Evaluation, Measured, OfRows
+from trainables.metrics.provenance import Undefined
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from torch import Tensor
+
+    from trainables.evaluations.context import Evidence
+    from trainables.metrics.ones_classifier import Logistic
+
+classifier = Late("trainables.metrics.ones_classifier")
+evidence = Late("trainables.evaluations.context")
+kept = Late("trainables.cache")
+mnist = Late("trainables.data.sets.mnist")
+
+DRAWS = 10
+FORMAT = 1  # of how the classifier is fitted: raise it with any change
+
+
+class Uncertainty(OfRows):
+    """How many generated zeros and ones a logistic classifier is not sure of, and how many are ones, in per cent.
+
+    The mean of 10 draws. Those ending in `_data` are of the images of the split.
+    """
+
+    name: Literal["uncertainty"] = "uncertainty"
+    generated: PositiveInt = 10_000
+    """Images of each draw."""
+    source: ClassVar[str] = "Intel-VAE, table 2"
+
+    def measure(self, seen: Evidence) -> Measured:
+        logistic, rows = fitted(seen), seen.rows(self.split)
+        draws = (x_BX for draw in range(DRAWS) for x_BX in seen.generated(self.generated, self.seed, draw))
+        numbers = shares(seen, logistic, draws)
+        data = shares(seen, logistic, (x_BX for x_BX, _ in seen.batches(rows)))
+        numbers |= {f"{name}_data": value for name, value in data.items()}
+        counts = {"generated": DRAWS * self.generated, "real": len(rows)}
+        name = seen.name_of(self.split)
+        return Measured(numbers, self.provenance("logistic", counts, name, sha256=logistic.sha256))
+
+
+class Proportion(Evaluation):
+    """The prior mass that the mapping's clusters give to zeros, and the least mass of a cluster."""
+
+    name: Literal["proportion"] = "proportion"
+    source: ClassVar[str] = "Intel-VAE, table 3"
+
+    def measure(self, seen: Evidence) -> Measured:
+        logistic = fitted(seen)
+        numbers = seen.alone(lambda: classifier.learned_proportion(seen.vae, logistic, self.seed))
+        counts = {"generated": classifier.DRAWS}
+        return Measured(numbers, self.provenance("logistic", counts, "train", sha256=logistic.sha256))
+
+
+def fitted(seen: Evidence) -> Logistic:
+    """The classifier of the balanced set, made once for all models. Raises Undefined and DataError."""
+    if seen.run.data.name != "mnist01":
+        raise Undefined("only zeros and ones can be told apart: it is for models of `mnist01`.")
+
+    def make() -> Logistic:
+        rows = evidence.together(lambda: mnist.Mnist01().load(seen.data_root)).train
+        state = seen.keep(f"logistic-{kept.digest(rows, FORMAT)}", lambda: classifier.fitted(rows).state())
+        return classifier.Logistic.restored(state)
+
+    return seen.once(("logistic",), make)
+
+
+def shares(seen: Evidence, logistic: Logistic, batches: Iterable[Tensor]) -> dict[str, float]:
+    """Of all workers' images."""
+    parts = (classifier.statistics(logistic, x_BX) for x_BX in batches)
+    return classifier.finish(seen.reduced(parts, "uncertain", "ones", "rows"))

@@ -1,0 +1,108 @@
+"""A logistic classifier of zeros and ones looks at generated digits: is it sure of them, and how many are ones?
+
+Source: Intel-VAE, tables 2 and 3. The paper has no code for it: see the decisions in each docstring.
+"""
+
+# Shapes: B rows of this worker's share of a batch, N rows, X data values of one row, flattened, K clusters.
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from trainables.common.lazy import Late, np, torch
+from trainables.metrics.images import unit
+from trainables.metrics.provenance import Undefined
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from trainables.data.base import Range, Rows
+    from trainables.model import VAE
+    from trainables.sums import Sums
+
+linear_model = Late("sklearn.linear_model")
+noises = Late("trainables.noise")
+
+SURE = 0.80  # the greater probability of an image that counts as certain
+DRAWS = 20_000  # of the prior, from which it is seen what each cluster decodes to
+AT_ONCE = 1000
+
+
+@dataclass(frozen=True)
+class Logistic:
+    """P(one | x) = sigmoid(w x + b) of an image whose values are in `data_range`."""
+
+    weight_X: Tensor
+    bias: float
+    data_range: Range | None
+
+    @property
+    def sha256(self) -> str:
+        """Of the weights, in hex."""
+        weights = np.append(self.weight_X.cpu().numpy(), self.bias)
+        return hashlib.sha256(weights.tobytes()).hexdigest()
+
+    def state(self) -> dict[str, Any]:
+        """Plain values and tensors, from which it is restored."""
+        return {"weight": self.weight_X, "bias": self.bias, "range": self.data_range}
+
+    @classmethod
+    def restored(cls, state: dict[str, Any]) -> Logistic:
+        """The classifier of this state."""
+        return cls(state["weight"], state["bias"], state["range"] and tuple(state["range"]))
+
+    def probability(self, x_BX: Tensor) -> Tensor:
+        """That each image is a one, (B,), float64."""
+        values_BX = unit(x_BX, self.data_range).flatten(1).double()
+        return (values_BX @ self.weight_X.to(values_BX.device) + self.bias).sigmoid()
+
+
+def fitted(rows: Rows) -> Logistic:
+    """Logistic regression (C = 1) on the pixels of labelled zeros and ones, as `mnist01` has them. Raises Undefined."""
+    labels = set() if rows.y is None else set(rows.y.tolist())
+    if labels != {0, 1}:
+        raise Undefined("the classifier needs rows labelled 0 and 1, and both of them: use `mnist01`.")
+    x_NX = unit(rows.batch(torch.arange(len(rows))), rows.range).flatten(1).numpy().astype(np.float64)
+    model = linear_model.LogisticRegression(C=1.0, max_iter=1000).fit(x_NX, rows.y.numpy())
+    return Logistic(torch.from_numpy(model.coef_[0]), float(model.intercept_[0]), rows.range)
+
+
+def statistics(classifier: Logistic, x_BX: Tensor) -> Sums:
+    """How many of these images are uncertain, how many are ones, and how many there are: additive."""
+    one_B = classifier.probability(x_BX)
+    counts = {"uncertain": torch.maximum(one_B, 1 - one_B) < SURE, "ones": one_B > 0.5, "rows": one_B >= 0}
+    return {name: which_B.double().sum() for name, which_B in counts.items()}
+
+
+def finish(sums: Sums) -> dict[str, float]:
+    """In per cent of all rows, from sums over all rows and workers."""
+    return {
+        "uncertainty": float(100 * sums["uncertain"] / sums["rows"]),
+        "proportion_of_ones": float(100 * sums["ones"] / sums["rows"]),
+    }
+
+
+def learned_proportion(vae: VAE, classifier: Logistic, seed: int = 0, draws: int = DRAWS) -> dict[str, float]:
+    """The prior mass of the clusters that decode to zeros, and the least mass of any cluster, both from 0 to 1.
+
+    A cluster decodes to what the classifier calls the majority of its draws. One so rare that none is drawn adds
+    nothing. The least mass is the number to read where the data have one digit only. Raises Undefined.
+    """
+    if not hasattr(vae.mapping, "proportions"):
+        raise Undefined("the model has no clusters: only `intel_vae` with the mapping `sectors` learns a proportion.")
+    vae.eval()
+    noise = noises.Noise(seed, "learned proportion", rows=slice(draws), total=draws)
+    with torch.no_grad():
+        mass_K = vae.mapping.proportions().double().cpu()
+        y_ND = vae.prior.sample(noise).to(next(vae.parameters()))
+        votes_K = sum(_votes(vae, classifier, y_BD, len(mass_K)) for y_BD in y_ND.split(AT_ONCE))
+    return {"proportion_of_zeros": float(mass_K[votes_K > 0].sum()), "least_proportion": float(mass_K.min())}
+
+
+def _votes(vae: VAE, classifier: Logistic, y_BD: Tensor, clusters: int) -> Tensor:
+    """Zeros less ones among what each cluster's codes decode to, (K,)."""
+    one_B = classifier.probability(vae.decode(vae.mapping(y_BD)).mean_BX)
+    vote_B = torch.where(one_B > 0.5, -1.0, 1.0).double()
+    return torch.bincount(vae.mapping.cluster(y_BD), vote_B, minlength=clusters).cpu()

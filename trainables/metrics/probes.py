@@ -1,0 +1,210 @@
+"""What a representation is good for: accuracy of simple classifiers that are trained on it.
+
+Sources: Intel-VAE, figure 7 and table B.1 (forest, attributes); VIMAE, section 5.3 (SVM).
+"""
+
+# Shapes: N training rows, T test rows, U rows without labels, D axes, A attributes.
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from trainables.common.lazy import Late, np
+from trainables.metrics.provenance import Undefined
+
+calibration = Late("sklearn.calibration")
+ensemble = Late("sklearn.ensemble")
+linear_model = Late("sklearn.linear_model")
+model_selection = Late("sklearn.model_selection")
+semi_supervised = Late("sklearn.semi_supervised")
+svms = Late("sklearn.svm")
+
+FOREST_SIZES = (10, 20, 50, 100, 500, 1000, 2000, 5000)
+FOREST_SEEDS = tuple(range(10, 20))
+FOREST_TEST_ROWS = 2000
+ATTRIBUTE_SIZES = (50, 100, 200, 500, 1000, 2000, 5000, 10_000)
+ATTRIBUTE_TEST_ROWS = 2000
+SVM_COSTS = (0.1, 1.0, 10.0, 100.0)
+SVM_LABELS = 1000
+FOLDS = 3
+DRAWS = 10
+CONFIDENT = 0.95
+ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Representations with the classes of their rows, or with their attributes."""
+
+    z_ND: np.ndarray
+    y_N: np.ndarray
+    """(N,) integers from 0, or (N, A) bool."""
+
+    def __len__(self) -> int:
+        return len(self.z_ND)
+
+    def __getitem__(self, index: np.ndarray | slice) -> Labelled:
+        return Labelled(self.z_ND[index], self.y_N[index])
+
+
+def in_turns(y_N: np.ndarray, seed: int) -> np.ndarray:
+    """All rows, the classes taking turns in the order of their labels; rows of a class in a random order.
+
+    Any first rows hold as many of each class as can be. Classes with few rows are used up first.
+    """
+    order_N = np.random.default_rng(seed).permutation(len(y_N))
+    shuffled_N = y_N[order_N]
+    turn_N = np.empty(len(y_N), dtype=np.int64)
+    for label in np.unique(y_N):
+        rows = shuffled_N == label
+        turn_N[rows] = np.arange(rows.sum())
+    return order_N[np.lexsort((shuffled_N, turn_N))]
+
+
+def forest(
+    train: Labelled, test: Labelled, sizes: Iterable[int] = FOREST_SIZES, seeds: Iterable[int] = FOREST_SEEDS
+) -> dict[str, float]:
+    """`forest_<size>`: mean accuracy of a random forest of 50 trees, 4 deep, over training rows drawn by each seed.
+
+    Training rows have as many of each class as can be. Raises Undefined where they are too few.
+    """
+    seeds = tuple(seeds)
+    return {f"forest_{size}": _mean(_forest(_first(train, size, seed), test) for seed in seeds) for size in sizes}
+
+
+def forest_as_published(
+    both: Labelled,
+    sizes: Iterable[int] = FOREST_SIZES,
+    test_rows: int = FOREST_TEST_ROWS,
+    seeds: Iterable[int] = FOREST_SEEDS,
+) -> dict[str, float]:
+    """The same as Intel-VAE's code has it: train and test rows of one split, the last 2,000 in turns are the test.
+
+    As rare classes are used up first, those are not balanced.
+    """
+    numbers, orders = {}, [both[in_turns(both.y_N, seed)] for seed in seeds]
+    for size in sizes:
+        if size + test_rows > len(both):
+            raise Undefined(f"{size} + {test_rows} rows asked for, {len(both)} are there: use more rows.")
+        numbers[f"forest_published_{size}"] = _mean(_forest(rows[:size], rows[-test_rows:]) for rows in orders)
+    return numbers
+
+
+def attributes(
+    train: Labelled, test: Labelled, sizes: Iterable[int] = ATTRIBUTE_SIZES, draws: int = DRAWS, seed: int = 0
+) -> dict[str, float]:
+    """`attributes_<size>`: mean accuracy over attributes of logistic regressions, and `attributes_majority`.
+
+    The latter is what always saying the more frequent value of each attribute gets: read the others against it.
+    Features are standardised by the training rows. Raises Undefined.
+    """
+    numbers = {"attributes_majority": float(np.maximum(test.y_N.mean(0), 1 - test.y_N.mean(0)).mean())}
+    for size in sizes:
+        drawn = [train[_some(len(train), size, seed + draw)] for draw in range(draws)]
+        numbers[f"attributes_{size}"] = _mean(_attributes(rows, test) for rows in drawn)
+    return numbers
+
+
+def svm(
+    train: Labelled,
+    tests: Mapping[str, Labelled],
+    labels: int = SVM_LABELS,
+    unlabelled: int = 0,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> dict[str, float]:
+    """`svm_<test>`: mean accuracy of an RBF support vector machine over `draws` choices of the labelled rows.
+
+    Its cost is chosen by 3-fold cross-validation. With rows without labels, at most so many of the other training rows,
+    also `self_trained_<test>`: the machine is trained five more times, what it is sure of (above 0.95) having become
+    labels. Raises Undefined.
+
+    Args:
+        tests: by name, as of the noise that was put on the images; the labelled rows are clean.
+    """
+    return mean_of(svm_scores(train, tests, labels, unlabelled, seed + draw) for draw in range(draws))
+
+
+def svm_scores(
+    train: Labelled, tests: Mapping[str, Labelled], labels: int, unlabelled: int, seed: int
+) -> dict[str, float]:
+    """The accuracies with one choice of the labelled rows. Raises Undefined."""
+    _enough(len(train), labels)
+    order_N = in_turns(train.y_N, seed)
+    rows, others = train[order_N[:labels]], np.sort(order_N[labels:])[:unlabelled]
+    _enough_for_folds(rows.y_N)
+    machines = _machines(rows, train.z_ND[others] if unlabelled else None)
+    return {
+        f"{kind}_{name}": float(machine.score(test.z_ND, test.y_N))
+        for kind, machine in machines
+        for name, test in tests.items()
+    }
+
+
+def mean_of(numbers: Iterable[dict[str, float]]) -> dict[str, float]:
+    """The means of numbers of the same names."""
+    numbers = list(numbers)
+    return {name: _mean(each[name] for each in numbers) for name in numbers[0]}
+
+
+def _machines(rows: Labelled, unlabelled_UD: np.ndarray | None) -> Iterator[tuple[str, Any]]:
+    search = model_selection.GridSearchCV(svms.SVC(), {"C": SVM_COSTS}, cv=FOLDS).fit(rows.z_ND, rows.y_N)
+    yield "svm", search
+    if unlabelled_UD is not None:
+        yield "self_trained", _self_trained(rows, unlabelled_UD, search.best_params_["C"])
+
+
+def _self_trained(rows: Labelled, unlabelled_UD: np.ndarray, cost: float):
+    sure = calibration.CalibratedClassifierCV(svms.SVC(C=cost), ensemble=False, cv=FOLDS)
+    machine = semi_supervised.SelfTrainingClassifier(sure, threshold=CONFIDENT, max_iter=ROUNDS)
+    unknown_U = np.full(len(unlabelled_UD), -1)
+    return machine.fit(np.concatenate([rows.z_ND, unlabelled_UD]), np.concatenate([rows.y_N, unknown_U]))
+
+
+def _forest(train: Labelled, test: Labelled) -> float:
+    model = ensemble.RandomForestClassifier(n_estimators=50, max_depth=4, random_state=0)
+    return model.fit(train.z_ND, train.y_N).score(test.z_ND, test.y_N)
+
+
+def _attributes(train: Labelled, test: Labelled) -> float:
+    mean_D, sd_D = train.z_ND.mean(0), train.z_ND.std(0)
+    train_ND, test_TD = ((z - mean_D) / np.where(sd_D > 0, sd_D, 1.0) for z in (train.z_ND, test.z_ND))
+    return _mean(
+        (_binary(train_ND, train_N, test_TD) == test_T).mean()
+        for train_N, test_T in zip(train.y_N.T, test.y_N.T, strict=True)
+    )
+
+
+def _binary(train_ND: np.ndarray, y_N: np.ndarray, test_TD: np.ndarray) -> np.ndarray:
+    """What logistic regression says of each test row; where training rows all agree, what they say."""
+    if y_N.all() or not y_N.any():
+        return np.full(len(test_TD), y_N[0])
+    return linear_model.LogisticRegression(C=1.0, max_iter=1000).fit(train_ND, y_N).predict(test_TD)
+
+
+def _first(train: Labelled, size: int, seed: int) -> Labelled:
+    _enough(len(train), size)
+    return train[in_turns(train.y_N, seed)[:size]]
+
+
+def _some(rows: int, size: int, seed: int) -> np.ndarray:
+    _enough(rows, size)
+    return np.random.default_rng(seed).permutation(rows)[:size]
+
+
+def _enough(rows: int, size: int) -> None:
+    if size > rows:
+        raise Undefined(f"{size} training rows asked for, {rows} are there: ask for at most {rows}.")
+
+
+def _enough_for_folds(y_N: np.ndarray) -> None:
+    counts = np.unique(y_N, return_counts=True)[1]
+    if len(counts) < 2 or counts.min() < FOLDS:
+        few = f"labelled rows are of {len(counts)} classes, of the rarest {counts.min()}"
+        raise Undefined(f"{few}: 2 classes of {FOLDS} are the least, take more labels.")
+
+
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))
