@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 
-from orchestrator.schedulers.asha import CONTINUE, STOP, Asha, RunAll
-from orchestrator.schedulers.hyperband import Hyperband
+from orchestrator.schedulers.asha import CONTINUE, STOP, PromotionAsha, RunAll
+from orchestrator.schedulers.hyperband import HyperbandBrackets
 
 ROOT = Path(__file__).parents[1]
 TOP = 3  # configurations that count as good
@@ -32,8 +32,8 @@ Curves = list[list[float]]
 
 def record(settings: list[str]) -> Curves:
     """Train the configurations, one line of progress for each; `settings` change the spec as --set does."""
-    from orchestrator.space.candidates import trials as listed
-    from orchestrator.spec.records import read_spec
+    from orchestrator.checks.read import read_spec
+    from orchestrator.space.trials import list_trials as listed
     from trainables.run import Run
     from trainables.train import Diverged, train
 
@@ -75,8 +75,8 @@ class RayAsha:
 SCHEDULERS: dict[str, Callable] = {
     "no early stopping": lambda epochs: RunAll(),
     "Ray's ASHA": RayAsha,
-    "our ASHA": lambda epochs: Asha("max", epochs, GRACE, ETA),
-    "our Hyperband": lambda epochs: Hyperband("max", epochs, GRACE, ETA),
+    "our ASHA": lambda epochs: PromotionAsha("max", epochs, GRACE, ETA),
+    "our Hyperband": lambda epochs: HyperbandBrackets("max", epochs, GRACE, ETA),
 }
 
 

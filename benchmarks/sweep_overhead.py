@@ -116,7 +116,8 @@ def plain(run: dict, trials: int, workers: int, folder: Path) -> list[tuple[floa
     """As `ours`, each run being a Tune function trial."""
     from ray import tune
 
-    from orchestrator.clusters.local import HEAD_NODE, private_ray
+    from orchestrator.clusters.local import private_ray
+    from orchestrator.clusters.resources import HEAD_NODE
 
     notes = [str(folder / f"plain-{workers}-{number}") for number in range(trials)]
     configs = [{"run": run | {"seed": n}, "note": note, "workers": workers} for n, note in enumerate(notes)]

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.checks.read import read_spec
 from orchestrator.spec.diagnostics import SpecError
-from orchestrator.spec.records import SweepSpec, read_spec
+from orchestrator.spec.records import SweepSpec
 
 TINY = """\
 name: tiny

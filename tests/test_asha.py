@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.schedulers.asha import CONTINUE, PAUSE, STOP, Asha, RunAll, rung_epochs
+from orchestrator.schedulers.asha import CONTINUE, PAUSE, STOP, PromotionAsha, RunAll, rung_epochs
 
 NOT_FINITE = [math.nan, math.inf, -math.inf]
 VALUES = st.one_of(st.integers(-2, 2).map(float), st.floats(-1e3, 1e3), st.sampled_from(NOT_FINITE))
@@ -27,7 +27,7 @@ def searches(draw):
 
 def simulate(table, setting, slots, order):
     """Run all trials under an Asha; the events (what, trial, epoch) in the order in which they happened."""
-    core = Asha(setting["mode"], setting["max_epochs"], setting["grace"], setting["eta"])
+    core = PromotionAsha(setting["mode"], setting["max_epochs"], setting["grace"], setting["eta"])
     new, busy, done, events = list(range(len(table))), [], [0] * len(table), []
     while True:
         while len(busy) < slots:
@@ -108,7 +108,7 @@ def test_every_decision_is_that_of_algorithm_2(search):
 @given(searches())
 def test_at_the_end_the_promoted_are_the_first_to_be_in_the_top_and_nothing_is_left(search):
     table, setting, slots, order = search
-    core = Asha(setting["mode"], setting["max_epochs"], setting["grace"], setting["eta"])
+    core = PromotionAsha(setting["mode"], setting["max_epochs"], setting["grace"], setting["eta"])
     events = simulate(table, setting, slots, order)
     reached = {trial: max(epoch for _, other, epoch in events if other == trial) for trial in range(len(table))}
     assert max(reached.values()) <= setting["max_epochs"]
@@ -142,7 +142,7 @@ def test_no_trial_runs_an_epoch_twice_or_is_promoted_twice_from_a_rung(search):
 @given(searches())
 def test_the_same_calls_give_the_same_answers_so_a_journal_of_them_is_the_state(search):
     table, setting, slots, order = search
-    core = Asha(setting["mode"], setting["max_epochs"], setting["grace"], setting["eta"])
+    core = PromotionAsha(setting["mode"], setting["max_epochs"], setting["grace"], setting["eta"])
     calls = [event for event in simulate(table, setting, slots, order) if event[0] not in ("start", "idle")]
     again = [
         core.next() if what == "promote" else core.report(trial, epoch, table[trial][epoch - 1])
@@ -160,11 +160,11 @@ def test_rungs_are_at_grace_times_powers_of_eta_below_the_last_epoch(grace, eta,
 
 
 def test_the_first_trial_at_a_rung_pauses_whatever_its_value():
-    assert Asha("max", 9, 1, 3).report(0, 1, 1e9) == PAUSE
+    assert PromotionAsha("max", 9, 1, 3).report(0, 1, 1e9) == PAUSE
 
 
 def test_ties_break_by_trial_number():
-    core = Asha("max", 9, 1, 3)
+    core = PromotionAsha("max", 9, 1, 3)
     for trial in (2, 1, 0):
         answer = core.report(trial, 1, 0.5)
     assert answer == CONTINUE  # 0 came last and goes first
@@ -172,13 +172,13 @@ def test_ties_break_by_trial_number():
 
 
 def test_a_rung_of_values_that_are_not_finite_promotes_none():
-    core = Asha("min", 9, 1, 2)
+    core = PromotionAsha("min", 9, 1, 2)
     assert [core.report(trial, 1, value) for trial, value in enumerate(NOT_FINITE + NOT_FINITE)] == [PAUSE] * 6
     assert core.next() is None
 
 
 def test_a_trial_that_diverges_takes_the_last_place_at_the_rung_ahead():
-    core = Asha("max", 9, 1, 3)
+    core = PromotionAsha("max", 9, 1, 3)
     core.report(0, 1, 1.0)
     core.report(1, 1, 2.0)
     assert core.next() is None
@@ -189,7 +189,7 @@ def test_a_trial_that_diverges_takes_the_last_place_at_the_rung_ahead():
 
 
 def test_a_paused_trial_that_fails_is_not_called_back():
-    core = Asha("max", 9, 1, 2)
+    core = PromotionAsha("max", 9, 1, 2)
     core.report(0, 1, 5.0)
     core.abandon(0)
     assert core.report(1, 1, 1.0) == CONTINUE
@@ -197,13 +197,13 @@ def test_a_paused_trial_that_fails_is_not_called_back():
 
 
 def test_an_epoch_reported_again_gets_the_same_answer():
-    core = Asha("max", 9, 1, 2)
+    core = PromotionAsha("max", 9, 1, 2)
     assert core.report(0, 1, 1.0) == core.report(0, 1, 1.0) == PAUSE
     assert core.report(1, 1, 2.0) == core.report(1, 1, 2.0) == CONTINUE
 
 
 def test_a_rung_whose_report_was_lost_is_reached_with_the_next_one():
-    core = Asha("max", 9, 1, 2)
+    core = PromotionAsha("max", 9, 1, 2)
     core.report(0, 1, 0.0)
     assert core.report(1, 2, 1.0) == PAUSE  # rungs 1 and 2: it is in both
     assert core.reason(1) == "asha@2" and core.reason(0) == "asha@1"
@@ -225,7 +225,7 @@ def test_asha_spends_less_than_half_the_epochs_and_finds_the_best():
 
 
 def test_promotions_are_made_from_the_top_rung_down():
-    core = Asha("max", 9, 1, 2)
+    core = PromotionAsha("max", 9, 1, 2)
     for trial, epoch, value in [(0, 1, 9.0), (1, 1, 1.0), (2, 2, 0.0), (3, 2, -1.0)]:
         assert core.report(trial, epoch, value) == PAUSE
     assert [core.next() for _ in range(4)] == [2, 0, 1, None]

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from orchestrator.checks.read import read_spec
 from orchestrator.commands import resume as resuming
 from orchestrator.errors import UserError
-from orchestrator.execution.run import claim, open_lineup
-from orchestrator.space.candidates import trials
-from orchestrator.spec.records import read_spec
+from orchestrator.space.trials import list_trials
 from orchestrator.storage.journal import NAME
 from orchestrator.sweep import changes, reuse
+from orchestrator.sweep.folder import claim
+from orchestrator.sweep.open import open_lineup
 from tests.data_files import picture, put
 from trainables.data import Array, fingerprints
 from trainables.data.prepared.prepare import prepare
@@ -58,7 +59,7 @@ class Begun:
         self.open()
 
     def open(self) -> None:
-        open_lineup(self.spec, trials(self.spec), self.folder, None, False, str(self.source))
+        open_lineup(self.spec, list_trials(self.spec), self.folder, None, False, str(self.source))
 
     def go_on(self, *args) -> None:
         self.went_on += 1

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.schedulers.asha import CONTINUE, PAUSE, STOP, Asha, RunAll
-from orchestrator.schedulers.hyperband import Hyperband
+from orchestrator.schedulers.asha import CONTINUE, PAUSE, STOP, PromotionAsha, RunAll
+from orchestrator.schedulers.hyperband import HyperbandBrackets
 from tests.test_asha import VALUES
 
 DIVERGES = "diverges"
@@ -104,7 +104,7 @@ def wanted(world, mode, rung, rungs, eta) -> list[int]:
 @given(searches(), st.integers(1, 4))
 def test_a_search_ends_with_a_trial_trained_in_full_unless_all_go_wrong(search, slots):
     mode, (epochs, grace, eta), table, order = search
-    core = Asha(mode, epochs, grace, eta)
+    core = PromotionAsha(mode, epochs, grace, eta)
     world = World(core, table, order, slots).run(table)
     rungs = [rung.epoch for rung in core.rungs]
     assert "completed" in world.ended.values() or not any(sound(world, trial, rungs) for trial in table)
@@ -116,7 +116,7 @@ def test_a_search_ends_with_a_trial_trained_in_full_unless_all_go_wrong(search, 
 @given(searches())
 def test_each_closing_promotion_is_the_best_that_is_wanted_at_the_lowest_rung(search):
     mode, (epochs, grace, eta), table, order = search
-    core = Asha(mode, epochs, grace, eta)
+    core = PromotionAsha(mode, epochs, grace, eta)
     world = World(core, table, order).run(table, close=False)
     rungs = [rung.epoch for rung in core.rungs]
     while True:
@@ -153,7 +153,7 @@ def caught_up(core, trial, world) -> bool:
 def test_trials_that_come_later_meet_algorithm_2_as_if_none_had_been_closed(search, first, slots):
     """The answers to later trials, and who is called back, are those of a core that never closed."""
     mode, shape, table, order = search
-    core = Asha(mode, *shape)
+    core = PromotionAsha(mode, *shape)
     world = World(core, table, order, slots).run(list(table)[:first], close=False)
     world.plain, plain = dict(world.done), twin(core, mode, shape)
     world.run([], close=True)
@@ -183,9 +183,9 @@ def test_trials_that_come_later_meet_algorithm_2_as_if_none_had_been_closed(sear
     assert len(set(epochs)) == len(epochs)
 
 
-def twin(core: Asha, mode, shape) -> Asha:
+def twin(core: PromotionAsha, mode, shape) -> Asha:
     """A core in the same state."""
-    other = Asha(mode, *shape)
+    other = PromotionAsha(mode, *shape)
     for rung, of in zip(other.rungs, core.rungs, strict=True):
         rung.scores, rung.promoted = dict(of.scores), set(of.promoted)
     return other
@@ -195,7 +195,7 @@ def twin(core: Asha, mode, shape) -> Asha:
 @given(searches(most=20), st.integers(1, 4))
 def test_each_bracket_of_hyperband_ends_with_a_trial_trained_in_full(search, slots):
     mode, (epochs, grace, eta), table, order = search
-    core = Hyperband(mode, epochs, grace, eta)
+    core = HyperbandBrackets(mode, epochs, grace, eta)
     world = World(core, table, order, slots).run(table)
     for number, bracket in enumerate(core.brackets):
         own = [trial for trial in table if core.deal.bracket(trial) == number]
@@ -205,47 +205,47 @@ def test_each_bracket_of_hyperband_ends_with_a_trial_trained_in_full(search, slo
 
 
 def test_a_single_trial_trains_in_full():
-    world = World(Asha("max", 50, 3, 3), {1: [0.0] * 50}, random.Random(0)).run([1])
+    world = World(PromotionAsha("max", 50, 3, 3), {1: [0.0] * 50}, random.Random(0)).run([1])
     assert (world.done, world.ended) == ({1: 50}, {1: "completed"})
     assert world.closings == [(1, 3), (1, 9), (1, 27)]
 
 
 def test_six_trials_of_ten_epochs_end_with_one_trained_in_full():
     table = {trial: [-trial] * 10 for trial in range(1, 7)}
-    world = World(Asha("max", 10, 3, 3), table, random.Random(0)).run(table)
+    world = World(PromotionAsha("max", 10, 3, 3), table, random.Random(0)).run(table)
     assert world.done == {1: 10, 2: 9, 3: 3, 4: 3, 5: 3, 6: 3}
     assert (world.ended, world.closings) == ({1: "completed"}, [(1, 9)])
 
 
 def test_the_next_best_goes_on_when_the_promoted_one_diverges():
     table = {1: [1.0] * 9, 2: [2.0, DIVERGES] + [2.0] * 7, 3: [math.nan] * 9}
-    world = World(Asha("max", 9, 1, 3), table, random.Random(0)).run(table)
+    world = World(PromotionAsha("max", 9, 1, 3), table, random.Random(0)).run(table)
     assert world.ended == {2: "diverged", 1: "completed"}
     assert world.closings == [(1, 1), (1, 3)]  # 2 was promoted by Algorithm 2: there were three at the first rung
 
 
 def test_a_tie_is_closed_by_number():
-    core = Asha("min", 9, 1, 3)
+    core = PromotionAsha("min", 9, 1, 3)
     assert core.report(2, 1, 0.5) == core.report(1, 1, 0.5) == PAUSE
     assert core.close({1: True, 2: True}) == 1
 
 
 def test_a_rung_of_values_that_are_not_finite_closes_none():
-    core = Asha("max", 9, 1, 3)
+    core = PromotionAsha("max", 9, 1, 3)
     core.report(1, 1, math.nan)
     core.report(2, 1, math.inf)
     assert core.close({1: True, 2: True}) is None
 
 
 def test_a_trial_that_an_earlier_version_stopped_is_not_called_back():
-    core = Asha("max", 9, 1, 3)
+    core = PromotionAsha("max", 9, 1, 3)
     for trial in (1, 2):
         core.report(trial, 1, -float(trial))
     assert core.close({2: True}) == 2
 
 
 def test_brackets_in_which_none_runs_are_closed_beside_others():
-    core = Hyperband("max", 9, 1, 3)
+    core = HyperbandBrackets("max", 9, 1, 3)
     first = next(trial for trial in range(1, 20) if core.deal.bracket(trial) == 0)
     last = next(trial for trial in range(1, 20) if core.deal.bracket(trial) == 2)
     core.report(first, 1, 0.0)
@@ -258,7 +258,7 @@ def test_without_a_scheduler_nothing_is_to_be_closed():
 
 @pytest.mark.parametrize("later", [1.0, 3.0])
 def test_a_trial_that_went_on_at_the_close_is_promoted_without_being_trained_again(later):
-    core = Asha("max", 9, 1, 3)
+    core = PromotionAsha("max", 9, 1, 3)
     for trial in (1, 2):
         core.report(trial, 1, float(trial))
     assert core.close({1: True, 2: True}) == 2

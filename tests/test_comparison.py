@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.reporting.comparison import FORMATS, SIDE_BY_SIDE, Measured, as_table, compare, grid, notes
+from orchestrator.reporting.comparison import FORMATS, SIDE_BY_SIDE, as_table, compare, grid, notes
+from orchestrator.storage.evaluations_file import EvaluatedModel
 
 PROVENANCE = {
     "extractor": "classifier",
@@ -24,7 +25,7 @@ PROVENANCE = {
 
 
 def measured(label, id, findings):
-    return Measured(label, id, findings, Path("/runs") / id)
+    return EvaluatedModel(label, id, findings, Path("/runs") / id)
 
 
 def finding(metric="frechet", undefined="", values=None, **changes):

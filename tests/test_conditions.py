@@ -9,11 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
+from orchestrator.checks.read import read_spec, schema
 from orchestrator.space.assembly import Odometer, every
-from orchestrator.space.candidates import notes, trainings, trials
+from orchestrator.space.candidates import trainings
 from orchestrator.space.entries import in_order
 from orchestrator.space.probing import probing
-from orchestrator.spec.records import SweepSpec, read_spec, schema
+from orchestrator.space.trials import list_trials, notes
+from orchestrator.spec.records import SweepSpec
 from tests.small_runs import a_run
 from tests.specs import TINY, refused, spec_of, with_search
 
@@ -31,7 +33,7 @@ search:
 
 def sweep(folder, search, *words):
     spec = spec_of(folder, with_search(search), *words)
-    return spec, trials(spec)
+    return spec, list_trials(spec)
 
 
 def test_a_zip_sets_its_paths_row_by_row(tmp_path):
@@ -166,7 +168,7 @@ def test_conditional_grids_are_those_of_a_brute_force_over_all_products(search):
     base = {"seed": 1, "batch_size": 2, "epochs": 3, "network.latent_dim": run["network"]["latent_dim"]}
     words = {"name": "a", "run": run, "search": search, "scheduler": {"name": "none"}}
     spec = SweepSpec.model_validate_json(json.dumps(words))
-    listed = [json.dumps(trial.config, sort_keys=True) for trial in trials(spec)]
+    listed = [json.dumps(trial.config, sort_keys=True) for trial in list_trials(spec)]
     assert set(listed) == brute_force(search, base)
     assert len(listed) == len(set(listed)) == trainings(spec)
 
@@ -280,7 +282,7 @@ def test_a_search_with_both_is_written_and_read_again_and_fits_the_schema(tmp_pa
         YAML(typ="safe").dump(plain, file)
     assert read_spec(tmp_path / "again.yaml") == spec
     assert plain["search"]["seed"] == {"when": {"network.latent_dim": [4, 8]}, "grid": [1, 2]}
-    assert len(trials(spec)) == 5
+    assert len(list_trials(spec)) == 5
 
 
 @pytest.mark.parametrize("domain", [{"grid": [1], "when": 3}, {"zip": [1]}, {"zip": []}, {"when": {"epochs": 1}}])

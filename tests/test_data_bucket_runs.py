@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from orchestrator.commands import resume as resuming
-from orchestrator.execution.run import claim, open_lineup, slot_config
+from orchestrator.sweep.folder import claim
+from orchestrator.sweep.open import open_lineup, slot_config
 from orchestrator.sweep.reuse import made_with
 from tests.small_runs import a_run
 from tests.specs import spec_of
@@ -78,7 +79,7 @@ def test_a_sweep_tells_its_slots_of_its_root_and_is_resumed_with_it(tmp_path, mo
     for check in ("check_data", "tell_changes"):
         monkeypatch.setattr(resuming, check, lambda *values: None)
     spec, seen = spec_of(tmp_path), {}
-    trials, folder = resuming.space.trials(spec), claim(tmp_path / "runs", spec)
+    trials, folder = resuming.list_trials(spec), claim(tmp_path / "runs", spec)
     open_lineup(spec, trials, folder, root, False, "a.yaml")
     assert {slot_config(spec, folder, root, trial)["data_root"] for trial in trials} == {root}
     assert made_with(root)["data_root"] == root

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from orchestrator.commands import evaluate as verb
-from orchestrator.commands.resume import recorded_root
 from orchestrator.evaluation.jobs import DIED
-from orchestrator.reporting.leaderboard import read_results
 from orchestrator.storage.evaluations_file import FILE, PICTURES, Findings, key_of, with_findings
+from orchestrator.storage.sweep_folder import recorded_root
+from orchestrator.sweep.results import read_results
 from orchestrator.tracking.mlflow_store import connect
 from orchestrator.tracking.tracker import sync
 from tests.waiting import until

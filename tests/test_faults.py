@@ -12,17 +12,18 @@ from unittest import mock
 import pytest
 import torch
 
-from orchestrator.clusters import local as local_ray
+from orchestrator.clusters.resources import cpus
 from orchestrator.errors import UserError
 from orchestrator.execution import oom as memory
 from orchestrator.execution import slot
-from orchestrator.execution.run import claim, run_sweep
+from orchestrator.execution.run import run_sweep
 from orchestrator.execution.tune import MEMORY_NOTICE, OOM_REASON, Listener, reason_of
 from orchestrator.schedulers.asha import RunAll
 from orchestrator.signals import Deferred
 from orchestrator.storage.disk import disk_errors_told, fault_in, faults_raised
 from orchestrator.storage.journal import Journal
 from orchestrator.storage.json_files import restarts_file
+from orchestrator.sweep.folder import claim
 from orchestrator.sweep.state import Progress
 from tests.full_disk import small_disk
 from tests.small_runs import a_run
@@ -66,7 +67,7 @@ def memory_kills(counter: Path) -> int:
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory):
     """Four trials on one slot, until its disk is full, and then to the end: the outcome, what the tracker was told."""
-    spec = spec_of("faulty", EPOCHS, scheduler={"name": "none"}, resources={"cpus_per_worker": local_ray.cpus()})
+    spec = spec_of("faulty", EPOCHS, scheduler={"name": "none"}, resources={"cpus_per_worker": cpus()})
     folder, tracker = claim(tmp_path_factory.mktemp("out"), spec), Recorder()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(__file__).parent))  # slots are to find this file
@@ -193,7 +194,7 @@ def test_a_trial_that_ran_out_of_memory_says_so(swept):
 def test_the_numbers_are_those_of_a_run_without_faults_and_told_once(swept, trial):
     told = [(event[2], event[3]) for event in swept.told if event[:2] == ("epoch", f"{trial:04d}")]
     threads = torch.get_num_threads()
-    torch.set_num_threads(local_ray.cpus())  # as in the slot
+    torch.set_num_threads(cpus())  # as in the slot
     run = a_run(epochs=EPOCHS, seed=trial - 1) if trial > 1 else a_run(epochs=EPOCHS)
     expected = [(report.epoch, report.metrics) for report in train(run)]
     torch.set_num_threads(threads)

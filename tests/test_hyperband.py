@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from orchestrator.commands import dry_run as plan
 from orchestrator.execution import run as sweep
 from orchestrator.schedulers.asha import CONTINUE, PAUSE, STOP
-from orchestrator.schedulers.hyperband import Deal, Hyperband, bracket_graces, bracket_sizes
+from orchestrator.schedulers.hyperband import Deal, HyperbandBrackets, bracket_graces, bracket_sizes
 from orchestrator.spec import records as spec
 from tests.test_asha import VALUES
 from trainables.common.records import name_of
@@ -27,7 +27,7 @@ def searches(draw):
 
 
 def core_of(setting):
-    return Hyperband(setting["mode"], setting["max_epochs"], setting["grace"], setting["eta"])
+    return HyperbandBrackets(setting["mode"], setting["max_epochs"], setting["grace"], setting["eta"])
 
 
 def simulate(table, setting, slots, order):
@@ -169,19 +169,19 @@ def test_a_round_of_trials_gives_each_bracket_its_size_whatever_the_order_of_ask
 
 
 def test_the_last_bracket_trains_in_full():
-    core = Hyperband("max", 9, 1, 3)
+    core = HyperbandBrackets("max", 9, 1, 3)
     trial = next(trial for trial in range(1, 100) if core.deal.bracket(trial) == 2)
     assert [core.report(trial, epoch, math.nan) for epoch in range(1, 10)] == [CONTINUE] * 8 + [STOP]
 
 
 def test_a_paused_trial_tells_its_bracket_and_its_rung():
-    core = Hyperband("max", 9, 1, 3)
+    core = HyperbandBrackets("max", 9, 1, 3)
     assert core.report(1, 1, 0.0) == PAUSE
     assert core.reason(1) == "bracket 0: asha@1"
 
 
 def test_a_trial_that_diverges_is_never_called_back():
-    core = Hyperband("max", 4, 1, 2)
+    core = HyperbandBrackets("max", 4, 1, 2)
     first, second = [trial for trial in range(1, 9) if core.deal.bracket(trial) == 0][:2]
     core.report(first, 1, 5.0)
     core.abandon(first)

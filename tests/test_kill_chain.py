@@ -24,6 +24,7 @@ from fatal import Server
 from test_sweep import processes_with
 
 from orchestrator.clusters import local as local_ray
+from orchestrator.clusters.resources import cpus
 from orchestrator.tracking.mlflow_store import connect, set_environment
 from tests.waiting import until
 from trainables.run import Run
@@ -43,9 +44,9 @@ search:
 scheduler: {scheduler}
 resources: {{cpus_per_worker: {cpus}}}
 """
-ONE_SLOT = {"rates": "[3e-3, 1e-4, 1e18, 1e-3, 1e-2]", "cpus": local_ray.cpus()}
+ONE_SLOT = {"rates": "[3e-3, 1e-4, 1e18, 1e-3, 1e-2]", "cpus": cpus()}
 ONE_SLOT |= {"scheduler": "{name: asha, grace_epochs: 1, reduction_factor: 2}"}
-TWO_SLOTS = {"rates": "[3e-3, 1e-4, 1e-3, 1e-2]", "cpus": local_ray.cpus() / 2, "scheduler": "{name: none}"}
+TWO_SLOTS = {"rates": "[3e-3, 1e-4, 1e-3, 1e-2]", "cpus": cpus() / 2, "scheduler": "{name: none}"}
 MARK = f"resume-{uuid.uuid4()}"
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, None: 2}  # with which a driver ends by itself
 ORDERLY = (signal.SIGINT, signal.SIGTERM)
@@ -317,7 +318,7 @@ def test_a_sweep_on_two_slots_is_resumed_to_the_table_of_runs_without_faults(out
     results = json.loads((out / "tiny" / "results.json").read_text())
     trials = journal_of(out)[0]["trials"]
     threads = torch.get_num_threads()
-    torch.set_num_threads(max(1, local_ray.cpus() // 2))  # as in the slots
+    torch.set_num_threads(max(1, cpus() // 2))  # as in the slots
     expected = [list(train(Run.model_validate(trial["run"])))[-1].metrics for trial in trials]
     torch.set_num_threads(threads)
     assert [trial["last"] for trial in results["trials"]] == expected

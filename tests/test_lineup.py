@@ -7,15 +7,17 @@ import shutil
 
 import pytest
 
-from orchestrator.clusters import local as local_ray
+from orchestrator.clusters.resources import cpus
 from orchestrator.commands.dry_run import as_text, plan
-from orchestrator.execution.run import SCHEDULERS, finish, slot_config
+from orchestrator.execution.run import finish
 from orchestrator.schedulers.asha import PAUSE
-from orchestrator.space.candidates import Trial, examples, same_run, trials
+from orchestrator.space.candidates import same_run
+from orchestrator.space.trials import Trial, examples, list_trials
 from orchestrator.spec.records import SweepSpec
 from orchestrator.storage.journal import Journal
 from orchestrator.sweep import reuse
 from orchestrator.sweep.budget import Account
+from orchestrator.sweep.open import SCHEDULERS, slot_config
 from orchestrator.sweep.ranking import configurations
 from orchestrator.sweep.results_file import Ledger
 from orchestrator.sweep.reuse import Finished
@@ -81,7 +83,7 @@ def opened(folder, spec: SweepSpec, lines: int = 10**6, made_with: dict | None =
     def as_config(trial: Trial) -> dict:
         return slot_config(spec, folder, None, trial)
 
-    listed = trials(spec)
+    listed = list_trials(spec)
     configs = {config["id"]: config for config in map(as_config, listed)}
     limits = spec.budget.model_dump(exclude_none=True) if spec.budget else {}
     account = Account(limits, gpus=0, clock=lambda: 0.0)
@@ -386,8 +388,8 @@ def test_a_last_epoch_counts_though_it_uses_up_the_budget(tmp_path):
 
 
 def test_the_plan_counts_trials_that_are_not_known_yet(tmp_path):
-    spec = drawn(trials=6, seeds=2, confirm={"top": 2, "seeds": 3}, resources={"cpus_per_worker": local_ray.cpus()})
-    planned = plan(spec, trials(spec), tmp_path)
+    spec = drawn(trials=6, seeds=2, confirm={"top": 2, "seeds": 3}, resources={"cpus_per_worker": cpus()})
+    planned = plan(spec, list_trials(spec), tmp_path)
     assert (planned["trials"], planned["confirming"], planned["slots"]) == (12 + 6, 6, 1)
     assert planned["epochs_at_most"] == 18 * EPOCHS
     assert planned["epochs_expected"] == 12 * (1 + 1 / 2 + 2 / 4) + 6 * EPOCHS
@@ -407,7 +409,7 @@ def test_the_plan_counts_trials_that_are_not_known_yet(tmp_path):
 )
 def test_the_plan_knows_that_one_at_least_is_trained_in_full(tmp_path, scheduler, count, expected, note):
     spec = spec_of(LOW, trials=count, scheduler=scheduler)
-    planned = plan(spec, trials(spec), tmp_path)
+    planned = plan(spec, list_trials(spec), tmp_path)
     assert planned["epochs_at_most"] == count * EPOCHS
     assert planned["epochs_expected"] == round(expected)
     assert len(planned["notes"]) == (note is not None)

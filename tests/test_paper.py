@@ -5,10 +5,10 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from orchestrator.checks.read import read_spec
 from orchestrator.cli.main import cli
+from orchestrator.space.trials import selected
 from orchestrator.spec.diagnostics import SpecError
-from orchestrator.spec.published import selected
-from orchestrator.spec.records import read_spec
 from tests.specs import with_search
 
 GRIDS = """\

@@ -15,10 +15,10 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from orchestrator.space.candidates import notes, trials
-from orchestrator.spec.published import Printed, selected
-from orchestrator.spec.records import SweepSpec, read_spec, schema
-from orchestrator.sweep.trial_queue import sizes
+from orchestrator.checks.read import read_spec, schema
+from orchestrator.space.trials import list_trials, notes, selected, sizes
+from orchestrator.spec.published import Printed
+from orchestrator.spec.records import SweepSpec
 from tests.conftest import BESIDE
 from tests.paper_tables import PAPERS, Cell, Number, read_table
 from trainables.run import Run
@@ -68,7 +68,7 @@ def specs() -> dict[str, SweepSpec]:
 
 def runs_of(spec: SweepSpec) -> list[dict[str, Any]]:
     """One run of each configuration."""
-    return [trial.run for trial in trials(spec)][:: spec.seeds]
+    return [trial.run for trial in list_trials(spec)][:: spec.seeds]
 
 
 def test_each_sweep_has_its_number_of_trainings_written_here():
@@ -78,7 +78,7 @@ def test_each_sweep_has_its_number_of_trainings_written_here():
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_a_sweep_of_a_paper_is_sound_without_any_data_set_on_disk(file, tmp_path):
     spec = read_spec(file, data_root=tmp_path)
-    listed = trials(spec)
+    listed = list_trials(spec)
     assert spec.name == file.stem and spec.description
     searching, _ = sizes(spec, len(listed))
     assert searching == len(listed) == TRAININGS[file.stem]

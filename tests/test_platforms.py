@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from orchestrator.clusters.local import cpus
+from orchestrator.clusters.resources import cpus
 
 ROOT = Path(__file__).parents[1]
 

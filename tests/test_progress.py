@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from orchestrator.schedulers.asha import CONTINUE, PAUSE, Asha
+from orchestrator.schedulers.asha import CONTINUE, PAUSE, PromotionAsha
 from orchestrator.storage.journal import Journal, JournalError
 from orchestrator.sweep.events import Audience
 from orchestrator.sweep.results_file import Ledger
@@ -99,7 +99,7 @@ def opened(world) -> tuple[Progress, Ledger]:
         for number in range(len(world.table))
     }
     ledger = Ledger(world.folder, "sim", {"metric": "m", "mode": "max"}, configs)
-    progress = Progress(Asha("max", EPOCHS, GRACE, ETA), ledger, FragileJournal(world))
+    progress = Progress(PromotionAsha("max", EPOCHS, GRACE, ETA), ledger, FragileJournal(world))
     progress.start(trials=len(world.table))
     return progress, ledger
 
@@ -296,7 +296,7 @@ def test_what_a_sweep_was_made_with_is_listed_once_for_each_change(tmp_path):
     later = [{"made_with": one}, {"made_with": one, "spec": {}}, {"made_with": two}, {"made_with": two, "data": {}}]
     for facts in [*later, {"made_with": one}]:
         ledger = Ledger(tmp_path, "sim", {"metric": "m", "mode": "max"}, {})
-        Progress(Asha("max", EPOCHS, GRACE, ETA), ledger, Journal(tmp_path)).start(**facts)
+        Progress(PromotionAsha("max", EPOCHS, GRACE, ETA), ledger, Journal(tmp_path)).start(**facts)
     assert ledger.made_with == [one, two, one]
 
 

@@ -16,11 +16,11 @@ from test_sweep import spec_of, trials_of
 from orchestrator import signals as stopping
 from orchestrator.commands.resume import beginning, resume
 from orchestrator.errors import UserError
-from orchestrator.execution.run import claim
 from orchestrator.reporting.console import Board, PlainLines
 from orchestrator.signals import Deferred, Noted, Terminated
 from orchestrator.storage import locks
 from orchestrator.storage.journal import Journal, JournalError
+from orchestrator.sweep.folder import claim
 
 
 def refused(folder, name="held") -> str:

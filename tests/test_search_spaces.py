@@ -5,9 +5,8 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from orchestrator.space.candidates import examples, notes, trials
-from orchestrator.spec.records import read_spec, schema
-from orchestrator.sweep.trial_queue import sizes
+from orchestrator.checks.read import read_spec, schema
+from orchestrator.space.trials import examples, list_trials, notes, sizes
 from trainables.run import Run
 
 SHIPPED = sorted((Path(__file__).parents[1] / "search_spaces").glob("*.yaml"))
@@ -31,7 +30,7 @@ def test_each_search_space_has_its_number_of_trainings_written_here():
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
 def test_a_shipped_search_space_is_sound_up_to_where_work_begins(file):
     spec = read_spec(file)
-    listed = trials(spec)
+    listed = list_trials(spec)
     assert spec.name == file.stem
     searching, _ = sizes(spec, len(listed))
     assert searching == TRAININGS[file.stem]

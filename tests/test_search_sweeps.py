@@ -5,14 +5,15 @@ import json
 import pytest
 from test_sweep import Recorder
 
-from orchestrator.clusters import local as local_ray
-from orchestrator.execution.run import claim, run_sweep
-from orchestrator.space.candidates import Trial
+from orchestrator.clusters.resources import cpus
+from orchestrator.execution.run import run_sweep
+from orchestrator.space.trials import Trial
 from orchestrator.spec.records import SweepSpec
+from orchestrator.sweep.folder import claim
 from tests.small_runs import a_run
 
 EPOCHS = 2
-ONE_SLOT = {"cpus_per_worker": local_ray.cpus()}
+ONE_SLOT = {"cpus_per_worker": cpus()}
 DRAWN = {
     "name": "drawn",
     "run": a_run(epochs=EPOCHS).model_dump(mode="json"),

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from scipy import stats
 
-from orchestrator.space.candidates import notes, parameters, trainings, trials
+from orchestrator.space.candidates import trainings
 from orchestrator.space.probing import probing
+from orchestrator.space.trials import list_trials, notes, parameters
 from orchestrator.spec.domains import DOMAINS, NAMES, AnyDomain
 from tests.specs import spec_of, with_search
 from trainables.run import Run
@@ -40,7 +41,7 @@ def samples(values, rows=5_000):
 
 def sweep(folder, search, *settings):
     spec = spec_of(folder, with_search(search), *settings)
-    return spec, trials(spec)
+    return spec, list_trials(spec)
 
 
 def test_each_domain_has_an_example_here():
@@ -135,7 +136,7 @@ trials: 2
 
 def test_a_trial_holds_a_complete_run_and_what_varies_of_it(tmp_path):
     spec = spec_of(tmp_path)
-    listed = trials(spec)
+    listed = list_trials(spec)
     assert [trial.number for trial in listed] == [1, 2, 3, 4]
     for trial in listed:
         run = Run.model_validate_json(json.dumps(trial.run))

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.checks.read import read_spec
 from orchestrator.space.candidates import candidates
 from orchestrator.spec.diagnostics import SpecError
-from orchestrator.spec.records import read_spec
 from orchestrator.storage.json_files import TAKEN
 
 HEAD = """\

@@ -7,9 +7,9 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
+from orchestrator.checks.read import read_spec, schema
 from orchestrator.errors import UserError
 from orchestrator.spec.diagnostics import SpecError
-from orchestrator.spec.records import read_spec, schema
 from tests.specs import TINY, changed, refused, spec_of, with_search
 
 QUICKSTART = Path(__file__).parents[1] / "search_spaces" / "quickstart.yaml"

@@ -6,13 +6,13 @@ from errno import ENOLCK, ENOSYS, ENOTSUP
 
 import pytest
 
-from orchestrator.commands.resume import recorded_root
 from orchestrator.errors import UserError
 from orchestrator.evaluation.models import Subject
-from orchestrator.reporting.leaderboard import read_results
 from orchestrator.storage import evaluations_file as findings
 from orchestrator.storage import locks
 from orchestrator.storage.json_files import read_object
+from orchestrator.storage.sweep_folder import recorded_root
+from orchestrator.sweep.results import read_results
 from tests.small_runs import a_run
 from tests.test_trial_folder import broken_run, config_of, folder_in, lines_in, numbers, results
 

@@ -14,12 +14,12 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from orchestrator.clusters import local as local_ray
+from orchestrator.clusters.resources import count_slots, cpus
 from orchestrator.errors import UserError
-from orchestrator.execution import run as sweep
-from orchestrator.execution.run import claim, run_sweep
-from orchestrator.space.candidates import Trial
+from orchestrator.execution.run import run_sweep
+from orchestrator.space.trials import Trial
 from orchestrator.spec.records import SweepSpec
+from orchestrator.sweep.folder import claim
 from tests.exposure import CANARY, SECRETS, assert_private
 from tests.small_runs import a_run
 from trainables.train import train
@@ -54,7 +54,7 @@ def spec_of(name: str, epochs: int = EPOCHS, **changes) -> SweepSpec:
 def swept(tmp_path_factory):
     """Five trials under ASHA on one slot, so that their order is known: outcome, tracker, console."""
     asha = {"name": "asha", "grace_epochs": 1, "reduction_factor": 2, "max_epochs": EPOCHS}
-    one_slot = {"cpus_per_worker": local_ray.cpus()}
+    one_slot = {"cpus_per_worker": cpus()}
     spec = spec_of("tiny", scheduler=asha, resources=one_slot)
     tracker, console = Recorder(), Recorder()
     folder = claim(tmp_path_factory.mktemp("out"), spec)
@@ -94,7 +94,7 @@ def test_a_failed_trial_leaves_its_traceback(swept):
 def test_a_trial_that_paused_has_the_numbers_of_an_unbroken_run(swept, trial, change):
     told = {event[2]: event[3] for event in swept[1] if event[:2] == ("epoch", trial)}
     threads = torch.get_num_threads()
-    torch.set_num_threads(local_ray.cpus())  # as in the slot
+    torch.set_num_threads(cpus())  # as in the slot
     unbroken = {report.epoch: report.metrics for report in train(a_run(epochs=EPOCHS, **change))}
     torch.set_num_threads(threads)
     assert told == {epoch: unbroken[epoch] for epoch in told} and len(told) == {"0002": 2}.get(trial, 4)
@@ -223,7 +223,7 @@ def test_a_full_or_read_only_disk_is_told_before_anything_starts(tmp_path, monke
     def full(path, text):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(sweep, "write_whole", full)  # no such disk can be had without root
+    monkeypatch.setattr("orchestrator.sweep.folder.write_whole", full)  # no such disk can be had without root
     with pytest.raises(UserError, match=os.strerror(number)):
         claim(tmp_path, spec_of("a"))
 
@@ -251,16 +251,16 @@ def resources(cpus: float = 1, gpus: float = 0) -> SimpleNamespace:
     ],
 )
 def test_slots_are_what_the_machine_has_room_for(monkeypatch, have, asked, slots):
-    monkeypatch.setattr(local_ray, "cpus", lambda: have[0])
-    monkeypatch.setattr(local_ray, "gpus", lambda: have[1])
-    assert local_ray.count_slots(asked) == slots
+    monkeypatch.setattr("orchestrator.clusters.resources.cpus", lambda: have[0])
+    monkeypatch.setattr("orchestrator.clusters.resources.gpus", lambda: have[1])
+    assert count_slots(asked) == slots
 
 
 def test_resources_that_the_machine_has_not_are_told_all_at_once(monkeypatch):
-    monkeypatch.setattr(local_ray, "cpus", lambda: 2)
-    monkeypatch.setattr(local_ray, "gpus", lambda: 0)
+    monkeypatch.setattr("orchestrator.clusters.resources.cpus", lambda: 2)
+    monkeypatch.setattr("orchestrator.clusters.resources.gpus", lambda: 0)
     with pytest.raises(UserError) as caught:
-        local_ray.count_slots(resources(4, 1))
+        count_slots(resources(4, 1))
     assert caught.value.lines == (
         "resources.cpus_per_worker: a trial needs 4 cpus, this machine has 2.",
         "resources.gpus_per_worker: a trial needs 1 gpus, this machine has 0.",

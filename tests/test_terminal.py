@@ -12,9 +12,10 @@ from orchestrator.commands import datasets as data_sets
 from orchestrator.commands import evaluate
 from orchestrator.commands import sweep as launch
 from orchestrator.execution.run import Outcome
-from orchestrator.reporting.comparison import Measured, compare, print_all
+from orchestrator.reporting.comparison import compare, print_all
 from orchestrator.reporting.console import Board, LivePanel, PlainLines
 from orchestrator.reporting.leaderboard import as_table
+from orchestrator.storage.evaluations_file import EvaluatedModel
 from orchestrator.terminal import PlainConsole, say
 from orchestrator.tracking.tracker import Left
 
@@ -78,7 +79,7 @@ def test_what_was_evaluated_shows_text_with_brackets_as_it_was_written(text):
     finding = {"metric": "mse", "values": {"mse": 1.0}, "undefined": "", "pictures": [], "seconds": 1.0}
     finding["provenance"] = provenance | {"settings": [], "data": "digits"}
     none = {"metric": "mig", "values": {}, "provenance": None, "undefined": text, "pictures": []}
-    print_all(compare([Measured(f"0001 {text}", "0001", [finding, none], Path("/runs"))]), "table", console)
+    print_all(compare([EvaluatedModel(f"0001 {text}", "0001", [finding, none], Path("/runs"))]), "table", console)
     with evaluate.progress(console, 1) as step:
         step(evaluate.line_of(text, finding))
     assert f"0001 {text}" in read() and f"mig: none for 0001: {text}" in read() and f"{text} mse" in read()

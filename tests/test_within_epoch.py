@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from orchestrator.commands.sweep import shares_told
+from orchestrator.commands.train import shares_told
 from orchestrator.reporting.console import Board, LivePanel, PlainLines
 from orchestrator.storage import within_epoch
 from orchestrator.storage.trial_folder import results

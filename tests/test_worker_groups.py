@@ -21,9 +21,11 @@ from types import SimpleNamespace
 import pytest
 
 from orchestrator.clusters import local as local_ray
+from orchestrator.clusters.resources import count_slots
 from orchestrator.errors import UserError
-from orchestrator.execution.run import claim, run_sweep
+from orchestrator.execution.run import run_sweep
 from orchestrator.execution.slot import Slot
+from orchestrator.sweep.folder import claim
 from tests.exposure import CANARY, SECRETS, assert_private
 from tests.small_runs import a_run
 from tests.test_sweep import BAD, BEST, EPOCHS, GOOD, Recorder, processes_with, spec_of, trials_of
@@ -48,7 +50,7 @@ from orchestrator import local_ray, locks, slot
 from orchestrator.execution.run import claim, run_sweep
 
 name, out = sys.argv[1], Path(sys.argv[2])
-resources = {"workers": 2, "cpus_per_worker": local_ray.cpus() / 2}  # one slot
+resources = {"workers": 2, "cpus_per_worker": cpus() / 2}  # one slot
 
 class Killer(Recorder):
     def epoch(self, trial, epoch, metrics):
@@ -352,15 +354,17 @@ def test_a_sweep_of_groups_is_private_and_ctrl_c_leaves_no_worker(tmp_path):
     ],
 )
 def test_slots_of_groups_are_what_the_nodes_have_room_for(monkeypatch, room, workers, placement, slots):
-    monkeypatch.setattr(local_ray, "nodes", lambda gpus_used: [{"cpus": 2 * cpus, "gpus": 0} for cpus in room])
+    monkeypatch.setattr(
+        "orchestrator.clusters.resources.nodes", lambda gpus_used: [{"cpus": 2 * cpus, "gpus": 0} for cpus in room]
+    )
     resources = SimpleNamespace(workers=workers, cpus_per_worker=2, gpus_per_worker=0, placement=placement)
-    assert local_ray.count_slots(resources) == slots
+    assert count_slots(resources) == slots
 
 
 def test_workers_may_share_gpus(monkeypatch):
-    monkeypatch.setattr(local_ray, "nodes", lambda gpus_used: [{"cpus": 16, "gpus": 1}] * 2)
+    monkeypatch.setattr("orchestrator.clusters.resources.nodes", lambda gpus_used: [{"cpus": 16, "gpus": 1}] * 2)
     resources = SimpleNamespace(workers=2, cpus_per_worker=1, gpus_per_worker=0.25, placement="STRICT_PACK")
-    assert local_ray.count_slots(resources) == 4
+    assert count_slots(resources) == 4
 
 
 @pytest.mark.parametrize(
@@ -373,9 +377,11 @@ def test_workers_may_share_gpus(monkeypatch):
     ],
 )
 def test_a_group_without_room_is_told_in_one_line(monkeypatch, cpus, workers, placement, said):
-    monkeypatch.setattr(local_ray, "nodes", lambda gpus_used: [{"cpus": number, "gpus": 0} for number in cpus])
+    monkeypatch.setattr(
+        "orchestrator.clusters.resources.nodes", lambda gpus_used: [{"cpus": number, "gpus": 0} for number in cpus]
+    )
     resources = SimpleNamespace(workers=workers, cpus_per_worker=1, gpus_per_worker=0, placement=placement)
     with pytest.raises(UserError) as caught:
-        local_ray.count_slots(resources)
+        count_slots(resources)
     [line] = caught.value.lines
     assert line.endswith(said) and line.startswith("resources.")

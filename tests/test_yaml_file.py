@@ -3,9 +3,9 @@ import os
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies
 
-from orchestrator.space.candidates import trials
+from orchestrator.checks.read import read_spec
+from orchestrator.space.trials import list_trials
 from orchestrator.spec.diagnostics import SpecError, read_path, show_path
-from orchestrator.spec.records import read_spec
 from orchestrator.spec.yaml_file import override, read_yaml
 from tests.specs import TINY, changed, refused, spec_of
 
@@ -117,7 +117,7 @@ def test_whatever_the_file_holds_it_is_a_spec_or_the_users_mistake(tmp_path, edi
     for position, piece in edits:
         text = text[:position] + piece + text[position:]
     try:
-        assert trials(spec_of(tmp_path, text))
+        assert list_trials(spec_of(tmp_path, text))
     except SpecError as error:
         assert error.lines and all(line.isprintable() for line in error.lines)
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from orchestrator.checks.reading import facts_of
 from orchestrator.space.assembly import Candidate
-from orchestrator.space.entries import Search, mistakes, paths_of, value_at
+from orchestrator.space.entries import mistakes, value_at
 from orchestrator.space.probing import idle, probing
 from orchestrator.spec.diagnostics import (
     SENTENCES,
@@ -21,6 +21,7 @@ from orchestrator.spec.diagnostics import (
     show_path,
     show_value,
 )
+from orchestrator.spec.domains import Search, paths_of
 from orchestrator.spec.yaml_file import Document
 from trainables.common.roots import Root
 from trainables.data import DataError, Dataset, Facts

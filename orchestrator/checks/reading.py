@@ -7,14 +7,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from orchestrator.commands.datasets import fetch
 from orchestrator.errors import UserError
 from orchestrator.terminal import console as console_of
 from orchestrator.terminal import description_column, say
+from orchestrator.text import mebibytes
 from trainables.common.roots import Root, in_bucket
 from trainables.data import DataError, Dataset, Facts
 from trainables.data.bounds import SMALL_BYTES, size_of
 from trainables.data.progress import heard
+from trainables.data.remote import fetch as bucket
 
 EVERY_S = 10.0  # a line, where there is no terminal
 
@@ -87,3 +88,35 @@ def lines_told(console: Console, name: str) -> Callable[[int, int], None]:
             say(console, f"reading      {name}: {done:,} of {of:,} rows")
 
     return told
+
+
+def fetch(dataset: Dataset, root: str) -> Path | None:
+    """Fetch the prepared set of a bucket under a progress bar; None where there is none and none is needed.
+
+    Raises DataError.
+    """
+    with bar(f"{dataset.name}: fetching", aloud=True) as told:
+        return bucket.folder_of(dataset, root, told)
+
+
+@contextmanager
+def bar(what: str, aloud: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on a terminal, and what is to be told how many bytes are done, and of how many.
+
+    Elsewhere there is a line where it is to be `aloud`.
+    """
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+
+    from orchestrator import terminal
+
+    columns = terminal.description_column(), BarColumn(), DownloadColumn(), TimeRemainingColumn()
+    console = terminal.console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=None)
+
+        def told(done: int, of: int) -> None:
+            if aloud and not console.is_terminal and progress.tasks[task].total is None:
+                terminal.say(console, f"{what} {mebibytes(of)}")
+            progress.update(task, completed=done, total=of)
+
+        yield told

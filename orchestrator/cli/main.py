@@ -50,10 +50,10 @@ cli.add_command(data)
 def sweep(spec, out, name, settings, data_root, tracking_uri, dry_run, reuse, as_json) -> None:
     """Run the sweep that SPEC describes."""
     from orchestrator.commands import dry_run as plan
-    from orchestrator.space import candidates as space
+    from orchestrator.space.trials import list_trials
 
     spec_file, spec = spec, _read(spec, name, settings, data_root)
-    trials = space.trials(spec)
+    trials = list_trials(spec)
     planned = plan.plan(spec, trials, out)
     if dry_run:
         click.echo(json.dumps(planned, indent=2) if as_json else plan.as_text(planned))
@@ -97,7 +97,7 @@ def train(spec, out, name, settings, data_root, tracking_uri) -> None:
     The same command goes on where an interrupted one stopped.
     """
     output.outlive()
-    from orchestrator.commands.sweep import train_one
+    from orchestrator.commands.train import train_one
 
     train_one(_read(spec, name, settings, data_root), out, data_root, tracking_uri, str(spec))
 
@@ -133,7 +133,8 @@ def evaluate(target, out, metrics, trials, settings, again, data_root, tracking_
 @format_option
 def results(name, out, evaluations, form) -> None:
     """Print the leaderboard of the sweep NAME."""
-    from orchestrator.reporting.leaderboard import FORMATS, as_table, misfortunes, read_results
+    from orchestrator.reporting.leaderboard import FORMATS, as_table, misfortunes
+    from orchestrator.sweep.results import read_results
     from orchestrator.terminal import console, say
 
     if evaluations:
@@ -193,7 +194,7 @@ def sync(name, out, tracking_uri) -> None:
 @cli.command()
 def schema() -> None:
     """Print the JSON Schema of a spec, for editors."""
-    from orchestrator.spec.records import schema as made
+    from orchestrator.checks.read import schema as made
 
     click.echo(json.dumps(made(), indent=2))
 
@@ -207,7 +208,7 @@ def methods() -> None:
 
 
 def _read(spec: Path, name: str | None, settings: tuple[str, ...], data_root: Root):
-    from orchestrator.spec.records import read_spec
+    from orchestrator.checks.read import read_spec
 
     return read_spec(spec, [*settings, *([f"name={json.dumps(name)}"] if name else [])], data_root, TAKEN)
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from orchestrator.clusters.resources import cpus, gpus
 from orchestrator.clusters.scratch import scratch_folder
 from orchestrator.errors import UserError
 
@@ -34,89 +35,7 @@ START_S = 180  # for Ray to come up, where it takes long
 ENDING_S = 3  # for its processes to end by themselves when it has ended
 HOST, API_SERVER = "127.0.0.1", "RAY_API_SERVER_ADDRESS"
 VITAL = ("gcs_server", "raylet")  # of Ray's processes
-HEAD_NODE = "node:__internal_head__"  # a resource that Ray gives the head node, 1.0 of it
 OBJECT_STORE_BYTES = 100 * 2**20  # results are small; the default takes a third of the memory
-
-
-def count_slots(resources) -> int:
-    """How many trials are trained at a time with `resources` of a spec: on the cluster, or on this machine alone.
-
-    Raises UserError when there is not enough for one.
-    """
-    workers = resources.workers
-    need = {"cpus": resources.cpus_per_worker, "gpus": resources.gpus_per_worker}
-    have = nodes(resources.gpus_per_worker > 0)
-    each = "a trial needs" if workers == 1 else f"{workers} workers need"
-    missing = [
-        f"resources.{name}_per_worker: {each} {workers * need[name]:g} {name}, {place(have)} has {total:g}."
-        for name in need
-        if workers * need[name] > (total := sum(node[name] for node in have))
-    ]
-    if missing:
-        raise UserError(*missing)
-    room = [min(shares(node[name], amount) for name, amount in need.items() if amount) for node in have]
-    slots = PLACEMENTS[resources.placement](room, workers)
-    if not slots:
-        lack = f"{resources.placement} finds no room for {workers} workers"
-        raise UserError(f"resources.placement: {lack}: {place(have)} has {', '.join(map(str, room))}.")
-    return slots
-
-
-def spread(room: list[int], workers: int) -> int:
-    """Groups of `workers` on as many different nodes; at worst Ray fills the smallest nodes first."""
-    groups = 0
-    while len(room := sorted(filter(None, room))) >= workers:
-        room = [places - 1 for places in room[:workers]] + room[workers:]
-        groups += 1
-    return groups
-
-
-PLACEMENTS = {  # how many groups of workers find room on nodes with places for so many workers each
-    "PACK": lambda room, workers: sum(room) // workers,
-    "SPREAD": lambda room, workers: sum(room) // workers,
-    "STRICT_PACK": lambda room, workers: sum(places // workers for places in room),
-    "STRICT_SPREAD": spread,
-}
-
-
-def nodes(gpus_used: bool) -> list[dict[str, float]]:
-    """The CPUs and GPUs of each node of the Ray that this process is connected to, else of this machine."""
-    ray = sys.modules.get("ray")  # to import it takes a second, and what is not imported is not connected
-    if ray and ray.is_initialized():
-        alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        return [{"cpus": node.get("CPU", 0), "gpus": node.get("GPU", 0)} for node in alive]
-    return [{"cpus": cpus(), "gpus": gpus() if gpus_used else 0}]
-
-
-def place(nodes: list[dict[str, float]]) -> str:
-    return "this machine" if len(nodes) == 1 else f"the cluster of {len(nodes)} machines"
-
-
-def slot_share(resources) -> dict[str, float]:
-    """What Tune sets aside for a slot: what its worker takes, or next to nothing where Ray Train places the workers.
-
-    Such a slot stays on the head node, which the loss of any other node leaves alone.
-    """
-    if resources.workers > 1:
-        return {HEAD_NODE: 0.001}
-    return {"cpu": resources.cpus_per_worker, "gpu": resources.gpus_per_worker}
-
-
-def shares(devices: float, each: float) -> int:
-    """How many takers of `each` devices there is room for; a part of a device lies on one device."""
-    return int(devices) * int(1 / each) if each < 1 else int(devices / each)
-
-
-def cpus() -> int:
-    """The CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def gpus() -> int:
-    """The GPUs that this process may use."""
-    import torch
-
-    return torch.cuda.device_count()
 
 
 @contextmanager

@@ -2,24 +2,23 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from orchestrator.checks.reading import bar, fetch
 from orchestrator.errors import UserError
 from orchestrator.spec.diagnostics import Place, Problem, SpecError, cure, findings, show_value
 from orchestrator.spec.yaml_file import Document, override
+from orchestrator.text import mebibytes
 from trainables.common.records import name_of, summary
 from trainables.common.roots import in_bucket
 from trainables.data import DATASETS, Dataset, Facts
 from trainables.data.base import SPLITS
 from trainables.data.prepared import index as prepared
 from trainables.data.remote import fetch as bucket
-
-MIB = 1 << 20
 
 
 def asked(name: str, settings: Iterable[str] = ()) -> Dataset:
@@ -74,7 +73,7 @@ def told(dataset: Dataset, root: Path | str) -> str:
     rows += [("file", f"{' or '.join(names)}: {_size(_found(root, names))}") for names in dataset.wanted()]
     known = ("source", "citation", "licence", "home")
     rows += [(name, value) for name in known if (value := getattr(dataset, name))]
-    rows += [("prepared", f"{place}, {_mib(prepared.bytes_of(index))}" if index else f"not in {place}")]
+    rows += [("prepared", f"{place}, {mebibytes(prepared.bytes_of(index))}" if index else f"not in {place}")]
     same = {key: some for key, some in _finished(root).items() if prepared.name_in(key) == dataset.name}
     rows += [("prepared", f"{same[key]}, with other settings") for key in same if key != prepared.key(dataset)]
     return "\n".join([f"{dataset.name}: {summary(type(dataset))}", *(f"  {name:<9} {value}" for name, value in rows)])
@@ -131,11 +130,7 @@ def _found(root: Path | str, names: tuple[str, ...]) -> Path | None:
 def _size(path: Path | None) -> str:
     if path is None:
         return "absent"
-    return "there, a folder" if path.is_dir() else f"there, {_mib(path.stat().st_size)}"
-
-
-def _mib(size: int) -> str:
-    return f"{size / MIB:,.1f} MiB"
+    return "there, a folder" if path.is_dir() else f"there, {mebibytes(path.stat().st_size)}"
 
 
 def prepare(dataset: Dataset, root: Path | str, to: Path | str | None) -> str:
@@ -162,15 +157,6 @@ def push(dataset: Dataset, root: Path | str, to: str) -> str:
     return f"pushed  {bucket.place_of(to, folder.name)}  {_contents(folder)}, {number} files sent"
 
 
-def fetch(dataset: Dataset, root: str) -> Path | None:
-    """Fetch the prepared set of a bucket under a progress bar; None where there is none and none is needed.
-
-    Raises DataError.
-    """
-    with bar(f"{dataset.name}: fetching", aloud=True) as told:
-        return bucket.folder_of(dataset, root, told)
-
-
 def verify(dataset: Dataset, root: Path | str) -> str:
     """Compute the checksums of a prepared set anew; what is sound. Raises UserError with a line for each damage.
 
@@ -191,27 +177,4 @@ def verify(dataset: Dataset, root: Path | str) -> str:
 def _contents(folder: Path) -> str:
     index = prepared.read_index(folder)
     rows = sum(held["rows"] for held in index["splits"].values() if held)
-    return f"{rows:,} rows, {len(prepared.shards_of(index))} shards, {_mib(prepared.bytes_of(index))}"
-
-
-@contextmanager
-def bar(what: str, aloud: bool = False) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on a terminal, and what is to be told how many bytes are done, and of how many.
-
-    Elsewhere there is a line where it is to be `aloud`.
-    """
-    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
-
-    from orchestrator import terminal
-
-    columns = terminal.description_column(), BarColumn(), DownloadColumn(), TimeRemainingColumn()
-    console = terminal.console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(what, total=None)
-
-        def told(done: int, of: int) -> None:
-            if aloud and not console.is_terminal and progress.tasks[task].total is None:
-                terminal.say(console, f"{what} {_mib(of)}")
-            progress.update(task, completed=done, total=of)
-
-        yield told
+    return f"{rows:,} rows, {len(prepared.shards_of(index))} shards, {mebibytes(prepared.bytes_of(index))}"

@@ -5,11 +5,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.clusters.local import count_slots
+from orchestrator.clusters.resources import count_slots
 from orchestrator.schedulers.asha import rung_epochs
 from orchestrator.schedulers.hyperband import Deal, bracket_graces, bracket_sizes
-from orchestrator.space.candidates import Trial, examples, notes
-from orchestrator.sweep.trial_queue import sizes
+from orchestrator.space.trials import Trial, examples, notes, sizes
 
 if TYPE_CHECKING:
     from orchestrator.spec.records import SweepSpec

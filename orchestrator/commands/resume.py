@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from orchestrator import terminal
+from orchestrator.checks.read import read_spec
 from orchestrator.commands.sweep import close, prepare, run_and_tell
 from orchestrator.errors import UserError
 from orchestrator.execution.run import Outcome
-from orchestrator.reporting.leaderboard import read_results
-from orchestrator.space import candidates as space
-from orchestrator.spec.records import Objective, read_spec
+from orchestrator.space.trials import Trial, examples, list_trials
+from orchestrator.spec.records import Objective
 from orchestrator.storage import locks
 from orchestrator.storage.disk import disk_errors_told
 from orchestrator.storage.journal import Journal, JournalError
-from orchestrator.storage.json_files import read_object
-from orchestrator.sweep.changes import Origin, check_data, check_spec, datasets, origin, origin_of_run, told
+from orchestrator.sweep.changes import check_data, check_spec, datasets, origin, told
+from orchestrator.sweep.results import read_results
 from orchestrator.sweep.reuse import made_with
 from orchestrator.terminal import say
 from orchestrator.tracking.identity import recorded_store
@@ -55,7 +55,7 @@ def resume(
         # First: beside files of other shapes the spec's values would be said to be wrong.
         check_data(origin(journal.events), datasets(trial.run for trial in facts["trials"]), data_root)
         spec = read_spec(folder / "spec.yaml", data_root=data_root, recorded=True)
-        trials = facts["trials"] or space.trials(spec)
+        trials = facts["trials"] or list_trials(spec)
         tell_changes(journal, spec, trials, data_root, console)
         tell_oddity(console, spec.objective)
         prepare(spec, trials, uri, data_root, console)
@@ -65,15 +65,13 @@ def resume(
         return run_and_tell(spec, trials, folder, out, source, uri, data_root, json_wanted, facts["reuse"])
 
 
-def tell_changes(
-    journal: Journal, spec: "SweepSpec", trials: list[space.Trial], data_root: Root, console: Console
-) -> None:
+def tell_changes(journal: Journal, spec: "SweepSpec", trials: list[Trial], data_root: Root, console: Console) -> None:
     """Say what is not as it was when the sweep began, if it has. Raises UserError for what its journal contradicts."""
     if not journal.events:
         return
     of = origin(journal.events)
     lines = check_spec(of, spec, journal.path.with_name("spec.yaml"))
-    check_data(of, datasets(trial.run for trial in space.examples(spec, trials)), data_root)
+    check_data(of, datasets(trial.run for trial in examples(spec, trials)), data_root)
     for line in lines + told(of, made_with(data_root, spec.resources)):
         say(console, f"changed      {line}")
 
@@ -90,23 +88,6 @@ def tell_oddity(console: Console, objective: Objective) -> None:
         say(console, f"note         objective.mode: {odd} The sweep was begun so, and stays so.")
 
 
-def recorded_root(folder: Path) -> Root:
-    """The data root with which the sweep or run in `folder` was started; None for the usual one.
-
-    Only who has the folder's lock may ask. Raises JournalError.
-    """
-    if (folder / "config.json").exists():
-        cure = "Give --data-root, or train the model again."
-        return root_of(read_object(folder / "config.json", cure).get("data_root"))
-    events = Journal(folder).events
-    return next((root_of(event["data_root"]) for event in events if event["event"] == "sweep"), None)
-
-
-def recorded_origin(folder: Path) -> Origin:
-    """How the sweep or run in `folder` began. Only who has the folder's lock may ask. Raises JournalError."""
-    return origin_of_run(folder) if (folder / "config.json").exists() else origin(Journal(folder).events)
-
-
 def beginning(journal: Journal) -> dict[str, Any]:
     """How the sweep was started: source, data root and trials; none of them if it was killed before it said so.
 
@@ -115,7 +96,7 @@ def beginning(journal: Journal) -> dict[str, Any]:
     if not journal.events:
         return {"source": None, "data_root": None, "reuse": False, "trials": []}
     facts = journal.events[0]
-    known = {field.name for field in fields(space.Trial)}
+    known = {field.name for field in fields(Trial)}
     if facts["event"] != "sweep" or any(trial.keys() != known for trial in facts["trials"]):
         raise JournalError(f"{journal.path}:1: was begun by another version of vaeorch: resume it with that.")
-    return facts | {"trials": [space.Trial(**trial) for trial in facts["trials"]]}
+    return facts | {"trials": [Trial(**trial) for trial in facts["trials"]]}

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from orchestrator.clusters.local import check_ray, cpus, nodes, private_ray
+from orchestrator.clusters.local import check_ray, private_ray
+from orchestrator.clusters.resources import cpus, nodes
 from orchestrator.evaluation.selection import of_plain
 from orchestrator.storage.disk import fault_in, place
 from trainables.common.roots import root_of

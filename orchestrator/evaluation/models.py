@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError
-from orchestrator.reporting.comparison import label_of
-from orchestrator.reporting.leaderboard import read_results
 from orchestrator.shell import command_for
 from orchestrator.spec.diagnostics import cure
 from orchestrator.storage.json_files import read_object
 from orchestrator.sweep.ranking import ranked, replicated
+from orchestrator.sweep.results import read_results
+from orchestrator.text import label_of
 
 ALL, BEST, USUAL = "all", re.compile(r"best:([1-9]\d*)"), "best:5"
 

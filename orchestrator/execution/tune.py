@@ -18,7 +18,7 @@ from orchestrator.clusters.local import check_ray
 from orchestrator.execution.oom import NO_ROOM, REFUSED, oom_kills
 from orchestrator.schedulers import asha
 from orchestrator.signals import Deferred
-from orchestrator.space.candidates import trial_name
+from orchestrator.space.trials import trial_name
 from orchestrator.storage.disk import fault_told
 from orchestrator.storage.json_files import pictures_folder, restarts_file, write_whole
 from orchestrator.sweep.events import Audience

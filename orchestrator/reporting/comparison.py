@@ -8,28 +8,17 @@ import statistics
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from orchestrator.reporting.leaderboard import in_markdown, listed, show
+from orchestrator.reporting.leaderboard import in_markdown
 from orchestrator.reporting.tables import blocks
-from orchestrator.storage.evaluations_file import Finding
+from orchestrator.storage.evaluations_file import EvaluatedModel, Finding, provenance_of
 from orchestrator.storage.json_files import finite_or_null
 from orchestrator.terminal import say
-from trainables.metrics.provenance import Provenance, differences
+from orchestrator.text import show
+from trainables.metrics.provenance import differences
 
 SIDE_BY_SIDE = 8  # models that have a column each; more have a row each
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A trained model, or, of several seeds, one of a configuration's: `label` is what they are called together."""
-
-    label: str
-    id: str
-    findings: Sequence[Finding]
-    folder: Path
-    """In which the pictures of findings lie."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +40,7 @@ class Comparison:
     pictures: list[str]
 
 
-def compare(models: Sequence[Measured]) -> Comparison:
+def compare(models: Sequence[EvaluatedModel]) -> Comparison:
     """All values of all findings. One whose provenances differ among the models is refused with the reason."""
     found = Comparison(list(dict.fromkeys(model.label for model in models)), {}, [], [])
     pairs = [(model, finding) for model in models for finding in model.findings]
@@ -74,18 +63,7 @@ def compare(models: Sequence[Measured]) -> Comparison:
     return found
 
 
-def label_of(trial: dict[str, Any], several_seeds: bool) -> str:
-    """What a trial of results.json is called beside others; those of one configuration have one name."""
-    name = f"#{trial['configuration']}" if several_seeds else trial["id"]
-    return f"{name} {listed(trial['config'])}".strip()
-
-
-def provenance_of(finding: Finding) -> Provenance:
-    """What a finding rests on, out of plain values."""
-    return Provenance.from_plain(finding["provenance"])
-
-
-def _numbers(name: str, having: list[tuple[Measured, Finding]]) -> dict[str, dict[str, float]]:
+def _numbers(name: str, having: list[tuple[EvaluatedModel, Finding]]) -> dict[str, dict[str, float]]:
     """Those of one value by label and id; of a value that is not finite, nan."""
     numbers: dict[str, dict[str, float]] = {}
     for model, finding in having:
@@ -94,7 +72,7 @@ def _numbers(name: str, having: list[tuple[Measured, Finding]]) -> dict[str, dic
     return numbers
 
 
-def _undefined(pairs: list[tuple[Measured, Finding]]) -> list[str]:
+def _undefined(pairs: list[tuple[EvaluatedModel, Finding]]) -> list[str]:
     """A line for each reason, with all metrics that have it and the models that it holds for."""
     models: dict[tuple[str, str], list[str]] = {}
     for model, finding in pairs:
@@ -106,7 +84,7 @@ def _undefined(pairs: list[tuple[Measured, Finding]]) -> list[str]:
     return [f"{', '.join(names)}: none for {ids}: {reason}" for (ids, reason), names in metrics.items()]
 
 
-def _mixed(having: list[tuple[Measured, Finding]]) -> str:
+def _mixed(having: list[tuple[EvaluatedModel, Finding]]) -> str:
     """How the provenances of the first finding and of another differ; empty where all are alike."""
     (first, one), *others = having
     for model, other in others:

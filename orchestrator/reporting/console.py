@@ -15,10 +15,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.reporting.leaderboard import listed, show, with_reason
 from orchestrator.storage.within_epoch import Lines
 from orchestrator.storage.within_epoch import told as share_told
 from orchestrator.terminal import cut, say
+from orchestrator.text import listed, show, with_reason
 
 STATES = ("running", "paused", "waiting", "stopped", "completed", "diverged", "failed")
 SHOWN = {"completed": "done"}

@@ -4,40 +4,17 @@ import csv
 import io
 import json
 import math
-from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from orchestrator.errors import UserError
-from orchestrator.shell import command
-from orchestrator.storage.json_files import holds, read_object
 from orchestrator.sweep.ranking import RANKED, UNSOUND, best_value, champion, configurations, ranked, replicated
-from orchestrator.sweep.single_run import is_single, results_of
+from orchestrator.text import listed, show, with_reason
 
 Board = tuple[list[str], list[tuple[list[Any], dict[str, Any]]]]
 Ending = Callable[[dict[str, Any]], str]
 
 MOST_REASONS = 10  # told at the end of a sweep without a result
 LONGEST_REASON = 20  # characters that a table has room for beside a status, as in `stopped (asha@9)`
-PARTS = {"name": str, "objective": dict, "trials": list}  # of results.json
-OF_A_TRIAL = {"id": str, "config": dict, "status": str, "epochs": int, "best": dict}
-
-
-def read_results(out: Path, name: str) -> dict[str, Any]:
-    """The content of OUT/NAME/results.json. Raises UserError when there is no such sweep or the file is damaged."""
-    file = out / name / "results.json"
-    if not file.is_file() and is_single(out / name):
-        return results_of(out / name)
-    if not file.is_file():
-        known = [path.parent for pattern in ("*/results.json", "*/config.json") for path in out.glob(pattern)]
-        there = ", ".join(sorted({path.name for path in known})) or "none yet"
-        raise UserError(f"{file}: no such results. Sweeps and runs in {out}: {there}.")
-    cure = f"Written anew by: {command('resume', name, out)}"
-    found = read_object(file, cure)
-    if not (holds(found, PARTS) and all(holds(trial, OF_A_TRIAL) for trial in found["trials"])):
-        raise UserError(f"{file}: is damaged: it holds no sweep's results. {cure}")
-    return found
 
 
 def misfortunes(results: dict[str, Any]) -> list[str]:
@@ -95,20 +72,6 @@ How a trial ended is told as the second argument does.
 
 def _ending(trial: dict[str, Any]) -> str:
     return with_reason(trial["status"], trial["reason"])
-
-
-def with_reason(status: str, reason: str | None) -> str:
-    """As `stopped (asha@9)`."""
-    return f"{status} ({reason})" if reason else status
-
-
-def show(value: Any) -> str:
-    """A value as a cell of a table."""
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return "-" if math.isnan(value) else f"{value:.4g}"
-    return str(value)
 
 
 def as_csv(results: dict[str, Any]) -> str:
@@ -171,15 +134,6 @@ def _title(results: dict[str, Any]) -> str:
     if not replicated(results):
         return f"{trials} by {metric}"
     return f"{trials} of {len(configurations(results))} configurations by their mean {metric}"
-
-
-def listed(config: dict[str, Any]) -> str:
-    """A configuration in one line, its paths cut to what tells them apart: `method=ard_vae beta=0.15 latent_dim=4`."""
-    shorts = {path: path.removesuffix(".name").rpartition(".")[2] for path in config}
-    unique = Counter(shorts.values())
-    return " ".join(
-        f"{shorts[path] if unique[shorts[path]] == 1 else path}={show(value)}" for path, value in config.items()
-    )
 
 
 FORMATS = {"json": as_json, "csv": as_csv, "markdown": as_markdown}

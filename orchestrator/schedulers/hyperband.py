@@ -7,7 +7,7 @@ a free slot the promotions of the first bracket come first. Each bracket is clos
 trial trained in full.
 """
 
-from orchestrator.schedulers.asha import Asha
+from orchestrator.schedulers.asha import PromotionAsha
 
 
 class Hyperband:
@@ -19,7 +19,7 @@ class Hyperband:
 
     def __init__(self, mode: str, max_epochs: int, grace_epochs: int, reduction_factor: int):
         graces = bracket_graces(grace_epochs, reduction_factor, max_epochs)
-        self.brackets = [Asha(mode, max_epochs, grace, reduction_factor) for grace in graces]
+        self.brackets = [PromotionAsha(mode, max_epochs, grace, reduction_factor) for grace in graces]
         self.deal = Deal(bracket_sizes(len(graces), reduction_factor))
 
     def report(self, trial: int, epoch: int, value: float) -> str:

@@ -19,20 +19,17 @@ import itertools
 import json
 import math
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import ValidationError
 
-from orchestrator.space.assembly import Candidate, Odometer, assemble, copied, every
+from orchestrator.space.assembly import Candidate, Odometer, assemble, every
 from orchestrator.space.entries import in_order
-from orchestrator.space.probing import probing
 from orchestrator.spec.diagnostics import Path, show_path
 from orchestrator.spec.domains import Choice, Domain, Pick, Walked, domains_in, steps
-from orchestrator.sweep.ranking import SEARCH
 
 if TYPE_CHECKING:
     from orchestrator.spec.records import SweepSpec
@@ -42,64 +39,6 @@ MOST_REPEATS = 1_000  # draws in a row that are all known, until a space counts 
 
 Point = dict[Path, Pick]
 """Where each grid that is active stands, by the grids' places."""
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One training of a sweep, in plain values."""
-
-    number: int  # from 1
-    configuration: int  # from 1; replicas share it
-    config: dict[str, Any]  # what varies: dotted path relative to `run` -> value
-    run: dict[str, Any]  # the complete Run
-    seed: int  # the Run's
-    stage: str = SEARCH
-
-
-def trials(spec: "SweepSpec") -> list[Trial]:
-    """All trainings that are known up front, in the order in which they start; the same list for the same spec."""
-    numbered = enumerate(candidates(spec), start=1)
-    return [trial for configuration, found in numbered for trial in replicas(spec, configuration, found)]
-
-
-def examples(spec: "SweepSpec", listed: list[Trial]) -> list[Trial]:
-    """The trials that are known up front; where there are none, those with each option and each end of a range."""
-    run = spec.run.model_dump(mode="json")
-    probed = [found for _, found in probing(run, spec.search)] or [Candidate(run, {}, {}, {})]
-    return listed or [trial for number, found in enumerate(probed, start=1) for trial in replicas(spec, number, found)]
-
-
-def replicas(spec: "SweepSpec", configuration: int, found: Candidate) -> list[Trial]:
-    """The trainings of one configuration, one for each seed."""
-    first = found.complete["seed"]
-    return [
-        Trial(number, configuration, copied(found.config), copied(found.complete) | {"seed": seed}, seed)
-        for seed, number in enumerate(numbers_of(spec, configuration), start=first)
-    ]
-
-
-def trial_name(number: int) -> str:
-    """The id of a trial, and the name of its folder."""
-    return f"{number:04d}"
-
-
-def numbers_of(spec: "SweepSpec", configuration: int) -> range:
-    """The numbers of a configuration's trials."""
-    return range((configuration - 1) * spec.seeds + 1, configuration * spec.seeds + 1)
-
-
-def parameters(spec: "SweepSpec", trial: Trial) -> dict[str, Any]:
-    """What tells a trial from the others: what varies, and where replicas are, its configuration, seed and stage."""
-    replica = {"configuration": trial.configuration, "seed": trial.seed} if spec.replicated else {}
-    return trial.config | replica | ({"stage": trial.stage} if spec.confirm else {})
-
-
-def notes(spec: "SweepSpec", trials: Sized) -> list[str]:
-    """What the user should know of the number of trials of a search."""
-    asked, found = trainings(spec) // spec.seeds, len(trials) // spec.seeds
-    if found == asked:
-        return []
-    return [f"{asked} trials asked for, but the search holds only {found} different configurations: all are run."]
 
 
 def trainings(spec: "SweepSpec", most_points: int | None = None) -> int:

@@ -8,10 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from orchestrator.spec.diagnostics import Path, read_path
-from orchestrator.spec.domains import Domain, Zip
-
-Search = dict[str, Domain]
-"""What varies: key -> domain. A key is a path relative to `run`; that of a zip is several, with commas between."""
+from orchestrator.spec.domains import Domain, Search, Zip, paths_of
 
 
 class Entry(NamedTuple):
@@ -75,11 +72,6 @@ def meets(wanted: Collection[Any], value: Any) -> bool:
         return value in wanted
     except TypeError:  # a mapping or a list is no member of a set
         return False
-
-
-def paths_of(key: str) -> list[str]:
-    """The paths that an entry's key names."""
-    return [path.strip() for path in key.split(",")]
 
 
 def in_order(search: Search) -> list[Entry]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.space.assembly import Candidate, Odometer, assemble, every
-from orchestrator.space.entries import ABSENT, Entry, Search, in_order, meets, needed_by, value_at
+from orchestrator.space.entries import ABSENT, Entry, in_order, meets, needed_by, value_at
 from orchestrator.spec.diagnostics import Path, cure, read_path, show_path, show_value
-from orchestrator.spec.domains import Domain, Pick, Walked, domains_in, one_of, wanted_values
+from orchestrator.spec.domains import Domain, Pick, Search, Walked, domains_in, one_of, wanted_values
 
 MOST_TRIED = 10_000  # combinations of options, until a `when` is given the benefit of the doubt
 

@@ -388,3 +388,12 @@ Option = TypeAliasType(
 
 for recursive in (Choice, Grid, Zip):
     recursive.model_rebuild()
+
+
+Search = dict[str, Domain]
+"""What varies: key -> domain. A key is a path relative to `run`; that of a zip is several, with commas between."""
+
+
+def paths_of(key: str) -> list[str]:
+    """The paths that an entry's key names."""
+    return [path.strip() for path in key.split(",")]

@@ -1,18 +1,14 @@
 """What a paper prints for configurations of a sweep: its numbers, kept beside the spec that trains them again."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, NonNegativeFloat
 
-from orchestrator.space.candidates import examples, trials
-from orchestrator.space.entries import ABSENT, value_at
-from orchestrator.spec.diagnostics import Path, cure, near, read_path, show_value
 from orchestrator.spec.domains import path_in_run
 from trainables.common.records import Record
 
 if TYPE_CHECKING:
-    from orchestrator.spec.records import SweepSpec
+    pass
 
 Measure = Literal[
     "fid",  # Frechet distance of generated images' Inception features
@@ -47,46 +43,3 @@ class Printed(Record):
     """Standard deviation over the paper's trainings; None where it prints none."""
     table: str
     """Where it is printed; S13 is Table 13 of a supplement."""
-
-
-def mistakes(spec: "SweepSpec") -> Iterator[tuple[Path, str]]:
-    """Rows of no configuration, in an otherwise sound spec: (place in the spec, what is wrong and its cure)."""
-    runs = [trial.run for trial in examples(spec, trials(spec))] if spec.paper else []
-    for index, printed in enumerate(spec.paper):
-        found = list(_unknown(printed.row, runs))
-        if not found and not selected(printed.row, runs):
-            found = [((), "no configuration has all of these together. Remove one, or mend the search.")]
-        yield from ((("paper", index, "row", *below), text) for below, text in found)
-
-
-def selected(row: dict[str, Any], runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The runs, in plain values, that have all values of a row."""
-    return [run for run in runs if all(value_at(run, read_path(path)) == value for path, value in row.items())]
-
-
-def _unknown(row: dict[str, Any], runs: list[dict[str, Any]]) -> Iterator[tuple[Path, str]]:
-    """Paths that no configuration has, and values that none has at a path."""
-    for path, value in row.items():
-        there = [value_at(run, read_path(path)) for run in runs]
-        known = [one for one in there if one is not ABSENT]
-        if not known:
-            yield (path,), f"no configuration has this path.{_meant(path, runs)}"
-        elif value not in known:
-            words = dict.fromkeys(map(_word, known))
-            yield (path,), f"no configuration has {show_value(value)} here. {cure(_word(value), words)}"
-
-
-def _word(value: Any) -> str:
-    return value if isinstance(value, str) else show_value(value)
-
-
-def _meant(path: str, runs: list[dict[str, Any]]) -> str:
-    meant = near(path, dict.fromkeys(known for run in runs for known in _paths(run)))
-    return f" Did you mean '{meant}'?" if meant else " Write one such as network.latent_dim."
-
-
-def _paths(tree: Any, above: str = "") -> Iterator[str]:
-    """All paths into a tree of mappings."""
-    for key, below in tree.items() if isinstance(tree, dict) else ():
-        yield f"{above}{key}"
-        yield from _paths(below, f"{above}{key}.")

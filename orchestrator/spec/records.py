@@ -1,9 +1,6 @@
-"""The spec of a sweep: what a user writes in YAML, read and checked as a whole."""
+"""The spec of a sweep: what a user writes in YAML, in records. `checks/read.py` reads and checks them."""
 
-import json
 import re
-from collections.abc import Collection, Iterable, Iterator
-from pathlib import Path as FilePath
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
@@ -13,22 +10,12 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    TypeAdapter,
-    ValidationError,
     model_validator,
 )
 
-from orchestrator.checks.check import Checker
-from orchestrator.space.assembly import build
-from orchestrator.space.candidates import MOST_TRAININGS, candidates, is_random, trainings
-from orchestrator.space.entries import Search, mistakes, paths_of
-from orchestrator.spec.diagnostics import Path, Problem, SpecError, findings
-from orchestrator.spec.domains import AnyDomain, domain_name, domains_in, is_countable, path_in_run
+from orchestrator.spec.domains import AnyDomain, path_in_run, paths_of
 from orchestrator.spec.published import Printed
-from orchestrator.spec.published import mistakes as mistakes_of_paper
-from orchestrator.spec.yaml_file import Document, override, read_yaml
 from trainables.common.records import Record, choice
-from trainables.common.roots import Root
 from trainables.metrics import DIRECTIONS, Direction
 from trainables.run import Run
 
@@ -220,150 +207,3 @@ class SweepSpec(Record):
     def replicated(self) -> bool:
         """Whether there are configurations with more than one training."""
         return self.seeds > 1 or self.confirm is not None
-
-    def mistakes(self) -> Iterator[tuple[Path, str]]:
-        """Values that are sound by themselves, but not together: (place in the spec, what and its cure)."""
-        yield from self._mistakes_of_objective(self.objective)
-        if self.budget:
-            yield from self._mistakes_of_budget(self.budget)
-        if not any(mistakes(self.search)):  # they are told as those of the search
-            yield from self._mistakes_of_number()
-            yield from self._mistakes_of_paths()
-
-    def _mistakes_of_number(self) -> Iterator[tuple[Path, str]]:
-        """Of how many trials are asked for."""
-        walked = isinstance(self.searcher, GridSearch)
-        random = any(map(is_random, self.search.values())) and not walked
-        if random and "trials" not in self.model_fields_set:
-            yield ("trials",), "is missing. Say how often the search draws from its domains."
-        if self.trials > 1 and not random:
-            yield ("trials",), f"{self.trials} trials would all be alike: the search draws nothing at random. Write 1."
-        endless = list(self._endless()) if walked and not self.searcher.points else []
-        yield from endless
-        asked = 0 if endless else trainings(self, MOST_TRAININGS + 1)
-        again = min(self.confirm.top, asked) * self.confirm.seeds if self.confirm else 0
-        if asked > MOST_TRAININGS:
-            smaller = "Make the grids, 'trials' or 'seeds' smaller."
-            yield ("search",), f"asks for more than {MOST_TRAININGS:,} trainings. {smaller}"
-        elif again > MOST_TRAININGS:
-            yield ("confirm",), f"asks for more than {MOST_TRAININGS:,} trainings. Make 'top' or 'seeds' smaller."
-
-    def _endless(self) -> Iterator[tuple[Path, str]]:
-        """Domains that no grid can walk through."""
-        for key, domain in self.search.items():
-            for inner in domains_in(domain):
-                if not is_countable(inner):
-                    cure = "Write searcher.points, the number of them to try, or a 'grid' of values."
-                    yield ("search", key), f"has no end of values: {domain_name(type(inner))}. {cure}"
-
-    def _mistakes_of_paths(self) -> Iterator[tuple[Path, str]]:
-        """Of what may not vary beside other parts of the spec."""
-        keys = {path: key for key in self.search for path in paths_of(key)}
-        for field, varies in {"seeds": self.seeds > 1, "confirm": self.confirm}.items():
-            if "seed" in keys and varies:
-                yield (field,), "varies run.seed, and so does search.seed. Remove one of them."
-        if "epochs" in keys and isinstance(self.scheduler, Asha):
-            cure = "To vary epochs use 'scheduler: {name: none}'."
-            yield ("search", keys["epochs"]), f"the scheduler decides how long a trial trains. {cure}"
-
-    def _mistakes_of_objective(self, objective: Objective) -> Iterator[tuple[Path, str]]:
-        if odd := objective.oddity():
-            yield ("objective", "mode"), f"{odd} Leave 'mode' out, or write {DIRECTIONS[objective.metric]}."
-        elif objective.mode is None and objective.metric in DIRECTIONS:  # of an unknown metric others tell
-            why = f"{objective.metric} is better neither high nor low as such"
-            yield ("objective", "mode"), f"is missing: {why}. Write max or min."
-
-    def _mistakes_of_budget(self, budget: Budget) -> Iterator[tuple[Path, str]]:
-        if not any(budget.model_dump().values()):
-            yield ("budget",), f"names no limit. Known: {', '.join(Budget.model_fields)}."
-        if budget.gpu_hours and not self.resources.gpus_per_worker:
-            yield ("budget", "gpu_hours"), "is never used up: resources.gpus_per_worker is 0. Write hours or epochs."
-
-
-def read_spec(
-    file: str | FilePath,
-    settings: Iterable[str] = (),
-    data_root: Root = None,
-    taken: Collection[str] = (),
-    recorded: bool = False,
-) -> SweepSpec:
-    """The spec in a YAML file, with the settings of `--set` in it, every value it could take having been checked.
-
-    Raises SpecError with all mistakes. `data_root` is where the data sets lie. A name in `taken` is a mistake, too.
-    The mode of a `recorded` spec, of a sweep that has begun, is kept though it may be odd.
-    """
-    document = _without_notes(override(read_yaml(file), settings))
-    spec, problems = _validated(document)
-    if spec and spec.name.casefold() in taken:
-        what = f"'{spec.name}' is a name of vaeorch's own in --out. Choose another."
-        problems.append(Problem(document.place(("name",)), ("name",), what))
-    checker = Checker(document, _metric(document), data_root)
-    if isinstance(document.values.get("run"), dict):
-        checker.check_search(_complete(document.values["run"]), _readable(document.values.get("search")))
-    if recorded or any(problem.path == ("objective", "metric") for problem in checker.problems):
-        problems = [problem for problem in problems if problem.path != ("objective", "mode")]
-    if spec and not problems and not checker.problems:
-        checker.check_trials(candidates(spec))
-    if spec and not problems and not checker.problems:
-        problems = [Problem(document.place(path), path, text) for path, text in mistakes_of_paper(spec)]
-    if problems or checker.problems:
-        raise SpecError(problems + checker.problems)
-    return _resolved(spec)
-
-
-def schema() -> dict[str, Any]:
-    """The JSON Schema of a spec, for editors."""
-    made = SweepSpec.model_json_schema()
-    made["patternProperties"] = {"^x-": {"description": "The user's own, such as anchors; not read."}}
-    option = made["$defs"]["Option"]
-    option["anyOf"] = option.pop("oneOf")  # a domain is a mapping, too
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
-
-
-def _without_notes(document: Document) -> Document:
-    """Without the keys `x-...`, which hold what is the user's own, such as anchors."""
-    values = {key: value for key, value in document.values.items() if not key.startswith("x-")}
-    return Document(values, document.places)
-
-
-def _validated(document: Document) -> tuple[SweepSpec | None, list[Problem]]:
-    try:
-        spec = SweepSpec.model_validate_json(json.dumps(document.values))
-    except ValidationError as error:
-        found = [(finding.path, finding.text) for finding in findings(error, SweepSpec, document.values)]
-        return None, [Problem(document.place(path), path, text) for path, text in found]
-    return spec, [Problem(document.place(path), path, text) for path, text in spec.mistakes()]
-
-
-def _metric(document: Document) -> str | None:
-    objective = document.values.get("objective", {})
-    metric = objective.get("metric", Objective().metric) if isinstance(objective, dict) else None
-    return metric if isinstance(metric, str) else None
-
-
-def _complete(run: dict[str, Any]) -> dict[str, Any]:
-    """A run with its defaults; an unsound one with those of absent fields, so that its search can be checked too."""
-    try:
-        return build(run).model_dump(mode="json")
-    except ValidationError:
-        return Run.model_construct().model_dump(mode="json") | run
-
-
-def _readable(search: Any) -> Search:
-    """Those entries of a search that are sound, whatever the others are."""
-    entry = TypeAdapter(SweepSpec.model_fields["search"].annotation)
-    sound = {}
-    for path, domain in search.items() if isinstance(search, dict) else ():
-        try:
-            sound |= entry.validate_json(json.dumps({path: domain}))
-        except ValidationError:
-            continue  # told by the spec's own validation
-    return sound
-
-
-def _resolved(spec: SweepSpec) -> SweepSpec:
-    """With numbers in place of defaults that depend on others."""
-    if not isinstance(spec.scheduler, Asha):
-        return spec
-    epochs = min(spec.scheduler.max_epochs or spec.run.epochs, spec.run.epochs)
-    return spec.model_copy(update={"scheduler": spec.scheduler.model_copy(update={"max_epochs": epochs})})

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError
 from orchestrator.storage.json_files import finite_or_null, holds, read_object, write_whole
+from trainables.metrics.provenance import Provenance
 
 FILE, PICTURES = "evaluations.json", "evaluations"
 
@@ -88,3 +90,19 @@ def with_findings(trial: dict[str, Any], folder: Path) -> dict[str, Any]:
     epoch = trial["best"].get("epoch", trial["epochs"])
     found = newest(finding for finding in read(folder).values() if finding["epoch"] == epoch)
     return trial | ({"evaluations": found} if found else {})
+
+
+def provenance_of(finding: Finding) -> Provenance:
+    """What a finding rests on, out of plain values."""
+    return Provenance.from_plain(finding["provenance"])
+
+
+@dataclass(frozen=True)
+class EvaluatedModel:
+    """A trained model, or, of several seeds, one of a configuration's: `label` is what they are called together."""
+
+    label: str
+    id: str
+    findings: Sequence[Finding]
+    folder: Path
+    """In which the pictures of findings lie."""

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from orchestrator.errors import UserError
 from orchestrator.spec.yaml_file import read_yaml
+from orchestrator.storage.journal import Journal
 from orchestrator.storage.json_files import write_whole
 from trainables.common.roots import Root
 from trainables.data import DataError, Dataset
@@ -193,3 +194,8 @@ def _events(folder: Path) -> list[Event]:
         return events if all(event["event"] in FACTS and "made_with" in event for event in events) else []
     except (FileNotFoundError, ValueError, LookupError, TypeError):
         return []
+
+
+def recorded_origin(folder: Path) -> Origin:
+    """How the sweep or run in `folder` began. Only who has the folder's lock may ask. Raises JournalError."""
+    return origin_of_run(folder) if (folder / "config.json").exists() else origin(Journal(folder).events)

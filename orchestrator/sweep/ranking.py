@@ -9,7 +9,8 @@ import statistics
 from collections import Counter
 from typing import Any
 
-SEARCH, CONFIRM = "search", "confirm"  # the stages of a sweep
+from orchestrator.space.trials import CONFIRM
+
 UNSOUND = ("diverged", "failed")
 RANKED = ("completed", "stopped")  # a trial that diverged or failed stands below all others, whatever it had reached
 

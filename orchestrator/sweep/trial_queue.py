@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.space import tpe
 from orchestrator.space.assembly import Candidate
-from orchestrator.space.candidates import Trial, identity, numbers_of, places, replicas, same_run
+from orchestrator.space.candidates import identity, places, same_run
+from orchestrator.space.trials import CONFIRM, Trial, numbers_of, replicas, sizes
 from orchestrator.sweep import reuse
-from orchestrator.sweep.ranking import CONFIRM, configurations
+from orchestrator.sweep.ranking import configurations
 from orchestrator.sweep.results_file import INTERRUPTED
 from orchestrator.sweep.state import WORST, Progress
 
@@ -155,13 +156,6 @@ class Lineup:
 
 STATES = dict.fromkeys(WORST, tpe.WORST) | {"completed": tpe.DONE}
 """How a trial ended -> what a search takes it for; of any other end, it might have gone on."""
-
-
-def sizes(spec: "SweepSpec", listed: int) -> tuple[int, int]:
-    """The numbers of trials that search, and that confirm."""
-    search = listed or len(places(spec)) * spec.seeds
-    again = spec.confirm
-    return search, min(again.top, search // spec.seeds) * again.seeds if again else 0
 
 
 def _where(point: dict) -> dict:

@@ -4,14 +4,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.space.candidates import examples, parameters
-from orchestrator.sweep.trial_queue import sizes
+from orchestrator.space.trials import examples, parameters, sizes
 from orchestrator.tracking.saved_view import View
 from orchestrator.tracking.tracker import Tracker, provenance
 from trainables.common.roots import Root
 
 if TYPE_CHECKING:
-    from orchestrator.space.candidates import Trial
+    from orchestrator.space.trials import Trial
     from orchestrator.spec.records import SweepSpec
 
 CURVES = ("val/nll", "val/kl", "val/mse", "val/active", "val/hoyer")  # shown beside the objective

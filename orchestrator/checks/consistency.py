@@ -1,0 +1,118 @@
+"""Values of a spec that are sound by themselves, but not together, or not with what its paper prints."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.space.candidates import MOST_TRAININGS, is_random, trainings
+from orchestrator.space.entries import ABSENT, value_at
+from orchestrator.space.entries import mistakes as search_mistakes
+from orchestrator.space.trials import examples, list_trials, selected
+from orchestrator.spec.diagnostics import Path, cure, near, read_path, show_value
+from orchestrator.spec.domains import domain_name, domains_in, is_countable, paths_of
+from orchestrator.spec.records import Asha, Budget, GridSearch
+from trainables.metrics import DIRECTIONS
+
+if TYPE_CHECKING:
+    from orchestrator.spec.records import SweepSpec
+
+
+def inconsistencies(spec: "SweepSpec") -> Iterator[tuple[Path, str]]:
+    """Values that are sound by themselves, but not together: (place in the spec, what and its cure)."""
+    yield from _mistakes_of_objective(spec)
+    if spec.budget:
+        yield from _mistakes_of_budget(spec)
+    if not any(search_mistakes(spec.search)):  # they are told as those of the search
+        yield from _mistakes_of_number(spec)
+        yield from _mistakes_of_paths(spec)
+
+
+def _mistakes_of_number(spec: "SweepSpec") -> Iterator[tuple[Path, str]]:
+    """Of how many trials are asked for."""
+    walked = isinstance(spec.searcher, GridSearch)
+    random = any(map(is_random, spec.search.values())) and not walked
+    if random and "trials" not in spec.model_fields_set:
+        yield ("trials",), "is missing. Say how often the search draws from its domains."
+    if spec.trials > 1 and not random:
+        yield ("trials",), f"{spec.trials} trials would all be alike: the search draws nothing at random. Write 1."
+    endless = list(_endless(spec)) if walked and not spec.searcher.points else []
+    yield from endless
+    asked = 0 if endless else trainings(spec, MOST_TRAININGS + 1)
+    again = min(spec.confirm.top, asked) * spec.confirm.seeds if spec.confirm else 0
+    if asked > MOST_TRAININGS:
+        smaller = "Make the grids, 'trials' or 'seeds' smaller."
+        yield ("search",), f"asks for more than {MOST_TRAININGS:,} trainings. {smaller}"
+    elif again > MOST_TRAININGS:
+        yield ("confirm",), f"asks for more than {MOST_TRAININGS:,} trainings. Make 'top' or 'seeds' smaller."
+
+
+def _endless(spec: "SweepSpec") -> Iterator[tuple[Path, str]]:
+    """Domains that no grid can walk through."""
+    for key, domain in spec.search.items():
+        for inner in domains_in(domain):
+            if not is_countable(inner):
+                cure = "Write searcher.points, the number of them to try, or a 'grid' of values."
+                yield ("search", key), f"has no end of values: {domain_name(type(inner))}. {cure}"
+
+
+def _mistakes_of_paths(spec: "SweepSpec") -> Iterator[tuple[Path, str]]:
+    """Of what may not vary beside other parts of the spec."""
+    keys = {path: key for key in spec.search for path in paths_of(key)}
+    for field, varies in {"seeds": spec.seeds > 1, "confirm": spec.confirm}.items():
+        if "seed" in keys and varies:
+            yield (field,), "varies run.seed, and so does search.seed. Remove one of them."
+    if "epochs" in keys and isinstance(spec.scheduler, Asha):
+        cure = "To vary epochs use 'scheduler: {name: none}'."
+        yield ("search", keys["epochs"]), f"the scheduler decides how long a trial trains. {cure}"
+
+
+def _mistakes_of_objective(spec: "SweepSpec") -> Iterator[tuple[Path, str]]:
+    if odd := spec.objective.oddity():
+        yield ("objective", "mode"), f"{odd} Leave 'mode' out, or write {DIRECTIONS[spec.objective.metric]}."
+    elif spec.objective.mode is None and spec.objective.metric in DIRECTIONS:  # of an unknown metric others tell
+        why = f"{spec.objective.metric} is better neither high nor low as such"
+        yield ("objective", "mode"), f"is missing: {why}. Write max or min."
+
+
+def _mistakes_of_budget(spec: "SweepSpec") -> Iterator[tuple[Path, str]]:
+    if not any(spec.budget.model_dump().values()):
+        yield ("budget",), f"names no limit. Known: {', '.join(Budget.model_fields)}."
+    if spec.budget.gpu_hours and not spec.resources.gpus_per_worker:
+        yield ("budget", "gpu_hours"), "is never used up: resources.gpus_per_worker is 0. Write hours or epochs."
+
+
+def paper_mistakes(spec: "SweepSpec") -> Iterator[tuple[Path, str]]:
+    """Rows of no configuration, in an otherwise sound spec: (place in the spec, what is wrong and its cure)."""
+    runs = [trial.run for trial in examples(spec, list_trials(spec))] if spec.paper else []
+    for index, printed in enumerate(spec.paper):
+        found = list(_unknown(printed.row, runs))
+        if not found and not selected(printed.row, runs):
+            found = [((), "no configuration has all of these together. Remove one, or mend the search.")]
+        yield from ((("paper", index, "row", *below), text) for below, text in found)
+
+
+def _unknown(row: dict[str, Any], runs: list[dict[str, Any]]) -> Iterator[tuple[Path, str]]:
+    """Paths that no configuration has, and values that none has at a path."""
+    for path, value in row.items():
+        there = [value_at(run, read_path(path)) for run in runs]
+        known = [one for one in there if one is not ABSENT]
+        if not known:
+            yield (path,), f"no configuration has this path.{_meant(path, runs)}"
+        elif value not in known:
+            words = dict.fromkeys(map(_word, known))
+            yield (path,), f"no configuration has {show_value(value)} here. {cure(_word(value), words)}"
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else show_value(value)
+
+
+def _meant(path: str, runs: list[dict[str, Any]]) -> str:
+    meant = near(path, dict.fromkeys(known for run in runs for known in _paths(run)))
+    return f" Did you mean '{meant}'?" if meant else " Write one such as network.latent_dim."
+
+
+def _paths(tree: Any, above: str = "") -> Iterator[str]:
+    """All paths into a tree of mappings."""
+    for key, below in tree.items() if isinstance(tree, dict) else ():
+        yield f"{above}{key}"
+        yield from _paths(below, f"{above}{key}.")

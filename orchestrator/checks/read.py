@@ -1,0 +1,108 @@
+"""Reads the spec of a sweep from its YAML file, and checks it as a whole: a mistake anywhere costs a second."""
+
+import json
+from collections.abc import Collection, Iterable
+from pathlib import Path as FilePath
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from orchestrator.checks.check import Checker
+from orchestrator.checks.consistency import inconsistencies, paper_mistakes
+from orchestrator.space.assembly import build
+from orchestrator.space.candidates import candidates
+from orchestrator.spec.diagnostics import Problem, SpecError, findings
+from orchestrator.spec.domains import Search
+from orchestrator.spec.records import Asha, Objective, SweepSpec
+from orchestrator.spec.yaml_file import Document, override, read_yaml
+from trainables.common.roots import Root
+from trainables.run import Run
+
+
+def read_spec(
+    file: str | FilePath,
+    settings: Iterable[str] = (),
+    data_root: Root = None,
+    taken: Collection[str] = (),
+    recorded: bool = False,
+) -> SweepSpec:
+    """The spec in a YAML file, with the settings of `--set` in it, every value it could take having been checked.
+
+    Raises SpecError with all mistakes. `data_root` is where the data sets lie. A name in `taken` is a mistake, too.
+    The mode of a `recorded` spec, of a sweep that has begun, is kept though it may be odd.
+    """
+    document = _without_notes(override(read_yaml(file), settings))
+    spec, problems = _validated(document)
+    if spec and spec.name.casefold() in taken:
+        what = f"'{spec.name}' is a name of vaeorch's own in --out. Choose another."
+        problems.append(Problem(document.place(("name",)), ("name",), what))
+    checker = Checker(document, _metric(document), data_root)
+    if isinstance(document.values.get("run"), dict):
+        checker.check_search(_complete(document.values["run"]), _readable(document.values.get("search")))
+    if recorded or any(problem.path == ("objective", "metric") for problem in checker.problems):
+        problems = [problem for problem in problems if problem.path != ("objective", "mode")]
+    if spec and not problems and not checker.problems:
+        checker.check_trials(candidates(spec))
+    if spec and not problems and not checker.problems:
+        problems = [Problem(document.place(path), path, text) for path, text in paper_mistakes(spec)]
+    if problems or checker.problems:
+        raise SpecError(problems + checker.problems)
+    return _resolved(spec)
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a spec, for editors."""
+    made = SweepSpec.model_json_schema()
+    made["patternProperties"] = {"^x-": {"description": "The user's own, such as anchors; not read."}}
+    option = made["$defs"]["Option"]
+    option["anyOf"] = option.pop("oneOf")  # a domain is a mapping, too
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
+
+
+def _without_notes(document: Document) -> Document:
+    """Without the keys `x-...`, which hold what is the user's own, such as anchors."""
+    values = {key: value for key, value in document.values.items() if not key.startswith("x-")}
+    return Document(values, document.places)
+
+
+def _validated(document: Document) -> tuple[SweepSpec | None, list[Problem]]:
+    try:
+        spec = SweepSpec.model_validate_json(json.dumps(document.values))
+    except ValidationError as error:
+        found = [(finding.path, finding.text) for finding in findings(error, SweepSpec, document.values)]
+        return None, [Problem(document.place(path), path, text) for path, text in found]
+    return spec, [Problem(document.place(path), path, text) for path, text in inconsistencies(spec)]
+
+
+def _metric(document: Document) -> str | None:
+    objective = document.values.get("objective", {})
+    metric = objective.get("metric", Objective().metric) if isinstance(objective, dict) else None
+    return metric if isinstance(metric, str) else None
+
+
+def _complete(run: dict[str, Any]) -> dict[str, Any]:
+    """A run with its defaults; an unsound one with those of absent fields, so that its search can be checked too."""
+    try:
+        return build(run).model_dump(mode="json")
+    except ValidationError:
+        return Run.model_construct().model_dump(mode="json") | run
+
+
+def _readable(search: Any) -> Search:
+    """Those entries of a search that are sound, whatever the others are."""
+    entry = TypeAdapter(SweepSpec.model_fields["search"].annotation)
+    sound = {}
+    for path, domain in search.items() if isinstance(search, dict) else ():
+        try:
+            sound |= entry.validate_json(json.dumps({path: domain}))
+        except ValidationError:
+            continue  # told by the spec's own validation
+    return sound
+
+
+def _resolved(spec: SweepSpec) -> SweepSpec:
+    """With numbers in place of defaults that depend on others."""
+    if not isinstance(spec.scheduler, Asha):
+        return spec
+    epochs = min(spec.scheduler.max_epochs or spec.run.epochs, spec.run.epochs)
+    return spec.model_copy(update={"scheduler": spec.scheduler.model_copy(update={"max_epochs": epochs})})

@@ -1,0 +1,102 @@
+"""TODO."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from orchestrator.errors import UserError
+from orchestrator.evaluation.jobs import Job
+from orchestrator.evaluation.models import Subject
+from orchestrator.storage.evaluations_file import Finding, Findings, key_of, newest, provenance_of, read
+from orchestrator.terminal import say
+from orchestrator.tracking.spool import PARENT
+from orchestrator.tracking.tracker import Tracker
+from trainables.evaluations import Evaluation
+
+
+class Fault(Exception):
+    """A fault of ours, with the stories of the workers that met it."""
+
+
+class Order:
+    """What is asked of one model, and what has been found of it so far. Raises UserError for what cannot be read."""
+
+    def __init__(self, model: Subject, asked: list[Evaluation], identities: list[dict[str, Any]], again: bool):
+        self.model, self.files, self.run = model, Findings(model.folder), model.run
+        self.asked = {evaluation.name: evaluation.model_dump(mode="json") for evaluation in asked}
+        pairs = zip(self.asked, identities, strict=True)
+        self.keys = {metric: key_of(model.digest, metric, identity) for metric, identity in pairs}
+        known = {} if again else self.files.known
+        self.found: dict[str, Finding] = {metric: known[key] for metric, key in self.keys.items() if key in known}
+
+    @property
+    def lacking(self) -> list[dict[str, Any]]:
+        """The evaluations that are still to be made."""
+        return [own for metric, own in self.asked.items() if metric not in self.found]
+
+    def job(self, data_root: str | None, shared: Path) -> Job | None:
+        """What is still to be measured, if anything."""
+        where = {"checkpoint": str(self.model.checkpoint), "data_root": data_root, "kept": str(shared)}
+        return {"id": self.model.id, "run": self.run, "evaluations": self.lacking} | where if self.lacking else None
+
+    def take(self, finding: Finding, pictures: dict[str, bytes]) -> None:
+        """Keep a finding, unless it may be another one tomorrow. Raises OSError."""
+        metric = finding["metric"]
+        finding = finding | {"checkpoint": self.model.digest}
+        self.found[metric] = self.files.keep(self.keys[metric], finding, pictures) if finding["lasting"] else finding
+
+    def found_any(self) -> bool:
+        """Whether anything that was asked for has a value or a picture."""
+        findings = self.found.values()
+        return any(finding["pictures"] or set(finding["values"].values()) - {None} for finding in findings)
+
+    def close(self, tracker: Tracker | None, folder: Path) -> None:
+        """Make what was found, also long ago, the newest, here and in MLflow. Raises OSError."""
+        uid = PARENT if self.model.folder == folder else self.model.id  # a run that was trained alone has no trials
+        self.files.renew(self.keys.values())
+        for metric, finding in self.found.items() if tracker else ():
+            known = {name: value for name, value in finding["values"].items() if value is not None}
+            rests_on = provenance_of(finding).line() if known else ""
+            tracker.evaluated(uid, self.keys[metric], finding["epoch"], known, rests_on)
+            paths = [self.model.folder / path for path in finding["pictures"]]
+            tracker.pictures(uid, finding["epoch"], paths)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How measuring ended: what stopped it, lines for the user, and stories of faults of ours."""
+
+    stop: KeyboardInterrupt | None
+    refused: list[str]
+    failed: list[str]
+
+    def judge(self, console: Console) -> KeyboardInterrupt | None:
+        """What stopped it. Raises Fault and UserError, if nothing did."""
+        if self.stop:
+            for line in dict.fromkeys([*self.refused, *self.failed]):
+                say(console, line)
+        elif self.failed:
+            raise Fault("\n".join(dict.fromkeys([*self.refused, *self.failed])))
+        elif self.refused:
+            raise UserError(*dict.fromkeys(self.refused))
+        return self.stop
+
+
+def current(model: Subject) -> list[Finding]:
+    """What holds of the checkpoint that a model has now. Raises UserError."""
+    known = read(model.folder).values()
+    return newest(finding for finding in known if finding["checkpoint"] == model.digest) if known else []
+
+
+def orders_of(models: list[Subject], asked: list[Evaluation], again: bool) -> tuple[list[Order], list[str]]:
+    """An order for each model, and a line for each that cannot be read."""
+    identities = [evaluation.identity() for evaluation in asked]
+    orders, refused = [], []
+    for model in models:
+        try:
+            orders.append(Order(model, asked, identities, again))
+        except UserError as error:
+            refused.extend(error.lines)
+    return orders, refused

@@ -1,0 +1,23 @@
+"""TODO."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.storage.journal import Journal
+from orchestrator.storage.json_files import read_object
+from trainables.common.roots import Root, root_of
+
+if TYPE_CHECKING:
+    pass
+
+
+def recorded_root(folder: Path) -> Root:
+    """The data root with which the sweep or run in `folder` was started; None for the usual one.
+
+    Only who has the folder's lock may ask. Raises JournalError.
+    """
+    if (folder / "config.json").exists():
+        cure = "Give --data-root, or train the model again."
+        return root_of(read_object(folder / "config.json", cure).get("data_root"))
+    events = Journal(folder).events
+    return next((root_of(event["data_root"]) for event in events if event["event"] == "sweep"), None)

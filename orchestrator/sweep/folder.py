@@ -1,0 +1,45 @@
+"""TODO."""
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ruamel.yaml import YAML
+
+from orchestrator.errors import UserError
+from orchestrator.shell import command_for
+from orchestrator.storage.disk import disk_errors_told
+from orchestrator.storage.json_files import write_whole
+
+if TYPE_CHECKING:
+    from orchestrator.spec.records import SweepSpec
+
+
+ROOM_BYTES = 2**20  # written once before a sweep starts, to find a full disk
+
+
+def claim(out: Path, spec: "SweepSpec") -> Path:
+    """Make the sweep's folder OUT/NAME and write spec.yaml into it; its absolute path.
+
+    Raises UserError when it holds anything already or cannot be written.
+    """
+    folder = (out / spec.name).resolve()
+    with disk_errors_told(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            cure = "choose another --name or --out, or remove the folder."
+            if (folder / "spec.yaml").exists():
+                again = command_for("resume", folder)
+                raise UserError(f"{folder}: holds another sweep. Go on with it: {again}; or {cure}")
+            raise UserError(f"{folder}: holds other files; {cure}")
+        write_whole(folder / "room", " " * ROOM_BYTES)
+        (folder / "room").unlink()
+        write_whole(folder / "spec.yaml", as_yaml(spec))
+    return folder
+
+
+def as_yaml(spec: "SweepSpec") -> str:
+    """The spec as resolved: every default written out."""
+    text = io.StringIO()
+    YAML(typ="safe", pure=True).dump(spec.model_dump(mode="json"), text)
+    return text.getvalue()

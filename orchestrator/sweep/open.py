@@ -1,0 +1,86 @@
+"""TODO."""
+
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.checks.check import Checker
+from orchestrator.schedulers.asha import PromotionAsha, RunAll
+from orchestrator.schedulers.hyperband import HyperbandBrackets
+from orchestrator.space.trials import CONFIRM, Trial, examples, parameters, trial_name
+from orchestrator.spec.diagnostics import Place
+from orchestrator.spec.yaml_file import Document
+from orchestrator.storage.journal import Journal
+from orchestrator.sweep.budget import Account
+from orchestrator.sweep.changes import datasets, fingerprints, origin
+from orchestrator.sweep.results_file import Ledger
+from orchestrator.sweep.reuse import Shelf, made_with
+from orchestrator.sweep.state import Progress
+from orchestrator.sweep.trial_queue import Lineup
+from trainables.common.roots import Root, recorded
+
+if TYPE_CHECKING:
+    from orchestrator.spec.records import SweepSpec
+
+
+SCHEDULERS = {
+    "asha": lambda mode, of: PromotionAsha(mode, of.max_epochs, of.grace_epochs, of.reduction_factor),
+    "hyperband": lambda mode, of: HyperbandBrackets(mode, of.max_epochs, of.grace_epochs, of.reduction_factor),
+    "none": lambda mode, of: RunAll(),
+}
+
+
+def open_lineup(
+    spec: "SweepSpec", trials: list[Trial], folder: Path, data_root: Root, reuse: bool, source: str
+) -> Lineup:
+    """All that is known of a sweep's trials, as its journal has it, or as it begins here. Raises JournalError."""
+    objective, as_config = spec.objective.model_dump(), partial(slot_config, spec, folder, data_root)
+    configs = {config["id"]: config for config in map(as_config, trials)}
+    limits = spec.budget.model_dump(exclude_none=True) if spec.budget else {}
+    account = Account(limits, spec.resources.workers * spec.resources.gpus_per_worker)
+    ledger = Ledger(folder, spec.name, objective, configs, account)
+    core = SCHEDULERS[spec.scheduler.name](spec.objective.mode, spec.scheduler)
+    journal, made = Journal(folder), made_with(data_root, spec.resources)
+    facts = beginning_of(spec, trials, journal, data_root)
+    progress = Progress(core, ledger, journal, lambda facts: as_config(Trial(**facts)), account)
+    checker = Checker(Document({}, {(): Place(0, "")}), spec.objective.metric, data_root)
+    progress.start(source=source, reuse=reuse, made_with=made, **facts)
+    shelf = Shelf(folder, made, objective) if reuse else None
+    return Lineup(spec, len(trials), progress, checker.allows, shelf)
+
+
+def beginning_of(spec: "SweepSpec", trials: list[Trial], journal: Journal, data_root: Root) -> dict[str, Any]:
+    """What a journal notes of how a sweep begins. Raises UserError."""
+    sets = datasets(trial.run for trial in examples(spec, trials))
+    known = origin(journal.events).data
+    return {
+        "data_root": recorded(data_root),
+        "spec": spec.model_dump(mode="json"),
+        "data": fingerprints(sets, data_root) if known is None else known,
+        "trials": list(map(asdict, trials)),
+    }
+
+
+def slot_config(spec: "SweepSpec", folder: Path, data_root: Root, trial: Trial) -> dict:
+    """What a slot needs to know of a trial, in plain values."""
+    name = trial_name(trial.number)
+    epochs = trial.run["epochs"]
+    most = epochs if trial.stage == CONFIRM else getattr(spec.scheduler, "max_epochs", epochs)
+    return {
+        "id": name,
+        "number": trial.number,
+        "configuration": trial.configuration,
+        "parameters": parameters(spec, trial),
+        "folder": str(folder / "trials" / name),
+        "config": trial.config,
+        "seed": trial.seed,
+        "stage": trial.stage,
+        "run": trial.run,
+        "last_epoch": min(most, epochs),
+        "objective": spec.objective.model_dump(),
+        "data_root": recorded(data_root),
+        "pictures_every": spec.pictures_every,
+        "threads": max(1, int(spec.resources.cpus_per_worker)),
+        "resources": spec.resources.model_dump(),
+    }

@@ -1,0 +1,40 @@
+"""TODO."""
+
+import math
+from collections import Counter
+from typing import Any
+
+MIB = 1 << 20
+
+
+def mebibytes(size: int) -> str:
+    return f"{size / MIB:,.1f} MiB"
+
+
+def with_reason(status: str, reason: str | None) -> str:
+    """As `stopped (asha@9)`."""
+    return f"{status} ({reason})" if reason else status
+
+
+def show(value: Any) -> str:
+    """A value as a cell of a table."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return "-" if math.isnan(value) else f"{value:.4g}"
+    return str(value)
+
+
+def listed(config: dict[str, Any]) -> str:
+    """A configuration in one line, its paths cut to what tells them apart: `method=ard_vae beta=0.15 latent_dim=4`."""
+    shorts = {path: path.removesuffix(".name").rpartition(".")[2] for path in config}
+    unique = Counter(shorts.values())
+    return " ".join(
+        f"{shorts[path] if unique[shorts[path]] == 1 else path}={show(value)}" for path, value in config.items()
+    )
+
+
+def label_of(trial: dict[str, Any], several_seeds: bool) -> str:
+    """What a trial of results.json is called beside others; those of one configuration have one name."""
+    name = f"#{trial['configuration']}" if several_seeds else trial["id"]
+    return f"{name} {listed(trial['config'])}".strip()
