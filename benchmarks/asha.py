@@ -18,8 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 
-from orchestrator.schedulers.asha import CONTINUE, STOP, PromotionAsha, RunAll
+from orchestrator.schedulers.asha import PromotionAsha
+from orchestrator.schedulers.base import CONTINUE, STOP
 from orchestrator.schedulers.hyperband import HyperbandBrackets
+from orchestrator.schedulers.run_all import RunAll
 
 ROOT = Path(__file__).parents[1]
 TOP = 3  # configurations that count as good

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.schedulers.asha import CONTINUE, PAUSE, STOP, PromotionAsha, RunAll, rung_epochs
+from orchestrator.schedulers.asha import PromotionAsha, rung_epochs
+from orchestrator.schedulers.base import CONTINUE, PAUSE, STOP
+from orchestrator.schedulers.run_all import RunAll
 
 NOT_FINITE = [math.nan, math.inf, -math.inf]
 VALUES = st.one_of(st.integers(-2, 2).map(float), st.floats(-1e3, 1e3), st.sampled_from(NOT_FINITE))

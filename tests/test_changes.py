@@ -375,7 +375,7 @@ def test_a_run_of_other_settings_is_refused_in_a_line_that_names_them(trained, t
 
 
 def test_who_measures_trials_of_a_sweep_knows_its_files_from_the_journal(begun, rows):
-    known, sets = resuming.recorded_origin(begun.folder), [begun.spec.run.data]
+    known, sets = changes.recorded_origin(begun.folder), [begun.spec.run.data]
     changes.check_data(known, sets, None)
     write_rows(rows, width=7)
     with pytest.raises(UserError, match="has changed since training began on it"):

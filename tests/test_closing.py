@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.schedulers.asha import CONTINUE, PAUSE, STOP, PromotionAsha, RunAll
+from orchestrator.schedulers.asha import PromotionAsha
+from orchestrator.schedulers.base import CONTINUE, PAUSE, STOP
 from orchestrator.schedulers.hyperband import HyperbandBrackets
+from orchestrator.schedulers.run_all import RunAll
 from tests.test_asha import VALUES
 
 DIVERGES = "diverges"
@@ -183,7 +185,7 @@ def test_trials_that_come_later_meet_algorithm_2_as_if_none_had_been_closed(sear
     assert len(set(epochs)) == len(epochs)
 
 
-def twin(core: PromotionAsha, mode, shape) -> Asha:
+def twin(core: PromotionAsha, mode, shape) -> PromotionAsha:
     """A core in the same state."""
     other = PromotionAsha(mode, *shape)
     for rung, of in zip(other.rungs, core.rungs, strict=True):

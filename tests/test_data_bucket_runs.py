@@ -75,7 +75,7 @@ def test_a_plan_asks_the_bucket_nothing(bucket, vaeorch, spec, tmp_path):
 
 @pytest.mark.parametrize("root", ["s3://b/p", None])
 def test_a_sweep_tells_its_slots_of_its_root_and_is_resumed_with_it(tmp_path, monkeypatch, root):
-    monkeypatch.setattr("orchestrator.execution.run.fingerprints", lambda *values: {})  # there is no such bucket
+    monkeypatch.setattr("orchestrator.sweep.open.fingerprints", lambda *values: {})  # there is no such bucket
     for check in ("check_data", "tell_changes"):
         monkeypatch.setattr(resuming, check, lambda *values: None)
     spec, seen = spec_of(tmp_path), {}

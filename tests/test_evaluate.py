@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.commands import evaluate as verb
+from orchestrator.evaluation import orders
 from orchestrator.evaluation.jobs import DIED
 from orchestrator.storage.evaluations_file import FILE, PICTURES, Findings, key_of, with_findings
 from orchestrator.storage.sweep_folder import recorded_root
@@ -261,7 +262,7 @@ def test_a_fault_of_one_metric_costs_the_others_nothing(evaluate, runs, monkeypa
         raise RuntimeError("a fault of ours")
 
     monkeypatch.setattr(Hoyer, "measure", fail)
-    with pytest.raises(verb.Fault, match="0001: hoyer: Traceback(?s:.*)a fault of ours"):
+    with pytest.raises(orders.Fault, match="0001: hoyer: Traceback(?s:.*)a fault of ours"):
         evaluate("three/0001", "--metrics", "mse,hoyer,active")
     assert [finding["metric"] for finding in kept(trial(runs)).values()] == ["mse", "active"]
     assert {"eval/mse", "eval/active_99"} <= set(sent(runs)["0001"][0])

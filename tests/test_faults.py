@@ -18,7 +18,7 @@ from orchestrator.execution import oom as memory
 from orchestrator.execution import slot
 from orchestrator.execution.run import run_sweep
 from orchestrator.execution.tune import MEMORY_NOTICE, OOM_REASON, Listener, reason_of
-from orchestrator.schedulers.asha import RunAll
+from orchestrator.schedulers.run_all import RunAll
 from orchestrator.signals import Deferred
 from orchestrator.storage.disk import disk_errors_told, fault_in, faults_raised
 from orchestrator.storage.journal import Journal

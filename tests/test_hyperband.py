@@ -2,17 +2,14 @@
 
 import math
 import random
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.commands import dry_run as plan
-from orchestrator.execution import run as sweep
-from orchestrator.schedulers.asha import CONTINUE, PAUSE, STOP
-from orchestrator.schedulers.hyperband import Deal, HyperbandBrackets, bracket_graces, bracket_sizes
-from orchestrator.spec import records as spec
+from orchestrator.schedulers.base import CONTINUE, PAUSE, STOP
+from orchestrator.schedulers.hyperband import Deal, Hyperband, HyperbandBrackets, bracket_graces, bracket_sizes
+from orchestrator.schedulers.table import SCHEDULERS
 from tests.test_asha import VALUES
 from trainables.common.records import name_of
 
@@ -188,13 +185,15 @@ def test_a_trial_that_diverges_is_never_called_back():
     assert core.report(second, 1, 1.0) == CONTINUE and core.next() is None
 
 
-def test_each_scheduler_that_a_spec_can_name_has_a_core_and_a_forecast():
-    names = set(map(name_of, spec.SCHEDULERS))
-    assert set(sweep.SCHEDULERS) == set(plan.EXPECTED) == names
+@pytest.mark.parametrize("record", SCHEDULERS, ids=name_of)
+def test_each_scheduler_that_a_spec_can_name_has_a_core_and_a_forecast(record):
+    scheduler = record().resolved(epochs=9)
+    assert scheduler.build("max").report(1, 1, 0.0) == CONTINUE
+    assert 9 < scheduler.expected_epochs([9] * 3) <= 27
+    assert scheduler.most_epochs(9) == 9 >= scheduler.first_decision(9)
 
 
 def test_expected_epochs_are_those_of_each_trials_bracket():
     """17 trials: 9 of (3 to 27 by 3: 3 + 6/3 + 18/9), 5 of (9 + 18/3), 3 of 27."""
-    scheduler = SimpleNamespace(name="hyperband", grace_epochs=3, reduction_factor=3, max_epochs=27)
-    trials = [SimpleNamespace(number=number) for number in range(1, 18)]
-    assert plan.expected_epochs(SimpleNamespace(scheduler=scheduler), trials) == pytest.approx(9 * 7 + 5 * 15 + 3 * 27)
+    scheduler = Hyperband(grace_epochs=3, reduction_factor=3, max_epochs=27)
+    assert scheduler.expected_epochs([27] * 17) == pytest.approx(9 * 7 + 5 * 15 + 3 * 27)

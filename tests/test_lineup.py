@@ -10,14 +10,14 @@ import pytest
 from orchestrator.clusters.resources import cpus
 from orchestrator.commands.dry_run import as_text, plan
 from orchestrator.execution.run import finish
-from orchestrator.schedulers.asha import PAUSE
+from orchestrator.schedulers.base import PAUSE
 from orchestrator.space.candidates import same_run
 from orchestrator.space.trials import Trial, examples, list_trials
 from orchestrator.spec.records import SweepSpec
 from orchestrator.storage.journal import Journal
 from orchestrator.sweep import reuse
 from orchestrator.sweep.budget import Account
-from orchestrator.sweep.open import SCHEDULERS, slot_config
+from orchestrator.sweep.open import slot_config
 from orchestrator.sweep.ranking import configurations
 from orchestrator.sweep.results_file import Ledger
 from orchestrator.sweep.reuse import Finished
@@ -88,7 +88,7 @@ def opened(folder, spec: SweepSpec, lines: int = 10**6, made_with: dict | None =
     limits = spec.budget.model_dump(exclude_none=True) if spec.budget else {}
     account = Account(limits, gpus=0, clock=lambda: 0.0)
     ledger = Ledger(folder, spec.name, spec.objective.model_dump(), configs, account)
-    core = SCHEDULERS[spec.scheduler.name](spec.objective.mode, spec.scheduler)
+    core = spec.scheduler.build(spec.objective.mode)
     progress = Progress(core, ledger, Mortal(folder, lines), lambda facts: as_config(Trial(**facts)), account)
     progress.start(made_with=made_with)
     return Lineup(spec, len(listed), progress, **more)

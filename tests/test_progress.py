@@ -8,7 +8,8 @@ import random
 
 import pytest
 
-from orchestrator.schedulers.asha import CONTINUE, PAUSE, PromotionAsha
+from orchestrator.schedulers.asha import PromotionAsha
+from orchestrator.schedulers.base import CONTINUE, PAUSE
 from orchestrator.storage.journal import Journal, JournalError
 from orchestrator.sweep.events import Audience
 from orchestrator.sweep.results_file import Ledger

@@ -9,7 +9,7 @@ from orchestrator.space.entries import mistakes as search_mistakes
 from orchestrator.space.trials import examples, list_trials, selected
 from orchestrator.spec.diagnostics import Path, cure, near, read_path, show_value
 from orchestrator.spec.domains import domain_name, domains_in, is_countable, paths_of
-from orchestrator.spec.records import Asha, Budget, GridSearch
+from orchestrator.spec.records import Budget, GridSearch
 from trainables.metrics import DIRECTIONS
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _mistakes_of_paths(spec: "SweepSpec") -> Iterator[tuple[Path, str]]:
     for field, varies in {"seeds": spec.seeds > 1, "confirm": spec.confirm}.items():
         if "seed" in keys and varies:
             yield (field,), "varies run.seed, and so does search.seed. Remove one of them."
-    if "epochs" in keys and isinstance(spec.scheduler, Asha):
+    if "epochs" in keys and spec.scheduler.decides_epochs:
         cure = "To vary epochs use 'scheduler: {name: none}'."
         yield ("search", keys["epochs"]), f"the scheduler decides how long a trial trains. {cure}"
 

@@ -13,7 +13,7 @@ from orchestrator.space.assembly import build
 from orchestrator.space.candidates import candidates
 from orchestrator.spec.diagnostics import Problem, SpecError, findings
 from orchestrator.spec.domains import Search
-from orchestrator.spec.records import Asha, Objective, SweepSpec
+from orchestrator.spec.records import Objective, SweepSpec
 from orchestrator.spec.yaml_file import Document, override, read_yaml
 from trainables.common.roots import Root
 from trainables.run import Run
@@ -102,7 +102,4 @@ def _readable(search: Any) -> Search:
 
 def _resolved(spec: SweepSpec) -> SweepSpec:
     """With numbers in place of defaults that depend on others."""
-    if not isinstance(spec.scheduler, Asha):
-        return spec
-    epochs = min(spec.scheduler.max_epochs or spec.run.epochs, spec.run.epochs)
-    return spec.model_copy(update={"scheduler": spec.scheduler.model_copy(update={"max_epochs": epochs})})
+    return spec.model_copy(update={"scheduler": spec.scheduler.resolved(spec.run.epochs)})

@@ -16,7 +16,7 @@ from ray.tune.search.search_algorithm import SearchAlgorithm
 
 from orchestrator.clusters.local import check_ray
 from orchestrator.execution.oom import NO_ROOM, REFUSED, oom_kills
-from orchestrator.schedulers import asha
+from orchestrator.schedulers import base
 from orchestrator.signals import Deferred
 from orchestrator.space.trials import trial_name
 from orchestrator.storage.disk import fault_told
@@ -25,7 +25,7 @@ from orchestrator.sweep.events import Audience
 from orchestrator.sweep.state import GROUP, MEMORY, SLOT, Progress
 from orchestrator.sweep.trial_queue import Lineup
 
-DECISIONS = {asha.CONTINUE: TrialScheduler.CONTINUE, asha.PAUSE: TrialScheduler.PAUSE, asha.STOP: TrialScheduler.STOP}
+DECISIONS = {base.CONTINUE: TrialScheduler.CONTINUE, base.PAUSE: TrialScheduler.PAUSE, base.STOP: TrialScheduler.STOP}
 LONGEST_REASON = 300  # characters
 DIED = "died unexpectedly"  # what Ray says of a process that was killed
 OOM_WORDS = (  # what it says when it did so itself
@@ -109,7 +109,7 @@ class Scheduler(TrialScheduler):
     def on_trial_result(self, tune_controller, trial: Trial, result: dict) -> str:
         metrics = {key.removeprefix(METRICS): value for key, value in result.items() if key.startswith(METRICS)}
         decision = self.progress.report(trial.config["id"], result["epoch"], metrics, result["seconds"])
-        if decision == asha.CONTINUE and self.promoted is trial:
+        if decision == base.CONTINUE and self.promoted is trial:
             self.promoted = None  # it was promoted and then failed while it wrote its checkpoint
         return DECISIONS[decision]
 

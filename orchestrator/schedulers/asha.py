@@ -14,10 +14,71 @@ answers and counts as if none of them had been made, but for the training: that 
 import math
 from collections.abc import Collection, Container
 from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Annotated, ClassVar, Literal, Self
 
-CONTINUE = "continue"  # train the next epoch
-PAUSE = "pause"  # keep the checkpoint and give up the slot; `next` may call the trial back
-STOP = "stop"  # the trial has trained for as long as any trial may
+from pydantic import Field, PositiveInt
+
+from orchestrator.schedulers.base import CONTINUE, PAUSE, STOP, SchedulerRecord
+
+
+class Asha(SchedulerRecord):
+    """Asynchronous successive halving: stops trials early that are behind others at the same epoch.
+
+    When no trial can come to a rung any more, the best max(1, floor(n / reduction_factor)) of the n there go on: so one
+    at least is trained in full.
+    """
+
+    decides_epochs: ClassVar[bool] = True
+    competitors: ClassVar[str] = "trials"  # those that are compared
+
+    name: Literal["asha"] = "asha"
+    grace_epochs: PositiveInt = 3
+    """Epochs that every trial gets: the first rung."""
+    reduction_factor: Annotated[int, Field(ge=2)] = 3
+    """One in so many trials goes on from rung to rung; rungs lie this factor apart."""
+    max_epochs: PositiveInt | None = None
+    """Epochs of the best trials; at most, and by default, run.epochs."""
+
+    source: ClassVar[str] = "Li et al. 2020, A system for massively parallel hyperparameter tuning, Algorithm 2"
+
+    def build(self, mode: str) -> "PromotionAsha":
+        return PromotionAsha(mode, self.max_epochs, self.grace_epochs, self.reduction_factor)
+
+    def resolved(self, epochs: int) -> Self:
+        return self.model_copy(update={"max_epochs": min(self.max_epochs or epochs, epochs)})
+
+    def most_epochs(self, epochs: int) -> int:
+        return self.max_epochs or epochs
+
+    def first_decision(self, epochs: int) -> int:
+        return self.grace_epochs
+
+    def brackets(self, trials: int) -> list[tuple[int, int]]:
+        """The first rung of each bracket, of which ASHA is one, and how many of so many trials it gets."""
+        return [(self.grace_epochs, trials)]
+
+    def expected_epochs(self, epochs: list[int]) -> float:
+        return sum(self._expected(grace, trials) for grace, trials in self.brackets(len(epochs)) if trials)
+
+    def _expected(self, grace_epochs: int, trials: int) -> float:
+        """Epochs of one bracket in the mean: one in reduction_factor passes each rung, and at least one."""
+        eta, most = self.reduction_factor, self.max_epochs
+        rungs = [0, *rung_epochs(grace_epochs, eta, most), most]
+        return sum((later - earlier) * max(1, trials / eta**k) for k, (earlier, later) in enumerate(pairwise(rungs)))
+
+    def notes(self, trials: int) -> list[str]:
+        """Whether a rung will hold too few trials for one of them to be promoted before the search is closed."""
+        eta, last = self.reduction_factor, self.max_epochs
+        needed = [(of, eta ** len(rung_epochs(grace, eta, last))) for grace, of in self.brackets(trials)]
+        few = [(of, enough) for of, enough in needed if 1 < of < enough]
+        if not few:
+            return []
+        of, enough = few[0]
+        return [
+            f"{of} {self.competitors} are too few to be halved down to one (that takes {enough}): when none is left to"
+            f" start, the best of each rung goes on, so one is trained to epoch {last}."
+        ]
 
 
 @dataclass(slots=True, eq=False)
@@ -57,7 +118,7 @@ class Rung:
         return trial in self.promoted or trial in self.closed
 
 
-class Asha:
+class PromotionAsha:
     """Trials pause at epochs grace_epochs * eta^k; the best 1/eta of those that reached one go on to the next.
 
     A value that is not finite counts as the worst there is. Trials are known by their number.
@@ -147,28 +208,6 @@ class Asha:
         """The promotion that is due first, from the top rung down (get_job in Algorithm 2)."""
         due = ((rung, rung.promotable(self.eta)) for rung in reversed(self.rungs))
         return next(((rung, trial) for rung, trial in due if trial is not None), None)
-
-
-class RunAll:
-    """No early stopping: every trial trains to its end, in order."""
-
-    def report(self, trial: int, epoch: int, value: float) -> str:
-        return CONTINUE
-
-    def abandon(self, trial: int) -> None:
-        pass
-
-    def next(self) -> int | None:
-        return None
-
-    def due(self) -> bool:
-        return False
-
-    def close(self, standing: dict[int, bool]) -> int | None:
-        return None
-
-    def reason(self, trial: int) -> str:
-        return ""
 
 
 def rung_epochs(grace_epochs: int, reduction_factor: float, max_epochs: int) -> list[int]:

@@ -7,10 +7,36 @@ a free slot the promotions of the first bracket come first. Each bracket is clos
 trial trained in full.
 """
 
-from orchestrator.schedulers.asha import PromotionAsha
+from collections import Counter
+from typing import ClassVar, Literal
+
+from orchestrator.schedulers.asha import Asha, PromotionAsha
 
 
-class Hyperband:
+class Hyperband(Asha):
+    """Several ASHAs side by side: the first with grace_epochs, each further one with reduction_factor times as many.
+
+    A hedge against an objective that says little early on: the last one trains its trials in full, and of each other
+    one trial at least is.
+    """
+
+    competitors: ClassVar[str] = "trials of a bracket"
+
+    name: Literal["hyperband"] = "hyperband"
+
+    source: ClassVar[str] = "Li et al. 2020, A system for massively parallel hyperparameter tuning, section 3"
+
+    def build(self, mode: str) -> "HyperbandBrackets":
+        return HyperbandBrackets(mode, self.max_epochs, self.grace_epochs, self.reduction_factor)
+
+    def brackets(self, trials: int) -> list[tuple[int, int]]:
+        graces = bracket_graces(self.grace_epochs, self.reduction_factor, self.max_epochs)
+        deal = Deal(bracket_sizes(len(graces), self.reduction_factor))
+        counts = Counter(deal.bracket(number) for number in range(1, trials + 1))
+        return [(grace, counts[number]) for number, grace in enumerate(graces)]
+
+
+class HyperbandBrackets:
     """Bracket s is an Asha whose grace is grace_epochs * eta^s. The last ones have no rung: they train in full.
 
     Like Asha it changes only through `report`, `abandon`, `next` and `close`, and its answers follow from the calls

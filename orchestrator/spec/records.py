@@ -13,6 +13,8 @@ from pydantic import (
     model_validator,
 )
 
+from orchestrator.schedulers.asha import Asha
+from orchestrator.schedulers.table import SCHEDULERS
 from orchestrator.spec.domains import AnyDomain, path_in_run, paths_of
 from orchestrator.spec.published import Printed
 from trainables.common.records import Record, choice
@@ -118,49 +120,6 @@ class Budget(Record):
     """While the sweep runs; the time until it is resumed does not count."""
     gpu_hours: PositiveFloat | None = None
     """Time that trials train, times the GPUs that each of them has."""
-
-
-class Asha(Record):
-    """Asynchronous successive halving: stops trials early that are behind others at the same epoch.
-
-    When no trial can come to a rung any more, the best max(1, floor(n / reduction_factor)) of the n there go on: so one
-    at least is trained in full.
-    """
-
-    name: Literal["asha"] = "asha"
-    grace_epochs: PositiveInt = 3
-    """Epochs that every trial gets: the first rung."""
-    reduction_factor: Annotated[int, Field(ge=2)] = 3
-    """One in so many trials goes on from rung to rung; rungs lie this factor apart."""
-    max_epochs: PositiveInt | None = None
-    """Epochs of the best trials; at most, and by default, run.epochs."""
-
-    source: ClassVar[str] = "Li et al. 2020, A system for massively parallel hyperparameter tuning, Algorithm 2"
-
-
-class Hyperband(Asha):
-    """Several ASHAs side by side: the first with grace_epochs, each further one with reduction_factor times as many.
-
-    A hedge against an objective that says little early on: the last one trains its trials in full, and of each other
-    one trial at least is.
-    """
-
-    name: Literal["hyperband"] = "hyperband"
-
-    source: ClassVar[str] = "Li et al. 2020, A system for massively parallel hyperparameter tuning, section 3"
-
-
-class NoScheduler(Record):
-    """Trains every trial to its end."""
-
-    name: Literal["none"] = "none"
-
-
-SCHEDULERS: tuple[type[Record], ...] = (
-    Asha,
-    Hyperband,
-    NoScheduler,
-)
 
 
 class Resources(Record):

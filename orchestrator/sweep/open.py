@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.checks.check import Checker
-from orchestrator.schedulers.asha import PromotionAsha, RunAll
-from orchestrator.schedulers.hyperband import HyperbandBrackets
 from orchestrator.space.trials import CONFIRM, Trial, examples, parameters, trial_name
 from orchestrator.spec.diagnostics import Place
 from orchestrator.spec.yaml_file import Document
@@ -24,13 +22,6 @@ if TYPE_CHECKING:
     from orchestrator.spec.records import SweepSpec
 
 
-SCHEDULERS = {
-    "asha": lambda mode, of: PromotionAsha(mode, of.max_epochs, of.grace_epochs, of.reduction_factor),
-    "hyperband": lambda mode, of: HyperbandBrackets(mode, of.max_epochs, of.grace_epochs, of.reduction_factor),
-    "none": lambda mode, of: RunAll(),
-}
-
-
 def open_lineup(
     spec: "SweepSpec", trials: list[Trial], folder: Path, data_root: Root, reuse: bool, source: str
 ) -> Lineup:
@@ -40,7 +31,7 @@ def open_lineup(
     limits = spec.budget.model_dump(exclude_none=True) if spec.budget else {}
     account = Account(limits, spec.resources.workers * spec.resources.gpus_per_worker)
     ledger = Ledger(folder, spec.name, objective, configs, account)
-    core = SCHEDULERS[spec.scheduler.name](spec.objective.mode, spec.scheduler)
+    core = spec.scheduler.build(spec.objective.mode)
     journal, made = Journal(folder), made_with(data_root, spec.resources)
     facts = beginning_of(spec, trials, journal, data_root)
     progress = Progress(core, ledger, journal, lambda facts: as_config(Trial(**facts)), account)
@@ -66,7 +57,7 @@ def slot_config(spec: "SweepSpec", folder: Path, data_root: Root, trial: Trial) 
     """What a slot needs to know of a trial, in plain values."""
     name = trial_name(trial.number)
     epochs = trial.run["epochs"]
-    most = epochs if trial.stage == CONFIRM else getattr(spec.scheduler, "max_epochs", epochs)
+    most = epochs if trial.stage == CONFIRM else spec.scheduler.most_epochs(epochs)
     return {
         "id": name,
         "number": trial.number,

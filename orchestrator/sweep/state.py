@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from orchestrator.schedulers.asha import CONTINUE, PAUSE, RunAll
+from orchestrator.schedulers.base import CONTINUE, PAUSE
+from orchestrator.schedulers.run_all import RunAll
 from orchestrator.storage.journal import Journal, JournalError
 from orchestrator.sweep.budget import UNLIMITED, Account
 from orchestrator.sweep.results_file import Ledger, known_numbers

@@ -65,7 +65,7 @@ def view_of(spec: "SweepSpec", trials: "list[Trial]", data_root: Root) -> View:
         axes=axes_of([trial.config for trial in trials]) if trials else [],
         curves=[name for name in CURVES if name != metric],
         pictures=OF_IMAGES if len(shape) == 3 else OF_A_PLANE if shape == (2,) else (),
-        first_epoch=min(spec.pictures_every or epochs, getattr(spec.scheduler, "grace_epochs", epochs)),
+        first_epoch=min(spec.pictures_every or epochs, spec.scheduler.first_decision(epochs)),
         grouped_by="configuration" if spec.replicated else None,
     )
 
