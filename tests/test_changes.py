@@ -10,11 +10,11 @@ import pytest
 from orchestrator.checks.read import read_spec
 from orchestrator.commands import resume as resuming
 from orchestrator.errors import UserError
-from orchestrator.space.trials import list_trials
+from orchestrator.space.plan import Plan
 from orchestrator.storage.journal import NAME
 from orchestrator.sweep import changes, reuse
 from orchestrator.sweep.folder import claim
-from orchestrator.sweep.open import open_lineup
+from orchestrator.sweep.open import Start, open_lineup
 from tests.data_files import picture, put
 from trainables.data import Array, fingerprints
 from trainables.data.prepared.prepare import prepare
@@ -59,7 +59,7 @@ class Begun:
         self.open()
 
     def open(self) -> None:
-        open_lineup(self.spec, list_trials(self.spec), self.folder, None, False, str(self.source))
+        open_lineup(Plan.of(self.spec), self.folder, Start(source=str(self.source)))
 
     def go_on(self, *args) -> None:
         self.went_on += 1

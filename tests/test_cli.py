@@ -239,7 +239,8 @@ def test_a_run_that_diverges_ends_with_the_reason_and_exit_code_1(vaeorch, spec,
 
 WAITS_FOR_CTRL_C = """
 import time
-from orchestrator import cli, trial_folder
+from orchestrator.cli import main
+from orchestrator.storage import trial_folder
 
 class Slow(trial_folder.TrialFolder):
     def keep(self, report, draw):
@@ -247,7 +248,7 @@ class Slow(trial_folder.TrialFolder):
         time.sleep(600 if report.epoch == 4 else 0)
 
 trial_folder.TrialFolder = Slow
-cli.main()
+main.main()
 """
 
 

@@ -25,7 +25,7 @@ SIZES = {"train-0.arrow": 300_000, "train-1.arrow": 200_000, "train-2.arrow": 1,
 TOTAL = sum(SIZES.values())
 FETCH = """
 import sys
-from trainables.data import bucket, s3
+from trainables.data.remote import fetch as bucket, s3
 s3.BLOCK_BYTES, s3.PAUSE_S, bucket.AT_ONCE = 20_000, 0.01, int(sys.argv[3])
 print(bucket.fetched(sys.argv[1], sys.argv[2]))
 """

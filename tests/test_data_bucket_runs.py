@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from orchestrator.commands import resume as resuming
+from orchestrator.space.plan import Plan
+from orchestrator.storage.workspace import Workspace
 from orchestrator.sweep.folder import claim
-from orchestrator.sweep.open import open_lineup, slot_config
+from orchestrator.sweep.open import Start, open_lineup, slot_config
 from orchestrator.sweep.reuse import made_with
 from tests.small_runs import a_run
 from tests.specs import spec_of
@@ -79,16 +81,16 @@ def test_a_sweep_tells_its_slots_of_its_root_and_is_resumed_with_it(tmp_path, mo
     for check in ("check_data", "tell_changes"):
         monkeypatch.setattr(resuming, check, lambda *values: None)
     spec, seen = spec_of(tmp_path), {}
-    trials, folder = resuming.list_trials(spec), claim(tmp_path / "runs", spec)
-    open_lineup(spec, trials, folder, root, False, "a.yaml")
-    assert {slot_config(spec, folder, root, trial)["data_root"] for trial in trials} == {root}
+    plan, folder = Plan.of(spec), claim(tmp_path / "runs", spec)
+    open_lineup(plan, folder, Start(root, "a.yaml"))
+    assert {slot_config(spec, folder, root, trial)["data_root"] for trial in plan.trials} == {root}
     assert made_with(root)["data_root"] == root
 
-    monkeypatch.setattr(resuming, "prepare", lambda spec, trials, uri, root, console: seen.update(root=root))
+    monkeypatch.setattr(resuming, "prepare", lambda plan, uri, root, console: seen.update(root=root))
     monkeypatch.setattr(resuming, "run_and_tell", lambda *words: None)
-    resuming.resume("tiny", tmp_path / "runs", None, "sqlite://", None, False)
+    resuming.resume("tiny", Workspace(tmp_path / "runs", None, "sqlite://"), False)
     assert seen == {"root": root}
-    resuming.resume("tiny", tmp_path / "runs", None, "sqlite://", "s3://other", False)
+    resuming.resume("tiny", Workspace(tmp_path / "runs", "s3://other", "sqlite://"), False)
     assert seen == {"root": "s3://other"}
 
 

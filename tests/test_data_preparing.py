@@ -49,7 +49,7 @@ def started(root: Path, before: str = "", after: str = "") -> subprocess.Popen:
     code = f"""
 import os, signal, sys
 from pathlib import Path
-from trainables.data import preparing, shards
+from trainables.data.prepared import prepare as preparing, shards
 from trainables.data.sets.sprites import Sprites
 preparing.SHARD_BYTES = {SHARD_BYTES}
 {before}

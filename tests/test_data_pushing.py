@@ -22,7 +22,7 @@ FILES = [*SIZES, "index.json"]
 PUSH = """
 import sys
 from pathlib import Path
-from trainables.data import pushing
+from trainables.data.remote import push as pushing
 pushing.PART_BYTES = 5 << 20
 print(pushing.push(Path(sys.argv[1]), sys.argv[2]))
 """

@@ -186,7 +186,7 @@ def test_trained_through_the_command_line_a_prepared_set_gives_the_same_metrics(
 WAITS = """
 import itertools, time
 from orchestrator.cli.main import main
-from trainables.data import preparing, shards
+from trainables.data.prepared import prepare as preparing, shards
 
 preparing.SHARD_BYTES = 2_000_000
 number, true = itertools.count(1), shards.content_of

@@ -20,6 +20,7 @@ from orchestrator.execution.run import run_sweep
 from orchestrator.execution.tune import MEMORY_NOTICE, OOM_REASON, Listener, reason_of
 from orchestrator.schedulers.run_all import RunAll
 from orchestrator.signals import Deferred
+from orchestrator.space.plan import Plan
 from orchestrator.storage.disk import disk_errors_told, fault_in, faults_raised
 from orchestrator.storage.journal import Journal
 from orchestrator.storage.json_files import restarts_file
@@ -75,8 +76,8 @@ def swept(tmp_path_factory):
         patch.setattr(memory, "COUNTERS", (folder / "oom",))
         trials = trials_of({}, {"seed": 1}, {"seed": 2}, {"seed": 3}, epochs=EPOCHS)
         with pytest.raises(UserError) as full:
-            run_sweep(spec, trials, folder, Recorder(), Recorder())
-        outcome = run_sweep(spec, trials, folder, tracker, Recorder())
+            run_sweep(Plan(spec, trials), folder, Recorder(), Recorder())
+        outcome = run_sweep(Plan(spec, trials), folder, tracker, Recorder())
         return SimpleNamespace(outcome=outcome, told=tracker.told, refused=full.value.lines)
 
 

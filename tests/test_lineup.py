@@ -8,11 +8,12 @@ import shutil
 import pytest
 
 from orchestrator.clusters.resources import cpus
-from orchestrator.commands.dry_run import as_text, plan
+from orchestrator.commands.dry_run import as_text, described
 from orchestrator.execution.run import finish
 from orchestrator.schedulers.base import PAUSE
 from orchestrator.space.candidates import same_run
-from orchestrator.space.trials import Trial, examples, list_trials
+from orchestrator.space.plan import Plan
+from orchestrator.space.trials import Trial, list_trials
 from orchestrator.spec.records import SweepSpec
 from orchestrator.storage.journal import Journal
 from orchestrator.sweep import reuse
@@ -91,7 +92,7 @@ def opened(folder, spec: SweepSpec, lines: int = 10**6, made_with: dict | None =
     core = spec.scheduler.build(spec.objective.mode)
     progress = Progress(core, ledger, Mortal(folder, lines), lambda facts: as_config(Trial(**facts)), account)
     progress.start(made_with=made_with)
-    return Lineup(spec, len(listed), progress, **more)
+    return Lineup(Plan(spec, listed), progress, **more)
 
 
 def drive(lineup: Lineup) -> Lineup:
@@ -389,7 +390,7 @@ def test_a_last_epoch_counts_though_it_uses_up_the_budget(tmp_path):
 
 def test_the_plan_counts_trials_that_are_not_known_yet(tmp_path):
     spec = drawn(trials=6, seeds=2, confirm={"top": 2, "seeds": 3}, resources={"cpus_per_worker": cpus()})
-    planned = plan(spec, list_trials(spec), tmp_path)
+    planned = described(Plan.of(spec), tmp_path)
     assert (planned["trials"], planned["confirming"], planned["slots"]) == (12 + 6, 6, 1)
     assert planned["epochs_at_most"] == 18 * EPOCHS
     assert planned["epochs_expected"] == 12 * (1 + 1 / 2 + 2 / 4) + 6 * EPOCHS
@@ -409,7 +410,7 @@ def test_the_plan_counts_trials_that_are_not_known_yet(tmp_path):
 )
 def test_the_plan_knows_that_one_at_least_is_trained_in_full(tmp_path, scheduler, count, expected, note):
     spec = spec_of(LOW, trials=count, scheduler=scheduler)
-    planned = plan(spec, list_trials(spec), tmp_path)
+    planned = described(Plan.of(spec), tmp_path)
     assert planned["epochs_at_most"] == count * EPOCHS
     assert planned["epochs_expected"] == round(expected)
     assert len(planned["notes"]) == (note is not None)
@@ -421,12 +422,12 @@ def test_the_plan_knows_that_one_at_least_is_trained_in_full(tmp_path, scheduler
 
 
 def test_the_plan_expects_no_more_than_the_budget(tmp_path):
-    planned = plan(drawn(budget={"epochs": 5}), [], tmp_path)
+    planned = described(Plan(drawn(budget={"epochs": 5}), []), tmp_path)
     assert planned["epochs_expected"] == 5 and "budget     epochs 5" in as_text(planned)
 
 
 def test_examples_of_what_may_be_drawn_have_each_option_and_each_end():
-    configs = [trial.config for trial in examples(drawn(), [])]
+    configs = [trial.config for trial in Plan(drawn(), []).examples]
     assert {config["optimizer.lr"] for config in configs} == {1e-4, 1e-1}
     assert {config.get("method.mapping.clusters") for config in configs} == {None, 2, 5}
-    assert [trial.config for trial in examples(drawn(search={}, trials=1), [])] == [{}]
+    assert [trial.config for trial in Plan(drawn(search={}, trials=1), []).examples] == [{}]

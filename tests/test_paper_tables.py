@@ -16,7 +16,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from orchestrator.checks.read import read_spec, schema
-from orchestrator.space.trials import list_trials, notes, selected, sizes
+from orchestrator.space.plan import Plan
+from orchestrator.space.trials import list_trials, notes, selected
 from orchestrator.spec.published import Printed
 from orchestrator.spec.records import SweepSpec
 from tests.conftest import BESIDE
@@ -80,7 +81,7 @@ def test_a_sweep_of_a_paper_is_sound_without_any_data_set_on_disk(file, tmp_path
     spec = read_spec(file, data_root=tmp_path)
     listed = list_trials(spec)
     assert spec.name == file.stem and spec.description
-    searching, _ = sizes(spec, len(listed))
+    searching = Plan(spec, listed).searching
     assert searching == len(listed) == TRAININGS[file.stem]
     assert not notes(spec, range(searching))
     assert len({repr(trial.run) for trial in listed}) == len(listed)

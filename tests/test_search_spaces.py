@@ -6,7 +6,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from orchestrator.checks.read import read_spec, schema
-from orchestrator.space.trials import examples, list_trials, notes, sizes
+from orchestrator.space.plan import Plan
+from orchestrator.space.trials import list_trials, notes
 from trainables.run import Run
 
 SHIPPED = sorted((Path(__file__).parents[1] / "search_spaces").glob("*.yaml"))
@@ -32,11 +33,11 @@ def test_a_shipped_search_space_is_sound_up_to_where_work_begins(file):
     spec = read_spec(file)
     listed = list_trials(spec)
     assert spec.name == file.stem
-    searching, _ = sizes(spec, len(listed))
-    assert searching == TRAININGS[file.stem]
-    assert not notes(spec, range(searching))
+    plan = Plan(spec, listed)
+    assert plan.searching == TRAININGS[file.stem]
+    assert not notes(spec, range(plan.searching))
     assert len({repr(trial.config) for trial in listed}) * spec.seeds == len(listed)
-    for trial in examples(spec, listed):
+    for trial in plan.examples:
         run = Run.model_validate_json(json.dumps(trial.run))
         assert not list(run.mistakes(run.data.facts(None)))
 

@@ -7,9 +7,11 @@ from test_sweep import Recorder
 
 from orchestrator.clusters.resources import cpus
 from orchestrator.execution.run import run_sweep
+from orchestrator.space.plan import Plan
 from orchestrator.space.trials import Trial
 from orchestrator.spec.records import SweepSpec
 from orchestrator.sweep.folder import claim
+from orchestrator.sweep.open import Start
 from tests.small_runs import a_run
 
 EPOCHS = 2
@@ -48,9 +50,9 @@ def swept(tmp_path_factory):
     """The outcomes of both processes, and what the second told its tracker."""
     spec = spec_of()
     folder = claim(tmp_path_factory.mktemp("out"), spec)
-    broken = run_sweep(spec, [], folder, Recorder(), Impatient())
+    broken = run_sweep(Plan(spec, []), folder, Recorder(), Impatient())
     tracker = Recorder()
-    return broken, run_sweep(spec, [], folder, tracker, Recorder()), tracker.told
+    return broken, run_sweep(Plan(spec, []), folder, tracker, Recorder()), tracker.told
 
 
 def test_a_search_that_is_broken_off_draws_on_where_it_was(swept):
@@ -99,7 +101,7 @@ def after(swept):
     spec = spec_of(**plain, budget={"epochs": 1})
     tracker = Recorder()
     folder = claim(outcome.folder.parent, spec)
-    return one, run_sweep(spec, trials, folder, tracker, Recorder(), reuse=True), tracker.told
+    return one, run_sweep(Plan(spec, trials), folder, tracker, Recorder(), Start(reuse=True)), tracker.told
 
 
 def test_a_trial_of_the_earlier_sweep_is_taken_whole(after):

@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 from orchestrator.clusters.resources import count_slots, cpus
 from orchestrator.errors import UserError
 from orchestrator.execution.run import run_sweep
+from orchestrator.space.plan import Plan
 from orchestrator.space.trials import Trial
 from orchestrator.spec.records import SweepSpec
 from orchestrator.sweep.folder import claim
@@ -58,7 +59,7 @@ def swept(tmp_path_factory):
     spec = spec_of("tiny", scheduler=asha, resources=one_slot)
     tracker, console = Recorder(), Recorder()
     folder = claim(tmp_path_factory.mktemp("out"), spec)
-    outcome = run_sweep(spec, trials_of(GOOD, BAD, DIVERGES, FAILS, BEST), folder, tracker, console)
+    outcome = run_sweep(Plan(spec, trials_of(GOOD, BAD, DIVERGES, FAILS, BEST)), folder, tracker, console)
     return outcome, tracker.told, console.told
 
 
@@ -146,7 +147,9 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 from test_sweep import Recorder, spec_of, trials_of
-from orchestrator.execution.run import claim, run_sweep
+from orchestrator.execution.run import run_sweep
+from orchestrator.sweep.folder import claim
+from orchestrator.space.plan import Plan
 
 class Loud(Recorder):
     def epoch(self, *values):
@@ -154,7 +157,7 @@ class Loud(Recorder):
 
 spec = spec_of("long", 10_000, scheduler={"name": "none"})
 trials = trials_of({}, {"seed": 1}, {"seed": 2}, epochs=10_000)
-outcome = run_sweep(spec, trials, claim(Path(sys.argv[1]), spec), Recorder(), Loud())
+outcome = run_sweep(Plan(spec, trials), claim(Path(sys.argv[1]), spec), Recorder(), Loud())
 sys.exit(130 if outcome.interrupted else 0)
 """
 

@@ -47,9 +47,9 @@ def free(port: int) -> bool:
 
 GUARDED = """
 import os, signal, sys
-from orchestrator import stopping
+from orchestrator import signals
 from orchestrator.tracking.ui import _guarded
-stopping.listen()
+signals.listen()
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 _guarded([sys.executable, "-c", sys.argv[1], sys.argv[2]], os.environ)

@@ -25,6 +25,7 @@ from orchestrator.clusters.resources import count_slots
 from orchestrator.errors import UserError
 from orchestrator.execution.run import run_sweep
 from orchestrator.execution.slot import Slot
+from orchestrator.space.plan import Plan
 from orchestrator.sweep.folder import claim
 from tests.exposure import CANARY, SECRETS, assert_private
 from tests.small_runs import a_run
@@ -46,8 +47,12 @@ import json, os, signal, sys
 from pathlib import Path
 from tests.test_worker_groups import ASHA, MortalSlot, Recorder, spec_of, three, workers_of
 from tests.test_sweep import trials_of
-from orchestrator import local_ray, locks, slot
-from orchestrator.execution.run import claim, run_sweep
+from orchestrator.clusters.resources import cpus
+from orchestrator.execution import slot
+from orchestrator.execution.run import run_sweep
+from orchestrator.storage import locks
+from orchestrator.sweep.folder import claim
+from orchestrator.space.plan import Plan
 
 name, out = sys.argv[1], Path(sys.argv[2])
 resources = {"workers": 2, "cpus_per_worker": cpus() / 2}  # one slot
@@ -69,7 +74,7 @@ else:
 first, slot.Slot = not (out / name).exists(), MortalSlot
 folder = claim(out, spec) if first else out / name
 with locks.driver(folder):
-    outcome = run_sweep(spec, trials, folder, Recorder(), Killer())
+    outcome = run_sweep(Plan(spec, trials), folder, Recorder(), Killer())
 sys.exit(130 if outcome.interrupted else 0)
 """
 
@@ -171,7 +176,7 @@ def cluster(started):
 
 def swept(name: str, out: Path, resources: dict, tracker=None):
     spec = spec_of(name, scheduler=ASHA, resources=resources)
-    return run_sweep(spec, three(), claim(out, spec), tracker or Recorder(), Recorder())
+    return run_sweep(Plan(spec, three()), claim(out, spec), tracker or Recorder(), Recorder())
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.space.candidates import MOST_TRAININGS, is_random, trainings
 from orchestrator.space.entries import ABSENT, value_at
 from orchestrator.space.entries import mistakes as search_mistakes
-from orchestrator.space.trials import examples, list_trials, selected
+from orchestrator.space.plan import Plan
+from orchestrator.space.trials import selected
 from orchestrator.spec.diagnostics import Path, cure, near, read_path, show_value
 from orchestrator.spec.domains import domain_name, domains_in, is_countable, paths_of
 from orchestrator.spec.records import Budget, GridSearch
@@ -82,7 +83,7 @@ def _mistakes_of_budget(spec: "SweepSpec") -> Iterator[tuple[Path, str]]:
 
 def paper_mistakes(spec: "SweepSpec") -> Iterator[tuple[Path, str]]:
     """Rows of no configuration, in an otherwise sound spec: (place in the spec, what is wrong and its cure)."""
-    runs = [trial.run for trial in examples(spec, list_trials(spec))] if spec.paper else []
+    runs = [trial.run for trial in Plan.of(spec).examples] if spec.paper else []
     for index, printed in enumerate(spec.paper):
         found = list(_unknown(printed.row, runs))
         if not found and not selected(printed.row, runs):

@@ -1,13 +1,10 @@
 """vaeorch: one verb each, thin. Everything heavy is imported by the verb that needs it."""
 
-import json
 import sys
-from pathlib import Path
 
 import click
 
-from orchestrator import output
-from orchestrator import signals as stopping
+from orchestrator import output, signals
 from orchestrator.cli.data import data
 from orchestrator.cli.options import (
     data_option,
@@ -20,9 +17,7 @@ from orchestrator.cli.options import (
     tracking_option,
 )
 from orchestrator.errors import NoResult, UserError
-from orchestrator.shell import command
-from orchestrator.storage.json_files import TAKEN
-from trainables.common.roots import Root
+from orchestrator.storage.workspace import Workspace
 
 NO_RESULT, USERS_MISTAKE = 1, 2
 PORT = 5000
@@ -49,20 +44,18 @@ cli.add_command(data)
 @json_option
 def sweep(spec, out, name, settings, data_root, tracking_uri, dry_run, reuse, as_json) -> None:
     """Run the sweep that SPEC describes."""
-    from orchestrator.commands import dry_run as plan
-    from orchestrator.space.trials import list_trials
+    from orchestrator.commands.dry_run import print_plan
+    from orchestrator.commands.spec_file import read
+    from orchestrator.space.plan import Plan
 
-    spec_file, spec = spec, _read(spec, name, settings, data_root)
-    trials = list_trials(spec)
-    planned = plan.plan(spec, trials, out)
+    workspace, plan = Workspace(out, data_root, tracking_uri), Plan.of(read(spec, name, settings, data_root))
     if dry_run:
-        click.echo(json.dumps(planned, indent=2) if as_json else plan.as_text(planned))
+        print_plan(plan, workspace.folder(plan.spec.name), as_json)
         return
     output.outlive()
-    from orchestrator.commands.sweep import launch
-    from orchestrator.tracking.store_address import store_for_new
+    from orchestrator.commands.sweep import sweep as run
 
-    _ended(launch(spec, trials, spec_file, out, tracking_uri or store_for_new(out), data_root, as_json, reuse))
+    _ended(run(plan, workspace, spec, as_json, reuse))
 
 
 @cli.command()
@@ -78,10 +71,10 @@ def resume(name, out, data_root, tracking_uri, as_json) -> None:
     """
     output.outlive()
     from orchestrator.commands.resume import resume as go_on
-    from orchestrator.tracking.store_address import store_for_new
+    from orchestrator.commands.store import tell_of_store
 
-    _tell_of_store(out / name, tracking_uri)
-    _ended(go_on(name, out, tracking_uri, store_for_new(out), data_root, as_json))
+    tell_of_store(out / name, tracking_uri)
+    _ended(go_on(name, Workspace(out, data_root, tracking_uri), as_json))
 
 
 @cli.command()
@@ -97,9 +90,10 @@ def train(spec, out, name, settings, data_root, tracking_uri) -> None:
     The same command goes on where an interrupted one stopped.
     """
     output.outlive()
-    from orchestrator.commands.train import train_one
+    from orchestrator.commands.spec_file import read
+    from orchestrator.commands.train import train as run
 
-    train_one(_read(spec, name, settings, data_root), out, data_root, tracking_uri, str(spec))
+    run(read(spec, name, settings, data_root), Workspace(out, data_root, tracking_uri), str(spec))
 
 
 @cli.command()
@@ -121,9 +115,12 @@ def evaluate(target, out, metrics, trials, settings, again, data_root, tracking_
     """
     output.outlive()
     from orchestrator.commands.evaluate import evaluate as measure
+    from orchestrator.commands.store import tell_of_store
+    from orchestrator.evaluation.selection import Selection
 
-    _tell_of_store(out / target.partition("/")[0], tracking_uri)
-    _ended(measure(target, out, metrics, settings, trials, data_root, tracking_uri, form, again))
+    tell_of_store(out / target.partition("/")[0], tracking_uri)
+    asked = Selection(metrics, settings, trials, again)
+    _ended(measure(target, Workspace(out, data_root, tracking_uri), asked, form))
 
 
 @cli.command()
@@ -133,24 +130,9 @@ def evaluate(target, out, metrics, trials, settings, again, data_root, tracking_
 @format_option
 def results(name, out, evaluations, form) -> None:
     """Print the leaderboard of the sweep NAME."""
-    from orchestrator.reporting.leaderboard import FORMATS, as_table, misfortunes
-    from orchestrator.sweep.results import read_results
-    from orchestrator.terminal import console, say
+    from orchestrator.commands.results import print_evaluations, print_leaderboard
 
-    if evaluations:
-        from orchestrator.commands.evaluate import stored
-        from orchestrator.reporting.comparison import print_all
-
-        print_all(stored(out, name), form, console())
-        return
-    found = read_results(out, name)
-    if form == "table":
-        say(console(), as_table(found, console().width))
-    else:
-        click.echo(FORMATS[form](found), nl=False)
-    told = misfortunes(found)
-    for line in told[:1] if form == "table" else told:  # the table has the reasons
-        click.echo(line, err=form != "table")
+    (print_evaluations if evaluations else print_leaderboard)(out, name, form)
 
 
 @cli.command()
@@ -160,20 +142,13 @@ def results(name, out, evaluations, form) -> None:
 @click.option("--port", type=click.IntRange(1, 65535), default=PORT, show_default=True)
 def ui(name, out, tracking_uri, port) -> None:
     """Open MLflow's page on all sweeps, or on the leaderboard of NAME."""
-    from orchestrator.tracking import ui as server
-    from orchestrator.tracking.identity import recorded_store
-    from orchestrator.tracking.store_address import is_server, page_of, store_for_new
+    from orchestrator.commands.store import tell_of_store
+    from orchestrator.commands.ui import show
 
     if name:
-        _tell_of_store(out / name, tracking_uri)
-    uri = tracking_uri or (recorded_store(out / name) if name else None) or store_for_new(out)
-    base = page_of(uri) if is_server(uri) else f"http://{server.HOST}:{port}"
-    page = server.page(out / name, uri, base) if name else base
-    if is_server(uri):
-        click.echo(page)
-        return
-    click.echo(f"{page}  (Ctrl-C ends the server)")
-    sys.exit(server.serve(uri, port))
+        tell_of_store(out / name, tracking_uri)
+    if code := show(name, out, tracking_uri, port):
+        sys.exit(code)
 
 
 @cli.command()
@@ -182,21 +157,19 @@ def ui(name, out, tracking_uri, port) -> None:
 @tracking_option
 def sync(name, out, tracking_uri) -> None:
     """Send to MLflow what the sweep NAME could not send while it ran."""
-    from orchestrator.tracking.tracker import sync as send
+    from orchestrator.commands.store import sync as send
+    from orchestrator.commands.store import tell_of_store
 
-    _tell_of_store(out / name, tracking_uri)
-    left = send(out / name, tracking_uri)
-    if left:
-        raise UserError(*left.lines(command("sync", name, out)))
-    click.echo("Everything is sent.")
+    tell_of_store(out / name, tracking_uri)
+    send(name, out, tracking_uri)
 
 
 @cli.command()
 def schema() -> None:
     """Print the JSON Schema of a spec, for editors."""
-    from orchestrator.checks.read import schema as made
+    from orchestrator.commands.spec_file import print_schema
 
-    click.echo(json.dumps(made(), indent=2))
+    print_schema()
 
 
 @cli.command()
@@ -207,27 +180,13 @@ def methods() -> None:
     click.echo(as_text())
 
 
-def _read(spec: Path, name: str | None, settings: tuple[str, ...], data_root: Root):
-    from orchestrator.checks.read import read_spec
-
-    return read_spec(spec, [*settings, *([f"name={json.dumps(name)}"] if name else [])], data_root, TAKEN)
-
-
-def _tell_of_store(folder: Path, given: str | None) -> None:
-    """Say so where the environment names another store than the sweep's own, and none is given."""
-    from orchestrator.tracking.identity import unused_environment
-
-    if not given and (line := unused_environment(folder)):
-        click.echo(line, err=True)
-
-
 def main() -> None:
     """The entry point.
 
     Exit codes: 0 fine, 2 the user's mistake (a line for each), 130 Ctrl-C, 143 SIGTERM, 1 nothing came of it (with the
     reasons), or a fault of ours (a traceback), 141 the reader of what was printed has gone.
     """
-    stopping.listen()
+    signals.listen()
     output.protect()
     try:
         cli.main(standalone_mode=False)
@@ -239,15 +198,15 @@ def main() -> None:
     except NoResult as error:
         _end(NO_RESULT, *error.lines)
     except click.Abort as error:
-        _end(stopping.exit_code(error.__cause__))
+        _end(signals.exit_code(error.__cause__))
     except KeyboardInterrupt as stop:
-        _end(stopping.exit_code(stop))
+        _end(signals.exit_code(stop))
 
 
 def _ended(stop: KeyboardInterrupt | None) -> None:
     """The end of a sweep, with its exit code."""
     if stop:
-        sys.exit(stopping.exit_code(stop))
+        sys.exit(signals.exit_code(stop))
 
 
 def _end(code: int, *lines: str) -> None:

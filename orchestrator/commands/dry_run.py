@@ -1,26 +1,30 @@
-"""What a sweep will do, told before it starts."""
+"""What a sweep will do, told before it starts: `sweep --dry-run` prints it, `sweep` prints its notes."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from orchestrator.clusters.resources import count_slots
-from orchestrator.space.trials import Trial, examples, notes, sizes
+from orchestrator.space.plan import Plan
+from orchestrator.space.trials import notes
 
 if TYPE_CHECKING:
     from orchestrator.spec.records import SweepSpec
 
 
-def plan(spec: "SweepSpec", trials: list[Trial], out: Path) -> dict[str, Any]:
-    """The plan in plain values; `trials` are those known up front. Raises UserError: this machine lacks resources."""
-    search, confirm = sizes(spec, len(trials))
-    epochs = [trial.run["epochs"] for trial in trials] or [most_of_any(spec)] * search
-    again = confirm * spec.run.epochs
+def described(plan: Plan, folder: Path) -> dict[str, Any]:
+    """A plan for the sweep in `folder`, in plain values. Raises UserError: this machine lacks resources."""
+    spec = plan.spec
+    epochs = [trial.run["epochs"] for trial in plan.trials] or [most_of_any(plan)] * plan.searching
+    again = plan.confirming * spec.run.epochs
     domains = {path: domain.model_dump(mode="json") for path, domain in spec.search.items()}
     return {
         "name": spec.name,
-        "folder": str((out / spec.name).resolve()),
-        "trials": search + confirm,
-        "confirming": confirm,
+        "folder": str(folder),
+        "trials": len(plan),
+        "confirming": plan.confirming,
         "seeds": spec.seeds,
         "search": domains,
         "searcher": spec.searcher.model_dump(),
@@ -28,12 +32,18 @@ def plan(spec: "SweepSpec", trials: list[Trial], out: Path) -> dict[str, Any]:
         "scheduler": spec.scheduler.model_dump(),
         "resources": spec.resources.model_dump(),
         "budget": spec.budget.model_dump(exclude_none=True) if spec.budget else {},
-        "slots": min(count_slots(spec.resources), search + confirm),
+        "slots": min(count_slots(spec.resources), len(plan)),
         "epochs_at_most": sum(map(spec.scheduler.most_epochs, epochs)) + again,
         "epochs_expected": round(within_budget(spec, spec.scheduler.expected_epochs(epochs) + again)),
         "paper": len(spec.paper),
-        "notes": notes(spec, epochs) + spec.scheduler.notes(search),
+        "notes": notes(spec, epochs) + spec.scheduler.notes(plan.searching),
     }
+
+
+def print_plan(plan: Plan, folder: Path, json_wanted: bool) -> None:
+    """Print what a sweep would do in `folder`. Raises UserError: this machine lacks resources."""
+    planned = described(plan, folder)
+    click.echo(json.dumps(planned, indent=2) if json_wanted else as_text(planned))
 
 
 def as_text(plan: dict[str, Any]) -> str:
@@ -57,9 +67,9 @@ def as_text(plan: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def most_of_any(spec: "SweepSpec") -> int:
+def most_of_any(plan: Plan) -> int:
     """The epochs of the longest run of a search."""
-    return max([spec.run.epochs, *(trial.run["epochs"] for trial in examples(spec, []))])
+    return max([plan.spec.run.epochs, *(trial.run["epochs"] for trial in plan.examples)])
 
 
 def within_budget(spec: "SweepSpec", epochs: float) -> float:

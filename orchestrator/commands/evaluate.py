@@ -12,7 +12,7 @@ from orchestrator.errors import NoResult, UserError
 from orchestrator.evaluation.jobs import answers
 from orchestrator.evaluation.models import ALL, subjects
 from orchestrator.evaluation.orders import Ending, Order, current, orders_of
-from orchestrator.evaluation.selection import measures
+from orchestrator.evaluation.selection import Selection, measures
 from orchestrator.reporting.comparison import TABLE, Comparison, compare, print_all
 from orchestrator.shell import command, command_for
 from orchestrator.signals import Noted
@@ -21,6 +21,7 @@ from orchestrator.storage.disk import disk_errors_told
 from orchestrator.storage.evaluations_file import EvaluatedModel, Finding
 from orchestrator.storage.json_files import SHARED
 from orchestrator.storage.sweep_folder import recorded_root
+from orchestrator.storage.workspace import Workspace
 from orchestrator.sweep.changes import check_data, datasets, recorded_origin
 from orchestrator.sweep.results_file import refresh
 from orchestrator.terminal import description_column, say
@@ -28,34 +29,24 @@ from orchestrator.text import show
 from orchestrator.tracking.identity import is_recorded, recorded_store
 from orchestrator.tracking.mlflow_store import prepare_store
 from orchestrator.tracking.tracker import Tracker
-from trainables.common.roots import Root, recorded
+from trainables.common.roots import recorded
 
 
-def evaluate(
-    target: str,
-    out: Path,
-    metrics: str,
-    settings: tuple[str, ...],
-    trials: str | None,
-    data_root: Root,
-    uri: str | None,
-    form: str,
-    again: bool = False,
-) -> KeyboardInterrupt | None:
+def evaluate(target: str, workspace: Workspace, asked: Selection, form: str) -> KeyboardInterrupt | None:
     """Measure trained models of the sweep or run `target` and print their numbers side by side.
 
-    With `again` also what is known. What stopped it, if anything did. Raises UserError, TrackingError, Fault, and
-    NoResult if nothing could be measured; what was found by then is kept.
+    What stopped it, if anything did. Raises UserError, TrackingError, Fault, and NoResult if nothing could be measured;
+    what was found by then is kept.
     """
-    asked = measures(metrics, settings)
-    folder, models = subjects(out, target, trials)
+    evaluations = measures(asked.metrics, asked.settings)
+    folder, models = subjects(workspace.out, target, asked.trials)
     output.log_to(folder)
     console = terminal.console(stderr=form != TABLE)
     with disk_errors_told(folder, "Free room, then try again."), locks.driver(folder):
-        orders, refused = orders_of(models, asked, again)
-        root = data_root or recorded_root(folder)
+        orders, refused = orders_of(models, evaluations, asked.again)
+        root = workspace.data_root or recorded_root(folder)
         check_data(recorded_origin(folder), datasets(order.run for order in orders if order.lacking), root)
-        with recorder(folder, uri, console) as tracker:
+        with recorder(folder, workspace.tracking_uri, console) as tracker:
             ending = measure(orders, refused, recorded(root), folder.parent / SHARED, console)
             for order in orders:
                 order.close(tracker, folder)

@@ -12,67 +12,73 @@ from orchestrator.checks.read import read_spec
 from orchestrator.commands.sweep import close, prepare, run_and_tell
 from orchestrator.errors import UserError
 from orchestrator.execution.run import Outcome
-from orchestrator.space.trials import Trial, examples, list_trials
+from orchestrator.space.plan import Plan
+from orchestrator.space.trials import Trial
 from orchestrator.spec.records import Objective
 from orchestrator.storage import locks
 from orchestrator.storage.disk import disk_errors_told
 from orchestrator.storage.journal import Journal, JournalError
+from orchestrator.storage.workspace import Workspace
 from orchestrator.sweep.changes import check_data, check_spec, datasets, origin, told
+from orchestrator.sweep.open import Start
 from orchestrator.sweep.results import read_results
 from orchestrator.sweep.reuse import made_with
 from orchestrator.terminal import say
 from orchestrator.tracking.identity import recorded_store
+from orchestrator.tracking.store_address import store_for_new
 from orchestrator.tracking.tracker import sync
 from trainables.common.files import remove_half_written
 from trainables.common.roots import Root, root_of
 
 if TYPE_CHECKING:
-    from orchestrator.spec.records import SweepSpec
+    pass
 
 
-def resume(
-    name: str, out: Path, uri: str | None, default_uri: str, data_root: Root, json_wanted: bool
-) -> KeyboardInterrupt | None:
+def resume(name: str, workspace: Workspace, json_wanted: bool) -> KeyboardInterrupt | None:
     """Go on with the sweep in OUT/NAME as it was started, but for the store and the data root, if they are given.
 
     Of a sweep that is over it tells the results again. What stopped it, if anything did. Raises UserError,
     TrackingError, DataError, and NoResult.
     """
-    folder = (out / name).resolve()
+    out, folder = workspace.out, workspace.folder(name)
     if not (folder / "spec.yaml").is_file():
         there = ", ".join(sorted(path.parent.name for path in out.glob("*/spec.yaml"))) or "none yet"
         raise UserError(f"{folder}: no sweep was started here. Sweeps in {out}: {there}.")
     with disk_errors_told(folder, "Free room, then try again."), locks.driver(folder):
         journal, console = Journal(folder), terminal.console(stderr=json_wanted)
-        uri = uri or recorded_store(folder) or default_uri
+        uri = workspace.tracking_uri or recorded_store(folder) or store_for_new(out)
         finished = any(event["event"] == "finished" for event in journal.events)
         if finished and (results := _results(out, name)):
             outcome = Outcome(folder, results, None)
             tell_oddity(console, Objective(**results["objective"]))
             return close(console, outcome, out, sync(folder, uri), json_wanted)
         facts = beginning(journal)
-        data_root = data_root or root_of(facts["data_root"])
+        start = Start(
+            workspace.data_root or root_of(facts["data_root"]),
+            facts["source"] or str(folder / "spec.yaml"),
+            facts["reuse"],
+        )
         # First: beside files of other shapes the spec's values would be said to be wrong.
-        check_data(origin(journal.events), datasets(trial.run for trial in facts["trials"]), data_root)
-        spec = read_spec(folder / "spec.yaml", data_root=data_root, recorded=True)
-        trials = facts["trials"] or list_trials(spec)
-        tell_changes(journal, spec, trials, data_root, console)
+        sets = datasets(trial.run for trial in facts["trials"])
+        check_data(origin(journal.events), sets, start.data_root)
+        spec = read_spec(folder / "spec.yaml", data_root=start.data_root, recorded=True)
+        plan = Plan(spec, facts["trials"]) if facts["trials"] else Plan.of(spec)
+        tell_changes(journal, plan, start.data_root, console)
         tell_oddity(console, spec.objective)
-        prepare(spec, trials, uri, data_root, console)
+        prepare(plan, uri, start.data_root, console)
         for written in (folder, folder / "trials"):
             remove_half_written(written)
-        source = facts["source"] or str(folder / "spec.yaml")
-        return run_and_tell(spec, trials, folder, out, source, uri, data_root, json_wanted, facts["reuse"])
+        return run_and_tell(plan, folder, out, uri, start, json_wanted)
 
 
-def tell_changes(journal: Journal, spec: "SweepSpec", trials: list[Trial], data_root: Root, console: Console) -> None:
+def tell_changes(journal: Journal, plan: Plan, data_root: Root, console: Console) -> None:
     """Say what is not as it was when the sweep began, if it has. Raises UserError for what its journal contradicts."""
     if not journal.events:
         return
     of = origin(journal.events)
-    lines = check_spec(of, spec, journal.path.with_name("spec.yaml"))
-    check_data(of, datasets(trial.run for trial in examples(spec, trials)), data_root)
-    for line in lines + told(of, made_with(data_root, spec.resources)):
+    lines = check_spec(of, plan.spec, journal.path.with_name("spec.yaml"))
+    check_data(of, datasets(trial.run for trial in plan.examples), data_root)
+    for line in lines + told(of, made_with(data_root, plan.spec.resources)):
         say(console, f"changed      {line}")
 
 

@@ -7,79 +7,73 @@ from rich.console import Console
 
 from orchestrator import output, terminal
 from orchestrator.checks.reading import load_all
-from orchestrator.commands.dry_run import plan
+from orchestrator.clusters.resources import count_slots
+from orchestrator.commands.dry_run import described
 from orchestrator.errors import NoResult
 from orchestrator.execution.run import Outcome, run_sweep
 from orchestrator.reporting.console import Board, watch
 from orchestrator.reporting.leaderboard import as_json, as_table, misfortunes
 from orchestrator.shell import command, command_for
-from orchestrator.space.trials import examples
+from orchestrator.space.plan import Plan
 from orchestrator.storage import locks
+from orchestrator.storage.workspace import Workspace
 from orchestrator.sweep.changes import datasets
 from orchestrator.sweep.folder import claim
+from orchestrator.sweep.open import Start
 from orchestrator.sweep.ranking import ranked
 from orchestrator.terminal import say
 from orchestrator.tracking.mlflow_store import prepare_store
 from orchestrator.tracking.start import open_tracker
-from orchestrator.tracking.store_address import check_early
+from orchestrator.tracking.store_address import check_early, store_for_new
 from orchestrator.tracking.tracker import HASTE_S, Left
 from trainables.common.roots import Root
 
 if TYPE_CHECKING:
-    from orchestrator.space.trials import Trial
-    from orchestrator.spec.records import SweepSpec
+    pass
 
 SHOWN = 10  # trials in the closing leaderboard
 
 
-def launch(
-    spec: "SweepSpec",
-    trials: "list[Trial]",
-    spec_file: Path,
-    out: Path,
-    uri: str,
-    data_root: Root,
-    json_wanted: bool,
-    reuse: bool = False,
-) -> KeyboardInterrupt | None:
-    """Run a sweep, and tell of it. What stopped it, if anything did. Raises UserError, TrackingError and DataError."""
-    prepare(spec, trials, uri, data_root, terminal.console(stderr=json_wanted))
-    folder = claim(out, spec)
+def sweep(plan: Plan, workspace: Workspace, source: Path, json_wanted: bool, reuse: bool) -> KeyboardInterrupt | None:
+    """Run a new sweep, whose spec is in the file `source`, and tell of it. What stopped it, if anything did.
+
+    Raises UserError, TrackingError, DataError, and NoResult.
+    """
+    count_slots(plan.spec.resources)  # told before anything is read
+    uri = workspace.tracking_uri or store_for_new(workspace.out)
+    prepare(plan, uri, workspace.data_root, terminal.console(stderr=json_wanted))
+    folder = claim(workspace.out, plan.spec)
     with locks.driver(folder):
-        return run_and_tell(spec, trials, folder, out, str(spec_file), uri, data_root, json_wanted, reuse)
+        start = Start(workspace.data_root, str(source), reuse)
+        return run_and_tell(plan, folder, workspace.out, uri, start, json_wanted)
 
 
-def prepare(spec: "SweepSpec", trials: "list[Trial]", uri: str, data_root: Root, console: Console) -> None:
+def prepare(plan: Plan, uri: str, data_root: Root, console: Console) -> None:
     """Read the data and open the store, before anything starts. Raises UserError."""
     check_early(uri)
-    load_all(datasets(trial.run for trial in examples(spec, trials)), data_root, console)
+    load_all(datasets(trial.run for trial in plan.examples), data_root, console)
     prepare_store(uri)
 
 
 def run_and_tell(
-    spec: "SweepSpec",
-    trials: "list[Trial]",
-    folder: Path,
-    out: Path,
-    source: str,
-    uri: str,
-    data_root: Root,
-    json_wanted: bool,
-    reuse: bool,
+    plan: Plan, folder: Path, out: Path, uri: str, start: Start, json_wanted: bool
 ) -> KeyboardInterrupt | None:
-    """Run a sweep whose folder is claimed, from wherever it left off, and tell of it. What stopped it, if anything."""
+    """Run a sweep whose folder is claimed, from wherever it left off, and tell of it. What stopped it, if anything.
+
+    `out` is the folder's parent, as the user wrote it.
+    """
     output.log_to(folder)
-    console = terminal.console(stderr=json_wanted)
+    console, objective = terminal.console(stderr=json_wanted), plan.spec.objective
     try:
-        tracker = open_tracker(uri, spec, trials, folder, source, data_root)
-        planned = plan(spec, trials, out)
+        tracker = open_tracker(uri, plan, folder, start.source, start.data_root)
+        planned = described(plan, folder)
         for note in planned["notes"]:
             say(console, f"note         {note}")
         sizes = planned["trials"], planned["epochs_expected"]
-        view = watch(Board(spec.name, spec.objective.metric, spec.objective.mode, *sizes), console)
+        view = watch(Board(plan.spec.name, objective.metric, objective.mode, *sizes), console)
         stopped = True  # unless it comes to its end
         try:
-            outcome = run_sweep(spec, trials, folder, tracker, view, data_root, source, reuse)
+            outcome = run_sweep(plan, folder, tracker, view, start)
             stopped = outcome.interrupted
         finally:
             view.close()

@@ -18,6 +18,7 @@ from orchestrator.signals import Noted
 from orchestrator.storage.disk import disk_errors_told
 from orchestrator.storage.within_epoch import Hear, Lines
 from orchestrator.storage.within_epoch import told as share_told
+from orchestrator.storage.workspace import Workspace
 from orchestrator.sweep.changes import check_data, check_run, note_run, origin_of_run, told
 from orchestrator.sweep.reuse import made_with
 from orchestrator.sweep.single_run import Teller
@@ -35,18 +36,18 @@ if TYPE_CHECKING:
     from orchestrator.storage.trial_folder import TrialFolder
 
 
-def train_one(spec: "SweepSpec", out: Path, data_root: Root, uri: str | None, source: str) -> None:
+def train(spec: "SweepSpec", workspace: Workspace, source: str) -> None:
     """Train the spec's run into OUT/NAME, a line per epoch; goes on from that folder's checkpoint if there is one.
 
-    MLflow is told of it at `uri`, else where it was told before, else where the environment or `out` has its store.
-    Raises UserError, and NoResult for a run that diverges.
+    MLflow is told of it at the workspace's store, else where it was told before, else where the environment or `out`
+    has its store. Raises UserError, and NoResult for a run that diverges.
     """
     from orchestrator.storage.trial_folder import TrialFolder, results
 
-    folder = (out / spec.name).resolve()
+    out, data_root, folder = workspace.out, workspace.data_root, workspace.folder(spec.name)
     if (folder / "spec.yaml").exists():
         raise UserError(f"{folder}: holds a sweep. Choose another --name or --out.")
-    uri = uri or recorded_store(folder) or store_for_new(out)
+    uri = workspace.tracking_uri or recorded_store(folder) or store_for_new(out)
     check_early(uri)
     sets, console = [spec.run.data], terminal.console()
     taken_up = any(folder.glob("checkpoint*.pt"))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -15,6 +16,20 @@ from trainables.evaluations import EVALUATIONS, Evaluation
 
 ALL = "all"
 KNOWN = {name_of(record): record for record in EVALUATIONS}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is asked for on the command line."""
+
+    metrics: str = ALL
+    """Names of evaluations with commas between, or `all`."""
+    settings: tuple[str, ...] = ()
+    """METRIC.FIELD=VALUE, or FIELD=VALUE for each of them that has this field."""
+    trials: str | None = None
+    """`all`, `best:N` or ids with commas between; None: the best few."""
+    again: bool = False
+    """Whether to measure what is known, too."""
 
 
 def measures(metrics: str, settings: Iterable[str]) -> list[Evaluation]:

@@ -2,23 +2,18 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from orchestrator.clusters.local import private_ray
 from orchestrator.clusters.resources import count_slots, slot_share
 from orchestrator.shell import command_for
 from orchestrator.signals import Deferred
-from orchestrator.space.trials import Trial, sizes
+from orchestrator.space.plan import Plan
 from orchestrator.storage.disk import disk_errors_told, faults_raised
 from orchestrator.sweep.events import Audience
-from orchestrator.sweep.open import open_lineup
+from orchestrator.sweep.open import USUAL, Start, open_lineup
 from orchestrator.sweep.ranking import champion
 from orchestrator.sweep.results_file import Ledger
 from orchestrator.sweep.trial_queue import Lineup
-from trainables.common.roots import Root
-
-if TYPE_CHECKING:
-    from orchestrator.spec.records import SweepSpec
 
 RETRIES = 1  # of a trial whose process or code failed; it goes on from its last checkpoint
 
@@ -36,34 +31,23 @@ class Outcome:
         return self.stop is not None
 
 
-def run_sweep(
-    spec: "SweepSpec",
-    trials: list[Trial],
-    folder: Path,
-    tracker,
-    console,
-    data_root: Root = None,
-    source: str = "",
-    reuse: bool = False,
-) -> Outcome:
+def run_sweep(plan: Plan, folder: Path, tracker, console, start: Start = USUAL) -> Outcome:
     """Run a sweep, from wherever the journal in `folder` left off; `claim` gave the folder, `locks.driver` holds it.
 
-    `trials` are those that are known up front. With `reuse` they, and those that are found later, are taken from other
-    sweeps beside this one where these have the same. Ctrl-C and SIGTERM end the sweep in order. Tracker and console are
-    told of the trials as `telling.Audience` says, and at last of the end: `sweep_ended(status, best_metrics, tags)`,
-    status "completed" or "aborted". `source` is the file that the spec came from.
+    Ctrl-C and SIGTERM end the sweep in order. Tracker and console are told of the trials as `events.Audience` says, and
+    at last of the end: `sweep_ended(status, best_metrics, tags)`, status "completed" or "aborted".
 
     Raises UserError for resources that this machine has not, a journal that does not fit the spec, and a full disk.
     """
-    slots, stop = min(count_slots(spec.resources), sum(sizes(spec, len(trials)))), None
+    slots, stop = min(count_slots(plan.spec.resources), len(plan)), None
     with disk_errors_told(folder, f"Free room, then go on: {command_for('resume', folder)}"):
-        lineup = open_lineup(spec, trials, folder, data_root, reuse, source)
+        lineup = open_lineup(plan, folder, start)
         progress, ledger = lineup.progress, lineup.progress.ledger
         audience = Audience(ledger, tracker, console)
         audience.recall(progress)
         try:
             if not lineup.complete():
-                tune_all(spec, lineup, audience, slots)
+                tune_all(lineup, audience, slots)
         except KeyboardInterrupt as signal:
             stop = signal
             audience.tell(progress.take_news())
@@ -85,10 +69,11 @@ def finish(ledger: Ledger, status: str, tracker, console) -> None:
         listener.sweep_ended(status, metrics, tags)
 
 
-def tune_all(spec: "SweepSpec", lineup: Lineup, audience: Audience, slots: int) -> None:
+def tune_all(lineup: Lineup, audience: Audience, slots: int) -> None:
     """Run Tune's loop until every trial has ended. Raises KeyboardInterrupt."""
+    resources = lineup.spec.resources
     again = f"Go on with it: {command_for('resume', lineup.progress.ledger.folder)}"
-    with private_ray(spec.resources.gpus_per_worker > 0, spec.resources.workers > 1, again) as scratch:
+    with private_ray(resources.gpus_per_worker > 0, resources.workers > 1, again) as scratch:
         from ray import tune
         from ray.tune.execution import class_cache
 
@@ -99,7 +84,7 @@ def tune_all(spec: "SweepSpec", lineup: Lineup, audience: Audience, slots: int) 
         class_cache.ENV_VARS_TO_PROPAGATE = {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name[:3] != "AWS"}
         with Deferred() as stop, faults_raised():
             tune.run(
-                tune.with_resources(Slot, slot_share(spec.resources)),
+                tune.with_resources(Slot, slot_share(resources)),
                 name="tune",
                 storage_path=str(scratch),
                 search_alg=Source(lineup),

@@ -1,13 +1,12 @@
-"""TODO."""
+"""The trials of a sweep that are known up front, and what a trial is in plain values. `plan.py` counts all of them."""
 
 from collections.abc import Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.space.assembly import Candidate, copied
-from orchestrator.space.candidates import candidates, places, trainings
+from orchestrator.space.candidates import candidates, trainings
 from orchestrator.space.entries import value_at
-from orchestrator.space.probing import probing
 from orchestrator.spec.diagnostics import read_path
 
 if TYPE_CHECKING:
@@ -32,13 +31,6 @@ def list_trials(spec: "SweepSpec") -> list[Trial]:
     """All trainings that are known up front, in the order in which they start; the same list for the same spec."""
     numbered = enumerate(candidates(spec), start=1)
     return [trial for configuration, found in numbered for trial in replicas(spec, configuration, found)]
-
-
-def examples(spec: "SweepSpec", listed: list[Trial]) -> list[Trial]:
-    """The trials that are known up front; where there are none, those with each option and each end of a range."""
-    run = spec.run.model_dump(mode="json")
-    probed = [found for _, found in probing(run, spec.search)] or [Candidate(run, {}, {}, {})]
-    return listed or [trial for number, found in enumerate(probed, start=1) for trial in replicas(spec, number, found)]
 
 
 def replicas(spec: "SweepSpec", configuration: int, found: Candidate) -> list[Trial]:
@@ -72,13 +64,6 @@ def notes(spec: "SweepSpec", trials: Sized) -> list[str]:
     if found == asked:
         return []
     return [f"{asked} trials asked for, but the search holds only {found} different configurations: all are run."]
-
-
-def sizes(spec: "SweepSpec", listed: int) -> tuple[int, int]:
-    """The numbers of trials that search, and that confirm."""
-    search = listed or len(places(spec)) * spec.seeds
-    again = spec.confirm
-    return search, min(again.top, search // spec.seeds) * again.seeds if again else 0
 
 
 def selected(row: dict[str, Any], runs: list[dict[str, Any]]) -> list[dict[str, Any]]:

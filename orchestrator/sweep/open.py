@@ -1,12 +1,13 @@
-"""TODO."""
+"""Opens a sweep: its journal, what is known of its trials, and what a slot must know of each."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.checks.check import Checker
-from orchestrator.space.trials import CONFIRM, Trial, examples, parameters, trial_name
+from orchestrator.space.plan import Plan
+from orchestrator.space.trials import CONFIRM, Trial, parameters, trial_name
 from orchestrator.spec.diagnostics import Place
 from orchestrator.spec.yaml_file import Document
 from orchestrator.storage.journal import Journal
@@ -22,34 +23,48 @@ if TYPE_CHECKING:
     from orchestrator.spec.records import SweepSpec
 
 
-def open_lineup(
-    spec: "SweepSpec", trials: list[Trial], folder: Path, data_root: Root, reuse: bool, source: str
-) -> Lineup:
+@dataclass(frozen=True)
+class Start:
+    """How a sweep is started."""
+
+    data_root: Root = None
+    """Where its data sets lie."""
+    source: str = ""
+    """The file that its spec came from."""
+    reuse: bool = False
+    """Whether trials are taken from other sweeps beside it where these have the same."""
+
+
+USUAL = Start()
+
+
+def open_lineup(plan: Plan, folder: Path, start: Start) -> Lineup:
     """All that is known of a sweep's trials, as its journal has it, or as it begins here. Raises JournalError."""
+    spec, data_root = plan.spec, start.data_root
     objective, as_config = spec.objective.model_dump(), partial(slot_config, spec, folder, data_root)
-    configs = {config["id"]: config for config in map(as_config, trials)}
+    configs = {config["id"]: config for config in map(as_config, plan.trials)}
     limits = spec.budget.model_dump(exclude_none=True) if spec.budget else {}
     account = Account(limits, spec.resources.workers * spec.resources.gpus_per_worker)
     ledger = Ledger(folder, spec.name, objective, configs, account)
     core = spec.scheduler.build(spec.objective.mode)
     journal, made = Journal(folder), made_with(data_root, spec.resources)
-    facts = beginning_of(spec, trials, journal, data_root)
+    facts = beginning_of(plan, journal, data_root)
     progress = Progress(core, ledger, journal, lambda facts: as_config(Trial(**facts)), account)
     checker = Checker(Document({}, {(): Place(0, "")}), spec.objective.metric, data_root)
-    progress.start(source=source, reuse=reuse, made_with=made, **facts)
-    shelf = Shelf(folder, made, objective) if reuse else None
-    return Lineup(spec, len(trials), progress, checker.allows, shelf)
+    progress.start(source=start.source, reuse=start.reuse, made_with=made, **facts)
+    shelf = Shelf(folder, made, objective) if start.reuse else None
+    return Lineup(plan, progress, checker.allows, shelf)
 
 
-def beginning_of(spec: "SweepSpec", trials: list[Trial], journal: Journal, data_root: Root) -> dict[str, Any]:
+def beginning_of(plan: Plan, journal: Journal, data_root: Root) -> dict[str, Any]:
     """What a journal notes of how a sweep begins. Raises UserError."""
-    sets = datasets(trial.run for trial in examples(spec, trials))
+    sets = datasets(trial.run for trial in plan.examples)
     known = origin(journal.events).data
     return {
         "data_root": recorded(data_root),
-        "spec": spec.model_dump(mode="json"),
+        "spec": plan.spec.model_dump(mode="json"),
         "data": fingerprints(sets, data_root) if known is None else known,
-        "trials": list(map(asdict, trials)),
+        "trials": list(map(asdict, plan.trials)),
     }
 
 

@@ -8,19 +8,17 @@ to the journal, so nobody is found twice.
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orchestrator.space import tpe
 from orchestrator.space.assembly import Candidate
-from orchestrator.space.candidates import identity, places, same_run
-from orchestrator.space.trials import CONFIRM, Trial, numbers_of, replicas, sizes
+from orchestrator.space.candidates import identity, same_run
+from orchestrator.space.plan import Plan
+from orchestrator.space.trials import CONFIRM, Trial, numbers_of, replicas
 from orchestrator.sweep import reuse
 from orchestrator.sweep.ranking import configurations
 from orchestrator.sweep.results_file import INTERRUPTED
 from orchestrator.sweep.state import WORST, Progress
-
-if TYPE_CHECKING:
-    from orchestrator.spec.records import SweepSpec
 
 GUIDED, BLIND = 20, 1_000  # draws with and without a thought, until there is held to be none left
 
@@ -29,26 +27,23 @@ class Lineup:
     """Finds trials for `progress`, in the numbers from 1 to `len`.
 
     Args:
-        spec: of the sweep.
-        listed: how many trials of the search are known up front; 0 if they are drawn.
+        plan: of the sweep.
         allowed: whether a configuration that was drawn can run.
         shelf: what may be taken from earlier sweeps; None: nothing.
     """
 
     def __init__(
         self,
-        spec: "SweepSpec",
-        listed: int,
+        plan: Plan,
         progress: Progress,
         allowed: Callable[[Candidate], bool] = lambda found: True,
         shelf: reuse.Shelf | None = None,
     ):
-        self.spec, self.progress, self.allowed, self.shelf = spec, progress, allowed, shelf
-        self.places = places(spec)
-        self.search, self.confirm = sizes(spec, listed)
+        self.plan, self.spec, self.progress = plan, plan.spec, progress
+        self.allowed, self.shelf = allowed, shelf
 
     def __len__(self) -> int:
-        return self.search + self.confirm
+        return len(self.plan)
 
     def left(self) -> Iterator[int]:
         """The numbers that have not come to their end, or may yet be found."""
@@ -56,7 +51,7 @@ class Lineup:
 
     def confirms(self, number: int) -> bool:
         """Whether a number is of the second stage, for which the search must be over."""
-        return number > self.search
+        return number > self.plan.searching
 
     def complete(self) -> bool:
         """Whether every trial of the sweep has come to its own end; or, the budget being used up, each that began."""
@@ -122,7 +117,7 @@ class Lineup:
         return next((drawn for drawn in new if self.allowed(drawn.found)), None)
 
     def _draws(self, configuration: int, known: list[tpe.Known]) -> Iterator[tpe.Draw]:
-        point = self.places[configuration - 1]
+        point = self.plan.places[configuration - 1]
         for attempt in range(GUIDED + BLIND):
             seed = [self.spec.search_seed, configuration, attempt]
             guided = attempt < GUIDED
@@ -130,9 +125,9 @@ class Lineup:
 
     def _beside(self, configuration: int) -> dict[int, tpe.Params | None]:
         """The configurations drawn so far at the same point of the grids, and what they were drawn as."""
-        point = _where(self.places[configuration - 1])
+        point = _where(self.plan.places[configuration - 1])
         drawn = self.progress.params.items()
-        return {other: params for other, params in drawn if _where(self.places[other - 1]) == point}
+        return {other: params for other, params in drawn if _where(self.plan.places[other - 1]) == point}
 
     def _standing(self, params: tpe.Params, name: str) -> tpe.Known:
         entry = self._entries.get(name, {"status": None, "epochs": 0, "last": {}})
@@ -144,7 +139,7 @@ class Lineup:
 
     def _best_again(self) -> Iterator[Trial]:
         """The best configurations of the search, each with fresh seeds."""
-        ledger, number = self.progress.ledger, self.search
+        ledger, number = self.progress.ledger, self.plan.searching
         ranked = [one["configuration"] for one in configurations(ledger.results()) if one["n"]]
         for configuration in ranked[: self.spec.confirm.top]:
             first = next(trial for trial in ledger.trials.values() if trial["configuration"] == configuration)

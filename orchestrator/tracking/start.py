@@ -4,12 +4,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.space.trials import examples, parameters, sizes
+from orchestrator.space.trials import parameters
 from orchestrator.tracking.saved_view import View
 from orchestrator.tracking.tracker import Tracker, provenance
 from trainables.common.roots import Root
 
 if TYPE_CHECKING:
+    from orchestrator.space.plan import Plan
     from orchestrator.space.trials import Trial
     from orchestrator.spec.records import SweepSpec
 
@@ -17,22 +18,19 @@ CURVES = ("val/nll", "val/kl", "val/mse", "val/active", "val/hoyer")  # shown be
 OF_IMAGES, OF_A_PLANE = ("reconstructions", "samples", "traversals"), ("samples",)  # pictures that every method has
 
 
-def open_tracker(
-    uri: str, spec: "SweepSpec", trials: "list[Trial]", folder: Path, source: str, data_root: Root
-) -> Tracker:
+def open_tracker(uri: str, plan: "Plan", folder: Path, source: str, data_root: Root) -> Tracker:
     """A Tracker that has been told of the sweep in `folder` (OUT/NAME); `source` is the file its spec came from.
-
-    `trials` are those that are known up front.
 
     Raises TrackingError and DataError.
     """
+    spec = plan.spec
     tracker = Tracker(uri, spec.name, spec.name, folder)
     tracker.sweep_started(
-        description=describe(spec, sum(sizes(spec, len(trials))), folder),
+        description=describe(spec, len(plan), folder),
         config=(folder / "spec.yaml").read_text(encoding="utf-8"),
         tags=provenance(source),
         dataset=dataset_facts(spec, data_root),
-        view=view_of(spec, examples(spec, trials), data_root),
+        view=view_of(spec, plan.examples, data_root),
     )
     return tracker
 

@@ -1,0 +1,25 @@
+"""The spec that a verb is given: read with the command line's own settings in it. And its schema."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from orchestrator.checks.read import read_spec, schema
+from orchestrator.storage.json_files import TAKEN
+from trainables.common.roots import Root
+
+if TYPE_CHECKING:
+    from orchestrator.spec.records import SweepSpec
+
+
+def read(file: Path, name: str | None, settings: tuple[str, ...], data_root: Root) -> "SweepSpec":
+    """The spec in `file`, with the settings of --set and the name of --name. Raises SpecError."""
+    named = [f"name={json.dumps(name)}"] if name else []
+    return read_spec(file, [*settings, *named], data_root, TAKEN)
+
+
+def print_schema() -> None:
+    """Print the JSON Schema of a spec."""
+    click.echo(json.dumps(schema(), indent=2))

@@ -1,0 +1,22 @@
+"""Where a command works: what its options --out, --data-root and --tracking-uri say."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainables.common.roots import Root
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The places that most commands need."""
+
+    out: Path
+    """The folder of all sweeps and runs, each in a folder of its own."""
+    data_root: Root = None
+    """Where the data sets lie: a folder or s3://bucket/prefix; None: as recorded, or the usual place."""
+    tracking_uri: str | None = None
+    """MLflow's store; None: as recorded, or the usual one of `out`."""
+
+    def folder(self, name: str) -> Path:
+        """The absolute folder of the sweep or run `name`."""
+        return (self.out / name).resolve()
