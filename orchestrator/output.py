@@ -14,8 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from orchestrator.errors import UserError
+from orchestrator.storage import layout
 
-LOG = "console.log"
 MOST_KEPT = 2**20  # bytes that wait for a folder, or for room
 ESCAPES = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")  # colours and movements of a terminal
 CLOSED_PIPE = 128 + 13  # how a shell shows the end of a program whose reader has gone
@@ -52,7 +52,7 @@ def outlive() -> None:
 
 def log_to(folder: Path) -> None:
     """Keep in `folder` what cannot be said."""
-    work.log = folder / LOG
+    work.log = folder / layout.LOG
 
 
 class Lasting(io.FileIO):

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Values, configurations and sizes in the words that people read. Tables are made in `reporting/`."""
 
 import math
 from collections import Counter

@@ -11,7 +11,7 @@ from orchestrator.checks.read import read_spec
 from orchestrator.commands import resume as resuming
 from orchestrator.errors import UserError
 from orchestrator.space.plan import Plan
-from orchestrator.storage.journal import NAME
+from orchestrator.storage import layout
 from orchestrator.sweep import changes, reuse
 from orchestrator.sweep.folder import claim
 from orchestrator.sweep.open import Start, open_lineup
@@ -79,10 +79,10 @@ class Begun:
 
     def forget(self, *names: str) -> None:
         """Make the journal one that does not have these facts."""
-        event, *rest = map(json.loads, (self.folder / NAME).read_text().splitlines())
+        event, *rest = map(json.loads, (self.folder / layout.JOURNAL).read_text().splitlines())
         made = {name: value for name, value in event["made_with"].items() if name not in names}
         event = {name: value for name, value in event.items() if name not in names} | {"made_with": made}
-        (self.folder / NAME).write_text("".join(json.dumps(one) + "\n" for one in (event, *rest)))
+        (self.folder / layout.JOURNAL).write_text("".join(json.dumps(one) + "\n" for one in (event, *rest)))
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def begun(begin, rows) -> Begun:
 def test_what_is_as_it_was_goes_on_without_a_word(begun):
     assert begun.resume() == (0, []) and begun.went_on == 1
     assert begun.resume() == (0, []) and begun.went_on == 2
-    assert len((begun.folder / NAME).read_text().splitlines()) == 1
+    assert len((begun.folder / layout.JOURNAL).read_text().splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -354,7 +354,7 @@ def test_a_model_is_neither_trained_on_nor_measured_on_other_rows(trained, rows,
 
 @pytest.mark.parametrize("verb", ["train", "evaluate"])
 def test_a_run_of_before_says_what_is_not_known_and_other_widths_are_a_line(trained, rows, tmp_path, verb):
-    (tmp_path / "runs" / "own" / changes.ORIGIN).unlink()
+    (tmp_path / "runs" / "own" / layout.ORIGIN).unlink()
     write_rows(rows, width=7)
     code, out, [line] = trained(verb)
     assert code == 2 and ".pt: does not fit this model. The data have other shapes than those it was trained on" in line

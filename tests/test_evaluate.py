@@ -16,7 +16,8 @@ import pytest
 from orchestrator.commands import evaluate as verb
 from orchestrator.evaluation import orders
 from orchestrator.evaluation.jobs import DIED
-from orchestrator.storage.evaluations_file import FILE, PICTURES, Findings, key_of, with_findings
+from orchestrator.storage import layout
+from orchestrator.storage.evaluations_file import Findings, key_of, with_findings
 from orchestrator.storage.sweep_folder import recorded_root
 from orchestrator.sweep.results import read_results
 from orchestrator.tracking.mlflow_store import connect
@@ -92,7 +93,7 @@ def sent(runs: Path) -> dict[str, tuple[dict, dict]]:
 
 
 def kept(folder: Path) -> dict:
-    return json.loads((folder / FILE).read_text())
+    return json.loads((folder / layout.EVALUATIONS).read_text())
 
 
 def trial(runs: Path, name: str = "0001") -> Path:
@@ -156,7 +157,7 @@ def test_what_is_known_is_not_measured_again_and_is_sent_once(evaluate, runs, mo
 
 def test_what_is_known_is_measured_again_if_asked_for_and_sent_only_if_it_is_new(evaluate, runs):
     evaluate("three/0001", "--metrics", "mse")
-    file = trial(runs) / FILE
+    file = trial(runs) / layout.EVALUATIONS
     [(key, finding)] = kept(trial(runs)).items()
     file.write_text(json.dumps({key: finding | {"values": finding["values"] | {"mse": 7.0}}}))
     assert re.search(r"^mse +7$", evaluate("three/0001", "--metrics", "mse")[1], re.MULTILINE)
@@ -249,12 +250,16 @@ def test_models_that_cannot_be_read_are_a_line_each_and_cost_the_others_nothing(
         f"{trial(runs, '0003') / 'best.pt'}: cannot be read (No such file or directory): train the model again.",
         f"{trial(runs, '0002') / 'best.pt'}: not a readable checkpoint (archive/data/2 is damaged).",
     ]
-    assert [(trial(runs, name) / FILE).exists() for name in ("0001", "0002", "0003")] == [True, False, False]
+    assert [(trial(runs, name) / layout.EVALUATIONS).exists() for name in ("0001", "0002", "0003")] == [
+        True,
+        False,
+        False,
+    ]
     assert "mse_pruned" in out
-    (trial(runs) / FILE).write_text("[]")
+    (trial(runs) / layout.EVALUATIONS).write_text("[]")
     code, _, err = evaluate("three/0001", "--metrics", "mse")
     cure = "Delete it: what it held is measured again."
-    assert (code, err) == (2, f"{trial(runs) / FILE}: is damaged: it holds no object. {cure}\n")
+    assert (code, err) == (2, f"{trial(runs) / layout.EVALUATIONS}: is damaged: it holds no object. {cure}\n")
 
 
 def test_a_fault_of_one_metric_costs_the_others_nothing(evaluate, runs, monkeypatch):
@@ -274,12 +279,14 @@ def test_pictures_are_files_that_mlflow_gets_and_the_user_is_told_of(evaluate, r
     for seed in (0, 1):
         code, out, _ = evaluate("three/0001", "--metrics", "traversals", "--set", f"seed={seed}")
         *_, key = kept(trial(runs))
-        folder = trial(runs) / PICTURES / key
+        folder = trial(runs) / layout.EVALUATION_PICTURES / key
         assert code == 0 and f"traversals: pictures of 0001 in {folder}" in out
         assert {path.name for path in folder.iterdir()} >= {"traversals_first.png", "traversals_mean.png"}
     lines = (runs / "three" / "spool" / "0001.files.jsonl").read_text().splitlines()
     events = [json.loads(line) for line in lines]
-    drawn = [event["path"] for event in events if event["kind"] == "picture" and PICTURES in event["path"]]
+    drawn = [
+        event["path"] for event in events if event["kind"] == "picture" and layout.EVALUATION_PICTURES in event["path"]
+    ]
     assert len(drawn) == len(set(drawn)) == 4
 
 
@@ -287,7 +294,7 @@ def test_killed_in_the_middle_it_goes_on_and_measures_nothing_twice(runs):
     words = ["evaluate", "three", "--metrics", "mse,hoyer,iwae", "--trials", "0001", "--out", str(runs), *store(runs)]
     command = [sys.executable, "-m", "orchestrator", *words]
     process = subprocess.Popen([*command, "--set", f"iwae.k={ENDLESS}"], cwd=ROOT, stdout=subprocess.DEVNULL)
-    until(lambda: (trial(runs) / FILE).exists() and len(kept(trial(runs))) == 2)
+    until(lambda: (trial(runs) / layout.EVALUATIONS).exists() and len(kept(trial(runs))) == 2)
     assert process.poll() is None
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -314,7 +321,7 @@ def test_a_worker_that_dies_costs_the_other_models_nothing_and_the_same_command_
         stderr=subprocess.PIPE,
         text=True,
     )
-    until(lambda: (trial(runs) / FILE).exists() and (trial(runs, "0002") / FILE).exists())
+    until(lambda: (trial(runs) / layout.EVALUATIONS).exists() and (trial(runs, "0002") / layout.EVALUATIONS).exists())
     os.kill(workers(mark)[0], signal.SIGKILL)
     _, err = process.communicate(timeout=600)
     assert process.returncode == 2
@@ -341,7 +348,7 @@ def test_ctrl_c_keeps_what_is_found_and_the_same_command_goes_on(runs):
     words = ["evaluate", "three", "--metrics", "mse,iwae", "--trials", "0001", "--out", str(runs), *store(runs)]
     command = [sys.executable, "-m", "orchestrator", *words, "--set", f"iwae.k={ENDLESS}"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    until((trial(runs) / FILE).exists)
+    until((trial(runs) / layout.EVALUATIONS).exists)
     assert process.poll() is None
     os.kill(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=600)
@@ -372,7 +379,7 @@ def test_results_of_a_sweep_that_goes_on_leave_out_findings_of_an_older_epoch(tm
     finding["checkpoint"] = "abc"
     Findings(tmp_path).keep(key_of("abc", "mse", {}), finding, {"a.png": b"png"})
     [(key, expected)] = kept(tmp_path).items()
-    assert expected["values"] == {"mse": None} and expected["pictures"] == [f"{PICTURES}/{key}/a.png"]
+    assert expected["values"] == {"mse": None} and expected["pictures"] == [f"{layout.EVALUATION_PICTURES}/{key}/a.png"]
     assert (tmp_path / expected["pictures"][0]).read_bytes() == b"png"
     assert with_findings({"best": {"epoch": 3}, "epochs": 4}, tmp_path)["evaluations"] == [expected]
     assert "evaluations" not in with_findings({"best": {"epoch": 4}, "epochs": 4}, tmp_path)

@@ -21,9 +21,9 @@ from orchestrator.execution.tune import MEMORY_NOTICE, OOM_REASON, Listener, rea
 from orchestrator.schedulers.run_all import RunAll
 from orchestrator.signals import Deferred
 from orchestrator.space.plan import Plan
+from orchestrator.storage import layout
 from orchestrator.storage.disk import disk_errors_told, fault_in, faults_raised
 from orchestrator.storage.journal import Journal
-from orchestrator.storage.json_files import restarts_file
 from orchestrator.sweep.folder import claim
 from orchestrator.sweep.state import Progress
 from tests.full_disk import small_disk
@@ -222,7 +222,7 @@ def test_restarts_of_a_worker_group_are_counted_once_and_take_no_retry_from_the_
         return progress
 
     folder.mkdir()
-    restarts_file(folder).write_text("Worker 1 is lost.\nWorker 0 is lost.\n")
+    layout.restarts_file(folder).write_text("Worker 1 is lost.\nWorker 0 is lost.\n")
     for progress in (counted(), counted()):
         assert progress.retries == {("0001", "group"): 2} and progress.ledger.entries["0001"]["retries"] == 2
 

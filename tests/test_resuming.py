@@ -18,7 +18,7 @@ from orchestrator.commands.resume import beginning, resume
 from orchestrator.errors import UserError
 from orchestrator.reporting.console import Board, PlainLines
 from orchestrator.signals import Deferred, Noted, Terminated
-from orchestrator.storage import locks
+from orchestrator.storage import layout, locks
 from orchestrator.storage.journal import Journal, JournalError
 from orchestrator.sweep.folder import claim
 
@@ -61,7 +61,7 @@ def test_a_sweep_killed_before_its_journal_begins_from_its_spec(tmp_path):
 
 
 def test_a_driver_waits_for_the_slots_of_the_one_before(tmp_path):
-    slot = (tmp_path / locks.SLOTS).open("w")
+    slot = (tmp_path / layout.SLOTS_LOCK).open("w")
     fcntl.flock(slot, fcntl.LOCK_SH)
     threading.Timer(0.5, slot.close).start()
     begun = time.monotonic()
@@ -71,7 +71,7 @@ def test_a_driver_waits_for_the_slots_of_the_one_before(tmp_path):
 
 def test_a_slot_that_does_not_end_is_told_of(tmp_path, monkeypatch):
     monkeypatch.setattr(locks, "PATIENCE_S", 0.2)
-    with (tmp_path / locks.SLOTS).open("w") as slot:
+    with (tmp_path / layout.SLOTS_LOCK).open("w") as slot:
         fcntl.flock(slot, fcntl.LOCK_SH)
         with pytest.raises(UserError, match="still train here"), locks.driver(tmp_path):
             pass
@@ -80,7 +80,7 @@ def test_a_slot_that_does_not_end_is_told_of(tmp_path, monkeypatch):
 def test_slots_may_share_the_folder_of_a_driver(tmp_path):
     with locks.driver(tmp_path):
         locks.slot(tmp_path)
-        with (tmp_path / locks.SLOTS).open("w") as other:
+        with (tmp_path / layout.SLOTS_LOCK).open("w") as other:
             fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
     locks.slot(tmp_path).close()
 

@@ -9,7 +9,7 @@ import pytest
 from orchestrator.checks.read import read_spec
 from orchestrator.space.candidates import candidates
 from orchestrator.spec.diagnostics import SpecError
-from orchestrator.storage.json_files import TAKEN
+from orchestrator.storage import layout
 
 HEAD = """\
 name: a
@@ -139,7 +139,7 @@ def test_numbers_that_need_not_be_whole_are_refused_with_a_domain_of_whole_ones(
 def test_names_of_our_own_beside_the_sweeps_are_refused_as_those_of_new_sweeps(tmp_path, name):
     (tmp_path / "spec.yaml").write_text(HEAD.replace("name: a", f"name: {name}", 1))
     with pytest.raises(SpecError, match=f"spec.yaml:1: name: '{name}' is a name of vaeorch's own in --out"):
-        read_spec(tmp_path / "spec.yaml", taken=TAKEN)
+        read_spec(tmp_path / "spec.yaml", taken=layout.TAKEN)
     assert read_spec(tmp_path / "spec.yaml").name == name  # a sweep that has it is resumed
 
 

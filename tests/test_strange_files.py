@@ -9,7 +9,7 @@ import pytest
 from orchestrator.errors import UserError
 from orchestrator.evaluation.models import Subject
 from orchestrator.storage import evaluations_file as findings
-from orchestrator.storage import locks
+from orchestrator.storage import layout, locks
 from orchestrator.storage.json_files import read_object
 from orchestrator.storage.sweep_folder import recorded_root
 from orchestrator.sweep.results import read_results
@@ -48,14 +48,14 @@ def test_strange_results_are_made_anew_by_resume(tmp_path, content):
 
 def test_sound_files_are_read(tmp_path):
     (tmp_path / "results.json").write_text(json.dumps(SWEEP))
-    (tmp_path / findings.FILE).write_text(json.dumps({"key": FINDING}))
+    (tmp_path / layout.EVALUATIONS).write_text(json.dumps({"key": FINDING}))
     assert read_results(tmp_path.parent, tmp_path.name) == SWEEP
     assert findings.read(tmp_path) == {"key": FINDING}
 
 
 @pytest.mark.parametrize("content", [*STRANGE, b'{"a": 3}', b'{"a": {}}', b'{"a": {"metric": "m"}}'])
 def test_strange_evaluations_are_a_line_with_the_cure(tmp_path, content):
-    (tmp_path / findings.FILE).write_bytes(content)
+    (tmp_path / layout.EVALUATIONS).write_bytes(content)
     assert "Delete it: what it held is measured again." in refusal(findings.read, tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""TODO."""
+"""How many trials are trained at a time: from what a trial takes and what the nodes have."""
 
 import os
 import sys

@@ -16,10 +16,9 @@ from orchestrator.evaluation.selection import Selection, measures
 from orchestrator.reporting.comparison import TABLE, Comparison, compare, print_all
 from orchestrator.shell import command, command_for
 from orchestrator.signals import Noted
-from orchestrator.storage import locks
+from orchestrator.storage import layout, locks
 from orchestrator.storage.disk import disk_errors_told
 from orchestrator.storage.evaluations_file import EvaluatedModel, Finding
-from orchestrator.storage.json_files import SHARED
 from orchestrator.storage.sweep_folder import recorded_root
 from orchestrator.storage.workspace import Workspace
 from orchestrator.sweep.changes import check_data, datasets, recorded_origin
@@ -47,7 +46,7 @@ def evaluate(target: str, workspace: Workspace, asked: Selection, form: str) -> 
         root = workspace.data_root or recorded_root(folder)
         check_data(recorded_origin(folder), datasets(order.run for order in orders if order.lacking), root)
         with recorder(folder, workspace.tracking_uri, console) as tracker:
-            ending = measure(orders, refused, recorded(root), folder.parent / SHARED, console)
+            ending = measure(orders, refused, recorded(root), folder.parent / layout.SHARED, console)
             for order in orders:
                 order.close(tracker, folder)
         refresh(folder)

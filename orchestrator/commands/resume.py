@@ -15,7 +15,7 @@ from orchestrator.execution.run import Outcome
 from orchestrator.space.plan import Plan
 from orchestrator.space.trials import Trial
 from orchestrator.spec.records import Objective
-from orchestrator.storage import locks
+from orchestrator.storage import layout, locks
 from orchestrator.storage.disk import disk_errors_told
 from orchestrator.storage.journal import Journal, JournalError
 from orchestrator.storage.workspace import Workspace
@@ -41,8 +41,8 @@ def resume(name: str, workspace: Workspace, json_wanted: bool) -> KeyboardInterr
     TrackingError, DataError, and NoResult.
     """
     out, folder = workspace.out, workspace.folder(name)
-    if not (folder / "spec.yaml").is_file():
-        there = ", ".join(sorted(path.parent.name for path in out.glob("*/spec.yaml"))) or "none yet"
+    if not (folder / layout.SPEC).is_file():
+        there = layout.names_with(out, layout.SPEC)
         raise UserError(f"{folder}: no sweep was started here. Sweeps in {out}: {there}.")
     with disk_errors_told(folder, "Free room, then try again."), locks.driver(folder):
         journal, console = Journal(folder), terminal.console(stderr=json_wanted)
@@ -55,18 +55,18 @@ def resume(name: str, workspace: Workspace, json_wanted: bool) -> KeyboardInterr
         facts = beginning(journal)
         start = Start(
             workspace.data_root or root_of(facts["data_root"]),
-            facts["source"] or str(folder / "spec.yaml"),
+            facts["source"] or str(folder / layout.SPEC),
             facts["reuse"],
         )
         # First: beside files of other shapes the spec's values would be said to be wrong.
         sets = datasets(trial.run for trial in facts["trials"])
         check_data(origin(journal.events), sets, start.data_root)
-        spec = read_spec(folder / "spec.yaml", data_root=start.data_root, recorded=True)
+        spec = read_spec(folder / layout.SPEC, data_root=start.data_root, recorded=True)
         plan = Plan(spec, facts["trials"]) if facts["trials"] else Plan.of(spec)
         tell_changes(journal, plan, start.data_root, console)
         tell_oddity(console, spec.objective)
         prepare(plan, uri, start.data_root, console)
-        for written in (folder, folder / "trials"):
+        for written in (folder, folder / layout.TRIALS):
             remove_half_written(written)
         return run_and_tell(plan, folder, out, uri, start, json_wanted)
 
@@ -76,7 +76,7 @@ def tell_changes(journal: Journal, plan: Plan, data_root: Root, console: Console
     if not journal.events:
         return
     of = origin(journal.events)
-    lines = check_spec(of, plan.spec, journal.path.with_name("spec.yaml"))
+    lines = check_spec(of, plan.spec, journal.path.with_name(layout.SPEC))
     check_data(of, datasets(trial.run for trial in plan.examples), data_root)
     for line in lines + told(of, made_with(data_root, plan.spec.resources)):
         say(console, f"changed      {line}")

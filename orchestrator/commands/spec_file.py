@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator.checks.read import read_spec, schema
-from orchestrator.storage.json_files import TAKEN
+from orchestrator.storage import layout
 from trainables.common.roots import Root
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def read(file: Path, name: str | None, settings: tuple[str, ...], data_root: Root) -> "SweepSpec":
     """The spec in `file`, with the settings of --set and the name of --name. Raises SpecError."""
     named = [f"name={json.dumps(name)}"] if name else []
-    return read_spec(file, [*settings, *named], data_root, TAKEN)
+    return read_spec(file, [*settings, *named], data_root, layout.TAKEN)
 
 
 def print_schema() -> None:

@@ -15,7 +15,7 @@ from orchestrator.reporting.console import Board, watch
 from orchestrator.reporting.leaderboard import as_json, as_table, misfortunes
 from orchestrator.shell import command, command_for
 from orchestrator.space.plan import Plan
-from orchestrator.storage import locks
+from orchestrator.storage import layout, locks
 from orchestrator.storage.workspace import Workspace
 from orchestrator.sweep.changes import datasets
 from orchestrator.sweep.folder import claim
@@ -98,7 +98,7 @@ def close(console: Console, outcome: Outcome, out: Path, left: Left, json_wanted
     lines = [f"results      {outcome.folder / 'results.json'}"]
     if best:
         lines.insert(0, f"checkpoint   {best['checkpoint']}")
-        lines.insert(1, f"pictures     {outcome.folder / 'trials' / best['id'] / 'pictures'}")
+        lines.insert(1, f"pictures     {layout.trial_folder(outcome.folder, best['id']) / layout.PICTURES}")
     lines.append(f"compare      {command('ui', name, out)}")
     lines += left.lines(command("sync", name, out))
     if outcome.results.get("budget", {}).get("used_up"):

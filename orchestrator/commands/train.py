@@ -1,4 +1,4 @@
-"""TODO."""
+"""The verb `train`: one run, here and without Ray. `sweep/single_run.py` tells MLflow of it."""
 
 import math
 from collections.abc import Iterator
@@ -15,6 +15,7 @@ from orchestrator.errors import NoResult, UserError
 from orchestrator.execution.oom import NO_ROOM, REFUSED
 from orchestrator.shell import command
 from orchestrator.signals import Noted
+from orchestrator.storage import layout
 from orchestrator.storage.disk import disk_errors_told
 from orchestrator.storage.within_epoch import Hear, Lines
 from orchestrator.storage.within_epoch import told as share_told
@@ -45,7 +46,7 @@ def train(spec: "SweepSpec", workspace: Workspace, source: str) -> None:
     from orchestrator.storage.trial_folder import TrialFolder, results
 
     out, data_root, folder = workspace.out, workspace.data_root, workspace.folder(spec.name)
-    if (folder / "spec.yaml").exists():
+    if (folder / layout.SPEC).exists():
         raise UserError(f"{folder}: holds a sweep. Choose another --name or --out.")
     uri = workspace.tracking_uri or recorded_store(folder) or store_for_new(out)
     check_early(uri)
@@ -66,7 +67,7 @@ def train(spec: "SweepSpec", workspace: Workspace, source: str) -> None:
                 say(console, epoch_line(result, spec.run.epochs))
                 teller.hear(result, trial.lines)
                 stop.check()
-    places = [("checkpoint", folder / "best.pt"), ("pictures", folder / "pictures")]
+    places = [("checkpoint", folder / layout.BEST), ("pictures", folder / layout.PICTURES)]
     there = [f"{name:<12} {place}" for name, place in places if place.exists()]
     for line in [*there, f"compare      {command('ui', spec.name, out)}", *teller.lines]:
         say(console, line)

@@ -10,6 +10,7 @@ from typing import Any
 from orchestrator.errors import UserError
 from orchestrator.shell import command_for
 from orchestrator.spec.diagnostics import cure
+from orchestrator.storage import layout
 from orchestrator.storage.json_files import read_object
 from orchestrator.sweep.ranking import ranked, replicated
 from orchestrator.sweep.results import read_results
@@ -39,7 +40,7 @@ class Subject:
     @cached_property
     def run(self) -> dict[str, Any]:
         """The whole Run that made it, in plain values. Raises UserError."""
-        file = self.folder / "config.json"
+        file = self.folder / layout.CONFIG
         cure = "Train the model again: a sweep or run that goes on writes it anew."
         run = read_object(file, cure).get("run")
         if not isinstance(run, dict):
@@ -56,15 +57,14 @@ def subjects(out: Path, target: str, trials: str | None = None) -> tuple[Path, l
     folder = (out / name).resolve()
     if trial and trials:
         raise UserError(f"{target} is one trial: leave out --trials {trials}.")
-    if (folder / "results.json").is_file():
+    if (folder / layout.RESULTS).is_file():
         return folder, _of_sweep(folder, trial or trials or USUAL, target if trial else "")
-    if (folder / "best.pt").is_file() and not trial:
-        return folder, [Subject(name, folder, folder / "best.pt", name)]
-    if (folder / "journal.jsonl").is_file():
+    if (folder / layout.BEST).is_file() and not trial:
+        return folder, [Subject(name, folder, folder / layout.BEST, name)]
+    if (folder / layout.JOURNAL).is_file():
         why = f"it is running, or was killed: {command_for('resume', folder)}, which Ctrl-C ends in order"
         raise UserError(f"{folder}: no trial has ended yet: {why}.")
-    there = sorted(path.parent.name for pattern in ("*/results.json", "*/best.pt") for path in out.glob(pattern))
-    known = ", ".join(there) or "none yet"
+    known = layout.names_with(out, layout.RESULTS, layout.BEST)
     raise UserError(f"{out / target}: no trained models here. Sweeps and runs in {out}: {known}.")
 
 
@@ -88,6 +88,6 @@ def _of_sweep(folder: Path, trials: str, target: str) -> list[Subject]:
 
 def _subject(folder: Path, trial: dict[str, Any], several_seeds: bool) -> Subject:
     """By its place in the sweep's folder, which may have been moved since."""
-    home = folder / "trials" / trial["id"]
+    home = folder / layout.TRIALS / trial["id"]
     checkpoint = home / Path(trial["checkpoint"]).name
     return Subject(trial["id"], home, checkpoint, label_of(trial, several_seeds))

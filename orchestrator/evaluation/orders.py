@@ -1,4 +1,4 @@
-"""TODO."""
+"""What is asked of each model, what has been found of it, and how measuring ended. `commands/evaluate.py` uses it."""
 
 from dataclasses import dataclass
 from pathlib import Path

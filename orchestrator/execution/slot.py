@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ray import tune
 
-from orchestrator.storage import locks
+from orchestrator.storage import layout, locks
 from orchestrator.storage.trial_folder import TrialFolder, results
 
 
@@ -33,7 +33,7 @@ class Slot(tune.Trainable):
     def save_checkpoint(self, checkpoint_dir: str) -> dict:
         """Called when the trial pauses. It may never run again, so its pictures are drawn now."""
         self.trainer.draw(self.config)
-        return {"path": str(Path(self.config["folder"]) / "checkpoint.pt")}
+        return {"path": str(Path(self.config["folder"]) / layout.CHECKPOINT)}
 
     def load_checkpoint(self, checkpoint: dict) -> None:
         """Nothing to do: `step` begins from the trial's folder."""

@@ -19,8 +19,9 @@ from orchestrator.execution.oom import NO_ROOM, REFUSED, oom_kills
 from orchestrator.schedulers import base
 from orchestrator.signals import Deferred
 from orchestrator.space.trials import trial_name
+from orchestrator.storage import layout
 from orchestrator.storage.disk import fault_told
-from orchestrator.storage.json_files import pictures_folder, restarts_file, write_whole
+from orchestrator.storage.json_files import write_whole
 from orchestrator.sweep.events import Audience
 from orchestrator.sweep.state import GROUP, MEMORY, SLOT, Progress
 from orchestrator.sweep.trial_queue import Lineup
@@ -188,7 +189,7 @@ class Scheduler(TrialScheduler):
         """Was it on its way, or pausing, with its pictures still to be drawn?"""
         name, folder = trial.config["id"], Path(trial.config["folder"])
         paused, epochs = self.progress.standing[name], self.progress.ledger.entries[name]["epochs"]
-        return not paused or not pictures_folder(folder, epochs).exists()
+        return not paused or not layout.pictures_folder(folder, epochs).exists()
 
 
 class Listener(Callback):
@@ -244,7 +245,7 @@ class Listener(Callback):
             folder = Path(trial.config["folder"])
             folder.mkdir(parents=True, exist_ok=True)
             text = Path(trial.error_file).read_text(encoding="utf-8")
-            write_whole(folder / "error.txt", text)
+            write_whole(folder / layout.ERROR, text)
             self.progress.end(trial.config["id"], "failed", reason_of(text, oom_kills() > self.oom_kills))
             self.oom_kills = oom_kills()
 
@@ -275,7 +276,7 @@ class Listener(Callback):
 
     def _count_restarts(self, trial: Trial) -> None:
         """Count those of its worker group that are noted in its folder: so none is lost with a slot, or with us."""
-        name, file = trial.config["id"], restarts_file(Path(trial.config["folder"]))
+        name, file = trial.config["id"], layout.restarts_file(Path(trial.config["folder"]))
         noted = len(file.read_text(encoding="utf-8").splitlines()) if file.exists() else 0
         for _ in range(noted - self.progress.retries[name, GROUP]):
             self.progress.retry(name, GROUP)

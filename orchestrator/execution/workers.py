@@ -25,8 +25,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator.clusters.local import HOST
 from orchestrator.execution.mailbox import DRAW, STEP, Mailbox
-from orchestrator.storage import locks
-from orchestrator.storage.json_files import append_whole, restarts_file
+from orchestrator.storage import layout, locks
+from orchestrator.storage.json_files import append_whole
 from orchestrator.storage.trial_folder import TrialFolder, results
 from trainables.common.roots import root_of
 from trainables.run import Run
@@ -105,7 +105,7 @@ class Group:
             raise GroupError(reason)
         self.failures.append(reason.strip().splitlines()[-1 if reason.startswith("Traceback") else 0])
         folder.mkdir(parents=True, exist_ok=True)
-        append_whole(restarts_file(folder), self.failures[-1])
+        append_whole(layout.restarts_file(folder), self.failures[-1])
 
     def _live(self, trainer: TorchTrainer) -> None:
         try:
@@ -268,7 +268,7 @@ class SharedFolder(TrialFolder):
         """The checkpoint to go on from, for all workers. Notes who takes the trial up."""
         checkpoint = super().open()
         taken_up = {"after_epoch": len(self.lines), "workers": self.workers}
-        append_whole(self.path / "workers.jsonl", json.dumps(taken_up))
+        append_whole(self.path / layout.WORKERS, json.dumps(taken_up))
         return from_all(checkpoint)[0]
 
     def keep(self, report: Report, draw: bool) -> None:

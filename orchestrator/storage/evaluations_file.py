@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError
+from orchestrator.storage import layout
 from orchestrator.storage.json_files import finite_or_null, holds, read_object, write_whole
 from trainables.metrics.provenance import Provenance
-
-FILE, PICTURES = "evaluations.json", "evaluations"
 
 PARTS = {"metric": str, "values": dict, "undefined": str, "epoch": int, "pictures": list, "checkpoint": str}
 
@@ -35,10 +34,13 @@ class Findings:
     def keep(self, key: str, finding: Finding, pictures: Mapping[str, bytes]) -> Finding:
         """Add a finding as the newest, its pictures first; the finding as it is kept. Raises OSError."""
         for name, content in pictures.items():
-            path = self.folder / PICTURES / key / name
+            path = self.folder / layout.EVALUATION_PICTURES / key / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        values, paths = finite_or_null(finding["values"]), [f"{PICTURES}/{key}/{name}" for name in pictures]
+        values, paths = (
+            finite_or_null(finding["values"]),
+            [f"{layout.EVALUATION_PICTURES}/{key}/{name}" for name in pictures],
+        )
         self.known = self._without([key]) | {key: finding | {"values": values, "pictures": paths}}
         self._write()
         return self.known[key]
@@ -55,12 +57,12 @@ class Findings:
         return {key: finding for key, finding in self.known.items() if key not in keys}
 
     def _write(self) -> None:
-        write_whole(self.folder / FILE, json.dumps(self.known, indent=2, allow_nan=False) + "\n")
+        write_whole(self.folder / layout.EVALUATIONS, json.dumps(self.known, indent=2, allow_nan=False) + "\n")
 
 
 def read(folder: Path) -> dict[str, Finding]:
     """All findings about the model in `folder`. Raises UserError."""
-    file = folder / FILE
+    file = folder / layout.EVALUATIONS
     if not file.exists():
         return {}
     cure = "Delete it: what it held is measured again."

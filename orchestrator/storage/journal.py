@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError
+from orchestrator.storage import layout
 from orchestrator.storage.json_files import write_whole
 from orchestrator.storage.metric_lines import from_json, metrics_of
 from trainables.common import files as durable
 
-NAME = "journal.jsonl"
 START = rb'(?<=.)(?=\{"event":)'  # of a line behind another
 EPOCH = re.compile(rb'\{"event":"epoch","trial":"(\w+)","epoch":(\d+),')
 
@@ -32,7 +32,7 @@ class Journal:
     """
 
     def __init__(self, folder: Path):
-        self.path = folder / NAME
+        self.path = folder / layout.JOURNAL
         self.events: list[dict] = []
         data = self.path.read_bytes() if self.path.exists() else b""
         lines = data.splitlines(keepends=True)
@@ -87,7 +87,7 @@ def restored(folder: Path, half: bytes) -> dict | None:
         return None
     trial, number = epoch[1].decode(), int(epoch[2])
     try:
-        lines = (folder / "trials" / trial / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        lines = (folder / layout.TRIALS / trial / layout.METRICS).read_text(encoding="utf-8").splitlines()
         line = from_json(lines[number - 1])
     except (OSError, LookupError, ValueError):
         return None

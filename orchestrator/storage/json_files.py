@@ -8,10 +8,6 @@ from typing import Any
 from orchestrator.errors import UserError
 from trainables.common.files import append, whole
 
-STORE, ARTIFACTS, SHARED = "mlflow.db", "mlartifacts", ".shared"  # what lies in OUT besides sweeps
-TAKEN = {STORE, ARTIFACTS, SHARED, *(f"{STORE}-{end}" for end in ("journal", "wal", "shm")), "mlruns", "prepared"}
-"""Names in OUT that no sweep may have, in lower case; also those of SQLite, of MLflow and of a data root there."""
-
 
 def write_whole(path: Path, text: str) -> None:
     """Replace a file of text in one step: a kill, or a loss of power, leaves the old or the new one. Raises OSError."""
@@ -38,16 +34,6 @@ def holds(found: Any, parts: dict[str, type]) -> bool:
 def append_whole(path: Path, line: str) -> None:
     """Add a line to a file, on the disk: the whole of it, or nothing. Raises OSError."""
     append(path, f"{line}\n".encode())
-
-
-def pictures_folder(trial: Path, epoch: int) -> Path:
-    """Where the pictures drawn after an epoch are, in a trial's folder."""
-    return trial / "pictures" / f"{epoch:04d}"
-
-
-def restarts_file(trial: Path) -> Path:
-    """What says in a trial's folder, a line for each, when its worker group was lost and started anew."""
-    return trial / "restarts.txt"
 
 
 def finite_or_null(values: dict[str, Any]) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import IO
 
 from orchestrator.errors import UserError
+from orchestrator.storage import layout
 
-DRIVER, SLOTS = "lock", "slots.lock"
 PATIENCE_S = 60.0  # for the slots of a driver that was killed: Ray ends them within seconds
 
 
@@ -23,7 +23,7 @@ def driver(folder: Path) -> Iterator[None]:
 
     Raises UserError if another process is, or if slots of an earlier one do not end.
     """
-    with (folder / DRIVER).open("w") as file, (folder / SLOTS).open("w") as slots:
+    with (folder / layout.DRIVER_LOCK).open("w") as file, (folder / layout.SLOTS_LOCK).open("w") as slots:
         if not _taken(file):
             raise UserError(f"{folder}: another process trains or evaluates here. Let it end, or stop it by Ctrl-C.")
         deadline = time.monotonic() + PATIENCE_S
@@ -38,7 +38,7 @@ def driver(folder: Path) -> Iterator[None]:
 @cache
 def slot(folder: Path) -> IO:
     """Say that this process trains for the sweep in `folder`, for as long as it lives."""
-    file = (folder / SLOTS).open("w")
+    file = (folder / layout.SLOTS_LOCK).open("w")
     fcntl.flock(file, fcntl.LOCK_SH)
     return file
 

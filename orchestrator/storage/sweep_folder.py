@@ -1,8 +1,9 @@
-"""TODO."""
+"""What the folder of a sweep or run tells of how it was started, without its spec being read."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.storage import layout
 from orchestrator.storage.journal import Journal
 from orchestrator.storage.json_files import read_object
 from trainables.common.roots import Root, root_of
@@ -16,8 +17,8 @@ def recorded_root(folder: Path) -> Root:
 
     Only who has the folder's lock may ask. Raises JournalError.
     """
-    if (folder / "config.json").exists():
+    if (folder / layout.CONFIG).exists():
         cure = "Give --data-root, or train the model again."
-        return root_of(read_object(folder / "config.json", cure).get("data_root"))
+        return root_of(read_object(folder / layout.CONFIG, cure).get("data_root"))
     events = Journal(folder).events
     return next((root_of(event["data_root"]) for event in events if event["event"] == "sweep"), None)

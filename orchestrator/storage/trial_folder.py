@@ -20,8 +20,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from orchestrator.storage import within_epoch
-from orchestrator.storage.json_files import append_whole, pictures_folder, write_whole
+from orchestrator.storage import layout, within_epoch
+from orchestrator.storage.json_files import append_whole, write_whole
 from orchestrator.storage.metric_lines import COUNTS, from_json, metrics_of, to_json
 from orchestrator.storage.within_epoch import Hear, Pace
 from trainables import checkpoint
@@ -40,7 +40,7 @@ class TrialFolder:
     def __init__(self, path: Path, metric: str, mode: str):
         self.path, self.metric = path, metric
         self.sign = {"max": 1.0, "min": -1.0}[mode]
-        self.checkpoint, self.previous = path / "checkpoint.pt", path / "checkpoint.previous.pt"
+        self.checkpoint, self.previous = path / layout.CHECKPOINT, path / layout.PREVIOUS_CHECKPOINT
         self.notice: str | None = None  # what the user should know of how the trial was taken up again
         self.report: Report | None = None  # of the epoch just finished
         self.reopen: Callable[[], Report] | None = None  # makes it from the checkpoint that the trial goes on from
@@ -53,11 +53,11 @@ class TrialFolder:
         A damaged checkpoint is set aside for the one before. Raises CheckpointError when none can be read.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        for folder in (self.path, self.path / "pictures"):
+        for folder in (self.path, self.path / layout.PICTURES):
             remove_half_written(folder)
         within_epoch.forget(self.path)
         kept, epoch = self._newest()
-        file = self.path / "metrics.jsonl"
+        file = self.path / layout.METRICS
         if kept or file.exists():
             self.lines = self._known(file, epoch)
             kept = kept if len(self.lines) == epoch else None
@@ -95,19 +95,19 @@ class TrialFolder:
         within_epoch.forget(self.path)
         line = {"epoch": report.epoch, "images": report.images, "seconds": report.seconds} | report.metrics
         self.lines.append(line)
-        append_whole(self.path / "metrics.jsonl", to_json(line))
+        append_whole(self.path / layout.METRICS, to_json(line))
         if draw:
             self.draw()
         if self._score(line) > self.best:
             self.best = self._score(line)
-            report.save_model(self.path / "best.pt")
+            report.save_model(self.path / layout.BEST)
         if self.checkpoint.exists():
             self.checkpoint.replace(self.previous)
         report.save(self.checkpoint)
 
     def draw(self) -> None:
         """The pictures of the epoch just finished, unless they are there. All or none."""
-        folder = pictures_folder(self.path, len(self.lines))
+        folder = layout.pictures_folder(self.path, len(self.lines))
         if not self.lines or folder.exists():
             return
         beside = folder.with_name(f".{folder.name}.{os.getpid()}")
@@ -136,7 +136,7 @@ def results(config: dict, folder: TrialFolder, hear: Hear | None = None) -> Iter
     last_epoch = config.get("last_epoch", run.epochs)
     resume = folder.open()
     write_whole(
-        folder.path / "config.json",
+        folder.path / layout.CONFIG,
         json.dumps({key: config[key] for key in IDENTITY if key in config}, indent=2) + "\n",
     )
     data_root = root_of(config["data_root"])

@@ -7,6 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from orchestrator.storage import layout
+
 NOTE_S = 5.0  # between notes; an epoch that is shorter leaves none
 TELL_S, TELL_SHARE = 30.0, 0.1  # at least these lie between two lines
 
@@ -72,4 +74,4 @@ def forget(folder: Path) -> None:
 
 
 def _file(folder: Path) -> Path:
-    return folder / "within_epoch.json"
+    return folder / layout.WITHIN_EPOCH

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from orchestrator.errors import UserError
 from orchestrator.spec.yaml_file import read_yaml
+from orchestrator.storage import layout
 from orchestrator.storage.journal import Journal
 from orchestrator.storage.json_files import write_whole
 from trainables.common.roots import Root
@@ -25,7 +26,6 @@ from trainables.run import Run
 if TYPE_CHECKING:
     from orchestrator.spec.records import SweepSpec
 
-ORIGIN = "origin.json"  # of a run that is trained alone
 FACTS = ("sweep", "changed")  # events that hold them
 FREE = ("description", "paper", "pictures_every", "budget", "resources")  # of a spec, what no result rests on
 SHOWN, LONGEST, DIGITS = 3, 60, 8  # changes of a spec; characters of a value; digits of a digest
@@ -103,7 +103,7 @@ def check_spec(of: Origin, spec: "SweepSpec", file: Path) -> list[str]:
 def check_run(folder: Path, run: Run) -> None:
     """Raises UserError, one line that says what differs, if another run than this is trained alone in `folder`."""
     try:
-        known = json.loads((folder / "config.json").read_text(encoding="utf-8"))["run"]
+        known = json.loads((folder / layout.CONFIG).read_text(encoding="utf-8"))["run"]
         before = Run.model_validate(known)
     except (OSError, ValueError, LookupError, TypeError):  # the checkpoint says whose it is, too
         return
@@ -184,13 +184,13 @@ def note_run(folder: Path, sets: Iterable[Dataset], data_root: Root, made_with: 
         events = [{"event": "sweep", "made_with": made_with, "data": fingerprints(sets, data_root)}]
     elif events[-1]["made_with"] != made_with:
         events.append({"event": "changed", "made_with": made_with})
-    write_whole(folder / ORIGIN, json.dumps(events, indent=2) + "\n")
+    write_whole(folder / layout.ORIGIN, json.dumps(events, indent=2) + "\n")
 
 
 def _events(folder: Path) -> list[Event]:
     """None of them where the run is of a version that did not note them, or where they are damaged."""
     try:
-        events = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
+        events = json.loads((folder / layout.ORIGIN).read_text(encoding="utf-8"))
         return events if all(event["event"] in FACTS and "made_with" in event for event in events) else []
     except (FileNotFoundError, ValueError, LookupError, TypeError):
         return []
@@ -198,4 +198,4 @@ def _events(folder: Path) -> list[Event]:
 
 def recorded_origin(folder: Path) -> Origin:
     """How the sweep or run in `folder` began. Only who has the folder's lock may ask. Raises JournalError."""
-    return origin_of_run(folder) if (folder / "config.json").exists() else origin(Journal(folder).events)
+    return origin_of_run(folder) if (folder / layout.CONFIG).exists() else origin(Journal(folder).events)

@@ -4,8 +4,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from orchestrator.storage import within_epoch
-from orchestrator.storage.json_files import pictures_folder
+from orchestrator.storage import layout, within_epoch
 from orchestrator.sweep.results_file import Ledger
 from orchestrator.sweep.state import Progress, Telling
 
@@ -63,6 +62,6 @@ class Audience:
             getattr(self.tracker, name)(trial, *values)
         if name in ("epoch", "trial_paused"):
             epoch = self.ledger.entries[trial]["epochs"] if name == "trial_paused" else values[0]
-            folder = pictures_folder(Path(self.ledger.trials[trial]["folder"]), epoch)
+            folder = layout.pictures_folder(Path(self.ledger.trials[trial]["folder"]), epoch)
             if paths := sorted(folder.glob("*.png")):
                 self.tracker.pictures(trial, epoch, paths)

@@ -1,4 +1,4 @@
-"""TODO."""
+"""A new sweep's folder: claimed once, with the resolved spec in it. `storage/layout.py` names what else comes there."""
 
 import io
 from pathlib import Path
@@ -8,6 +8,7 @@ from ruamel.yaml import YAML
 
 from orchestrator.errors import UserError
 from orchestrator.shell import command_for
+from orchestrator.storage import layout
 from orchestrator.storage.disk import disk_errors_told
 from orchestrator.storage.json_files import write_whole
 
@@ -28,13 +29,13 @@ def claim(out: Path, spec: "SweepSpec") -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
             cure = "choose another --name or --out, or remove the folder."
-            if (folder / "spec.yaml").exists():
+            if (folder / layout.SPEC).exists():
                 again = command_for("resume", folder)
                 raise UserError(f"{folder}: holds another sweep. Go on with it: {again}; or {cure}")
             raise UserError(f"{folder}: holds other files; {cure}")
         write_whole(folder / "room", " " * ROOM_BYTES)
         (folder / "room").unlink()
-        write_whole(folder / "spec.yaml", as_yaml(spec))
+        write_whole(folder / layout.SPEC, as_yaml(spec))
     return folder
 
 

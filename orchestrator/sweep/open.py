@@ -10,6 +10,7 @@ from orchestrator.space.plan import Plan
 from orchestrator.space.trials import CONFIRM, Trial, parameters, trial_name
 from orchestrator.spec.diagnostics import Place
 from orchestrator.spec.yaml_file import Document
+from orchestrator.storage import layout
 from orchestrator.storage.journal import Journal
 from orchestrator.sweep.budget import Account
 from orchestrator.sweep.changes import datasets, fingerprints, origin
@@ -78,7 +79,7 @@ def slot_config(spec: "SweepSpec", folder: Path, data_root: Root, trial: Trial) 
         "number": trial.number,
         "configuration": trial.configuration,
         "parameters": parameters(spec, trial),
-        "folder": str(folder / "trials" / name),
+        "folder": str(layout.trial_folder(folder, name)),
         "config": trial.config,
         "seed": trial.seed,
         "stage": trial.stage,

@@ -1,10 +1,11 @@
-"""TODO."""
+"""Reads what results.json says of a sweep, or what the folder of a run that was trained alone says."""
 
 from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError
 from orchestrator.shell import command
+from orchestrator.storage import layout
 from orchestrator.storage.json_files import holds, read_object
 from orchestrator.sweep.single_run import is_single, results_of
 
@@ -16,12 +17,11 @@ OF_A_TRIAL = {"id": str, "config": dict, "status": str, "epochs": int, "best": d
 
 def read_results(out: Path, name: str) -> dict[str, Any]:
     """The content of OUT/NAME/results.json. Raises UserError when there is no such sweep or the file is damaged."""
-    file = out / name / "results.json"
+    file = out / name / layout.RESULTS
     if not file.is_file() and is_single(out / name):
         return results_of(out / name)
     if not file.is_file():
-        known = [path.parent for pattern in ("*/results.json", "*/config.json") for path in out.glob(pattern)]
-        there = ", ".join(sorted({path.name for path in known})) or "none yet"
+        there = layout.names_with(out, layout.RESULTS, layout.CONFIG)
         raise UserError(f"{file}: no such results. Sweeps and runs in {out}: {there}.")
     cure = f"Written anew by: {command('resume', name, out)}"
     found = read_object(file, cure)

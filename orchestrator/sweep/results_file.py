@@ -5,12 +5,12 @@ import math
 from pathlib import Path
 from typing import Any
 
+from orchestrator.storage import layout
 from orchestrator.storage.evaluations_file import with_findings
 from orchestrator.storage.json_files import finite_or_null, write_whole
 from orchestrator.sweep.budget import UNLIMITED, Account
 from orchestrator.sweep.ranking import configurations, replicated
 
-RESULTS = "results.json"
 INTERRUPTED = "interrupted"  # the reason of a trial that ends as `stopped` because the sweep was ended
 
 
@@ -63,7 +63,7 @@ class Ledger:
     def end(self, trial: str, status: str, reason: str | None) -> dict[str, Any]:
         """The trial is over; its entry."""
         folder = Path(self.trials[trial]["folder"])
-        kept = next((file for file in (folder / "best.pt", folder / "checkpoint.pt") if file.exists()), None)
+        kept = next((file for file in (folder / layout.BEST, folder / layout.CHECKPOINT) if file.exists()), None)
         self.entries[trial] |= {"status": status, "reason": reason, "checkpoint": kept and str(kept)}
         return self.entries[trial]
 
@@ -97,14 +97,14 @@ class Ledger:
 
 def refresh(folder: Path) -> None:
     """Bring what was found of a sweep's trials after its end into its results.json. Of no effect for a single run."""
-    if (folder / RESULTS).exists():
-        results = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
-        trials = [with_findings(trial, folder / "trials" / trial["id"]) for trial in results["trials"]]
+    if (folder / layout.RESULTS).exists():
+        results = json.loads((folder / layout.RESULTS).read_text(encoding="utf-8"))
+        trials = [with_findings(trial, folder / layout.TRIALS / trial["id"]) for trial in results["trials"]]
         _write(folder, results | {"trials": trials})
 
 
 def _write(folder: Path, results: dict[str, Any]) -> None:
-    write_whole(folder / RESULTS, json.dumps(results, indent=2, allow_nan=False) + "\n")
+    write_whole(folder / layout.RESULTS, json.dumps(results, indent=2, allow_nan=False) + "\n")
 
 
 def known_numbers(metrics: dict[str, float | None]) -> dict[str, float]:

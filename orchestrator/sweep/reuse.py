@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orchestrator
 import trainables
 from orchestrator.space.candidates import same_run
+from orchestrator.storage import layout
 from orchestrator.storage.metric_lines import from_json, metrics_of
 from trainables.common.roots import Root, recorded, root_of
 from trainables.data import DataError
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "torchvision", "pillow", "pyarrow", "h5py", "optuna", "ray")
 """That have a part in the numbers: they compute, read data, draw configurations, or place workers."""
-OWN = "config.json"  # of a trial's folder, what no other trial can take over
 STRANGE = (OSError, ValueError, LookupError, TypeError, AttributeError)  # what files of other versions raise
 GPU_NAME_S = 10  # that nvidia-smi may take
 
@@ -97,7 +97,7 @@ class Shelf:
     @cached_property
     def _finished(self) -> dict[tuple[str, int], Finished]:
         found = {}
-        for file in sorted(self.folder.parent.glob("*/results.json")):
+        for file in sorted(self.folder.parent.glob(f"*/{layout.RESULTS}")):
             if file.parent != self.folder:
                 found |= {key: trial for key, trial in self._of_sweep(file).items() if key not in found}
         return found
@@ -140,7 +140,7 @@ class Files:
     def _older(self, data: dict[str, Any]) -> bool:
         """Whether the user's own file, or folder and all in it, is older than the sweep."""
         own = data.get("path") or data.get("images")
-        began = (self.sweep / "spec.yaml").stat().st_mtime
+        began = (self.sweep / layout.SPEC).stat().st_mtime
         return not own or all(path.stat().st_mtime < began for path in (Path(own), *Path(own).rglob("*")))
 
 
@@ -148,7 +148,7 @@ def copy(found: Finished, folder: Path) -> list[dict[str, float]]:
     """Copy a finished trial into the folder of another; the metrics after each of its epochs. Raises OSError."""
     beside = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(beside, ignore_errors=True)
-    shutil.copytree(found.folder, beside, ignore=shutil.ignore_patterns(OWN))
+    shutil.copytree(found.folder, beside, ignore=shutil.ignore_patterns(layout.CONFIG))
     shutil.rmtree(folder, ignore_errors=True)
     beside.replace(folder)
     return _epochs(folder)
@@ -159,11 +159,11 @@ def _finished(
 ) -> tuple[tuple[str, int] | None, Finished | None]:
     """A trial of a sweep by what must be equal; None if something of it is missing, or its data changed since."""
     try:
-        folder = sweep / "trials" / trial["id"]
+        folder = sweep / layout.TRIALS / trial["id"]
         found = Finished(trial.get("reused_from") or f"{sweep.name}/{trial['id']}", folder)
-        run = json.loads((folder / "config.json").read_text(encoding="utf-8"))["run"]
+        run = json.loads((folder / layout.CONFIG).read_text(encoding="utf-8"))["run"]
         epochs = _epochs(folder)
-        whole = (folder / "checkpoint.pt").is_file() and len(epochs) == trial["epochs"]
+        whole = (folder / layout.CHECKPOINT).is_file() and len(epochs) == trial["epochs"]
         measured = all(metric in epoch for epoch in epochs)
         key = (same_run(run), trial["epochs"]) if whole and measured and files.unchanged(run) else None
     except (*STRANGE, DataError):
@@ -172,5 +172,5 @@ def _finished(
 
 
 def _epochs(folder: Path) -> list[dict[str, float]]:
-    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (folder / layout.METRICS).read_text(encoding="utf-8").splitlines()
     return [metrics_of(from_json(line)) for line in lines]

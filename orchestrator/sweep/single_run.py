@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.errors import UserError
 from orchestrator.shell import command_for
-from orchestrator.storage.json_files import pictures_folder
+from orchestrator.storage import layout
 from orchestrator.storage.metric_lines import from_json, metrics_of
 from orchestrator.sweep.results_file import Ledger, known_numbers
 from orchestrator.tracking.spool import PARENT, parsed
@@ -18,14 +18,14 @@ USUAL = {"metric": "val/elbo", "mode": "max"}  # objective of runs of earlier ve
 
 def is_single(folder: Path) -> bool:
     """Whether a run was trained alone in `folder`."""
-    return (folder / "config.json").is_file()
+    return (folder / layout.CONFIG).is_file()
 
 
 def results_of(folder: Path) -> dict[str, Any]:
     """What a sweep's results.json would say of the run in `folder`. Raises UserError for damaged files."""
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        kept = folder / "metrics.jsonl"  # there is none of a run that diverged in its first epoch
+        config = json.loads((folder / layout.CONFIG).read_text(encoding="utf-8"))
+        kept = folder / layout.METRICS  # there is none of a run that diverged in its first epoch
         text = kept.read_text(encoding="utf-8") if kept.exists() else ""
         lines = [from_json(line) for line in text.splitlines()]
         ledger = _ledger(folder, config)
@@ -58,7 +58,7 @@ class Teller:
         self.diverged = result["diverged"]
         for line in known[self.told :]:
             self.tracker.epoch(PARENT, line["epoch"], metrics_of(line))
-            if paths := sorted(pictures_folder(self.folder, line["epoch"]).glob("*.png")):
+            if paths := sorted(layout.pictures_folder(self.folder, line["epoch"]).glob("*.png")):
                 self.tracker.pictures(PARENT, line["epoch"], paths)
         self.told = len(known)
 
@@ -86,7 +86,7 @@ def _ending(folder: Path, whole: bool) -> tuple[str, str | None]:
     """The status of the run, and why."""
     if whole:
         return "completed", None
-    file = folder / "spool" / f"{PARENT}.jsonl"
+    file = folder / layout.SPOOL / f"{PARENT}.jsonl"
     events = [parsed(line) or {} for line in file.read_bytes().splitlines()] if file.exists() else []
     last = next((event for event in events[::-1] if event.get("kind") in ("started", "ended")), {})
     if last.get("status") == "diverged":

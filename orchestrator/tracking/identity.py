@@ -8,7 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from orchestrator.storage.json_files import STORE, write_whole
+from orchestrator.storage import layout
+from orchestrator.storage.json_files import write_whole
 from orchestrator.tracking.mlflow_store import Identity
 from orchestrator.tracking.saved_view import UID_TAG
 from orchestrator.tracking.spool import PARENT, Spool, TrackingError, parsed
@@ -61,14 +62,14 @@ def unused_environment(folder: Path) -> str | None:
 
 
 def _identity_file(folder: Path) -> Path:
-    return folder / "spool" / "identity.json"
+    return folder / layout.SPOOL / layout.IDENTITY
 
 
 def opened(folder: Path, uri: str, new: Identity | None) -> tuple[Spool, Identity]:
     """The spool of a sweep, and its identity as it was first recorded, else `new`. Raises TrackingError."""
     known = kept(folder) if is_recorded(folder) else asdict(new)
     default = same_store(uri, default_store(folder.resolve().parent))
-    spool = Spool(folder / "spool", "" if default else uri)
+    spool = Spool(folder / layout.SPOOL, "" if default else uri)
     try:
         write_whole(_identity_file(folder), json.dumps({**known, "uri": None if default else without_password(uri)}))
     except OSError as error:
@@ -102,14 +103,13 @@ def _was_default(folder: Path, uri: str) -> bool:
     if not is_sqlite(uri):
         return False
     places = [folder.resolve(), *map(Path, PLACE.findall(_first_told(folder)))]
-    return any(
-        sqlite_file(uri) == place.parent / STORE or uri == f"sqlite:///{place.parent / STORE}" for place in places
-    )
+    stores = [place.parent / layout.STORE for place in places]
+    return any(sqlite_file(uri) == store or uri == f"sqlite:///{store}" for store in stores)
 
 
 def _first_told(folder: Path) -> str:
     """What was told of a sweep when it began."""
-    file = folder / "spool" / f"{PARENT}.jsonl"
+    file = folder / layout.SPOOL / f"{PARENT}.jsonl"
     with suppress(OSError, StopIteration, LookupError, TypeError), file.open("rb") as lines:
         return str(parsed(next(lines))["tags"]["mlflow.note.content"])
     return ""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.space.trials import parameters
+from orchestrator.storage import layout
 from orchestrator.tracking.saved_view import View
 from orchestrator.tracking.tracker import Tracker, provenance
 from trainables.common.roots import Root
@@ -27,7 +28,7 @@ def open_tracker(uri: str, plan: "Plan", folder: Path, source: str, data_root: R
     tracker = Tracker(uri, spec.name, spec.name, folder)
     tracker.sweep_started(
         description=describe(spec, len(plan), folder),
-        config=(folder / "spec.yaml").read_text(encoding="utf-8"),
+        config=(folder / layout.SPEC).read_text(encoding="utf-8"),
         tags=provenance(source),
         dataset=dataset_facts(spec, data_root),
         view=view_of(spec, plan.examples, data_root),

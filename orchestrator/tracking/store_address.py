@@ -7,7 +7,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import quote, unquote, unquote_plus, urlsplit
 
-from orchestrator.storage.json_files import ARTIFACTS, STORE
+from orchestrator.storage import layout
 from orchestrator.tracking.spool import TrackingError
 
 ENVIRONMENT_VARIABLE = "MLFLOW_TRACKING_URI"
@@ -31,7 +31,7 @@ def sqlite_address(file: Path) -> str:
 
 def default_store(out: Path) -> str:
     """The address of the store of all sweeps in `out` that were given no other."""
-    return sqlite_address(out / STORE)
+    return sqlite_address(out / layout.STORE)
 
 
 def store_for_new(out: Path) -> str:
@@ -89,7 +89,7 @@ def follow(file: Path) -> None:
     with closing(sqlite3.connect(file, timeout=BUSY_S)) as database, database:
         for number, name, old in database.execute("SELECT experiment_id, name, artifact_location FROM experiments"):
             place, new = _place(old or ""), artifacts(file.parent, name)
-            known = place.parts[-2:] == (ARTIFACTS, name) and place != _place(new)
+            known = place.parts[-2:] == (layout.ARTIFACTS, name) and place != _place(new)
             if known and (_place(new).is_dir() or not place.parent.parent.exists()):
                 moved = "UPDATE runs SET artifact_uri = ? || substr(artifact_uri, ?) WHERE experiment_id = ?"
                 database.execute("UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?", (new, number))
@@ -98,7 +98,7 @@ def follow(file: Path) -> None:
 
 def artifacts(out: Path, experiment: str) -> str:
     """Where a bare database has the artifacts of an experiment, as an address."""
-    return (out.resolve() / ARTIFACTS / experiment).as_uri()
+    return (out.resolve() / layout.ARTIFACTS / experiment).as_uri()
 
 
 def _place(location: str) -> Path:

@@ -10,6 +10,7 @@ from typing import Any
 
 from orchestrator.errors import UserError
 from orchestrator.shell import command_for
+from orchestrator.storage import layout
 from orchestrator.tracking import guard
 from orchestrator.tracking.identity import is_recorded, kept
 from orchestrator.tracking.mlflow_store import connect, prepare_store, set_environment
@@ -56,8 +57,8 @@ def page(folder: Path, uri: str, base: str) -> str:
     Raises UserError when no sweep was recorded there, or the store has not received it.
     """
     if not is_recorded(folder):
-        there = ", ".join(sorted(path.parents[1].name for path in folder.parent.glob("*/spool/identity.json")))
-        raise UserError(f"{folder}: no sweep was recorded here. Sweeps beside it: {there or 'none'}.")
+        there = layout.names_with(folder.parent, f"{layout.SPOOL}/{layout.IDENTITY}")
+        raise UserError(f"{folder}: no sweep was recorded here. Sweeps beside it: {there}.")
     check_store(uri)
     set_environment()
     identity = kept(folder)

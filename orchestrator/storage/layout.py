@@ -1,0 +1,57 @@
+"""The names of all files and folders that a sweep, a trial and a run have. Nobody else spells one."""
+
+from pathlib import Path
+
+# In OUT, beside sweeps and runs.
+STORE = "mlflow.db"
+ARTIFACTS = "mlartifacts"
+SHARED = ".shared"  # what evaluations of many models share
+TAKEN = {STORE, ARTIFACTS, SHARED, *(f"{STORE}-{end}" for end in ("journal", "wal", "shm")), "mlruns", "prepared"}
+"""Names in OUT that no sweep may have, in lower case; also those of SQLite, of MLflow and of a data root there."""
+
+# In a sweep's folder.
+SPEC = "spec.yaml"
+JOURNAL = "journal.jsonl"
+RESULTS = "results.json"
+TRIALS = "trials"  # a folder for each
+SPOOL = "spool"  # what MLflow is told
+IDENTITY = "identity.json"  # in the spool: who the sweep is in MLflow
+LOG = "console.log"  # what was said where nobody could read it
+DRIVER_LOCK, SLOTS_LOCK = "lock", "slots.lock"
+
+# In the folder of a trial, or of a run that is trained alone.
+CONFIG = "config.json"
+ORIGIN = "origin.json"  # of a run that is trained alone: with which code and data it began
+CHECKPOINT, PREVIOUS_CHECKPOINT, BEST = "checkpoint.pt", "checkpoint.previous.pt", "best.pt"
+METRICS = "metrics.jsonl"
+WITHIN_EPOCH = "within_epoch.json"
+WORKERS = "workers.jsonl"
+ERROR = "error.txt"
+EVALUATIONS, EVALUATION_PICTURES = "evaluations.json", "evaluations"
+PICTURES, RESTARTS = "pictures", "restarts.txt"
+
+
+def trial_folder(sweep: Path, trial: str) -> Path:
+    """The folder of a trial, by its id, in a sweep's folder."""
+    return sweep / TRIALS / trial
+
+
+def pictures_folder(trial: Path, epoch: int) -> Path:
+    """Where the pictures drawn after an epoch are, in a trial's folder."""
+    return trial / PICTURES / f"{epoch:04d}"
+
+
+def restarts_file(trial: Path) -> Path:
+    """What says in a trial's folder, a line for each, when its worker group was lost and started anew."""
+    return trial / RESTARTS
+
+
+def identity_file(sweep: Path) -> Path:
+    """What says in a sweep's folder who it is in MLflow."""
+    return sweep / SPOOL / IDENTITY
+
+
+def names_with(out: Path, *files: str) -> str:
+    """The sweeps and runs in OUT that have one of these files in their folder, with commas between."""
+    found = {path.relative_to(out).parts[0] for file in files for path in out.glob(f"*/{file}")}
+    return ", ".join(sorted(found)) or "none yet"
