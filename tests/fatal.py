@@ -22,8 +22,7 @@ from orchestrator.cli import main as cli
 from orchestrator.clusters import local as local_ray
 from orchestrator.execution import slot
 from orchestrator.storage import journal, trial_folder
-from orchestrator.sweep import events as telling
-from orchestrator.sweep import results_file as ledger
+from orchestrator.sweep import events, results_file
 from orchestrator.tracking import mlflow_store, sending, spool
 from orchestrator.tracking import tracker as tracking
 from trainables import checkpoint, pictures
@@ -166,9 +165,9 @@ AT = {
     "picture": (pictures, "write", write),
     "spool": (spool.Spool, "append", spool_append),
     "acknowledged": (spool.Spool, "acknowledge", acknowledge),
-    "results": (ledger, "write_whole", write_whole),
-    "recalled": (telling.Audience, "recall", last),
-    "last results": (ledger.Ledger, "interrupt", first),
+    "results": (results_file, "write_whole", write_whole),
+    "recalled": (events.Listeners, "recall", last),
+    "last results": (results_file.ResultsFile, "interrupt", first),
     "sweep ended": (tracking.Tracker, "sweep_ended", first),
     "sending": (sending.Sender, "close", first),
     "told": (tracking.Tracker, "epoch", told),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.sweep.budget import UNLIMITED, Account
+from orchestrator.sweep.budget import UNLIMITED, BudgetMeter
 
 
 class Clock:
@@ -17,31 +17,31 @@ class Clock:
 
 def test_an_epoch_takes_its_share_of_the_limits_that_there_are():
     clock = Clock()
-    account = Account({"hours": 5.0, "gpu_hours": 7.0, "epochs": 9}, gpus=0.5, clock=clock)
+    budget = BudgetMeter({"hours": 5.0, "gpu_hours": 7.0, "epochs": 9}, gpus=0.5, clock=clock)
     clock.now += 1800
-    assert account.price(seconds=720.0) == {"epochs": 1, "hours": 0.5, "gpu_hours": 0.1}
-    assert Account({"epochs": 9}, gpus=4, clock=clock).price(720.0) == {"epochs": 1}
+    assert budget.price(seconds=720.0) == {"epochs": 1, "hours": 0.5, "gpu_hours": 0.1}
+    assert BudgetMeter({"epochs": 9}, gpus=4, clock=clock).price(720.0) == {"epochs": 1}
 
 
 @settings(deadline=None)
 @given(st.lists(st.floats(0, 1e4), max_size=20))
 def test_hours_are_those_of_the_sweep_however_many_trials_run(pauses):
     clock = Clock()
-    account = Account({"hours": 1.0}, gpus=0, clock=clock)
+    budget = BudgetMeter({"hours": 1.0}, gpus=0, clock=clock)
     for pause in pauses:
         clock.now += pause
-        account.pay(account.price(seconds=123.0))
-    assert account.spent["hours"] == pytest.approx(sum(pauses) / 3600, abs=1e-9)
-    assert (account.empty is not None) == (account.spent["hours"] >= 1.0)
+        budget.pay(budget.price(seconds=123.0))
+    assert budget.spent["hours"] == pytest.approx(sum(pauses) / 3600, abs=1e-9)
+    assert (budget.empty is not None) == (budget.spent["hours"] >= 1.0)
 
 
 def test_the_time_between_two_processes_is_not_paid():
     clock = Clock()
-    first = Account({"hours": 1.0}, gpus=0, clock=clock)
+    first = BudgetMeter({"hours": 1.0}, gpus=0, clock=clock)
     clock.now += 600
     paid = first.price(0.0)
     clock.now += 10**6
-    second = Account({"hours": 1.0}, gpus=0, clock=clock)
+    second = BudgetMeter({"hours": 1.0}, gpus=0, clock=clock)
     second.pay(paid)
     clock.now += 1200
     second.pay(second.price(0.0))
@@ -59,10 +59,10 @@ def test_the_time_between_two_processes_is_not_paid():
     ],
 )
 def test_a_budget_is_empty_with_the_first_limit_that_is_reached(limits, epochs, empty):
-    account = Account(limits, gpus=2)
+    budget = BudgetMeter(limits, gpus=2)
     for _ in range(epochs):
-        account.pay(account.price(seconds=900.0))
-    assert account.empty == empty
+        budget.pay(budget.price(seconds=900.0))
+    assert budget.empty == empty
 
 
 def test_without_limits_nothing_is_counted_and_there_is_no_end():

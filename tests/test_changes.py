@@ -14,7 +14,7 @@ from orchestrator.space.plan import Plan
 from orchestrator.storage import layout
 from orchestrator.sweep import changes, reuse
 from orchestrator.sweep.folder import claim
-from orchestrator.sweep.open import Start, open_lineup
+from orchestrator.sweep.open import Start, open_queue
 from tests.data_files import picture, put
 from trainables.data import Array, fingerprints
 from trainables.data.prepared.prepare import prepare
@@ -59,7 +59,7 @@ class Begun:
         self.open()
 
     def open(self) -> None:
-        open_lineup(Plan.of(self.spec), self.folder, Start(source=str(self.source)))
+        open_queue(Plan.of(self.spec), self.folder, Start(source=str(self.source)))
 
     def go_on(self, *args) -> None:
         self.went_on += 1

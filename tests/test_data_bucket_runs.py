@@ -11,7 +11,7 @@ from orchestrator.commands import resume as resuming
 from orchestrator.space.plan import Plan
 from orchestrator.storage.workspace import Workspace
 from orchestrator.sweep.folder import claim
-from orchestrator.sweep.open import Start, open_lineup, slot_config
+from orchestrator.sweep.open import Start, open_queue, slot_config
 from orchestrator.sweep.reuse import made_with
 from tests.small_runs import a_run
 from tests.specs import spec_of
@@ -82,7 +82,7 @@ def test_a_sweep_tells_its_slots_of_its_root_and_is_resumed_with_it(tmp_path, mo
         monkeypatch.setattr(resuming, check, lambda *values: None)
     spec, seen = spec_of(tmp_path), {}
     plan, folder = Plan.of(spec), claim(tmp_path / "runs", spec)
-    open_lineup(plan, folder, Start(root, "a.yaml"))
+    open_queue(plan, folder, Start(root, "a.yaml"))
     assert {slot_config(spec, folder, root, trial)["data_root"] for trial in plan.trials} == {root}
     assert made_with(root)["data_root"] == root
 

@@ -25,10 +25,10 @@ from orchestrator.storage import layout
 from orchestrator.storage.disk import disk_errors_told, fault_in, faults_raised
 from orchestrator.storage.journal import Journal
 from orchestrator.sweep.folder import claim
-from orchestrator.sweep.state import Progress
+from orchestrator.sweep.state import SweepState
 from tests.full_disk import small_disk
 from tests.small_runs import a_run
-from tests.test_ledger import ledger_in
+from tests.test_ledger import results_file_in
 from tests.test_sweep import Recorder, spec_of, trials_of
 from tests.test_trial_folder import lines_in, numbers
 from trainables import checkpoint
@@ -147,11 +147,11 @@ def test_a_trial_that_the_disk_refused_is_neither_tried_again_nor_failed(tmp_pat
     story.write_text(f"Failure # 1 (occurred at x)\nOSError: [Errno 28] of another time\nFailure # 2 (x)\n{last}\n")
     trial = SimpleNamespace(config={"id": "0001", "folder": str(tmp_path / "0001")}, error_file=str(story))
     trial.memory_kills = 0
-    ledger = ledger_in(tmp_path, trials=("0001",))
-    ledger.trials["0001"] |= {"number": 1, "parameters": {}}
-    progress = Progress(RunAll(), ledger, Journal(tmp_path))
-    listener = Listener(progress, SimpleNamespace(tell=list, look=id), Deferred())
-    progress.begin("0001")
+    results_file = results_file_in(tmp_path, trials=("0001",))
+    results_file.trials["0001"] |= {"number": 1, "parameters": {}}
+    state = SweepState(RunAll(), results_file, Journal(tmp_path))
+    listener = Listener(state, SimpleNamespace(tell=list, look=id), Deferred())
+    state.begin("0001")
     before = (tmp_path / "journal.jsonl").read_bytes()
     getattr(listener, call)(1, [], trial)
     assert ((tmp_path / "journal.jsonl").read_bytes() != before) == ended
@@ -160,7 +160,7 @@ def test_a_trial_that_the_disk_refused_is_neither_tried_again_nor_failed(tmp_pat
     else:
         with pytest.raises(OSError, match="No space|quota"):
             listener.on_step_end(1, [])
-        assert progress.standing == {"0001": False} and not (tmp_path / "0001" / "error.txt").exists()
+        assert state.standing == {"0001": False} and not (tmp_path / "0001" / "error.txt").exists()
 
 
 def test_a_file_elsewhere_is_named(tmp_path):
@@ -211,20 +211,20 @@ def test_restarts_of_a_worker_group_are_counted_once_and_take_no_retry_from_the_
     folder = tmp_path / "0001"
     trial = SimpleNamespace(config={"id": "0001", "folder": str(folder)})
 
-    def counted() -> Progress:
+    def counted() -> SweepState:
         """By a driver, or by the one after it: both see the same trial, paused, and its folder."""
-        ledger = ledger_in(tmp_path, trials=("0001",))
-        ledger.trials["0001"] |= {"number": 1, "parameters": {}}
-        progress = Progress(RunAll(), ledger, Journal(tmp_path))
-        listener = Listener(progress, None, Deferred())
-        progress.begin("0001")
+        results_file = results_file_in(tmp_path, trials=("0001",))
+        results_file.trials["0001"] |= {"number": 1, "parameters": {}}
+        state = SweepState(RunAll(), results_file, Journal(tmp_path))
+        listener = Listener(state, None, Deferred())
+        state.begin("0001")
         listener.on_trial_save(1, [], trial)
-        return progress
+        return state
 
     folder.mkdir()
     layout.restarts_file(folder).write_text("Worker 1 is lost.\nWorker 0 is lost.\n")
-    for progress in (counted(), counted()):
-        assert progress.retries == {("0001", "group"): 2} and progress.ledger.entries["0001"]["retries"] == 2
+    for state in (counted(), counted()):
+        assert state.retries == {("0001", "group"): 2} and state.results_file.entries["0001"]["retries"] == 2
 
 
 @pytest.mark.parametrize(
@@ -259,14 +259,14 @@ def tried(tmp_path):
 
     from orchestrator.execution.tune import PatientTrial
 
-    ledger = ledger_in(tmp_path, trials=("0001",))
-    ledger.trials["0001"] |= {"number": 1, "parameters": {}}
-    progress = Progress(RunAll(), ledger, Journal(tmp_path))
+    results_file = results_file_in(tmp_path, trials=("0001",))
+    results_file.trials["0001"] |= {"number": 1, "parameters": {}}
+    state = SweepState(RunAll(), results_file, Journal(tmp_path))
     config = {"id": "0001", "folder": str(tmp_path / "0001")}
     trial = PatientTrial("Slot", config=config, trial_id="0001", max_failures=1, stub=True)
     trial.storage = SimpleNamespace(trial_driver_staging_path=str(tmp_path))
     trial.set_status(Trial.RUNNING)
-    listener = Listener(progress, None, Deferred())
+    listener = Listener(state, None, Deferred())
 
     def fail(error: Exception) -> bool:
         """Whether the trial is tried again."""
@@ -275,7 +275,7 @@ def tried(tmp_path):
             listener.on_trial_recover(1, [], trial)
         return again
 
-    return fail, progress
+    return fail, state
 
 
 OOM = RuntimeError("1 worker(s) were killed due to the node running low on memory. Memory on the node was 9 of 9 GB")
@@ -287,11 +287,11 @@ CRASH = RuntimeError("The actor died unexpectedly before finishing this task.")
     [[OOM, OOM, OOM, CRASH, CRASH], [CRASH, OOM, OOM, OOM, CRASH], [OOM, OOM, OOM, OOM, OOM], [CRASH, CRASH]],
 )
 def test_a_shortage_of_memory_takes_no_try_from_other_failures_and_is_no_endless_excuse(tried, failures):
-    fail, progress = tried
+    fail, state = tried
     assert [fail(error) for error in failures] == [True] * (len(failures) - 1) + [False]
     counted = min(3, failures.count(OOM))
-    assert progress.retries["0001", "memory"] == counted and progress.retries["0001", "slot"] == 1
-    told = [news[2] for news in progress.news if news[0] == "trial_noticed"]
+    assert state.retries["0001", "memory"] == counted and state.retries["0001", "slot"] == 1
+    told = [news[2] for news in state.news if news[0] == "trial_noticed"]
     assert told == [MEMORY_NOTICE.format(number, 3) for number in range(1, counted + 1)]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.commands import sweep as launch
-from orchestrator.evaluation.models import subjects
+from orchestrator.evaluation.models import trained_models
 from orchestrator.execution.run import Outcome
 from orchestrator.shell import command, command_for
 from orchestrator.terminal import PlainConsole
@@ -76,7 +76,7 @@ def test_results_and_evaluations_of_a_sweep_are_read_below_any_folder(tmp_path):
         found = of_trial({}, None)
         found["trials"][0] |= {"checkpoint": str(trial / "best.pt"), "status": "completed"}
         (folder / "results.json").write_text(json.dumps(found))
-        assert subjects(tmp_path / name, "a")[1][0].checkpoint == trial / "best.pt"
+        assert trained_models(tmp_path / name, "a")[1][0].checkpoint == trial / "best.pt"
 
 
 def test_the_command_line_takes_a_folder_of_any_name_and_tells_it_as_it_is(tmp_path):

@@ -17,13 +17,13 @@ from orchestrator.space.trials import Trial, list_trials
 from orchestrator.spec.records import SweepSpec
 from orchestrator.storage.journal import Journal
 from orchestrator.sweep import reuse
-from orchestrator.sweep.budget import Account
+from orchestrator.sweep.budget import BudgetMeter
 from orchestrator.sweep.open import slot_config
 from orchestrator.sweep.ranking import configurations
-from orchestrator.sweep.results_file import Ledger
+from orchestrator.sweep.results_file import ResultsFile
 from orchestrator.sweep.reuse import Finished
-from orchestrator.sweep.state import Progress
-from orchestrator.sweep.trial_queue import Lineup
+from orchestrator.sweep.state import SweepState
+from orchestrator.sweep.trial_queue import TrialQueue
 from tests.small_runs import a_run
 
 EPOCHS = 4
@@ -80,69 +80,69 @@ class Mortal(Journal):
             raise Killed
 
 
-def opened(folder, spec: SweepSpec, lines: int = 10**6, made_with: dict | None = None, **more) -> Lineup:
+def opened(folder, spec: SweepSpec, lines: int = 10**6, made_with: dict | None = None, **more) -> TrialQueue:
     def as_config(trial: Trial) -> dict:
         return slot_config(spec, folder, None, trial)
 
     listed = list_trials(spec)
     configs = {config["id"]: config for config in map(as_config, listed)}
     limits = spec.budget.model_dump(exclude_none=True) if spec.budget else {}
-    account = Account(limits, gpus=0, clock=lambda: 0.0)
-    ledger = Ledger(folder, spec.name, spec.objective.model_dump(), configs, account)
+    budget = BudgetMeter(limits, gpus=0, clock=lambda: 0.0)
+    results_file = ResultsFile(folder, spec.name, spec.objective.model_dump(), configs, budget)
     core = spec.scheduler.build(spec.objective.mode)
-    progress = Progress(core, ledger, Mortal(folder, lines), lambda facts: as_config(Trial(**facts)), account)
-    progress.start(made_with=made_with)
-    return Lineup(Plan(spec, listed), progress, **more)
+    state = SweepState(core, results_file, Mortal(folder, lines), lambda facts: as_config(Trial(**facts)), budget)
+    state.start(made_with=made_with)
+    return TrialQueue(Plan(spec, listed), state, **more)
 
 
-def drive(lineup: Lineup) -> Lineup:
+def drive(queue: TrialQueue) -> TrialQueue:
     """What Tune has to do with a sweep on one slot, and no more."""
-    progress = lineup.progress
-    broken = [trial for trial, paused in progress.standing.items() if not paused]
-    new = [number for number in lineup.left() if progress.names.get(number) not in progress.standing]
-    later = [number for number in new if lineup.confirms(number) and progress.confirming is None]
+    state = queue.state
+    broken = [trial for trial, paused in state.standing.items() if not paused]
+    new = [number for number in queue.left() if state.names.get(number) not in state.standing]
+    later = [number for number in new if queue.confirms(number) and state.confirming is None]
     new = [number for number in new if number not in later]
     while True:
         if broken:
-            occupy(progress, broken.pop())
-        elif (promoted := progress.next()) is not None:
-            occupy(progress, progress.names[promoted])
-        elif new and not progress.account.empty:
-            if config := lineup.enter(new.pop(0)):
-                occupy(progress, config["id"])
-        elif (closing := progress.close()) is not None:
-            occupy(progress, progress.names[closing])
+            occupy(state, broken.pop())
+        elif (promoted := state.next()) is not None:
+            occupy(state, state.names[promoted])
+        elif new and not state.budget.empty:
+            if config := queue.enter(new.pop(0)):
+                occupy(state, config["id"])
+        elif (closing := state.close()) is not None:
+            occupy(state, state.names[closing])
         else:
-            for trial in list(progress.standing):
-                progress.end(trial, "stopped", progress.reason(trial))
-            if progress.account.empty or not later:
+            for trial in list(state.standing):
+                state.end(trial, "stopped", state.reason(trial))
+            if state.budget.empty or not later:
                 break
             new, later = later, []
-    assert lineup.complete()
-    progress.finish()
-    return lineup
+    assert queue.complete()
+    state.finish()
+    return queue
 
 
-def occupy(progress: Progress, trial: str) -> None:
+def occupy(state: SweepState, trial: str) -> None:
     """Train a trial until it gives up the slot."""
-    progress.begin(trial)
-    config = progress.ledger.trials[trial]
+    state.begin(trial)
+    config = state.results_file.trials[trial]
     answer = ""
     while answer != PAUSE:
-        epoch = progress.ledger.entries[trial]["epochs"] + 1
+        epoch = state.results_file.entries[trial]["epochs"] + 1
         value = value_of(config["run"], epoch)
         if epoch > config["last_epoch"] or value is None:
-            progress.end(trial, *(("diverged", f"at epoch {epoch}") if value is None else ("completed", None)))
+            state.end(trial, *(("diverged", f"at epoch {epoch}") if value is None else ("completed", None)))
             return
-        answer = progress.report(trial, epoch, {"val/elbo": value}, seconds=1.0)
+        answer = state.report(trial, epoch, {"val/elbo": value}, seconds=1.0)
 
 
 def journal_of(folder) -> list[dict]:
     return [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
 
 
-def entries_of(lineup: Lineup, stage: str = "search") -> list[dict]:
-    return [entry for entry in lineup.progress.ledger.results()["trials"] if entry["stage"] == stage]
+def entries_of(queue: TrialQueue, stage: str = "search") -> list[dict]:
+    return [entry for entry in queue.state.results_file.results()["trials"] if entry["stage"] == stage]
 
 
 @pytest.fixture(autouse=True)
@@ -169,7 +169,7 @@ SWEEPS = {
 def test_a_sweep_cut_at_any_event_comes_to_the_same_end(tmp_path, spec):
     whole = tmp_path / "whole"
     whole.mkdir()
-    results = drive(opened(whole, spec)).progress.ledger.results()
+    results = drive(opened(whole, spec)).state.results_file.results()
     expected = journal_of(whole)
     assert len(expected) > 20
     for cut in range(1, len(expected)):
@@ -177,31 +177,31 @@ def test_a_sweep_cut_at_any_event_comes_to_the_same_end(tmp_path, spec):
         folder.mkdir()
         with pytest.raises(Killed):
             drive(opened(folder, spec, lines=cut))
-        assert drive(opened(folder, spec)).progress.ledger.results() == results
+        assert drive(opened(folder, spec)).state.results_file.results() == results
         assert journal_of(folder) == expected, f"cut after {cut} events"
         shutil.rmtree(folder)
 
 
 def test_a_sweep_of_few_trials_ends_with_one_trained_in_full_before_the_best_are_confirmed(tmp_path):
-    lineup = drive(opened(tmp_path, SWEEPS["few draws, closed and confirmed"]))
-    assert sorted(entry["epochs"] for entry in entries_of(lineup)) == [1, 1, EPOCHS]
+    queue = drive(opened(tmp_path, SWEEPS["few draws, closed and confirmed"]))
+    assert sorted(entry["epochs"] for entry in entries_of(queue)) == [1, 1, EPOCHS]
     kinds = [event["event"] for event in journal_of(tmp_path)]
     assert "closing" in kinds and kinds.index("closing") < kinds.index("confirming")
 
 
 def test_a_budget_that_is_used_up_closes_nothing(tmp_path):
     spec = spec_of(LOW, trials=3, scheduler=ASHA | {"reduction_factor": 4}, budget={"epochs": 3})
-    lineup = drive(opened(tmp_path, spec))
-    assert [entry["epochs"] for entry in entries_of(lineup)] == [1, 1, 1]
+    queue = drive(opened(tmp_path, spec))
+    assert [entry["epochs"] for entry in entries_of(queue)] == [1, 1, 1]
     assert "closing" not in [event["event"] for event in journal_of(tmp_path)]
 
 
 def test_a_drawn_sweep_has_all_its_trials_and_none_twice(tmp_path):
-    lineup = drive(opened(tmp_path, drawn(trials=20)))
-    assert [entry["id"] for entry in entries_of(lineup)] == [f"{number:04d}" for number in range(1, 21)]
-    runs = [same_run(trial["run"]) for trial in lineup.progress.ledger.trials.values()]
+    queue = drive(opened(tmp_path, drawn(trials=20)))
+    assert [entry["id"] for entry in entries_of(queue)] == [f"{number:04d}" for number in range(1, 21)]
+    runs = [same_run(trial["run"]) for trial in queue.state.results_file.trials.values()]
     assert len(set(runs)) == 20
-    assert {entry["status"] for entry in entries_of(lineup)} == {"completed", "stopped", "diverged"}
+    assert {entry["status"] for entry in entries_of(queue)} == {"completed", "stopped", "diverged"}
 
 
 def test_draws_follow_from_the_search_seed(tmp_path):
@@ -213,15 +213,15 @@ def test_draws_follow_from_the_search_seed(tmp_path):
 
 
 def test_a_search_space_that_is_smaller_than_asked_is_drawn_in_full(tmp_path):
-    lineup = drive(opened(tmp_path, drawn(search=FEW, trials=8)))
-    assert len(lineup) == 3 and len(entries_of(lineup)) == 3
+    queue = drive(opened(tmp_path, drawn(search=FEW, trials=8)))
+    assert len(queue) == 3 and len(entries_of(queue)) == 3
 
 
 def test_options_that_make_equal_runs_are_one_configuration_and_the_sweep_ends_in_order(tmp_path):
     """`kl_warmup_epochs: 0` is the default, and 1 is 1.0."""
     search = {"kl_warmup_epochs": {"choice": [0, 0.0, 1, 1.0, 2]}, "precision": {"choice": ["fp32", "bf16"]}}
-    lineup = drive(opened(tmp_path, drawn(search=search, trials=10)))
-    assert len(lineup) == 10 and len(entries_of(lineup)) == 6
+    queue = drive(opened(tmp_path, drawn(search=search, trials=10)))
+    assert len(queue) == 10 and len(entries_of(queue)) == 6
     assert [event["params"] is None for event in journal_of(tmp_path) if event["event"] == "drawn"] == [False] * 6 + [
         True
     ] * 4
@@ -231,14 +231,14 @@ def test_what_cannot_run_is_drawn_again(tmp_path):
     def allowed(found) -> bool:
         return found.values["optimizer"]["lr"] < 1e-3
 
-    lineup = drive(opened(tmp_path, drawn(), allowed=allowed))
-    configs = [entry["config"] for entry in entries_of(lineup)]
+    queue = drive(opened(tmp_path, drawn(), allowed=allowed))
+    configs = [entry["config"] for entry in entries_of(queue)]
     assert len(configs) == 8 and all(config["optimizer.lr"] < 1e-3 for config in configs)
 
 
 def test_seeds_of_one_draw_are_trained_side_by_side(tmp_path):
-    lineup = drive(opened(tmp_path, drawn(trials=3, seeds=2)))
-    found = [(entry["id"], entry["configuration"], entry["seed"]) for entry in entries_of(lineup)]
+    queue = drive(opened(tmp_path, drawn(trials=3, seeds=2)))
+    found = [(entry["id"], entry["configuration"], entry["seed"]) for entry in entries_of(queue)]
     assert found == [(f"{2 * one + seed + 1:04d}", one + 1, seed) for one in range(3) for seed in range(2)]
 
 
@@ -248,21 +248,21 @@ def test_each_point_of_a_grid_is_searched_by_itself(tmp_path):
 
     def at_32(name: str, others: float) -> list[dict]:
         (tmp_path / name).mkdir()
-        lineup = opened(tmp_path / name, drawn(search=search, scheduler={"name": "none"}))
-        for number in range(1, len(lineup) + 1):
-            config = lineup.enter(number)
+        queue = opened(tmp_path / name, drawn(search=search, scheduler={"name": "none"}))
+        for number in range(1, len(queue) + 1):
+            config = queue.enter(number)
             worth = others if config["run"]["batch_size"] == 64 else 1.0
-            lineup.progress.begin(config["id"])
-            lineup.progress.report(config["id"], 1, {"val/elbo": worth * config["config"]["optimizer.lr"]})
-            lineup.progress.end(config["id"], "completed", None)
-        entries = lineup.progress.ledger.entries.values()
+            queue.state.begin(config["id"])
+            queue.state.report(config["id"], 1, {"val/elbo": worth * config["config"]["optimizer.lr"]})
+            queue.state.end(config["id"], "completed", None)
+        entries = queue.state.results_file.entries.values()
         return [entry["config"] for entry in entries if entry["config"]["batch_size"] == 32]
 
     assert len(at_32("a", 1.0)) == 8
     assert at_32("b", -1.0) == at_32("c", 1.0)
 
 
-class Shelf:
+class FinishedTrials:
     """Has finished every second trial before."""
 
     def like(self, config: dict) -> Finished | None:
@@ -271,102 +271,102 @@ class Shelf:
 
 
 @pytest.fixture
-def shelf(monkeypatch) -> Shelf:
+def finished_trials(monkeypatch) -> FinishedTrials:
     def taken(found: Finished, folder) -> list[dict]:
         return [{"val/elbo": value_of(found.folder, epoch)} for epoch in range(1, EPOCHS + 1)]
 
     monkeypatch.setattr(reuse, "copy", taken)
-    return Shelf()
+    return FinishedTrials()
 
 
 @pytest.mark.parametrize("spec", [spec_of(LOW, trials=6), drawn(search=LOW, trials=6, budget={"epochs": 9})])
-def test_trials_of_earlier_sweeps_count_as_completed_and_cost_nothing(tmp_path, shelf, spec):
-    lineup = drive(opened(tmp_path, spec, shelf=shelf))
-    taken = [entry for entry in entries_of(lineup) if "reused_from" in entry]
+def test_trials_of_earlier_sweeps_count_as_completed_and_cost_nothing(tmp_path, finished_trials, spec):
+    queue = drive(opened(tmp_path, spec, finished_trials=finished_trials))
+    taken = [entry for entry in entries_of(queue) if "reused_from" in entry]
     assert [(entry["id"], entry["reused_from"]) for entry in taken] == [
         (name, f"old/{name}") for name in ("0001", "0003", "0005")
     ]
     assert {(entry["status"], entry["epochs"], bool(entry["best"])) for entry in taken} == {("completed", EPOCHS, True)}
-    trained = sum(entry["epochs"] for entry in entries_of(lineup) if entry not in taken)
+    trained = sum(entry["epochs"] for entry in entries_of(queue) if entry not in taken)
     assert trained == sum(event["event"] == "epoch" for event in journal_of(tmp_path))
     if spec.budget:
-        assert lineup.progress.account.spent == {"epochs": trained}
+        assert queue.state.budget.spent == {"epochs": trained}
 
 
-def test_trials_of_earlier_sweeps_are_told_like_any_other(tmp_path, shelf):
-    news = drive(opened(tmp_path, spec_of(LOW, trials=2), shelf=shelf)).progress.take_news()
+def test_trials_of_earlier_sweeps_are_told_like_any_other(tmp_path, finished_trials):
+    news = drive(opened(tmp_path, spec_of(LOW, trials=2), finished_trials=finished_trials)).state.take_news()
     first = [(name, *values[:2]) for name, trial, *values in news if trial == "0001"]
     assert [name for name, *_ in first] == ["trial_started", *["epoch"] * EPOCHS, "trial_ended"]
     assert first[-1] == ("trial_ended", "completed", "reused from old/0001")
 
 
-def test_trials_of_earlier_sweeps_take_their_places_at_the_rungs(tmp_path, shelf):
-    lineup = drive(opened(tmp_path, spec_of(LOW, trials=6), shelf=shelf))
-    rungs = lineup.progress.core.rungs
+def test_trials_of_earlier_sweeps_take_their_places_at_the_rungs(tmp_path, finished_trials):
+    queue = drive(opened(tmp_path, spec_of(LOW, trials=6), finished_trials=finished_trials))
+    rungs = queue.state.core.rungs
     assert all({1, 3, 5} <= rung.scores.keys() and {1, 3, 5} <= rung.promoted for rung in rungs)
 
 
-def test_a_sweep_that_takes_trials_over_may_be_cut_anywhere(tmp_path, shelf):
+def test_a_sweep_that_takes_trials_over_may_be_cut_anywhere(tmp_path, finished_trials):
     spec = drawn(search=LOW, trials=6, confirm={"top": 1, "seeds": 2})
     (tmp_path / "whole").mkdir()
-    results = drive(opened(tmp_path / "whole", spec, shelf=shelf)).progress.ledger.results()
+    results = drive(opened(tmp_path / "whole", spec, finished_trials=finished_trials)).state.results_file.results()
     expected = journal_of(tmp_path / "whole")
     for cut in range(1, len(expected)):
         folder = tmp_path / str(cut)
         folder.mkdir()
         with pytest.raises(Killed):
-            drive(opened(folder, spec, cut, shelf=shelf))
-        assert drive(opened(folder, spec, shelf=shelf)).progress.ledger.results() == results
+            drive(opened(folder, spec, cut, finished_trials=finished_trials))
+        assert drive(opened(folder, spec, finished_trials=finished_trials)).state.results_file.results() == results
         assert journal_of(folder) == expected
 
 
 def test_code_that_changes_while_a_sweep_runs_is_noted(tmp_path):
-    lineup = opened(tmp_path, spec_of(RATES))
-    assert lineup.progress.ledger.results()["made_with"] is None  # nobody said it
+    queue = opened(tmp_path, spec_of(RATES))
+    assert queue.state.results_file.results()["made_with"] is None  # nobody said it
     for folder, codes, kept in (("a", ["x", "x"], {"code": "x"}), ("b", ["x", "y", "x"], None)):
         (tmp_path / folder).mkdir()
         for code in codes:
-            progress = opened(tmp_path / folder, spec_of(RATES), made_with={"code": code}).progress
-        assert progress.ledger.results()["made_with"] == kept
+            state = opened(tmp_path / folder, spec_of(RATES), made_with={"code": code}).state
+        assert state.results_file.results()["made_with"] == kept
 
 
 def test_the_best_are_confirmed_in_full_with_fresh_seeds(tmp_path):
     spec = drawn(trials=6, seeds=2, confirm={"top": 2, "seeds": 3})
-    lineup = drive(opened(tmp_path, spec))
-    results = lineup.progress.ledger.results()
-    before = results | {"trials": entries_of(lineup)}
+    queue = drive(opened(tmp_path, spec))
+    results = queue.state.results_file.results()
+    before = results | {"trials": entries_of(queue)}
     best = [one["configuration"] for one in configurations(before)[:2]]
-    again = entries_of(lineup, "confirm")
+    again = entries_of(queue, "confirm")
     assert [(entry["configuration"], entry["seed"]) for entry in again] == [
         (configuration, seed) for configuration in best for seed in (2, 3, 4)
     ]
     assert {(entry["status"], entry["epochs"]) for entry in again} == {("completed", EPOCHS)}
     for entry in again:
-        same = next(one for one in entries_of(lineup) if one["configuration"] == entry["configuration"])
+        same = next(one for one in entries_of(queue) if one["configuration"] == entry["configuration"])
         assert entry["config"] == same["config"]
 
 
 def test_fewer_configurations_than_are_to_be_confirmed_are_all_confirmed(tmp_path):
-    lineup = drive(opened(tmp_path, spec_of(FEW | RATES, trials=1, confirm={"top": 99, "seeds": 1})))
-    assert len(lineup) == 3 + 3
-    assert len(entries_of(lineup, "confirm")) == 2  # one rate diverges at once: there is nothing to confirm
+    queue = drive(opened(tmp_path, spec_of(FEW | RATES, trials=1, confirm={"top": 99, "seeds": 1})))
+    assert len(queue) == 3 + 3
+    assert len(entries_of(queue, "confirm")) == 2  # one rate diverges at once: there is nothing to confirm
 
 
 def test_a_budget_ends_a_sweep_with_what_it_has(tmp_path):
-    lineup = drive(opened(tmp_path, drawn(trials=50, budget={"epochs": 11})))
-    results = lineup.progress.ledger.results()
+    queue = drive(opened(tmp_path, drawn(trials=50, budget={"epochs": 11})))
+    results = queue.state.results_file.results()
     assert sum(entry["epochs"] for entry in results["trials"]) == 11
     assert results["budget"] == {"epochs": {"limit": 11, "spent": 11}, "used_up": True}
     [cut] = [entry for entry in results["trials"] if entry["reason"] == "budget: 11 epochs"]
-    assert cut["status"] == "stopped" and lineup.progress.over
-    assert {cut["id"]} == lineup.progress.cut
+    assert cut["status"] == "stopped" and queue.state.over
+    assert {cut["id"]} == queue.state.cut
     paused = [entry for entry in results["trials"] if entry["status"] == "stopped" and entry is not cut]
     assert paused and all(entry["reason"] == f"asha@{entry['epochs']}" for entry in paused)
 
 
 def test_a_sweep_within_its_budget_is_not_marked(tmp_path):
-    lineup = drive(opened(tmp_path, spec_of(RATES, budget={"epochs": 1000})))
-    results = lineup.progress.ledger.results()
+    queue = drive(opened(tmp_path, spec_of(RATES, budget={"epochs": 1000})))
+    results = queue.state.results_file.results()
     assert results["budget"]["used_up"] is False and len(results["trials"]) == 3
 
 
@@ -377,14 +377,14 @@ def test_the_end_of_a_sweep_tells_of_its_budget(tmp_path):
         def sweep_ended(self, *values):
             told.append(values)
 
-    lineup = drive(opened(tmp_path, drawn(trials=50, budget={"epochs": 11})))
-    finish(lineup.progress.ledger, "completed", Tracker(), Tracker())
+    queue = drive(opened(tmp_path, drawn(trials=50, budget={"epochs": 11})))
+    finish(queue.state.results_file, "completed", Tracker(), Tracker())
     assert [(status, tags["used_up"]) for status, _, tags in told] == [("completed", "budget: 11 epochs")] * 2
 
 
 def test_a_last_epoch_counts_though_it_uses_up_the_budget(tmp_path):
-    lineup = drive(opened(tmp_path, spec_of(RATES, scheduler={"name": "none"}, budget={"epochs": EPOCHS})))
-    [entry] = entries_of(lineup)
+    queue = drive(opened(tmp_path, spec_of(RATES, scheduler={"name": "none"}, budget={"epochs": EPOCHS})))
+    [entry] = entries_of(queue)
     assert (entry["status"], entry["reason"]) == ("completed", None)
 
 

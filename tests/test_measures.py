@@ -4,21 +4,23 @@ import pytest
 
 from orchestrator.errors import UserError
 from orchestrator.evaluation.jobs import threads_each
-from orchestrator.evaluation.selection import ALL, KNOWN, measures
+from orchestrator.evaluation.selection import ALL, KNOWN, select_evaluations
 
 
 def refused(metrics: str, *settings: str) -> list[str]:
     with pytest.raises(UserError) as error:
-        measures(metrics, settings)
+        select_evaluations(metrics, settings)
     return list(error.value.lines)
 
 
 def test_all_are_those_of_the_table_with_their_defaults():
-    assert measures(ALL, ()) == measures("mig,all", ()) == [record() for record in KNOWN.values()]
+    assert select_evaluations(ALL, ()) == select_evaluations("mig,all", ()) == [record() for record in KNOWN.values()]
 
 
 def test_a_setting_is_of_one_evaluation_or_of_all_that_have_it():
-    frechet, prd, mig = measures("frechet,prd, mig", ["features=pixels", "prd.real=3", "seed=7", "mig.seed=8"])
+    frechet, prd, mig = select_evaluations(
+        "frechet,prd, mig", ["features=pixels", "prd.real=3", "seed=7", "mig.seed=8"]
+    )
     assert (frechet.features, prd.features, prd.real, frechet.real) == ("pixels", "pixels", 3, None)
     assert (frechet.seed, prd.seed, mig.seed) == (7, 7, 8)
 

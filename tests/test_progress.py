@@ -11,9 +11,9 @@ import pytest
 from orchestrator.schedulers.asha import PromotionAsha
 from orchestrator.schedulers.base import CONTINUE, PAUSE
 from orchestrator.storage.journal import Journal, JournalError
-from orchestrator.sweep.events import Audience
-from orchestrator.sweep.results_file import Ledger
-from orchestrator.sweep.state import Progress
+from orchestrator.sweep.events import Listeners
+from orchestrator.sweep.results_file import ResultsFile
+from orchestrator.sweep.state import SweepState
 
 TRIALS, EPOCHS, GRACE, ETA = 7, 4, 1, 2
 DIVERGES = -1.0  # a value at which a trial of these tests diverges
@@ -91,7 +91,7 @@ def numbered(trial: int) -> str:
     return f"{trial:04d}"
 
 
-def opened(world) -> tuple[Progress, Ledger]:
+def opened(world) -> tuple[SweepState, ResultsFile]:
     configs = {
         numbered(number): {
             **{"number": number, "configuration": number, "config": {"row": number}, "parameters": {"row": number}},
@@ -99,69 +99,69 @@ def opened(world) -> tuple[Progress, Ledger]:
         }
         for number in range(len(world.table))
     }
-    ledger = Ledger(world.folder, "sim", {"metric": "m", "mode": "max"}, configs)
-    progress = Progress(PromotionAsha("max", EPOCHS, GRACE, ETA), ledger, FragileJournal(world))
-    progress.start(trials=len(world.table))
-    return progress, ledger
+    results_file = ResultsFile(world.folder, "sim", {"metric": "m", "mode": "max"}, configs)
+    state = SweepState(PromotionAsha("max", EPOCHS, GRACE, ETA), results_file, FragileJournal(world))
+    state.start(trials=len(world.table))
+    return state, results_file
 
 
 def drive(world: World) -> list[dict]:
     """The driver of a sweep on one slot, with all that Tune has to do with it left out; what results.json says."""
-    progress, ledger = opened(world)
-    audience = Audience(ledger, Tracker(world), Silent())
-    audience.recall(progress)
+    state, results_file = opened(world)
+    listeners = Listeners(results_file, Tracker(world), Silent())
+    listeners.recall(state)
     broken = [
         trial
-        for trial, paused in progress.standing.items()
-        if not paused or (trial, ledger.entries[trial]["epochs"]) not in world.drawn
+        for trial, paused in state.standing.items()
+        if not paused or (trial, results_file.entries[trial]["epochs"]) not in world.drawn
     ]
     assert len(broken) <= 1  # there is one slot
-    new = [trial for trial in ledger.trials if trial not in ledger.entries]
+    new = [trial for trial in results_file.trials if trial not in results_file.entries]
     while True:
         if broken:
             trial = broken.pop()
-        elif (promoted := progress.next()) is not None:
+        elif (promoted := state.next()) is not None:
             trial = numbered(promoted)
         elif new:
             trial = new.pop(0)
-        elif (closing := progress.close()) is not None:
+        elif (closing := state.close()) is not None:
             trial = numbered(closing)
         else:
             break
-        occupy(world, progress, audience, trial)
-    for trial in list(progress.standing):
-        progress.end(trial, "stopped", progress.core.reason(int(trial)))
-    audience.tell(progress.take_news())
-    ledger.write()
+        occupy(world, state, listeners, trial)
+    for trial in list(state.standing):
+        state.end(trial, "stopped", state.core.reason(int(trial)))
+    listeners.tell(state.take_news())
+    results_file.write()
     world.step()
-    progress.finish()
-    return ledger.results()["trials"]
+    state.finish()
+    return results_file.results()["trials"]
 
 
-def occupy(world: World, progress: Progress, audience: Audience, trial: str) -> None:
+def occupy(world: World, state: SweepState, listeners: Listeners, trial: str) -> None:
     """Train a trial until it gives up the slot."""
     row = int(trial)
-    progress.begin(trial)
+    state.begin(trial)
     repeat = world.checkpoints[row]
     while True:
         epoch = repeat or world.checkpoints[row] + 1
         value = world.table[row][epoch - 1]
         if value == DIVERGES:
-            return progress.end(trial, "diverged", f"at {epoch}")
+            return state.end(trial, "diverged", f"at {epoch}")
         if not repeat:
             world.trained.append((trial, epoch))
             world.step()
             world.checkpoints[row] = epoch
             world.step()
         repeat = 0
-        answer = progress.report(trial, epoch, {"m": value})
-        audience.tell(progress.take_news())
+        answer = state.report(trial, epoch, {"m": value})
+        listeners.tell(state.take_news())
         if epoch == EPOCHS:
-            return progress.end(trial, "completed", None)
+            return state.end(trial, "completed", None)
         if answer == PAUSE:
             world.step()
             world.drawn.add((trial, epoch))
-            return audience.tell(progress.take_news())
+            return listeners.tell(state.take_news())
 
 
 def a_table(seed: int) -> list[list[float]]:
@@ -261,34 +261,34 @@ def test_the_tables_have_seen_every_kind_of_end(tmp_path):
     assert ends == {"completed", "stopped", "diverged"}
 
 
-def sample(folder) -> Progress:
+def sample(folder) -> SweepState:
     """Three trials: one promoted and running, one paused, one retried and then failed."""
     world = World(folder, [[1.0] * EPOCHS] * 3)
-    progress, _ = opened(world)
+    state, _ = opened(world)
     for trial, value in (("0000", 1.0), ("0001", 2.0)):
-        progress.begin(trial)
-        progress.report(trial, 1, {"m": value})
-    progress.begin("0002")
-    progress.retry("0002")
-    progress.end("0002", "failed", "why")
-    return progress
+        state.begin(trial)
+        state.report(trial, 1, {"m": value})
+    state.begin("0002")
+    state.retry("0002")
+    state.end("0002", "failed", "why")
+    return state
 
 
 def test_what_is_played_again_is_where_the_sweep_stood(tmp_path):
     first = sample(tmp_path)
-    again, ledger = opened(World(tmp_path, [[1.0] * EPOCHS] * 3))
+    again, results_file = opened(World(tmp_path, [[1.0] * EPOCHS] * 3))
     assert again.standing == first.standing == {"0000": True, "0001": False}
-    assert ledger.entries == first.ledger.entries and ledger.entries["0002"]["retries"] == 1
+    assert results_file.entries == first.results_file.entries and results_file.entries["0002"]["retries"] == 1
     assert again.core.rungs[0].scores == first.core.rungs[0].scores == {0: 1.0, 1: 2.0, 2: -math.inf}
     assert again.core.rungs[0].promoted == {1}
     assert again.take_news() == first.take_news()
 
 
 def test_epochs_that_are_known_change_nothing_and_lead_where_the_trial_stood(tmp_path):
-    progress = sample(tmp_path)
+    state = sample(tmp_path)
     size = os.path.getsize(tmp_path / "journal.jsonl")
-    assert progress.report("0000", 1, {"m": 9.0}) == PAUSE
-    assert progress.report("0001", 1, {"m": 9.0}) == CONTINUE
+    assert state.report("0000", 1, {"m": 9.0}) == PAUSE
+    assert state.report("0001", 1, {"m": 9.0}) == CONTINUE
     assert os.path.getsize(tmp_path / "journal.jsonl") == size
 
 
@@ -296,16 +296,16 @@ def test_what_a_sweep_was_made_with_is_listed_once_for_each_change(tmp_path):
     one, two = {"code": "1"}, {"code": "2"}
     later = [{"made_with": one}, {"made_with": one, "spec": {}}, {"made_with": two}, {"made_with": two, "data": {}}]
     for facts in [*later, {"made_with": one}]:
-        ledger = Ledger(tmp_path, "sim", {"metric": "m", "mode": "max"}, {})
-        Progress(PromotionAsha("max", EPOCHS, GRACE, ETA), ledger, Journal(tmp_path)).start(**facts)
-    assert ledger.made_with == [one, two, one]
+        results_file = ResultsFile(tmp_path, "sim", {"metric": "m", "mode": "max"}, {})
+        SweepState(PromotionAsha("max", EPOCHS, GRACE, ETA), results_file, Journal(tmp_path)).start(**facts)
+    assert results_file.made_with == [one, two, one]
 
 
 def test_numbers_come_back_as_they_were(tmp_path):
-    progress, _ = opened(World(tmp_path, [[0.0]]))
-    progress.begin("0000")
+    state, _ = opened(World(tmp_path, [[0.0]]))
+    state.begin("0000")
     metrics = {"m": math.nan, "a": math.inf, "b": -math.inf, "c": 0.1 + 0.2, "d": 5e-324}
-    progress.report("0000", 1, metrics)
+    state.report("0000", 1, metrics)
     again, _ = opened(World(tmp_path, [[0.0]]))
     assert repr(again.take_news()[1]) == repr(("epoch", "0000", 1, metrics))
 
@@ -349,11 +349,11 @@ def test_a_line_that_was_glued_to_half_an_epoch_costs_neither(tmp_path, torn, li
     expected, _ = opened(World(tmp_path, [[1.0] * EPOCHS] * 3))
     (tmp_path / "journal.jsonl").write_text("".join([*whole[:torn], whole[torn][:cut], *whole[torn + 1 :]]))
     for _ in range(2):
-        progress, ledger = opened(World(tmp_path, [[1.0] * EPOCHS] * 3))
+        state, results_file = opened(World(tmp_path, [[1.0] * EPOCHS] * 3))
         if lines == 8:
-            assert ledger.entries == expected.ledger.entries and progress.standing == expected.standing
-        assert ledger.entries["0000"]["best"] == {"epoch": 1, "m": 1.0}
-        assert progress.core.rungs[0].scores[0] == 1.0
+            assert results_file.entries == expected.results_file.entries and state.standing == expected.standing
+        assert results_file.entries["0000"]["best"] == {"epoch": 1, "m": 1.0}
+        assert state.core.rungs[0].scores[0] == 1.0
         (tmp_path / "trials" / "0000" / "metrics.jsonl").write_text("")  # it is in the journal again
 
 
@@ -427,7 +427,7 @@ def test_a_journal_of_something_else_is_one_error(tmp_path, old, new):
 
 
 def test_a_full_disk_is_told_and_nothing_is_written_after_it(tmp_path, monkeypatch):
-    progress = sample(tmp_path)
+    state = sample(tmp_path)
     before = (tmp_path / "journal.jsonl").read_bytes()
     append, tries = Journal.append, []
 
@@ -436,9 +436,9 @@ def test_a_full_disk_is_told_and_nothing_is_written_after_it(tmp_path, monkeypat
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Journal, "append", full)
-    progress.report("0001", 2, {"m": 1.0})
+    state.report("0001", 2, {"m": 1.0})
     monkeypatch.setattr(Journal, "append", append)
-    progress.report("0001", 3, {"m": 1.0})  # there is room again, but an event is missing
+    state.report("0001", 3, {"m": 1.0})  # there is room again, but an event is missing
     assert (tmp_path / "journal.jsonl").read_bytes() == before and len(tries) == 1
     with pytest.raises(OSError, match="No space left"):
-        progress.check()
+        state.check()

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.spec.records import Resources
 from orchestrator.sweep import reuse
-from orchestrator.sweep.reuse import Shelf, copy, made_with
+from orchestrator.sweep.reuse import FinishedTrials, copy, made_with
 from tests.data_files import picture, put
 from tests.small_runs import a_run
 from trainables.data import Array
@@ -47,7 +47,7 @@ def run() -> dict:
 
 def found(out, config: dict) -> str | None:
     (out / "new").mkdir(exist_ok=True)
-    finished = Shelf(out / "new", MADE, OBJECTIVE).like(config)
+    finished = FinishedTrials(out / "new", MADE, OBJECTIVE).like(config)
     return finished and finished.source
 
 
@@ -180,8 +180,8 @@ def test_what_can_change_numbers_keeps_trials_apart_and_how_they_are_chosen_does
     made = made_with(None, Resources())
     a_sweep(tmp_path, "old", run, made_with=made | {"orchestrator": "other"})
     (tmp_path / "new").mkdir()
-    assert Shelf(tmp_path / "new", made, OBJECTIVE).like(slot_config(run))
-    assert name in made and not Shelf(tmp_path / "new", made | {name: value}, OBJECTIVE).like(slot_config(run))
+    assert FinishedTrials(tmp_path / "new", made, OBJECTIVE).like(slot_config(run))
+    assert name in made and not FinishedTrials(tmp_path / "new", made | {name: value}, OBJECTIVE).like(slot_config(run))
 
 
 def test_all_that_reads_data_and_computes_is_named_with_its_version():
@@ -203,8 +203,8 @@ def test_a_copy_has_metrics_checkpoint_and_pictures_but_another_identity(tmp_pat
     folder = tmp_path / "new" / "trials" / "0005"
     folder.mkdir(parents=True)
     (folder / "half").touch()  # a kill left it
-    shelf = Shelf(tmp_path / "new", MADE, OBJECTIVE)
-    assert copy(shelf.like(slot_config(run)), folder) == [{"val/elbo": -1.0}, {"val/elbo": -0.5}]
+    finished_trials = FinishedTrials(tmp_path / "new", MADE, OBJECTIVE)
+    assert copy(finished_trials.like(slot_config(run)), folder) == [{"val/elbo": -1.0}, {"val/elbo": -0.5}]
     assert sorted(path.name for path in folder.iterdir()) == ["checkpoint.pt", "metrics.jsonl", "pictures"]
     assert (folder / "pictures" / "0002" / "samples.png").exists()
 
@@ -213,8 +213,8 @@ def test_numbers_that_are_not_finite_come_back_as_nan(tmp_path, run):
     a_sweep(tmp_path, "old", run, epochs=1)
     file = tmp_path / "old" / "trials" / "0001" / "metrics.jsonl"
     file.write_text('{"epoch": 1, "images": 9, "seconds": 1.0, "val/elbo": null}\n')
-    shelf = Shelf(tmp_path / "new", MADE, OBJECTIVE)
-    [metrics] = copy(shelf.like(slot_config(run, last_epoch=1)), tmp_path / "copied")
+    finished_trials = FinishedTrials(tmp_path / "new", MADE, OBJECTIVE)
+    [metrics] = copy(finished_trials.like(slot_config(run, last_epoch=1)), tmp_path / "copied")
     assert math.isnan(metrics["val/elbo"])
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from orchestrator.reporting.leaderboard import as_csv, as_markdown, as_table
-from orchestrator.sweep.ranking import champion, configurations, ranked, replicated
+from orchestrator.sweep.ranking import best_summary, configurations, ranked, replicated
 
 VALUES = {  # configuration -> (status, best objective) of each seed
     1: [("completed", -30.0), ("completed", -20.0), ("stopped", -25.0)],
@@ -74,12 +74,12 @@ def test_a_confirmed_configuration_stands_first_though_a_seed_of_it_broke():
 def test_a_metric_that_a_seed_has_not_is_not_in_the_means_of_the_champion():
     results = results_of({1: [("completed", -1.0), ("completed", -3.0)]})
     results["trials"][1]["best"]["val/kl"] = None
-    metrics, _ = champion(results)
+    metrics, _ = best_summary(results)
     assert metrics["val/elbo"] == -2.0 and "val/kl" not in metrics
 
 
 def test_the_champion_of_several_seeds_is_the_best_mean_of_every_metric():
-    metrics, tags = champion(results_of())
+    metrics, tags = best_summary(results_of())
     assert tags == {"best_configuration": "3", "best_trial": "0007"}
     assert metrics.pop("val/elbo_std") == pytest.approx(np.std([21, 22, 24]))
     assert metrics == pytest.approx({"epoch": 3.0, "val/elbo": -67 / 3, "val/kl": 1.0, "val/elbo_n": 3.0})
@@ -87,14 +87,14 @@ def test_the_champion_of_several_seeds_is_the_best_mean_of_every_metric():
 
 def test_the_champion_of_one_seed_is_a_trial_that_ended_well():
     values = {1: [("completed", -30.0)], 2: [("diverged", -1.0)], 3: [("stopped", -20.0)]}
-    metrics, tags = champion(results_of(values))
+    metrics, tags = best_summary(results_of(values))
     assert not replicated(results_of(values))
     assert (metrics["val/elbo"], tags) == (-20.0, {"best_trial": "0003"})
 
 
 def test_without_a_finite_objective_there_is_no_champion():
-    assert champion(results_of({1: [("diverged", None), ("stopped", None)]})) == ({}, {})
-    assert champion(results_of({1: [("failed", None)]})) == ({}, {})
+    assert best_summary(results_of({1: [("diverged", None), ("stopped", None)]})) == ({}, {})
+    assert best_summary(results_of({1: [("failed", None)]})) == ({}, {})
 
 
 def test_equal_means_rank_by_number():
@@ -133,7 +133,7 @@ def test_what_was_confirmed_ranks_above_the_rest_by_those_trials_alone():
 
 
 def test_the_champion_of_a_confirmed_search_is_the_best_confirmed_mean():
-    metrics, tags = champion(confirmed(SEARCHED, AGAIN))
+    metrics, tags = best_summary(confirmed(SEARCHED, AGAIN))
     assert tags == {"best_configuration": "2", "best_trial": "0008"}
     assert (metrics["val/elbo"], metrics["val/elbo_std"], metrics["val/elbo_n"]) == (-12.5, 0.5, 2.0)
 

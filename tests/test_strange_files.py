@@ -7,7 +7,7 @@ from errno import ENOLCK, ENOSYS, ENOTSUP
 import pytest
 
 from orchestrator.errors import UserError
-from orchestrator.evaluation.models import Subject
+from orchestrator.evaluation.models import TrainedModel
 from orchestrator.storage import evaluations_file as findings
 from orchestrator.storage import layout, locks
 from orchestrator.storage.json_files import read_object
@@ -62,7 +62,7 @@ def test_strange_evaluations_are_a_line_with_the_cure(tmp_path, content):
 @pytest.mark.parametrize("content", [*STRANGE, b"{}", b'{"run": 3}'])
 def test_a_strange_config_is_a_line_with_the_cure(tmp_path, content):
     (tmp_path / "config.json").write_bytes(content)
-    line = refusal(lambda: Subject("0001", tmp_path, tmp_path / "best.pt", "0001").run)
+    line = refusal(lambda: TrainedModel("0001", tmp_path, tmp_path / "best.pt", "0001").run)
     assert line.startswith(f"{tmp_path / 'config.json'}: ") and "Train the model again" in line
     if content in STRANGE:
         assert "Give --data-root" in refusal(recorded_root, tmp_path)

@@ -90,7 +90,7 @@ def test_draws_keep_to_the_better_half(low, high):
 
 
 @pytest.mark.parametrize(
-    "draw", [lambda spec, seed: tpe.draw(spec, {}, [], seed), lambda spec, seed: tpe.draw_blindly(spec, {}, seed)]
+    "draw", [lambda spec, seed: tpe.draw(spec, {}, [], seed), lambda spec, seed: tpe.draw_random(spec, {}, seed)]
 )
 def test_numbers_drawn_by_chance_have_the_distribution_of_their_domain(draw):
     search = {

@@ -6,7 +6,7 @@ from ray.tune.experiment import Trial
 from orchestrator.execution.tune import Scheduler
 from orchestrator.sweep import reuse
 from orchestrator.sweep.reuse import Finished
-from orchestrator.sweep.trial_queue import Lineup
+from orchestrator.sweep.trial_queue import TrialQueue
 from tests.test_lineup import ASHA, EPOCHS, LOW, opened, spec_of
 
 
@@ -26,9 +26,9 @@ class Held:
 class Stage:
     """A scheduler with its trials, and what Tune would do with them."""
 
-    def __init__(self, lineup: Lineup, slots: int):
-        self.progress, self.scheduler = lineup.progress, Scheduler(lineup, slots)
-        self.trials = {n: Held(lineup.progress.ledger.trials[f"{n:04d}"]) for n in range(1, len(lineup) + 1)}
+    def __init__(self, queue: TrialQueue, slots: int):
+        self.state, self.scheduler = queue.state, Scheduler(queue, slots)
+        self.trials = {n: Held(queue.state.results_file.trials[f"{n:04d}"]) for n in range(1, len(queue) + 1)}
         for trial in self.trials.values():
             self.scheduler.on_trial_add(self, trial)
 
@@ -43,7 +43,7 @@ class Stage:
     def start(self, number: int) -> None:
         assert self.choose() == number
         self.trials[number].status = Trial.RUNNING
-        self.progress.begin(f"{number:04d}")
+        self.state.begin(f"{number:04d}")
 
     def report(self, number: int, value: float, epoch: int = 1) -> str:
         result = {"epoch": epoch, "seconds": 1.0, "metrics/val/elbo": value}
@@ -51,7 +51,7 @@ class Stage:
 
     def end(self, number: int, status: str) -> None:
         self.trials[number].status = Trial.ERROR if status == "failed" else Trial.TERMINATED
-        self.progress.end(f"{number:04d}", status, "why")
+        self.state.end(f"{number:04d}", status, "why")
 
 
 @pytest.fixture
@@ -71,12 +71,12 @@ def test_when_the_promoted_trial_fails_while_it_pauses_new_ones_start(stage):
 
 
 def test_trials_taken_from_an_earlier_sweep_may_promote_one_that_pauses(tmp_path, monkeypatch):
-    class Shelf:
+    class FinishedTrials:
         def like(self, config: dict) -> Finished | None:
             return Finished("old/0001", None) if config["number"] > 1 else None
 
     monkeypatch.setattr(reuse, "copy", lambda found, folder: [{"val/elbo": -9.0}] * EPOCHS)
-    stage = Stage(opened(tmp_path, spec_of(LOW, trials=3, scheduler=ASHA), shelf=Shelf()), slots=1)
+    stage = Stage(opened(tmp_path, spec_of(LOW, trials=3, scheduler=ASHA), finished_trials=FinishedTrials()), slots=1)
     stage.start(1)
     assert stage.report(1, 0.0) == "PAUSE"
     stage.trials[1].status = Trial.PAUSED
@@ -92,7 +92,7 @@ def test_the_last_trial_closes_the_search_once_it_has_written_its_checkpoint(tmp
     assert stage.report(1, 0.0) == "PAUSE"
     stage.trials[1].status = Trial.PAUSED
     assert stage.choose() is None  # nobody is promoted before the other is there
-    stage.progress.begin("0002")
+    stage.state.begin("0002")
     stage.trials[2].status = Trial.RUNNING
     assert stage.report(2, 1.0) == "PAUSE"
     assert stage.choose() is None  # 2 goes on, but it is still writing
@@ -114,6 +114,6 @@ def test_a_sweep_with_nothing_to_close_stops_what_pauses(tmp_path):
         if answer == "PAUSE":
             stage.trials[2].status = Trial.PAUSED
             stage.start(2)
-    stage.progress.report("0002", EPOCHS, {"val/elbo": 1.0})
+    stage.state.report("0002", EPOCHS, {"val/elbo": 1.0})
     stage.end(2, "completed")
     assert stage.choose() is None and stage.trials[1].status == Trial.TERMINATED

@@ -11,7 +11,7 @@ from orchestrator.reporting.console import Board, LivePanel, PlainLines
 from orchestrator.storage import within_epoch
 from orchestrator.storage.trial_folder import results
 from orchestrator.storage.within_epoch import Lines, Pace
-from orchestrator.sweep.events import Audience
+from orchestrator.sweep.events import Listeners
 from tests.small_runs import a_run
 from tests.test_terminal import screen
 from tests.test_trial_folder import config_of, folder_in
@@ -124,16 +124,16 @@ def test_the_driver_looks_at_the_trials_that_run_and_at_the_epoch_under_way(tmp_
     for name, epoch in zip(names[:3], (3, 3, 2), strict=True):
         (tmp_path / name).mkdir()
         within_epoch.note(tmp_path / name, epoch, 0.5, 40.0)
-    ledger = SimpleNamespace(
+    results_file = SimpleNamespace(
         trials={name: {"folder": str(tmp_path / name)} for name in names}, entries=dict.fromkeys(names, {"epochs": 2})
     )
     heard, clock = [], Clock()
     console = SimpleNamespace(trial_within=lambda *told: heard.append(told))
-    audience = Audience(ledger, None, console, clock)
+    listeners = Listeners(results_file, None, console, clock)
     progress = SimpleNamespace(standing={"0001": False, "0002": True, "0003": False, "0004": False})
-    audience.look(progress)
+    listeners.look(progress)
     assert heard == []
     clock.now = 2.0
-    audience.look(progress)
-    audience.look(progress)
+    listeners.look(progress)
+    listeners.look(progress)
     assert heard == [("0001", 3, 0.5, 40.0)]

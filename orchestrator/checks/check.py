@@ -13,7 +13,7 @@ from orchestrator.space.probing import idle, probing
 from orchestrator.spec.diagnostics import (
     SENTENCES,
     Finding,
-    Path,
+    KeyPath,
     Problem,
     cure,
     findings,
@@ -46,7 +46,7 @@ class Checker:
         self.document = document
         self.metric = metric
         self.facts = cache(lambda data: _facts(data, data_root))
-        self.told: dict[tuple[Path, str], Problem] = {}
+        self.told: dict[tuple[KeyPath, str], Problem] = {}
         self.unknown: set[str] = set()  # keys of the search that no run has, whatever the others are
 
     @property
@@ -79,7 +79,7 @@ class Checker:
         self._check(candidate)
         return not self.told
 
-    def _check(self, candidate: Candidate, tried: str = "", shown: Path | None = None) -> None:
+    def _check(self, candidate: Candidate, tried: str = "", shown: KeyPath | None = None) -> None:
         """`tried` tells which combination of values this is, wherever a place below `shown` does not tell it."""
         try:
             run = candidate.run
@@ -100,7 +100,7 @@ class Checker:
             lacks = f"the method '{run.method.name}' has no metric '{self.metric}'."
             self._tell(("objective", "metric"), f"{lacks} {cure(self.metric, run.metric_names())}")
 
-    def _whole(self, path: Path, finding: Finding) -> str:
+    def _whole(self, path: KeyPath, finding: Finding) -> str:
         """The finding's text; where a number that need not be whole was drawn, the domain of whole ones."""
         there = value_at(self.document.values, path)
         steps = (*path, *there) if isinstance(there, dict) else path
@@ -118,7 +118,7 @@ class Checker:
         else:
             yield from (Finding(read_path(path), text) for path, text in run.mistakes(facts))
 
-    def _tell(self, path: Path, text: str, tried: str = "") -> None:
+    def _tell(self, path: KeyPath, text: str, tried: str = "") -> None:
         problem = Problem(self.document.place(path), path, f"{text} {tried}".strip())
         self.told.setdefault((path, text), problem)
 
@@ -130,7 +130,7 @@ def _facts(data: Dataset, data_root: Root) -> Facts | DataError:
         return error
 
 
-def _in_spec(candidate: Candidate, finding: Finding) -> Path:
+def _in_spec(candidate: Candidate, finding: Finding) -> KeyPath:
     """The path in the spec of what a finding about a candidate's run speaks of."""
     for depth in range(len(finding.path), 0, -1):
         origin = candidate.origins.get(finding.path[:depth])
@@ -141,7 +141,7 @@ def _in_spec(candidate: Candidate, finding: Finding) -> Path:
     return ("run", *finding.path)
 
 
-def _alternative(candidate: Candidate, finding: Finding, in_spec: Path) -> str:
+def _alternative(candidate: Candidate, finding: Finding, in_spec: KeyPath) -> str:
     """Says for which alternative a key is unknown, where the alternative is chosen elsewhere in the spec."""
     values, origin, told = candidate.values, None, ""
     for depth, step in enumerate(finding.path[:-1] if finding.of_key else (), start=1):

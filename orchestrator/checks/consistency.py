@@ -8,7 +8,7 @@ from orchestrator.space.entries import ABSENT, value_at
 from orchestrator.space.entries import mistakes as search_mistakes
 from orchestrator.space.plan import Plan
 from orchestrator.space.trials import selected
-from orchestrator.spec.diagnostics import Path, cure, near, read_path, show_value
+from orchestrator.spec.diagnostics import KeyPath, cure, near, read_path, show_value
 from orchestrator.spec.domains import domain_name, domains_in, is_countable, paths_of
 from orchestrator.spec.records import Budget, GridSearch
 from trainables.metrics import DIRECTIONS
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from orchestrator.spec.records import SweepSpec
 
 
-def inconsistencies(spec: "SweepSpec") -> Iterator[tuple[Path, str]]:
+def inconsistencies(spec: "SweepSpec") -> Iterator[tuple[KeyPath, str]]:
     """Values that are sound by themselves, but not together: (place in the spec, what and its cure)."""
     yield from _mistakes_of_objective(spec)
     if spec.budget:
@@ -27,7 +27,7 @@ def inconsistencies(spec: "SweepSpec") -> Iterator[tuple[Path, str]]:
         yield from _mistakes_of_paths(spec)
 
 
-def _mistakes_of_number(spec: "SweepSpec") -> Iterator[tuple[Path, str]]:
+def _mistakes_of_number(spec: "SweepSpec") -> Iterator[tuple[KeyPath, str]]:
     """Of how many trials are asked for."""
     walked = isinstance(spec.searcher, GridSearch)
     random = any(map(is_random, spec.search.values())) and not walked
@@ -46,7 +46,7 @@ def _mistakes_of_number(spec: "SweepSpec") -> Iterator[tuple[Path, str]]:
         yield ("confirm",), f"asks for more than {MOST_TRAININGS:,} trainings. Make 'top' or 'seeds' smaller."
 
 
-def _endless(spec: "SweepSpec") -> Iterator[tuple[Path, str]]:
+def _endless(spec: "SweepSpec") -> Iterator[tuple[KeyPath, str]]:
     """Domains that no grid can walk through."""
     for key, domain in spec.search.items():
         for inner in domains_in(domain):
@@ -55,7 +55,7 @@ def _endless(spec: "SweepSpec") -> Iterator[tuple[Path, str]]:
                 yield ("search", key), f"has no end of values: {domain_name(type(inner))}. {cure}"
 
 
-def _mistakes_of_paths(spec: "SweepSpec") -> Iterator[tuple[Path, str]]:
+def _mistakes_of_paths(spec: "SweepSpec") -> Iterator[tuple[KeyPath, str]]:
     """Of what may not vary beside other parts of the spec."""
     keys = {path: key for key in spec.search for path in paths_of(key)}
     for field, varies in {"seeds": spec.seeds > 1, "confirm": spec.confirm}.items():
@@ -66,7 +66,7 @@ def _mistakes_of_paths(spec: "SweepSpec") -> Iterator[tuple[Path, str]]:
         yield ("search", keys["epochs"]), f"the scheduler decides how long a trial trains. {cure}"
 
 
-def _mistakes_of_objective(spec: "SweepSpec") -> Iterator[tuple[Path, str]]:
+def _mistakes_of_objective(spec: "SweepSpec") -> Iterator[tuple[KeyPath, str]]:
     if odd := spec.objective.oddity():
         yield ("objective", "mode"), f"{odd} Leave 'mode' out, or write {DIRECTIONS[spec.objective.metric]}."
     elif spec.objective.mode is None and spec.objective.metric in DIRECTIONS:  # of an unknown metric others tell
@@ -74,14 +74,14 @@ def _mistakes_of_objective(spec: "SweepSpec") -> Iterator[tuple[Path, str]]:
         yield ("objective", "mode"), f"is missing: {why}. Write max or min."
 
 
-def _mistakes_of_budget(spec: "SweepSpec") -> Iterator[tuple[Path, str]]:
+def _mistakes_of_budget(spec: "SweepSpec") -> Iterator[tuple[KeyPath, str]]:
     if not any(spec.budget.model_dump().values()):
         yield ("budget",), f"names no limit. Known: {', '.join(Budget.model_fields)}."
     if spec.budget.gpu_hours and not spec.resources.gpus_per_worker:
         yield ("budget", "gpu_hours"), "is never used up: resources.gpus_per_worker is 0. Write hours or epochs."
 
 
-def paper_mistakes(spec: "SweepSpec") -> Iterator[tuple[Path, str]]:
+def paper_mistakes(spec: "SweepSpec") -> Iterator[tuple[KeyPath, str]]:
     """Rows of no configuration, in an otherwise sound spec: (place in the spec, what is wrong and its cure)."""
     runs = [trial.run for trial in Plan.of(spec).examples] if spec.paper else []
     for index, printed in enumerate(spec.paper):
@@ -91,7 +91,7 @@ def paper_mistakes(spec: "SweepSpec") -> Iterator[tuple[Path, str]]:
         yield from ((("paper", index, "row", *below), text) for below, text in found)
 
 
-def _unknown(row: dict[str, Any], runs: list[dict[str, Any]]) -> Iterator[tuple[Path, str]]:
+def _unknown(row: dict[str, Any], runs: list[dict[str, Any]]) -> Iterator[tuple[KeyPath, str]]:
     """Paths that no configuration has, and values that none has at a path."""
     for path, value in row.items():
         there = [value_at(run, read_path(path)) for run in runs]

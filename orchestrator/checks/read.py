@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterable
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -20,7 +20,7 @@ from trainables.run import Run
 
 
 def read_spec(
-    file: str | FilePath,
+    file: str | Path,
     settings: Iterable[str] = (),
     data_root: Root = None,
     taken: Collection[str] = (),

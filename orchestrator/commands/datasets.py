@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from orchestrator.checks.reading import bar, fetch
 from orchestrator.errors import UserError
-from orchestrator.spec.diagnostics import Place, Problem, SpecError, cure, findings, show_value
+from orchestrator.spec.diagnostics import Location, Problem, SpecError, cure, findings, show_value
 from orchestrator.spec.yaml_file import Document, override
 from orchestrator.text import mebibytes
 from trainables.common.records import name_of, summary
@@ -26,7 +26,7 @@ def asked(name: str, settings: Iterable[str] = ()) -> Dataset:
     record = next((record for record in DATASETS if name_of(record) == name), None)
     if record is None:
         raise UserError(f"unknown data set {show_value(name)}. {cure(name, map(name_of, DATASETS))}")
-    document = override(Document({"name": name}, {(): Place(0, f"data set {name}")}), settings)
+    document = override(Document({"name": name}, {(): Location(0, f"data set {name}")}), settings)
     try:
         return record.model_validate_json(json.dumps(document.values))
     except ValidationError as error:

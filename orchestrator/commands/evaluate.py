@@ -10,9 +10,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedCo
 from orchestrator import output, terminal
 from orchestrator.errors import NoResult, UserError
 from orchestrator.evaluation.jobs import answers
-from orchestrator.evaluation.models import ALL, subjects
+from orchestrator.evaluation.models import ALL, trained_models
 from orchestrator.evaluation.orders import Ending, Order, current, orders_of
-from orchestrator.evaluation.selection import Selection, measures
+from orchestrator.evaluation.selection import Selection, select_evaluations
 from orchestrator.reporting.comparison import TABLE, Comparison, compare, print_all
 from orchestrator.shell import command, command_for
 from orchestrator.signals import Noted
@@ -37,8 +37,8 @@ def evaluate(target: str, workspace: Workspace, asked: Selection, form: str) -> 
     What stopped it, if anything did. Raises UserError, TrackingError, Fault, and NoResult if nothing could be measured;
     what was found by then is kept.
     """
-    evaluations = measures(asked.metrics, asked.settings)
-    folder, models = subjects(workspace.out, target, asked.trials)
+    evaluations = select_evaluations(asked.metrics, asked.settings)
+    folder, models = trained_models(workspace.out, target, asked.trials)
     output.log_to(folder)
     console = terminal.console(stderr=form != TABLE)
     with disk_errors_told(folder, "Free room, then try again."), locks.driver(folder):
@@ -65,7 +65,7 @@ def reasons(orders: list["Order"]) -> list[str]:
 
 def stored(out: Path, target: str) -> Comparison:
     """What is known of the trained models of a sweep or run, the newest of each value. Raises UserError."""
-    folder, models = subjects(out, target, None if "/" in target else ALL)
+    folder, models = trained_models(out, target, None if "/" in target else ALL)
     found = [EvaluatedModel(model.label, model.id, current(model), model.folder) for model in models]
     known = [measured for measured in found if measured.findings]
     if not known:

@@ -20,7 +20,7 @@ ALL, BEST, USUAL = "all", re.compile(r"best:([1-9]\d*)"), "best:5"
 
 
 @dataclass(frozen=True)
-class Subject:
+class TrainedModel:
     """A trained model. `id` is that of its trial; of a run that was trained alone, the name of its folder."""
 
     id: str
@@ -48,7 +48,7 @@ class Subject:
         return run
 
 
-def subjects(out: Path, target: str, trials: str | None = None) -> tuple[Path, list[Subject]]:
+def trained_models(out: Path, target: str, trials: str | None = None) -> tuple[Path, list[TrainedModel]]:
     """The folder of the sweep or run `target` in `out`, and its trained models that `trials` asks for.
 
     `target` may be a trial, as SWEEP/ID. `trials` is `all`, `best:N` or ids with commas between. Raises UserError.
@@ -60,7 +60,7 @@ def subjects(out: Path, target: str, trials: str | None = None) -> tuple[Path, l
     if (folder / layout.RESULTS).is_file():
         return folder, _of_sweep(folder, trial or trials or USUAL, target if trial else "")
     if (folder / layout.BEST).is_file() and not trial:
-        return folder, [Subject(name, folder, folder / layout.BEST, name)]
+        return folder, [TrainedModel(name, folder, folder / layout.BEST, name)]
     if (folder / layout.JOURNAL).is_file():
         why = f"it is running, or was killed: {command_for('resume', folder)}, which Ctrl-C ends in order"
         raise UserError(f"{folder}: no trial has ended yet: {why}.")
@@ -68,7 +68,7 @@ def subjects(out: Path, target: str, trials: str | None = None) -> tuple[Path, l
     raise UserError(f"{out / target}: no trained models here. Sweeps and runs in {out}: {known}.")
 
 
-def _of_sweep(folder: Path, trials: str, target: str) -> list[Subject]:
+def _of_sweep(folder: Path, trials: str, target: str) -> list[TrainedModel]:
     """`target` is what the user wrote, of one trial."""
     results = read_results(folder.parent, folder.name)
     trained = [_subject(folder, trial, replicated(results)) for trial in ranked(results) if trial["checkpoint"]]
@@ -86,8 +86,8 @@ def _of_sweep(folder: Path, trials: str, target: str) -> list[Subject]:
     return [known[word] for word in asked]
 
 
-def _subject(folder: Path, trial: dict[str, Any], several_seeds: bool) -> Subject:
+def _subject(folder: Path, trial: dict[str, Any], several_seeds: bool) -> TrainedModel:
     """By its place in the sweep's folder, which may have been moved since."""
     home = folder / layout.TRIALS / trial["id"]
     checkpoint = home / Path(trial["checkpoint"]).name
-    return Subject(trial["id"], home, checkpoint, label_of(trial, several_seeds))
+    return TrainedModel(trial["id"], home, checkpoint, label_of(trial, several_seeds))

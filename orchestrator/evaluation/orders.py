@@ -8,7 +8,7 @@ from rich.console import Console
 
 from orchestrator.errors import UserError
 from orchestrator.evaluation.jobs import Job
-from orchestrator.evaluation.models import Subject
+from orchestrator.evaluation.models import TrainedModel
 from orchestrator.storage.evaluations_file import Finding, Findings, key_of, newest, provenance_of, read
 from orchestrator.terminal import say
 from orchestrator.tracking.spool import PARENT
@@ -23,7 +23,7 @@ class Fault(Exception):
 class Order:
     """What is asked of one model, and what has been found of it so far. Raises UserError for what cannot be read."""
 
-    def __init__(self, model: Subject, asked: list[Evaluation], identities: list[dict[str, Any]], again: bool):
+    def __init__(self, model: TrainedModel, asked: list[Evaluation], identities: list[dict[str, Any]], again: bool):
         self.model, self.files, self.run = model, Findings(model.folder), model.run
         self.asked = {evaluation.name: evaluation.model_dump(mode="json") for evaluation in asked}
         pairs = zip(self.asked, identities, strict=True)
@@ -84,13 +84,13 @@ class Ending:
         return self.stop
 
 
-def current(model: Subject) -> list[Finding]:
+def current(model: TrainedModel) -> list[Finding]:
     """What holds of the checkpoint that a model has now. Raises UserError."""
     known = read(model.folder).values()
     return newest(finding for finding in known if finding["checkpoint"] == model.digest) if known else []
 
 
-def orders_of(models: list[Subject], asked: list[Evaluation], again: bool) -> tuple[list[Order], list[str]]:
+def orders_of(models: list[TrainedModel], asked: list[Evaluation], again: bool) -> tuple[list[Order], list[str]]:
     """An order for each model, and a line for each that cannot be read."""
     identities = [evaluation.identity() for evaluation in asked]
     orders, refused = [], []

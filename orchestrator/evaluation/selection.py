@@ -3,13 +3,13 @@
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from orchestrator.errors import UserError
-from orchestrator.spec.diagnostics import Path, Place, Problem, SpecError, cure, findings
+from orchestrator.spec.diagnostics import KeyPath, Location, Problem, SpecError, cure, findings
 from orchestrator.spec.yaml_file import Document, override
 from trainables.common.records import name_of
 from trainables.evaluations import EVALUATIONS, Evaluation
@@ -32,13 +32,13 @@ class Selection:
     """Whether to measure what is known, too."""
 
 
-def measures(metrics: str, settings: Iterable[str]) -> list[Evaluation]:
+def select_evaluations(metrics: str, settings: Iterable[str]) -> list[Evaluation]:
     """The evaluations `metrics`: names with commas between, or `all`.
 
     A setting is METRIC.FIELD=VALUE, or FIELD=VALUE for each of them that has this field. Raises UserError.
     """
     names = _names(metrics)
-    document = override(Document({}, {(): Place(0, "")}), settings)
+    document = override(Document({}, {(): Location(0, "")}), settings)
     problems = list(_strangers(document.values, names))
     made = []
     for name in names:
@@ -69,7 +69,7 @@ def _names(metrics: str) -> list[str]:
     return names
 
 
-def _strangers(values: dict[str, Any], names: list[str]) -> Iterator[tuple[Path, str]]:
+def _strangers(values: dict[str, Any], names: list[str]) -> Iterator[tuple[KeyPath, str]]:
     """Settings of no evaluation that is asked for."""
     fields = {field for name in names for field in _fields(name)}
     for key, value in values.items():
@@ -83,10 +83,10 @@ def _strangers(values: dict[str, Any], names: list[str]) -> Iterator[tuple[Path,
             yield (key,), f"is no setting of {', '.join(names)}. {cure(key, [*names, *sorted(fields)])}"
 
 
-def _absent(evaluation: Evaluation) -> Iterator[tuple[Path, str]]:
+def _absent(evaluation: Evaluation) -> Iterator[tuple[KeyPath, str]]:
     """A file that is named and not there."""
     weights = getattr(evaluation, "weights", None)
-    if weights and not FilePath(weights).is_file():
+    if weights and not Path(weights).is_file():
         yield ("weights",), f"{weights}: no such file: mend the path."
 
 
@@ -101,7 +101,7 @@ def _settings(values: dict[str, Any], name: str) -> dict[str, Any]:
     return shared | (own if isinstance(own, dict) else {}) | {"name": name}
 
 
-def _written(document: Document, name: str, path: Path) -> Path:
+def _written(document: Document, name: str, path: KeyPath) -> KeyPath:
     """The path of a setting as it was written: of one evaluation, or of all."""
     own = document.values.get(name)
     return (name, *path) if isinstance(own, dict) and path[:1] and path[0] in own else path

@@ -83,9 +83,9 @@ class Mailbox:
         await self._wake()
         return True
 
-    async def fail(self, reason: str, own: bool) -> None:
-        """Workers failed. `own`: by what the trial raised, and would raise again."""
-        self.events.append({"reason": reason, "own": own})
+    async def fail(self, reason: str, trial_fault: bool) -> None:
+        """Workers failed. `trial_fault`: by what the trial raised, and would raise again."""
+        self.events.append({"reason": reason, "trial_fault": trial_fault})
         await self._wake()
 
     async def _put(self, order: dict | str | None) -> None:

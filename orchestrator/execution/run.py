@@ -9,11 +9,11 @@ from orchestrator.shell import command_for
 from orchestrator.signals import Deferred
 from orchestrator.space.plan import Plan
 from orchestrator.storage.disk import disk_errors_told, faults_raised
-from orchestrator.sweep.events import Audience
-from orchestrator.sweep.open import USUAL, Start, open_lineup
-from orchestrator.sweep.ranking import champion
-from orchestrator.sweep.results_file import Ledger
-from orchestrator.sweep.trial_queue import Lineup
+from orchestrator.sweep.events import Listeners
+from orchestrator.sweep.open import USUAL, Start, open_queue
+from orchestrator.sweep.ranking import best_summary
+from orchestrator.sweep.results_file import ResultsFile
+from orchestrator.sweep.trial_queue import TrialQueue
 
 RETRIES = 1  # of a trial whose process or code failed; it goes on from its last checkpoint
 
@@ -41,38 +41,38 @@ def run_sweep(plan: Plan, folder: Path, tracker, console, start: Start = USUAL) 
     """
     slots, stop = min(count_slots(plan.spec.resources), len(plan)), None
     with disk_errors_told(folder, f"Free room, then go on: {command_for('resume', folder)}"):
-        lineup = open_lineup(plan, folder, start)
-        progress, ledger = lineup.progress, lineup.progress.ledger
-        audience = Audience(ledger, tracker, console)
-        audience.recall(progress)
+        queue = open_queue(plan, folder, start)
+        state, results_file = queue.state, queue.state.results_file
+        listeners = Listeners(results_file, tracker, console)
+        listeners.recall(state)
         try:
-            if not lineup.complete():
-                tune_all(lineup, audience, slots)
+            if not queue.complete():
+                tune_all(queue, listeners, slots)
         except KeyboardInterrupt as signal:
             stop = signal
-            audience.tell(progress.take_news())
+            listeners.tell(state.take_news())
         finally:
-            stop = None if lineup.complete() else stop or KeyboardInterrupt()
-            ledger.interrupt()
-            ledger.write()
-        finish(ledger, "aborted" if stop else "completed", tracker, console)
+            stop = None if queue.complete() else stop or KeyboardInterrupt()
+            results_file.interrupt()
+            results_file.write()
+        finish(results_file, "aborted" if stop else "completed", tracker, console)
         if not stop:
-            progress.finish()
-    return Outcome(folder, ledger.results(), stop)
+            state.finish()
+    return Outcome(folder, results_file.results(), stop)
 
 
-def finish(ledger: Ledger, status: str, tracker, console) -> None:
+def finish(results_file: ResultsFile, status: str, tracker, console) -> None:
     """Tell of the sweep's end, and of its best trial or configuration if it has one."""
-    metrics, tags = champion(ledger.results())
-    tags |= {"used_up": ledger.account.empty} if ledger.account.empty else {}
+    metrics, tags = best_summary(results_file.results())
+    tags |= {"used_up": results_file.budget.empty} if results_file.budget.empty else {}
     for listener in (tracker, console):
         listener.sweep_ended(status, metrics, tags)
 
 
-def tune_all(lineup: Lineup, audience: Audience, slots: int) -> None:
+def tune_all(queue: TrialQueue, listeners: Listeners, slots: int) -> None:
     """Run Tune's loop until every trial has ended. Raises KeyboardInterrupt."""
-    resources = lineup.spec.resources
-    again = f"Go on with it: {command_for('resume', lineup.progress.ledger.folder)}"
+    resources = queue.spec.resources
+    again = f"Go on with it: {command_for('resume', queue.state.results_file.folder)}"
     with private_ray(resources.gpus_per_worker > 0, resources.workers > 1, again) as scratch:
         from ray import tune
         from ray.tune.execution import class_cache
@@ -87,9 +87,9 @@ def tune_all(lineup: Lineup, audience: Audience, slots: int) -> None:
                 tune.with_resources(Slot, slot_share(resources)),
                 name="tune",
                 storage_path=str(scratch),
-                search_alg=Source(lineup),
-                scheduler=Scheduler(lineup, slots),
-                callbacks=[Listener(lineup.progress, audience, stop), Silence()],
+                search_alg=Source(queue),
+                scheduler=Scheduler(queue, slots),
+                callbacks=[Listener(queue.state, listeners, stop), Silence()],
                 max_failures=RETRIES,
                 reuse_actors=True,
                 raise_on_failed_trial=False,

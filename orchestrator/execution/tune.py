@@ -22,9 +22,9 @@ from orchestrator.space.trials import trial_name
 from orchestrator.storage import layout
 from orchestrator.storage.disk import fault_told
 from orchestrator.storage.json_files import write_whole
-from orchestrator.sweep.events import Audience
-from orchestrator.sweep.state import GROUP, MEMORY, SLOT, Progress
-from orchestrator.sweep.trial_queue import Lineup
+from orchestrator.sweep.events import Listeners
+from orchestrator.sweep.state import GROUP, MEMORY, SLOT, SweepState
+from orchestrator.sweep.trial_queue import TrialQueue
 
 DECISIONS = {base.CONTINUE: TrialScheduler.CONTINUE, base.PAUSE: TrialScheduler.PAUSE, base.STOP: TrialScheduler.STOP}
 LONGEST_REASON = 300  # characters
@@ -57,8 +57,8 @@ class Source(SearchAlgorithm):
     It is finished when the last trial has ended: until then Tune keeps a paused trial's actor for the next trial.
     """
 
-    def __init__(self, lineup: Lineup):
-        self.progress, self.waiting, self.given = lineup.progress, deque(lineup.left()), []
+    def __init__(self, queue: TrialQueue):
+        self.state, self.waiting, self.given = queue.state, deque(queue.left()), []
 
     def add_configurations(self, experiments: list[Experiment]) -> None:
         [self.experiment] = experiments
@@ -66,17 +66,17 @@ class Source(SearchAlgorithm):
     def next_trial(self) -> Trial | None:
         if not self.waiting:
             return None
-        number, spec, ledger = self.waiting.popleft(), self.experiment.spec, self.progress.ledger
-        name = self.progress.names.get(number)
+        number, spec, results_file = self.waiting.popleft(), self.experiment.spec, self.state.results_file
+        name = self.state.names.get(number)
         trial = PatientTrial(
             spec["run"],
-            config=dict(ledger.trials.get(name, {"number": number})),
+            config=dict(results_file.trials.get(name, {"number": number})),
             trial_id=trial_name(number),
             storage=spec["storage"],
             placement_group_factory=spec["resources_per_trial"],
-            max_failures=max(0, spec["max_failures"] - self.progress.retries[name, SLOT]),
+            max_failures=max(0, spec["max_failures"] - self.state.retries[name, SLOT]),
         )
-        trial.memory_kills = self.progress.retries[name, MEMORY]
+        trial.memory_kills = self.state.retries[name, MEMORY]
         self.given.append(trial)
         return trial
 
@@ -87,9 +87,9 @@ class Source(SearchAlgorithm):
 class Scheduler(TrialScheduler):
     """Asks `progress` what to do, and keeps `slots` slots busy."""
 
-    def __init__(self, lineup: Lineup, slots: int):
+    def __init__(self, queue: TrialQueue, slots: int):
         super().__init__()
-        self.lineup, self.progress, self.slots = lineup, lineup.progress, slots
+        self.queue, self.state, self.slots = queue, queue.state, slots
         self.trials: dict[int, Trial] = {}
         self.broken: deque[Trial] = deque()  # those that an earlier process left in the middle of something
         self.new: deque[Trial] = deque()  # never started
@@ -100,8 +100,8 @@ class Scheduler(TrialScheduler):
         if number(trial) in self.trials:  # a retry: it has its slot, and Tune starts it again by itself
             return
         self.trials[number(trial)] = trial
-        if trial.config.get("id") not in self.progress.standing:
-            waits = self.lineup.confirms(number(trial)) and self.progress.confirming is None
+        if trial.config.get("id") not in self.state.standing:
+            waits = self.queue.confirms(number(trial)) and self.state.confirming is None
             (self.later if waits else self.new).append(trial)
         elif self._broken(trial):
             self.broken.append(trial)
@@ -109,7 +109,7 @@ class Scheduler(TrialScheduler):
 
     def on_trial_result(self, tune_controller, trial: Trial, result: dict) -> str:
         metrics = {key.removeprefix(METRICS): value for key, value in result.items() if key.startswith(METRICS)}
-        decision = self.progress.report(trial.config["id"], result["epoch"], metrics, result["seconds"])
+        decision = self.state.report(trial.config["id"], result["epoch"], metrics, result["seconds"])
         if decision == base.CONTINUE and self.promoted is trial:
             self.promoted = None  # it was promoted and then failed while it wrote its checkpoint
         return DECISIONS[decision]
@@ -134,7 +134,7 @@ class Scheduler(TrialScheduler):
 
     def _close(self, tune_controller) -> None:
         """Nothing is left to do but what was to be done later, if the budget allows it."""
-        if self.progress.account.empty:
+        if self.state.budget.empty:
             self.later.clear()
         for paused in [trial for trial in self.trials.values() if trial.status == Trial.PAUSED]:
             if paused not in self.later:
@@ -156,7 +156,7 @@ class Scheduler(TrialScheduler):
                 self.promoted = None
                 if not trial.is_finished():  # else it failed while it wrote its checkpoint
                     return trial
-            elif not self.new or self.progress.account.empty:
+            elif not self.new or self.state.budget.empty:
                 return None
             elif trial := self._enter(self.new.popleft(), tune_controller):
                 return trial
@@ -164,15 +164,15 @@ class Scheduler(TrialScheduler):
     def _goes_on(self) -> bool:
         """Whether a paused trial is to have a slot: it was promoted or, no new one being left, closes the search."""
         if self.promoted is None:
-            number = self.progress.next()
+            number = self.state.next()
             if number is None and not self.new and self._all_began():
-                number = self.progress.close()
+                number = self.state.close()
             self.promoted = None if number is None else self.trials[number]
         return self.promoted is not None
 
     def _enter(self, trial: Trial, tune_controller) -> Trial | None:
         """The trial, which was never started, if it needs a slot."""
-        if config := self.lineup.enter(number(trial)):
+        if config := self.queue.enter(number(trial)):
             trial.config.update(config)
             return trial
         tune_controller.stop_trial(trial)
@@ -183,33 +183,33 @@ class Scheduler(TrialScheduler):
 
     def _all_began(self) -> bool:
         """Whether all that have a slot have begun there: `progress` knows of no other."""
-        return all(trial.config["id"] in self.progress.ledger.entries for trial in self._busy())
+        return all(trial.config["id"] in self.state.results_file.entries for trial in self._busy())
 
     def _broken(self, trial: Trial) -> bool:
         """Was it on its way, or pausing, with its pictures still to be drawn?"""
         name, folder = trial.config["id"], Path(trial.config["folder"])
-        paused, epochs = self.progress.standing[name], self.progress.ledger.entries[name]["epochs"]
+        paused, epochs = self.state.standing[name], self.state.results_file.entries[name]["epochs"]
         return not paused or not layout.pictures_folder(folder, epochs).exists()
 
 
 class Listener(Callback):
     """Hears from Tune what happens to trials, and passes it on to `progress`, which decides what is new in it."""
 
-    def __init__(self, progress: Progress, audience: Audience, stop: Deferred):
-        self.progress, self.audience, self.stop = progress, audience, stop
+    def __init__(self, state: SweepState, listeners: Listeners, stop: Deferred):
+        self.state, self.listeners, self.stop = state, listeners, stop
         self.oom_kills = oom_kills()
 
     def setup(self, **info) -> None:
         self.stop.install()  # Tune has taken Ctrl-C by now
 
     def on_trial_start(self, iteration, trials, trial: Trial, **info) -> None:
-        if not self.progress.begin(trial.config["id"]):
+        if not self.state.begin(trial.config["id"]):
             self._passing("trial_resumed", trial)
 
     def on_trial_result(self, iteration, trials, trial: Trial, result: dict, **info) -> None:
         """Tune does not ask the scheduler about a trial's last result."""
         if result["diverged"] is None:
-            self.progress.report(trial.config["id"], result["epoch"], result["metrics"], result["seconds"])
+            self.state.report(trial.config["id"], result["epoch"], result["metrics"], result["seconds"])
         if notice := result.get("notice"):
             self._passing("trial_noticed", trial, notice)
         self._count_restarts(trial)
@@ -221,68 +221,68 @@ class Listener(Callback):
 
     def on_trial_complete(self, iteration, trials, trial: Trial, **info) -> None:
         last = trial.last_result
-        if trial.config.get("id") not in self.progress.standing:
+        if trial.config.get("id") not in self.state.standing:
             return  # it never had a slot: nobody has its number, or it was taken from an earlier sweep
         if last.get("diverged"):
-            self.progress.end(trial.config["id"], "diverged", last["diverged"])
+            self.state.end(trial.config["id"], "diverged", last["diverged"])
         elif last.get("finished"):
-            self.progress.end(trial.config["id"], "completed", None)
+            self.state.end(trial.config["id"], "completed", None)
         else:
-            self.progress.end(trial.config["id"], "stopped", self.progress.reason(trial.config["id"]))
+            self.state.end(trial.config["id"], "stopped", self.state.reason(trial.config["id"]))
 
     def on_trial_recover(self, iteration, trials, trial: Trial, **info) -> None:
         check_ray()
         if self.stop.number is None and not self._fault(trial):  # or its process was ended together with this one
-            self.progress.begin(trial.config["id"])  # its slot may have failed before it had it
+            self.state.begin(trial.config["id"])  # its slot may have failed before it had it
             self._count_restarts(trial)
             self._retry(trial)
 
     def on_trial_error(self, iteration, trials, trial: Trial, **info) -> None:
         check_ray()
         if self.stop.number is None and not self._fault(trial):
-            self.progress.begin(trial.config["id"])
+            self.state.begin(trial.config["id"])
             self._count_restarts(trial)
             folder = Path(trial.config["folder"])
             folder.mkdir(parents=True, exist_ok=True)
             text = Path(trial.error_file).read_text(encoding="utf-8")
             write_whole(folder / layout.ERROR, text)
-            self.progress.end(trial.config["id"], "failed", reason_of(text, oom_kills() > self.oom_kills))
+            self.state.end(trial.config["id"], "failed", reason_of(text, oom_kills() > self.oom_kills))
             self.oom_kills = oom_kills()
 
     def _fault(self, trial: Trial) -> OSError | None:
         """The disk's fault that made the trial fail: it is not the trial's, and ends the sweep; `resume` goes on."""
         last = Path(trial.error_file).read_text(encoding="utf-8").rpartition("Failure # ")[2]
-        self.progress.error = self.progress.error or fault_told(last)
-        return self.progress.error
+        self.state.error = self.state.error or fault_told(last)
+        return self.state.error
 
     def on_step_end(self, iteration, trials, **info) -> None:
         """Tell what is new: here an error of a listener or of the disk ends the sweep, and is seen.
 
         In its other calls Tune takes an error for the trial's.
         """
-        self.progress.check()
+        self.state.check()
         check_ray()
-        self.audience.tell(self.progress.take_news())
-        self.audience.look(self.progress)
+        self.listeners.tell(self.state.take_news())
+        self.listeners.look(self.state)
         self.stop.check()
 
     def _retry(self, trial: Trial) -> None:
         name = trial.config["id"]
-        if trial.memory_kills == self.progress.retries[name, MEMORY]:
-            self.progress.retry(name)
+        if trial.memory_kills == self.state.retries[name, MEMORY]:
+            self.state.retry(name)
             return
-        self.progress.retry(name, MEMORY)
+        self.state.retry(name, MEMORY)
         self._passing("trial_noticed", trial, MEMORY_NOTICE.format(trial.memory_kills, MEMORY_RETRIES))
 
     def _count_restarts(self, trial: Trial) -> None:
         """Count those of its worker group that are noted in its folder: so none is lost with a slot, or with us."""
         name, file = trial.config["id"], layout.restarts_file(Path(trial.config["folder"]))
         noted = len(file.read_text(encoding="utf-8").splitlines()) if file.exists() else 0
-        for _ in range(noted - self.progress.retries[name, GROUP]):
-            self.progress.retry(name, GROUP)
+        for _ in range(noted - self.state.retries[name, GROUP]):
+            self.state.retry(name, GROUP)
 
     def _passing(self, name: str, trial: Trial, *values) -> None:
-        self.progress.news.append((name, trial.config["id"], *values))
+        self.state.news.append((name, trial.config["id"], *values))
 
 
 class Silence(TrialProgressCallback):

@@ -48,9 +48,9 @@ CLOSE_SECONDS = 60.0  # for the workers to end what they are at
 class WorkerError(Exception):
     """What a worker raised, with its traceback as text. `own`: raised by the trial, not for want of another worker."""
 
-    def __init__(self, story: str, own: bool):
-        super().__init__(story, own)
-        self.story, self.own = story, own
+    def __init__(self, traceback: str, trial_fault: bool):
+        super().__init__(traceback, trial_fault)
+        self.traceback, self.trial_fault = traceback, trial_fault
 
 
 class GroupError(Exception):
@@ -96,12 +96,12 @@ class Group:
             if event and "answer" in event:
                 return event["answer"]
             if event:
-                self._failed(event["reason"], event["own"], folder)
+                self._failed(event["reason"], event["trial_fault"], folder)
             elif not self.life.is_alive():
                 raise GroupError(f"The worker group came to an end. {self.error}")
 
-    def _failed(self, reason: str, own: bool, folder: Path) -> None:
-        if own or len(self.failures) == RESTARTS:
+    def _failed(self, reason: str, trial_fault: bool, folder: Path) -> None:
+        if trial_fault or len(self.failures) == RESTARTS:
             raise GroupError(reason)
         self.failures.append(reason.strip().splitlines()[-1 if reason.startswith("Traceback") else 0])
         folder.mkdir(parents=True, exist_ok=True)
@@ -173,10 +173,10 @@ class Failures(UserCallback):
     def after_exception(self, run_context, worker_exceptions: dict[int, Exception]) -> None:
         raised = {rank: error for rank, error in worker_exceptions.items() if isinstance(error, WorkerError)}
         lost = {rank: error for rank, error in worker_exceptions.items() if rank not in raised}
-        own = [error.story for error in raised.values() if error.own]
-        others = [error.story for error in raised.values() if not error.own]
+        faults = [error.traceback for error in raised.values() if error.trial_fault]
+        others = [error.traceback for error in raised.values() if not error.trial_fault]
         gone = [f"Worker {rank} is lost. {getattr(e, 'health_check_failure', e)}" for rank, e in lost.items()]
-        ray.get(self.mailbox.fail.remote([*gone, *own, *others][0], own=bool(own and not lost)))
+        ray.get(self.mailbox.fail.remote([*gone, *faults, *others][0], trial_fault=bool(faults and not lost)))
 
 
 def serve(config: dict) -> None:
@@ -185,7 +185,7 @@ def serve(config: dict) -> None:
         obey(config["mailbox"])
     except Exception as error:  # of any kind: Ray Train passes exceptions on, but not where they were raised
         lonely = type(error) is RuntimeError or isinstance(error, torch.distributed.DistError)  # as gloo, nccl raise
-        raise WorkerError(traceback.format_exc(), own=not lonely) from None
+        raise WorkerError(traceback.format_exc(), trial_fault=not lonely) from None
 
 
 def obey(mailbox) -> None:

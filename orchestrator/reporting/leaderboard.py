@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from orchestrator.sweep.ranking import RANKED, UNSOUND, best_value, champion, configurations, ranked, replicated
+from orchestrator.sweep.ranking import RANKED, UNSOUND, best_summary, best_value, configurations, ranked, replicated
 from orchestrator.text import listed, show, with_reason
 
 Board = tuple[list[str], list[tuple[list[Any], dict[str, Any]]]]
@@ -20,7 +20,7 @@ LONGEST_REASON = 20  # characters that a table has room for beside a status, as 
 def misfortunes(results: dict[str, Any]) -> list[str]:
     """Why a sweep has no result, a line for each reason and the trials that had it; none if a trial can be ranked."""
     trials, name = results["trials"], results["name"]
-    if champion(results) != ({}, {}):
+    if best_summary(results) != ({}, {}):
         return []
     if not trials:
         return [f"{name}: no trial came to an end."]

@@ -7,23 +7,23 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from orchestrator.space.entries import Entry, value_at
-from orchestrator.spec.diagnostics import Path, show_path
+from orchestrator.spec.diagnostics import KeyPath, show_path
 from orchestrator.spec.domains import Domain, Pick, Zip
 from orchestrator.spec.yaml_file import put
 from trainables.run import Run
 
-Picker = Callable[[Domain, Path], Pick]
+Picker = Callable[[Domain, KeyPath], Pick]
 """Takes one value of a domain; the path is the domain's place in the spec."""
 
-Options = Callable[[Domain, Path], Sequence[Pick]]
+Options = Callable[[Domain, KeyPath], Sequence[Pick]]
 """The values of a domain that are tried, at least one."""
 
 
 class Origin(NamedTuple):
     """What in the spec a value of a run comes from."""
 
-    domain: Path
-    value: Path  # the option, or the end of a range, within the domain
+    domain: KeyPath
+    value: KeyPath  # the option, or the end of a range, within the domain
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Candidate:
 
     values: dict[str, Any]
     config: dict[str, Any]  # what varies: path -> value, in the order in which it was applied
-    origins: dict[Path, Origin]  # path in the run -> where its value comes from
-    blocked: dict[Path, Path]  # place of an entry -> the plain value on its path, into which nothing can be put
+    origins: dict[KeyPath, Origin]  # path in the run -> where its value comes from
+    blocked: dict[KeyPath, KeyPath]  # place of an entry -> the plain value on its path, into which nothing can be put
 
     @cached_property
     def run(self) -> Run:
@@ -85,10 +85,10 @@ class Odometer:
         self.options = options
         self.numbers: list[int] = []  # of the option that each domain stands at, in the order of asking
         self.counts: list[int] = []
-        self.picks: dict[Path, Pick] = {}  # by the domains' places
-        self.domains: dict[Path, Domain] = {}
+        self.picks: dict[KeyPath, Pick] = {}  # by the domains' places
+        self.domains: dict[KeyPath, Domain] = {}
 
-    def pick(self, domain: Domain, where: Path) -> Pick:
+    def pick(self, domain: Domain, where: KeyPath) -> Pick:
         known = self.options(domain, where)
         if len(self.counts) == len(self.numbers):
             self.numbers.append(0)
@@ -116,7 +116,7 @@ def every(base: dict[str, Any], ordered: list[Entry], odometer: Odometer) -> Ite
         yield assemble(base, ordered, odometer.pick)
 
 
-def _rendered(entry: Entry, pick: Picker, origins: dict[Path, Origin]) -> list[tuple[Path, Any]]:
+def _rendered(entry: Entry, pick: Picker, origins: dict[KeyPath, Origin]) -> list[tuple[KeyPath, Any]]:
     """Each path of an entry with its value."""
     where = ("search", entry.key)
     if not isinstance(entry.domain, Zip):
@@ -129,7 +129,7 @@ def _rendered(entry: Entry, pick: Picker, origins: dict[Path, Origin]) -> list[t
     return made
 
 
-def _render(tree: Any, pick: Picker, at: Path, where: Path, origins: dict[Path, Origin]) -> Any:
+def _render(tree: Any, pick: Picker, at: KeyPath, where: KeyPath, origins: dict[KeyPath, Origin]) -> Any:
     """`tree` with a value in place of each domain; `at` is its path in the run, `where` its path in the spec."""
     if isinstance(tree, Domain):
         below, value = pick(tree, where)
@@ -140,7 +140,7 @@ def _render(tree: Any, pick: Picker, at: Path, where: Path, origins: dict[Path, 
     return copied(tree)
 
 
-def _plain_value(values: Any, at: Path) -> Path | None:
+def _plain_value(values: Any, at: KeyPath) -> KeyPath | None:
     """The path of a value on the way to `at` that is no mapping, if there is one."""
     for depth, step in enumerate(at[:-1], start=1):
         values = values.get(step)

@@ -28,7 +28,7 @@ from pydantic import ValidationError
 
 from orchestrator.space.assembly import Candidate, Odometer, assemble, every
 from orchestrator.space.entries import in_order
-from orchestrator.spec.diagnostics import Path, show_path
+from orchestrator.spec.diagnostics import KeyPath, show_path
 from orchestrator.spec.domains import Choice, Domain, Pick, Walked, domains_in, steps
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 MOST_TRAININGS = 10_000  # of one sweep
 MOST_REPEATS = 1_000  # draws in a row that are all known, until a space counts as exhausted
 
-Point = dict[Path, Pick]
+Point = dict[KeyPath, Pick]
 """Where each grid that is active stands, by the grids' places."""
 
 
@@ -101,9 +101,9 @@ def _at_random(spec: "SweepSpec") -> Iterator[Candidate]:
 
 def _combinations(spec: "SweepSpec") -> Iterator[Candidate]:
     """All values of all domains, crossed; of a domain with more than a sweep may have trainings, not all."""
-    values: dict[Path, list[Pick]] = {}
+    values: dict[KeyPath, list[Pick]] = {}
 
-    def known(domain: Domain, where: Path) -> list[Pick]:
+    def known(domain: Domain, where: KeyPath) -> list[Pick]:
         if where not in values:
             values[where] = list(_of_all(spec, domain))
         return values[where]
@@ -154,7 +154,7 @@ def _draws(spec: "SweepSpec", point: Point) -> Iterator[Candidate]:
             yield found
 
 
-def _drawn(spec: "SweepSpec", domain: Domain, where: Path, draw: int, point: Point) -> Pick:
+def _drawn(spec: "SweepSpec", domain: Domain, where: KeyPath, draw: int, point: Point) -> Pick:
     if where in point:
         return point[where]
     return domain.sample(np.random.default_rng([spec.search_seed, draw, zlib.crc32(show_path(where).encode())]))
@@ -169,7 +169,7 @@ def _size(spec: "SweepSpec", point: Point) -> float:
     base, ordered = spec.run.model_dump(mode="json"), in_order(spec.search)
     conditional = any(entry.domain.when for entry in ordered)
 
-    def options(domain: Domain, where: Path) -> list[Pick]:
+    def options(domain: Domain, where: KeyPath) -> list[Pick]:
         return [point[where]] if where in point else list(domain.probes()[: None if isinstance(domain, Choice) else 1])
 
     choices, total = Odometer(options), 0.0

@@ -7,7 +7,7 @@ An entry comes after those that it builds on: those that set something above one
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from orchestrator.spec.diagnostics import Path, read_path
+from orchestrator.spec.diagnostics import KeyPath, read_path
 from orchestrator.spec.domains import Domain, Search, Zip, paths_of
 
 
@@ -15,7 +15,7 @@ class Entry(NamedTuple):
     """One entry of a search."""
 
     key: str
-    paths: tuple[Path, ...]
+    paths: tuple[KeyPath, ...]
     domain: Domain
 
     def active(self, values: dict[str, Any]) -> bool:
@@ -28,8 +28,8 @@ class Order:
 
     def __init__(self, entries: Iterable[Entry]):
         self.entries = list(entries)
-        self.at: dict[Path, list[int]] = {}  # path -> places in `entries` of those that set it
-        self.below: dict[Path, list[int]] = {}  # path -> of those that set something below it
+        self.at: dict[KeyPath, list[int]] = {}  # path -> places in `entries` of those that set it
+        self.below: dict[KeyPath, list[int]] = {}  # path -> of those that set something below it
         for number, entry in enumerate(self.entries):
             for path in entry.paths:
                 self.at.setdefault(path, []).append(number)
@@ -44,7 +44,7 @@ class Order:
             found |= {*self._above(path), *self.at.get(path, ()), *self.below.get(path, ())}
         return [self.entries[number] for number in sorted(found)]
 
-    def _above(self, path: Path) -> Iterator[int]:
+    def _above(self, path: KeyPath) -> Iterator[int]:
         for depth in range(len(path)):
             yield from self.at.get(path[:depth], ())
 
@@ -57,7 +57,7 @@ ABSENT = object()
 """Stands for the value at a path that a run has not."""
 
 
-def value_at(values: Any, path: Path) -> Any:
+def value_at(values: Any, path: KeyPath) -> Any:
     """The value at a path, or ABSENT."""
     for step in path:
         if not isinstance(values, dict) or step not in values:
@@ -101,7 +101,7 @@ def needed_by(key: str, ordered: list[Entry]) -> list[Entry]:
     return [entry for entry in ordered if entry.key in needed]
 
 
-def mistakes(search: Search) -> Iterator[tuple[Path, str]]:
+def mistakes(search: Search) -> Iterator[tuple[KeyPath, str]]:
     """What is wrong with the entries as such, whatever the run: (place in the spec, what and its cure)."""
     first: dict[str, str] = {}  # path -> the key where it was first
     for key, domain in search.items():
@@ -114,7 +114,7 @@ def mistakes(search: Search) -> Iterator[tuple[Path, str]]:
     yield from _circles(search)
 
 
-def _shape(key: str, domain: Domain) -> Iterator[tuple[Path, str]]:
+def _shape(key: str, domain: Domain) -> Iterator[tuple[KeyPath, str]]:
     """Mistakes in the number of an entry's paths and values."""
     paths = len(paths_of(key))
     if not isinstance(domain, Zip):
@@ -128,7 +128,7 @@ def _shape(key: str, domain: Domain) -> Iterator[tuple[Path, str]]:
             yield ("search", key, "zip", index), f"has {len(row)} values, but the entry has {paths} paths."
 
 
-def _circles(search: Search) -> Iterator[tuple[Path, str]]:
+def _circles(search: Search) -> Iterator[tuple[KeyPath, str]]:
     left = dict(search)
     while True:
         try:

@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.space.assembly import Candidate, Odometer, assemble, every
 from orchestrator.space.entries import ABSENT, Entry, in_order, meets, needed_by, value_at
-from orchestrator.spec.diagnostics import Path, cure, read_path, show_path, show_value
+from orchestrator.spec.diagnostics import KeyPath, cure, read_path, show_path, show_value
 from orchestrator.spec.domains import Domain, Pick, Search, Walked, domains_in, one_of, wanted_values
 
 MOST_TRIED = 10_000  # combinations of options, until a `when` is given the benefit of the doubt
@@ -31,8 +31,8 @@ def probing(base: dict[str, Any], search: Search, unknown: Collection[str] = ())
             yield key, assemble(base, applied, _picker(chosen, others))
 
 
-def _picker(chosen: dict[Path, int], others: dict[Path, Pick]) -> Callable[[Domain, Path], Pick]:
-    def pick(domain: Domain, where: Path) -> Pick:
+def _picker(chosen: dict[KeyPath, int], others: dict[KeyPath, Pick]) -> Callable[[Domain, KeyPath], Pick]:
+    def pick(domain: Domain, where: KeyPath) -> Pick:
         if where in others and where not in chosen:
             return others[where]
         return domain.probes()[chosen.get(where, 0)]
@@ -40,7 +40,7 @@ def _picker(chosen: dict[Path, int], others: dict[Path, Pick]) -> Callable[[Doma
     return pick
 
 
-def _variations(tree: Any, where: Path) -> Iterator[dict[Path, int]]:
+def _variations(tree: Any, where: KeyPath) -> Iterator[dict[KeyPath, int]]:
     """Numbers of probes for some domains, by their places: all probes of all domains of `tree`, one at a time."""
     if isinstance(tree, Domain):
         for number, (below, value) in enumerate(tree.probes()):
@@ -52,7 +52,7 @@ def _variations(tree: Any, where: Path) -> Iterator[dict[Path, int]]:
         yield {}
 
 
-def idle(base: dict[str, Any], search: Search) -> Iterator[tuple[Path, str]]:
+def idle(base: dict[str, Any], search: Search) -> Iterator[tuple[KeyPath, str]]:
     """What is wrong with each `when` of a search without circles: (place in the spec, what and its cure)."""
     ordered = in_order(search)
     for key, domain in search.items():
@@ -86,11 +86,11 @@ class Reach:
     def __init__(self, base: dict[str, Any], ordered: list[Entry], key: str):
         self.key, self.when = key, next(entry.domain.when for entry in ordered if entry.key == key)
         self.entries = needed_by(key, ordered)
-        self.active_with: dict[Path, Pick] | None = None
+        self.active_with: dict[KeyPath, Pick] | None = None
         self.seen = {path: Seen() for path in self.when}
         self.by_grids: dict[frozenset, set[bool]] = {}  # options of the grids -> was it active?
         self.cut = False
-        self.options: dict[Path, list[Pick]] = {}  # of each domain, by its place
+        self.options: dict[KeyPath, list[Pick]] = {}  # of each domain, by its place
         self._try_all(base)
 
     def left_to_chance(self) -> bool:
@@ -98,7 +98,7 @@ class Reach:
         grid = any(isinstance(entry.domain, Walked) for entry in self.entries if entry.key == self.key)
         return grid and any(len(found) > 1 for found in self.by_grids.values())
 
-    def never_met(self) -> Iterator[tuple[Path, str]]:
+    def never_met(self) -> Iterator[tuple[KeyPath, str]]:
         """The conditions that no combination meets, each by itself."""
         for path, wanted in self.when.items():
             seen = self.seen[path]
@@ -118,12 +118,12 @@ class Reach:
             for path, seen in self.seen.items():
                 _look(candidate.values, read_path(path), seen)
 
-    def _options(self, domain: Domain, where: Path) -> list[Pick]:
+    def _options(self, domain: Domain, where: KeyPath) -> list[Pick]:
         if where not in self.options:
             self.options[where] = self._options_of(domain, where)
         return self.options[where]
 
-    def _options_of(self, domain: Domain, where: Path) -> list[Pick]:
+    def _options_of(self, domain: Domain, where: KeyPath) -> list[Pick]:
         """All that may matter to a `when`; of the entry's own values the first."""
         if where[:2] == ("search", self.key):
             return [domain.probes()[0]]
@@ -140,7 +140,7 @@ class Reach:
         )
 
 
-def _look(values: dict[str, Any], path: Path, seen: Seen) -> None:
+def _look(values: dict[str, Any], path: KeyPath, seen: Seen) -> None:
     """Note what a run has at a path, or how far it leads."""
     found = value_at(values, path)
     if found is not ABSENT:
@@ -156,7 +156,7 @@ def _look(values: dict[str, Any], path: Path, seen: Seen) -> None:
         seen.beside |= dict.fromkeys(around)
 
 
-def _why_never(path: Path, wanted: Any, seen: Seen) -> str:
+def _why_never(path: KeyPath, wanted: Any, seen: Seen) -> str:
     if seen.values:
         words = [value for value in seen.values if isinstance(value, str)]
         wrong = wanted_values(wanted)[0]

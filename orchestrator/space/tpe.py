@@ -12,7 +12,7 @@ import numpy as np
 
 from orchestrator.space.assembly import Candidate, assemble
 from orchestrator.space.entries import in_order
-from orchestrator.spec.diagnostics import Path, show_path
+from orchestrator.spec.diagnostics import KeyPath, show_path
 from orchestrator.spec.domains import Domain, Pick, Scale, Walked
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def draw(spec: "SweepSpec", point: "Point", known: list[Known], seed: list[int])
     return _drawn(spec, point, lambda name, scale: _suggested(asked, name, scale))
 
 
-def draw_blindly(spec: "SweepSpec", point: "Point", seed: list[int]) -> Draw:
+def draw_random(spec: "SweepSpec", point: "Point", seed: list[int]) -> Draw:
     """The same without a thought, and quickly."""
     rng = np.random.default_rng(seed)
     return _drawn(spec, point, lambda name, scale: _by_chance(rng, scale))
@@ -59,7 +59,7 @@ def draw_blindly(spec: "SweepSpec", point: "Point", seed: list[int]) -> Draw:
 def _drawn(spec: "SweepSpec", point: "Point", number: Callable[[str, Scale], float]) -> Draw:
     params = {}
 
-    def pick(domain: Domain, where: Path) -> Pick:
+    def pick(domain: Domain, where: KeyPath) -> Pick:
         if where in point:
             return point[where]
         name = show_path(where)
@@ -117,7 +117,7 @@ def _frozen(known: Known, distributions: dict[str, "BaseDistribution"]) -> "Froz
     )
 
 
-def _drawn_from(tree: Any, where: Path = ("search",)) -> Iterator[tuple[Path, Domain]]:
+def _drawn_from(tree: Any, where: KeyPath = ("search",)) -> Iterator[tuple[KeyPath, Domain]]:
     """The place of each domain that is drawn from, and the domain."""
     if isinstance(tree, Domain):
         if not isinstance(tree, Walked):

@@ -10,13 +10,13 @@ from pydantic import BaseModel, ValidationError
 from orchestrator.errors import UserError
 from trainables.common.records import name_of
 
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 """The keys and list positions that lead to a value: ("search", "method", "choice", 1)."""
 
 LONGEST_VALUE = 60  # characters of a value that a message quotes
 
 
-class Place(NamedTuple):
+class Location(NamedTuple):
     """Where a value was written, as the user sees it. Messages are sorted by `order`."""
 
     order: int
@@ -26,8 +26,8 @@ class Place(NamedTuple):
 class Problem(NamedTuple):
     """One mistake: where it was written, of which value it speaks, what is wrong and how to mend it."""
 
-    place: Place
-    path: Path
+    place: Location
+    path: KeyPath
     text: str
 
     def __str__(self) -> str:
@@ -46,17 +46,17 @@ class SpecError(UserError):
 class Finding(NamedTuple):
     """What is wrong with the value at `path`, or, where `of_key`, with the last key of `path` itself."""
 
-    path: Path
+    path: KeyPath
     text: str
     of_key: bool = False
 
 
-def show_path(path: Path) -> str:
+def show_path(path: KeyPath) -> str:
     """("search", "method", "choice", 1, "beta") -> "search.method.choice[1].beta"."""
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
 
 
-def read_path(text: str) -> Path:
+def read_path(text: str) -> KeyPath:
     """The inverse of `show_path`, where no key holds a dot."""
     return tuple(int(index) if index else key for index, key in re.findall(r"\[(\d+)\]|([^.\[\]]+)", text))
 
@@ -123,12 +123,12 @@ def _is_echo(detail: dict) -> bool:
 class _Walk(NamedTuple):
     """Where pydantic's location leads once the labels of alternatives are left out."""
 
-    path: Path
+    path: KeyPath
     parents: tuple[type[BaseModel], ...]  # the records that the mapping around the value can be
     records: tuple[type[BaseModel], ...]  # the records that the value itself can be
 
 
-def _walk(location: Path, record: type[BaseModel], value: Any) -> _Walk:
+def _walk(location: KeyPath, record: type[BaseModel], value: Any) -> _Walk:
     path, parents, records = (), (), (record,)
     for step in location:
         if len(records) > 1 and _named(records) and step in map(name_of, records):

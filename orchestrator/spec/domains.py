@@ -16,7 +16,7 @@ from numpy.random import Generator
 from pydantic import AfterValidator, Discriminator, Field, PositiveFloat, Tag
 from typing_extensions import TypeAliasType
 
-from orchestrator.spec.diagnostics import Path, domain_word, near, read_path
+from orchestrator.spec.diagnostics import KeyPath, domain_word, near, read_path
 from trainables.common.records import Record
 
 WIDEST_NORMAL = 3.0  # standard deviations
@@ -29,7 +29,7 @@ Countable = Annotated[int, Field(ge=-EXACT, le=EXACT)]
 class Pick(NamedTuple):
     """A value that a domain can take, in which further domains may stand, and where it is written below the domain."""
 
-    below: Path
+    below: KeyPath
     value: Any
 
 
@@ -67,7 +67,7 @@ class Domain(Record):
     """
 
     @cached_property
-    def conditions(self) -> tuple[tuple[Path, Collection[Any]], ...]:
+    def conditions(self) -> tuple[tuple[KeyPath, Collection[Any]], ...]:
         """Of `when`: each path, and the values of which one must be there."""
         return tuple((read_path(path), one_of(wanted)) for path, wanted in self.when.items())
 

@@ -4,7 +4,7 @@ import copy
 import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -13,7 +13,7 @@ from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
-from orchestrator.spec.diagnostics import Path, Place, Problem, SpecError, read_path, show_value
+from orchestrator.spec.diagnostics import KeyPath, Location, Problem, SpecError, read_path, show_value
 
 MOST_VALUES = 100_000  # in one file; aliases count with all their copies
 MOST_BYTES = 2 << 20  # of a file, and of the text in its values, copies counted
@@ -36,7 +36,7 @@ SCALARS: dict[str, Callable[[Any, ScalarNode], Any]] = {
 }
 """The tags of plain values: all others would construct something."""
 
-Locate = Callable[[int], Place]
+Locate = Callable[[int], Location]
 """From a line, counted from 1, to where the user finds it."""
 
 
@@ -45,18 +45,18 @@ class Document:
     """A mapping that a user wrote, and where each of its values stands."""
 
     values: dict[str, Any]
-    places: dict[Path, Place]
+    places: dict[KeyPath, Location]
 
-    def place(self, path: Path) -> Place:
+    def place(self, path: KeyPath) -> Location:
         """Where the value at `path` was written, or else what is around it."""
         while path not in self.places:
             path = path[:-1]
         return self.places[path]
 
 
-def read_yaml(file: str | FilePath) -> Document:
+def read_yaml(file: str | Path) -> Document:
     """The mapping in `file`. Raises SpecError: a file that cannot be read, or is not plain YAML with a mapping."""
-    values, places = _parse(_text(file), lambda line: Place(line, f"{file}:{line}"))
+    values, places = _parse(_text(file), lambda line: Location(line, f"{file}:{line}"))
     if not isinstance(values, dict):
         what = "is empty" if values is None else f"must hold a mapping, not {show_value(values)}"
         raise SpecError([Problem(places[()], (), f"{what}. Write 'name: ...' and 'run: ...'.")])
@@ -68,7 +68,7 @@ def override(document: Document, settings: Iterable[str]) -> Document:
     values, places = copy.deepcopy(document.values), dict(document.places)
     problems = []
     for number, setting in enumerate(settings):
-        place = Place(AFTER_ALL_LINES + number, f"--set {setting}")
+        place = Location(AFTER_ALL_LINES + number, f"--set {setting}")
         try:
             path, value, below = _setting(setting, place)
         except SpecError as error:
@@ -82,7 +82,7 @@ def override(document: Document, settings: Iterable[str]) -> Document:
     return Document(values, places)
 
 
-def put(values: dict, path: Path, value: Any) -> list[Path]:
+def put(values: dict, path: KeyPath, value: Any) -> list[KeyPath]:
     """Sets the value at `path`. Returns the paths on the way where there was no mapping, so that one was made."""
     made = []
     for depth, step in enumerate(path[:-1], start=1):
@@ -94,7 +94,7 @@ def put(values: dict, path: Path, value: Any) -> list[Path]:
     return made
 
 
-def _setting(setting: str, place: Place) -> tuple[Path, Any, Iterable[Path]]:
+def _setting(setting: str, place: Location) -> tuple[KeyPath, Any, Iterable[KeyPath]]:
     """The path below `search` is one key, dots and all: --set search.network.latent_dim='{choice: [2, 4]}'."""
     path, equals, text = setting.partition("=")
     steps = read_path(path)
@@ -108,10 +108,10 @@ def _setting(setting: str, place: Place) -> tuple[Path, Any, Iterable[Path]]:
     return steps, value, below
 
 
-def _text(file: str | FilePath) -> str:
-    place = Place(0, str(file))
+def _text(file: str | Path) -> str:
+    place = Location(0, str(file))
     try:
-        raw = _bounded(FilePath(file))
+        raw = _bounded(Path(file))
     except OSError as error:
         raise SpecError([Problem(place, (), f"cannot be read: {error.strerror}.")]) from error
     except ValueError as error:
@@ -120,11 +120,11 @@ def _text(file: str | FilePath) -> str:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
-        problem = Problem(Place(line, f"{file}:{line}"), (), "is not text in UTF-8. Save the file in that encoding.")
+        problem = Problem(Location(line, f"{file}:{line}"), (), "is not text in UTF-8. Save the file in that encoding.")
         raise SpecError([problem]) from error
 
 
-def _bounded(file: FilePath) -> bytes:
+def _bounded(file: Path) -> bytes:
     """What a file holds. Raises OSError, and ValueError for what is no file or too large to be a spec."""
     if not stat.S_ISREG(file.stat().st_mode):  # a device has no end, and a pipe may never have a beginning
         raise ValueError("is no file, but a folder, a pipe or a device. Name a file of YAML.")
@@ -135,7 +135,7 @@ def _bounded(file: FilePath) -> bytes:
     return raw
 
 
-def _parse(text: str, locate: Locate) -> tuple[Any, dict[Path, Place]]:
+def _parse(text: str, locate: Locate) -> tuple[Any, dict[KeyPath, Location]]:
     """Raises SpecError for the first error of syntax, or for everything in the YAML that is not plain data."""
     try:
         yaml = YAML(typ="safe", pure=True)
@@ -191,11 +191,11 @@ class _Reader:
     def __init__(self, locate: Locate):
         self.constructor = YAML(typ="safe", pure=True).constructor
         self.locate = locate
-        self.places: dict[Path, Place] = {}
+        self.places: dict[KeyPath, Location] = {}
         self.problems: list[Problem] = []
         self.size = 0  # of the text of all scalars
 
-    def value(self, node: Node, path: Path) -> Any:
+    def value(self, node: Node, path: KeyPath) -> Any:
         if len(self.places) > MOST_VALUES:
             raise SpecError([Problem(self._place(node), (), f"holds more than {MOST_VALUES:,} values.")])
         if len(path) > MOST_DEEP:
@@ -209,7 +209,7 @@ class _Reader:
         tag = node.tag.replace(TAG, "!!")
         return self._refuse(node, path, f"the tag {tag} is not read here: a spec holds plain values only. Remove it.")
 
-    def _mapping(self, node: MappingNode, path: Path) -> dict[str, Any]:
+    def _mapping(self, node: MappingNode, path: KeyPath) -> dict[str, Any]:
         mapping = {}
         for key, value in node.value:
             if not isinstance(key, ScalarNode) or key.tag != TAG + "str":
@@ -222,11 +222,11 @@ class _Reader:
                 mapping[key.value] = self.value(value, (*path, key.value))
         return mapping
 
-    def _item(self, node: Node, path: Path) -> Any:
+    def _item(self, node: Node, path: KeyPath) -> Any:
         self.places[path] = self._place(node)
         return self.value(node, path)
 
-    def _scalar(self, node: ScalarNode, path: Path) -> Any:
+    def _scalar(self, node: ScalarNode, path: KeyPath) -> Any:
         self.size += len(node.value)
         if self.size > MOST_BYTES:
             raise SpecError([Problem(self._place(node), (), f"{TOO_LARGE}, aliases with all their copies.")])
@@ -239,8 +239,8 @@ class _Reader:
             kind = node.tag.removeprefix(TAG)
             return self._refuse(node, path, f"{show_value(node.value)} cannot be read as {kind}.")
 
-    def _place(self, node: Node) -> Place:
+    def _place(self, node: Node) -> Location:
         return self.locate(node.start_mark.line + 1)
 
-    def _refuse(self, node: Node, path: Path, text: str) -> None:
+    def _refuse(self, node: Node, path: KeyPath, text: str) -> None:
         self.problems.append(Problem(self._place(node), path, text))

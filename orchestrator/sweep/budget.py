@@ -9,7 +9,7 @@ Price = dict[str, float]
 """What an epoch took: names of limits -> amounts."""
 
 
-class Account:
+class BudgetMeter:
     """Counts what each of the `limits` names: `epochs`, `hours`, `gpu_hours`. Without limits it is never empty.
 
     `gpus` are those of a trial; `clock` tells seconds. Hours run from here on: of processes that came before, those up
@@ -44,5 +44,5 @@ class Account:
         return {name: {"limit": limit, "spent": self.spent[name]} for name, limit in self.limits.items()}
 
 
-UNLIMITED = Account({}, 0.0)
+UNLIMITED = BudgetMeter({}, 0.0)
 """Of a sweep without a budget."""

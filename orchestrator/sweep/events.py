@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from orchestrator.storage import layout, within_epoch
-from orchestrator.sweep.results_file import Ledger
-from orchestrator.sweep.state import Progress, Telling
+from orchestrator.sweep.results_file import ResultsFile
+from orchestrator.sweep.state import Event, SweepState
 
 LOOK_S = 2.0  # between looks at how far the trials are within an epoch
 TRACKERS = ("trial_started", "epoch", "trial_ended")  # the console hears of these, and of all the rest
 
 
-class Audience:
+class Listeners:
     """Tells tracker and console what happened, each thing once.
 
     Both have `trial_started(id, params, name)`, `epoch(id, epoch, metrics)` and `trial_ended(id, status, reason,
@@ -21,38 +21,38 @@ class Audience:
     paused)`.
     """
 
-    def __init__(self, ledger: Ledger, tracker, console, clock: Callable[[], float] = time.monotonic):
-        self.ledger, self.tracker, self.console = ledger, tracker, console
+    def __init__(self, results_file: ResultsFile, tracker, console, clock: Callable[[], float] = time.monotonic):
+        self.results_file, self.tracker, self.console = results_file, tracker, console
         self.clock, self.looked = clock, clock()
 
-    def tell(self, news: Iterable[Telling]) -> None:
+    def tell(self, news: Iterable[Event]) -> None:
         """Tell of `news` and bring results.json up to date. Raises OSError."""
         for name, *values in news:
             getattr(self.console, name)(*values)
             self._record(name, *values)
             if name == "trial_ended":
-                self.ledger.write()
+                self.results_file.write()
 
-    def look(self, progress: Progress) -> None:
+    def look(self, state: SweepState) -> None:
         """Tell the console now and then how far the trials are within an epoch that takes long."""
         if self.clock() - self.looked < LOOK_S:
             return
         self.looked = self.clock()
-        for trial in [trial for trial, paused in progress.standing.items() if not paused]:
-            found = within_epoch.read(Path(self.ledger.trials[trial]["folder"]))
-            if found and found[0] == self.ledger.entries[trial]["epochs"] + 1:
+        for trial in [trial for trial, paused in state.standing.items() if not paused]:
+            found = within_epoch.read(Path(self.results_file.trials[trial]["folder"]))
+            if found and found[0] == self.results_file.entries[trial]["epochs"] + 1:
                 self.console.trial_within(trial, *found)
 
-    def recall(self, progress: Progress) -> None:
+    def recall(self, state: SweepState) -> None:
         """Tell of what earlier processes did: a kill may have come between a thing and its telling.
 
         The tracker drops what it knows, and the console shows it without a word.
         """
-        news = progress.take_news()
+        news = state.take_news()
         if news:
-            self.console.recall(news, [trial for trial, paused in progress.standing.items() if paused])
+            self.console.recall(news, [trial for trial, paused in state.standing.items() if paused])
         begun = {trial for _, trial, *_ in news}
-        known = {trial for trial in begun if self.ledger.entries[trial]["status"] and self.tracker.ended(trial)}
+        known = {trial for trial in begun if self.results_file.entries[trial]["status"] and self.tracker.ended(trial)}
         for name, trial, *values in news:
             if trial not in known:  # or it would begin anew
                 self._record(name, trial, *values)
@@ -61,7 +61,7 @@ class Audience:
         if name in TRACKERS:
             getattr(self.tracker, name)(trial, *values)
         if name in ("epoch", "trial_paused"):
-            epoch = self.ledger.entries[trial]["epochs"] if name == "trial_paused" else values[0]
-            folder = layout.pictures_folder(Path(self.ledger.trials[trial]["folder"]), epoch)
+            epoch = self.results_file.entries[trial]["epochs"] if name == "trial_paused" else values[0]
+            folder = layout.pictures_folder(Path(self.results_file.trials[trial]["folder"]), epoch)
             if paths := sorted(folder.glob("*.png")):
                 self.tracker.pictures(trial, epoch, paths)

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.checks.check import Checker
 from orchestrator.space.plan import Plan
 from orchestrator.space.trials import CONFIRM, Trial, parameters, trial_name
-from orchestrator.spec.diagnostics import Place
+from orchestrator.spec.diagnostics import Location
 from orchestrator.spec.yaml_file import Document
 from orchestrator.storage import layout
 from orchestrator.storage.journal import Journal
-from orchestrator.sweep.budget import Account
+from orchestrator.sweep.budget import BudgetMeter
 from orchestrator.sweep.changes import datasets, fingerprints, origin
-from orchestrator.sweep.results_file import Ledger
-from orchestrator.sweep.reuse import Shelf, made_with
-from orchestrator.sweep.state import Progress
-from orchestrator.sweep.trial_queue import Lineup
+from orchestrator.sweep.results_file import ResultsFile
+from orchestrator.sweep.reuse import FinishedTrials, made_with
+from orchestrator.sweep.state import SweepState
+from orchestrator.sweep.trial_queue import TrialQueue
 from trainables.common.roots import Root, recorded
 
 if TYPE_CHECKING:
@@ -39,22 +39,22 @@ class Start:
 USUAL = Start()
 
 
-def open_lineup(plan: Plan, folder: Path, start: Start) -> Lineup:
+def open_queue(plan: Plan, folder: Path, start: Start) -> TrialQueue:
     """All that is known of a sweep's trials, as its journal has it, or as it begins here. Raises JournalError."""
     spec, data_root = plan.spec, start.data_root
     objective, as_config = spec.objective.model_dump(), partial(slot_config, spec, folder, data_root)
     configs = {config["id"]: config for config in map(as_config, plan.trials)}
     limits = spec.budget.model_dump(exclude_none=True) if spec.budget else {}
-    account = Account(limits, spec.resources.workers * spec.resources.gpus_per_worker)
-    ledger = Ledger(folder, spec.name, objective, configs, account)
+    budget = BudgetMeter(limits, spec.resources.workers * spec.resources.gpus_per_worker)
+    results_file = ResultsFile(folder, spec.name, objective, configs, budget)
     core = spec.scheduler.build(spec.objective.mode)
     journal, made = Journal(folder), made_with(data_root, spec.resources)
     facts = beginning_of(plan, journal, data_root)
-    progress = Progress(core, ledger, journal, lambda facts: as_config(Trial(**facts)), account)
-    checker = Checker(Document({}, {(): Place(0, "")}), spec.objective.metric, data_root)
-    progress.start(source=start.source, reuse=start.reuse, made_with=made, **facts)
-    shelf = Shelf(folder, made, objective) if start.reuse else None
-    return Lineup(plan, progress, checker.allows, shelf)
+    state = SweepState(core, results_file, journal, lambda facts: as_config(Trial(**facts)), budget)
+    checker = Checker(Document({}, {(): Location(0, "")}), spec.objective.metric, data_root)
+    state.start(source=start.source, reuse=start.reuse, made_with=made, **facts)
+    finished_trials = FinishedTrials(folder, made, objective) if start.reuse else None
+    return TrialQueue(plan, state, checker.allows, finished_trials)
 
 
 def beginning_of(plan: Plan, journal: Journal, data_root: Root) -> dict[str, Any]:

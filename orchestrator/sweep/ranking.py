@@ -60,7 +60,7 @@ def configurations(results: Results) -> list[dict[str, Any]]:
     return sorted(standings, key=place)
 
 
-def champion(results: Results) -> tuple[dict[str, float], dict[str, str]]:
+def best_summary(results: Results) -> tuple[dict[str, float], dict[str, str]]:
     """What a sweep is credited with: the metrics of its best trial at its best epoch, and tags that name it.
 
     With several seeds: the means over the best configuration's trials, and the objective's `_std` and `_n`. Both are

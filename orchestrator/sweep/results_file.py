@@ -8,13 +8,13 @@ from typing import Any
 from orchestrator.storage import layout
 from orchestrator.storage.evaluations_file import with_findings
 from orchestrator.storage.json_files import finite_or_null, write_whole
-from orchestrator.sweep.budget import UNLIMITED, Account
+from orchestrator.sweep.budget import UNLIMITED, BudgetMeter
 from orchestrator.sweep.ranking import configurations, replicated
 
 INTERRUPTED = "interrupted"  # the reason of a trial that ends as `stopped` because the sweep was ended
 
 
-class Ledger:
+class ResultsFile:
     """Hears of every epoch and every end, and holds what results.json says.
 
     Args:
@@ -25,9 +25,14 @@ class Ledger:
     """
 
     def __init__(
-        self, folder: Path, name: str, objective: dict[str, str], trials: dict[str, dict], account: Account = UNLIMITED
+        self,
+        folder: Path,
+        name: str,
+        objective: dict[str, str],
+        trials: dict[str, dict],
+        budget: BudgetMeter = UNLIMITED,
     ):
-        self.folder, self.name, self.objective, self.trials, self.account = folder, name, objective, trials, account
+        self.folder, self.name, self.objective, self.trials, self.budget = folder, name, objective, trials, budget
         self.sign = {"max": 1.0, "min": -1.0}[objective["mode"]]
         self.entries: dict[str, dict] = {}  # of the trials that began
         self.scores: dict[str, float] = {}  # sign * best objective so far
@@ -81,8 +86,8 @@ class Ledger:
         ]
         results = {"name": self.name, "objective": self.objective, "made_with": self._made_with()}
         results |= {"data": self.data} if self.data else {}
-        if self.account.limits:
-            results["budget"] = self.account.statement() | {"used_up": self.account.empty is not None}
+        if self.budget.limits:
+            results["budget"] = self.budget.statement() | {"used_up": self.budget.empty is not None}
         results["trials"] = ended
         return results | ({"configurations": configurations(results)} if replicated(results) else {})
 

@@ -80,7 +80,7 @@ def gpu_name() -> str:
     return ", ".join(sorted(set(said.splitlines()))) or "gpu"
 
 
-class Shelf:
+class FinishedTrials:
     """The finished trials of all other sweeps beside the one in `folder`, made with the same and by the same objective.
 
     Left out are sweeps whose code or data changed between the beginning and the end, trials that stopped early, trials

@@ -9,7 +9,7 @@ from orchestrator.errors import UserError
 from orchestrator.shell import command_for
 from orchestrator.storage import layout
 from orchestrator.storage.metric_lines import from_json, metrics_of
-from orchestrator.sweep.results_file import Ledger, known_numbers
+from orchestrator.sweep.results_file import ResultsFile, known_numbers
 from orchestrator.tracking.spool import PARENT, parsed
 from orchestrator.tracking.tracker import HASTE_S, Tracker
 
@@ -28,13 +28,13 @@ def results_of(folder: Path) -> dict[str, Any]:
         kept = folder / layout.METRICS  # there is none of a run that diverged in its first epoch
         text = kept.read_text(encoding="utf-8") if kept.exists() else ""
         lines = [from_json(line) for line in text.splitlines()]
-        ledger = _ledger(folder, config)
+        results_file = _ledger(folder, config)
         for line in lines:
-            ledger.add(folder.name, line["epoch"], metrics_of(line))
-        ledger.end(folder.name, *_ending(folder, len(lines) == config["run"]["epochs"]))
+            results_file.add(folder.name, line["epoch"], metrics_of(line))
+        results_file.end(folder.name, *_ending(folder, len(lines) == config["run"]["epochs"]))
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise UserError(f"{folder}: config.json or metrics.jsonl is damaged ({error}). Train it again.") from None
-    return ledger.results()
+    return results_file.results()
 
 
 class Teller:
@@ -74,12 +74,12 @@ class Teller:
         self.lines = left.lines(command_for("sync", self.folder))
 
 
-def _ledger(folder: Path, config: dict[str, Any]) -> Ledger:
+def _ledger(folder: Path, config: dict[str, Any]) -> ResultsFile:
     trial = {"configuration": 1, "config": config["config"], "seed": config["seed"], "stage": "search"}
     objective = config.get("objective") or USUAL
-    ledger = Ledger(folder, folder.name, objective, {folder.name: trial | {"folder": str(folder)}})
-    ledger.begin(folder.name)
-    return ledger
+    results_file = ResultsFile(folder, folder.name, objective, {folder.name: trial | {"folder": str(folder)}})
+    results_file.begin(folder.name)
+    return results_file
 
 
 def _ending(folder: Path, whole: bool) -> tuple[str, str | None]:

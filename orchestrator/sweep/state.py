@@ -12,8 +12,8 @@ from typing import Any
 from orchestrator.schedulers.base import CONTINUE, PAUSE
 from orchestrator.schedulers.run_all import RunAll
 from orchestrator.storage.journal import Journal, JournalError
-from orchestrator.sweep.budget import UNLIMITED, Account
-from orchestrator.sweep.results_file import Ledger, known_numbers
+from orchestrator.sweep.budget import UNLIMITED, BudgetMeter
+from orchestrator.sweep.results_file import ResultsFile, known_numbers
 
 WORST = ("diverged", "failed")  # a trial that ends so takes the last place at the rung ahead of it
 SLOT, GROUP, MEMORY = "slot", "group", "memory"  # what fails when a trial is tried again
@@ -21,10 +21,10 @@ FORMAT = 1  # of the journal's events
 LATER = ("spec", "data")  # facts that the journal of an older version lacks: they are noted when it goes on
 TO_THE_END = RunAll()
 
-Telling = tuple[Any, ...]  # the name of a listener's method, and its values
+Event = tuple[Any, ...]  # the name of a listener's method, and its values
 
 
-class Progress:
+class SweepState:
     """The scheduler's `core` and the ledger, with the journal that both can be made from.
 
     Args:
@@ -40,14 +40,14 @@ class Progress:
     def __init__(
         self,
         core,
-        ledger: Ledger,
+        results_file: ResultsFile,
         journal: Journal,
         slot_config: Callable[[dict], dict] = dict,
-        account: Account = UNLIMITED,
+        budget: BudgetMeter = UNLIMITED,
     ):
-        self.core, self.ledger, self.journal = core, ledger, journal
-        self.slot_config, self.account = slot_config, account
-        self.names = {known["number"]: trial for trial, known in ledger.trials.items()}
+        self.core, self.results_file, self.journal = core, results_file, journal
+        self.slot_config, self.budget = slot_config, budget
+        self.names = {known["number"]: trial for trial, known in results_file.trials.items()}
         self.standing: dict[str, bool] = {}  # trials that began and have not ended -> are they paused? Latest last.
         self.params: dict[int, dict] = {}  # of each configuration drawn, what it was drawn as; None: there was none
         self.confirming: set[str] | None = None  # the trials that confirm the search, once it is over
@@ -55,7 +55,7 @@ class Progress:
         self.retries: Counter[tuple[str, str]] = Counter()  # of each trial, of SLOT and of GROUP
         self.said: set[str] = set()  # names of the facts that are in the journal
         self.over = False  # the sweep came to its end
-        self.news: list[Telling] = []  # not yet told
+        self.news: list[Event] = []  # not yet told
         self.error: OSError | None = None  # of the journal, or of a trial's folder; nothing is written after it
         for number, event in enumerate(journal.events, start=1):
             try:
@@ -70,7 +70,7 @@ class Progress:
             self._do("sweep", format=FORMAT, **facts)
             return
         new = {name: facts[name] for name in LATER if name in facts and name not in self.said}
-        if new or [facts.get("made_with")] != self.ledger.made_with[-1:]:
+        if new or [facts.get("made_with")] != self.results_file.made_with[-1:]:
             self._do("changed", made_with=facts.get("made_with"), **new)
 
     def draw(self, configuration: int, params: dict | None, trials: list[dict]) -> None:
@@ -87,7 +87,7 @@ class Progress:
 
     def begin(self, trial: str) -> bool:
         """The trial has a slot. False if it had one before."""
-        if trial in self.ledger.entries:
+        if trial in self.results_file.entries:
             return False
         self._do("began", trial=trial)
         return True
@@ -97,19 +97,19 @@ class Progress:
 
         A trial that is taken up again repeats its last epochs. They change nothing: it is to go where it stood.
         """
-        known = self.ledger.entries[trial]["epochs"]
+        known = self.results_file.entries[trial]["epochs"]
         if epoch > known:
-            price = {"price": self.account.price(seconds)} if self.account.limits else {}
+            price = {"price": self.budget.price(seconds)} if self.budget.limits else {}
             return self._do("epoch", trial=trial, epoch=epoch, metrics=metrics, **price)
         return PAUSE if epoch == known and self.standing.get(trial) else CONTINUE
 
     def next(self) -> int | None:
         """Promote a paused trial and give its number, or None when there is none to promote."""
-        return self._do("promoted") if self.core.due() and not self.account.empty else None
+        return self._do("promoted") if self.core.due() and not self.budget.empty else None
 
     def close(self) -> int | None:
         """The same when no new trial is left and `next` has none: the best of a rung go on, if they are to."""
-        return None if self.account.empty else self._do("closing")
+        return None if self.budget.empty else self._do("closing")
 
     def retry(self, trial: str, of: str = SLOT) -> None:
         """The trial is tried again: its SLOT failed, its worker GROUP was started anew, or MEMORY was short."""
@@ -127,14 +127,14 @@ class Progress:
 
     def reason(self, trial: str) -> str | None:
         """Why a paused trial was not called back."""
-        return self.account.empty if trial in self.cut else self._core(trial).reason(self._number(trial)) or None
+        return self.budget.empty if trial in self.cut else self._core(trial).reason(self._number(trial)) or None
 
     def check(self) -> None:
         """Raises the OSError that an earlier event could not be written for."""
         if self.error:
             raise self.error
 
-    def take_news(self) -> list[Telling]:
+    def take_news(self) -> list[Event]:
         """What is to be told, once."""
         news, self.news = self.news, []
         return news
@@ -151,11 +151,11 @@ class Progress:
     def _again(self, number: int, event: dict) -> None:
         place = f"{self.journal.path}:{number}"
         kind = event.pop("event")
-        strange = "trial" in event and event["trial"] not in self.ledger.trials
+        strange = "trial" in event and event["trial"] not in self.results_file.trials
         if strange or kind not in APPLY or event.get("format", FORMAT) != FORMAT:
             raise JournalError(f"{place}: is of another version of vaeorch, or of another sweep.")
         if "seconds" in event:  # `Journal` restored it
-            event["price"] = self.account.price(event["seconds"])
+            event["price"] = self.budget.price(event["seconds"])
         found = APPLY[kind](self, event)
         if found != event.get("answer", found):
             raise JournalError(
@@ -165,9 +165,9 @@ class Progress:
 
     def _sweep(self, facts: dict) -> None:
         self.said |= facts.keys()
-        self.ledger.data = facts.get("data", self.ledger.data)
-        if [facts.get("made_with")] != self.ledger.made_with[-1:]:
-            self.ledger.made_with.append(facts.get("made_with"))
+        self.results_file.data = facts.get("data", self.results_file.data)
+        if [facts.get("made_with")] != self.results_file.made_with[-1:]:
+            self.results_file.made_with.append(facts.get("made_with"))
 
     def _drawn(self, facts: dict) -> None:
         self.params[facts["configuration"]] = facts["params"]
@@ -178,38 +178,38 @@ class Progress:
 
     def _enter(self, trials: list[dict]) -> list[str]:
         configs = {config["id"]: config for config in map(self.slot_config, trials)}
-        self.ledger.trials |= configs
+        self.results_file.trials |= configs
         self.names |= {config["number"]: trial for trial, config in configs.items()}
         return list(configs)
 
     def _began(self, facts: dict) -> None:
         trial = facts["trial"]
-        self.ledger.begin(trial)
+        self.results_file.begin(trial)
         self.standing[trial] = False
-        self.news.append(("trial_started", trial, self.ledger.trials[trial]["parameters"], trial))
+        self.news.append(("trial_started", trial, self.results_file.trials[trial]["parameters"], trial))
 
     def _reused(self, facts: dict) -> None:
         trial = facts["trial"]
         self._began(facts)
         for epoch, metrics in enumerate(facts["epochs"], start=1):
             self._learn(trial, epoch, metrics)
-        self.ledger.entries[trial]["reused_from"] = facts["source"]
+        self.results_file.entries[trial]["reused_from"] = facts["source"]
         self._ended({"trial": trial, "status": "completed", "reason": f"reused from {facts['source']}"})
 
     def _epoch(self, facts: dict) -> str:
         trial, epoch = facts["trial"], facts["epoch"]
         answer = self._learn(trial, epoch, facts["metrics"])
-        self.account.pay(facts.get("price", {}))
-        if answer == CONTINUE and self.account.empty and epoch < self.ledger.trials[trial]["last_epoch"]:
+        self.budget.pay(facts.get("price", {}))
+        if answer == CONTINUE and self.budget.empty and epoch < self.results_file.trials[trial]["last_epoch"]:
             self.cut.add(trial)
             answer = PAUSE
         self._stands(trial, paused=answer == PAUSE)
         return answer
 
     def _learn(self, trial: str, epoch: int, metrics: dict[str, float]) -> str:
-        self.ledger.add(trial, epoch, metrics)
+        self.results_file.add(trial, epoch, metrics)
         self.news.append(("epoch", trial, epoch, metrics))
-        return self._core(trial).report(self._number(trial), epoch, metrics[self.ledger.objective["metric"]])
+        return self._core(trial).report(self._number(trial), epoch, metrics[self.results_file.objective["metric"]])
 
     def _promoted(self, facts: dict) -> int | None:
         return self._goes_on(self.core.next())
@@ -225,14 +225,14 @@ class Progress:
 
     def _retried(self, facts: dict) -> None:
         self.retries[facts["trial"], facts["of"]] += 1
-        self.ledger.retry(facts["trial"])
+        self.results_file.retry(facts["trial"])
 
     def _ended(self, facts: dict) -> None:
         trial, status, reason = facts["trial"], facts["status"], facts["reason"]
         if status in WORST:
             self._core(trial).abandon(self._number(trial))
         del self.standing[trial]
-        entry = self.ledger.end(trial, status, reason)
+        entry = self.results_file.end(trial, status, reason)
         self.news.append(("trial_ended", trial, status, reason, known_numbers(entry["best"])))
 
     def _finished(self, facts: dict) -> None:
@@ -243,7 +243,7 @@ class Progress:
         return TO_THE_END if trial in (self.confirming or ()) else self.core
 
     def _number(self, trial: str) -> int:
-        return self.ledger.trials[trial]["number"]
+        return self.results_file.trials[trial]["number"]
 
     def _stands(self, trial: str, paused: bool) -> None:
         self.standing.pop(trial)
@@ -251,16 +251,16 @@ class Progress:
 
 
 APPLY = {
-    "sweep": Progress._sweep,
-    "changed": Progress._sweep,
-    "drawn": Progress._drawn,
-    "confirming": Progress._confirming,
-    "reused": Progress._reused,
-    "began": Progress._began,
-    "epoch": Progress._epoch,
-    "promoted": Progress._promoted,
-    "closing": Progress._closing,
-    "retried": Progress._retried,
-    "ended": Progress._ended,
-    "finished": Progress._finished,
+    "sweep": SweepState._sweep,
+    "changed": SweepState._sweep,
+    "drawn": SweepState._drawn,
+    "confirming": SweepState._confirming,
+    "reused": SweepState._reused,
+    "began": SweepState._began,
+    "epoch": SweepState._epoch,
+    "promoted": SweepState._promoted,
+    "closing": SweepState._closing,
+    "retried": SweepState._retried,
+    "ended": SweepState._ended,
+    "finished": SweepState._finished,
 }

@@ -18,12 +18,12 @@ from orchestrator.space.trials import CONFIRM, Trial, numbers_of, replicas
 from orchestrator.sweep import reuse
 from orchestrator.sweep.ranking import configurations
 from orchestrator.sweep.results_file import INTERRUPTED
-from orchestrator.sweep.state import WORST, Progress
+from orchestrator.sweep.state import WORST, SweepState
 
-GUIDED, BLIND = 20, 1_000  # draws with and without a thought, until there is held to be none left
+TPE_DRAWS, RANDOM_DRAWS = 20, 1_000  # draws with and without a thought, until there is held to be none left
 
 
-class Lineup:
+class TrialQueue:
     """Finds trials for `progress`, in the numbers from 1 to `len`.
 
     Args:
@@ -35,12 +35,12 @@ class Lineup:
     def __init__(
         self,
         plan: Plan,
-        progress: Progress,
+        state: SweepState,
         allowed: Callable[[Candidate], bool] = lambda found: True,
-        shelf: reuse.Shelf | None = None,
+        finished_trials: reuse.FinishedTrials | None = None,
     ):
-        self.plan, self.spec, self.progress = plan, plan.spec, progress
-        self.allowed, self.shelf = allowed, shelf
+        self.plan, self.spec, self.state = plan, plan.spec, state
+        self.allowed, self.finished_trials = allowed, finished_trials
 
     def __len__(self) -> int:
         return len(self.plan)
@@ -56,7 +56,7 @@ class Lineup:
     def complete(self) -> bool:
         """Whether every trial of the sweep has come to its own end; or, the budget being used up, each that began."""
         ended = all(entry["status"] and entry["reason"] != INTERRUPTED for entry in self._entries.values())
-        return ended and (self.progress.account.empty is not None or not any(self.left()))
+        return ended and (self.state.budget.empty is not None or not any(self.left()))
 
     def enter(self, number: int) -> dict[str, Any] | None:
         """The slot config of a trial that has not had a slot; None if it needs none, or there is none of that number.
@@ -65,42 +65,42 @@ class Lineup:
         """
         if not self._found(number):
             self._find(number)
-        name = self.progress.names.get(number)
-        config = self.progress.ledger.trials.get(name)
-        finished = self.shelf and config and self.shelf.like(config)
+        name = self.state.names.get(number)
+        config = self.state.results_file.trials.get(name)
+        finished = self.finished_trials and config and self.finished_trials.like(config)
         if finished:
-            self.progress.reuse(name, finished.source, reuse.copy(finished, Path(config["folder"])))
+            self.state.reuse(name, finished.source, reuse.copy(finished, Path(config["folder"])))
         return None if finished else config
 
     @property
     def _entries(self) -> dict[str, dict]:
-        return self.progress.ledger.entries
+        return self.state.results_file.entries
 
     def _settled(self, number: int) -> bool:
-        name = self.progress.names.get(number)
+        name = self.state.names.get(number)
         if name is None:
             return self._found(number)
         return bool(self._entries.get(name, {}).get("status"))
 
     def _found(self, number: int) -> bool:
         """Whether it is known who has a number, be it nobody."""
-        if number in self.progress.names:
+        if number in self.state.names:
             return True
         if self.confirms(number):
-            return self.progress.confirming is not None
-        return self._configuration(number) in self.progress.params
+            return self.state.confirming is not None
+        return self._configuration(number) in self.state.params
 
     def _configuration(self, number: int) -> int:
         return (number - 1) // self.spec.seeds + 1
 
     def _find(self, number: int) -> None:
         if self.confirms(number):
-            self.progress.confirm([asdict(trial) for trial in self._best_again()])
+            self.state.confirm([asdict(trial) for trial in self._best_again()])
             return
         configuration = self._configuration(number)
         drawn = self._draw(configuration)
         trials = replicas(self.spec, configuration, drawn.found) if drawn else []
-        self.progress.draw(configuration, drawn and drawn.params, [asdict(trial) for trial in trials])
+        self.state.draw(configuration, drawn and drawn.params, [asdict(trial) for trial in trials])
 
     def _draw(self, configuration: int) -> tpe.Draw | None:
         """A configuration that can run and has not been drawn before, if one is found."""
@@ -108,41 +108,41 @@ class Lineup:
         if None in beside.values():  # none was found the last time
             return None
         known = [
-            self._standing(params, self.progress.names[number])
+            self._standing(params, self.state.names[number])
             for other, params in beside.items()
             for number in numbers_of(self.spec, other)
         ]
-        taken = {same_run(trial["run"]) for trial in self.progress.ledger.trials.values()}
+        taken = {same_run(trial["run"]) for trial in self.state.results_file.trials.values()}
         new = (drawn for drawn in self._draws(configuration, known) if identity(drawn.found) not in taken)
         return next((drawn for drawn in new if self.allowed(drawn.found)), None)
 
     def _draws(self, configuration: int, known: list[tpe.Known]) -> Iterator[tpe.Draw]:
         point = self.plan.places[configuration - 1]
-        for attempt in range(GUIDED + BLIND):
+        for attempt in range(TPE_DRAWS + RANDOM_DRAWS):
             seed = [self.spec.search_seed, configuration, attempt]
-            guided = attempt < GUIDED
-            yield tpe.draw(self.spec, point, known, seed) if guided else tpe.draw_blindly(self.spec, point, seed)
+            guided = attempt < TPE_DRAWS
+            yield tpe.draw(self.spec, point, known, seed) if guided else tpe.draw_random(self.spec, point, seed)
 
     def _beside(self, configuration: int) -> dict[int, tpe.Params | None]:
         """The configurations drawn so far at the same point of the grids, and what they were drawn as."""
         point = _where(self.plan.places[configuration - 1])
-        drawn = self.progress.params.items()
+        drawn = self.state.params.items()
         return {other: params for other, params in drawn if _where(self.plan.places[other - 1]) == point}
 
     def _standing(self, params: tpe.Params, name: str) -> tpe.Known:
         entry = self._entries.get(name, {"status": None, "epochs": 0, "last": {}})
         if entry["status"] is None:
-            state = tpe.HALFWAY if self.progress.standing.get(name) else tpe.RUNNING
+            state = tpe.HALFWAY if self.state.standing.get(name) else tpe.RUNNING
         else:
             state = STATES.get(entry["status"], tpe.HALFWAY)
         return tpe.Known(params, state, entry["epochs"], entry["last"].get(self.spec.objective.metric))
 
     def _best_again(self) -> Iterator[Trial]:
         """The best configurations of the search, each with fresh seeds."""
-        ledger, number = self.progress.ledger, self.plan.searching
-        ranked = [one["configuration"] for one in configurations(ledger.results()) if one["n"]]
+        results_file, number = self.state.results_file, self.plan.searching
+        ranked = [one["configuration"] for one in configurations(results_file.results()) if one["n"]]
         for configuration in ranked[: self.spec.confirm.top]:
-            first = next(trial for trial in ledger.trials.values() if trial["configuration"] == configuration)
+            first = next(trial for trial in results_file.trials.values() if trial["configuration"] == configuration)
             fresh = first["run"]["seed"] + self.spec.seeds
             for seed in range(fresh, fresh + self.spec.confirm.seeds):
                 number += 1
