@@ -84,9 +84,9 @@ def test_failures_reach_the_slot_unless_they_were_before_its_trial():
     async def story(box):
         await box.begin(FIRST)
         await box.ask(STEP)
-        await box.fail("worker 1 is dead", own=False)
-        assert await box.next(NOW) == {"reason": "worker 1 is dead", "own": False}
-        await box.fail("worker 0 is dead", own=False)  # while no trial wants anything
+        await box.fail("worker 1 is dead", trial_fault=False)
+        assert await box.next(NOW) == {"reason": "worker 1 is dead", "trial_fault": False}
+        await box.fail("worker 0 is dead", trial_fault=False)  # while no trial wants anything
         await box.begin(SECOND)
         assert await box.next(NOW) is None
 

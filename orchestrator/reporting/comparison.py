@@ -1,7 +1,5 @@
 """Findings of many models side by side. Numbers that were made in different ways are not put into one row."""
 
-import csv
-import io
 import json
 import math
 import statistics
@@ -10,8 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from orchestrator.reporting.leaderboard import in_markdown
-from orchestrator.reporting.tables import blocks
+from orchestrator.reporting import tables
 from orchestrator.storage.evaluations_file import EvaluatedModel, Finding, provenance_of
 from orchestrator.storage.json_files import finite_or_null
 from orchestrator.terminal import say
@@ -129,7 +126,7 @@ def as_table(found: Comparison, width: int) -> str:
     """The grid for a terminal of so many columns. Models have short names, which lines below it tell in full."""
     header, *rows = grid(replace(found, labels=[_short(label) for label in found.labels], rows=_short_rows(found)))
     names = [label for label in found.labels if label != _short(label)]
-    return "\n".join([*blocks(header, rows, width), *names])
+    return "\n".join([*tables.blocks(header, rows, width), *names])
 
 
 def _short(label: str) -> str:
@@ -145,21 +142,20 @@ def _short_rows(found: Comparison) -> dict[str, Row]:
 
 
 def as_markdown(found: Comparison) -> str:
+    """The grid, and below it what the numbers rest on."""
     header, *rows = grid(found)
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    table = ["| " + " | ".join(map(in_markdown, line)) + " |" for line in lines]
-    return "\n".join([*table, "", *(f"- {note}" for note in notes(found))]) + "\n"
+    return "\n".join([tables.as_markdown(header, rows, align="---:"), *(f"- {note}" for note in notes(found))]) + "\n"
 
 
 def as_csv(found: Comparison) -> str:
     """A line for each number, with full precision and what it rests on."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["model", "trial", "value", "number", "metric", "provenance"])
-    for name, row in found.rows.items():
-        triples = ((label, id, number) for label, numbers in row.numbers.items() for id, number in numbers.items())
-        writer.writerows([label, id, name, number, row.metric, row.rests_on] for label, id, number in triples)
-    return text.getvalue()
+    rows = [
+        [label, id, name, number, row.metric, row.rests_on]
+        for name, row in found.rows.items()
+        for label, numbers in row.numbers.items()
+        for id, number in numbers.items()
+    ]
+    return tables.as_csv(["model", "trial", "value", "number", "metric", "provenance"], rows)
 
 
 def as_json(found: Comparison) -> str:

@@ -1,12 +1,11 @@
 """What a sweep found: the leaderboard of results.json, as a table for people and for programs."""
 
-import csv
-import io
 import json
 import math
 from collections.abc import Callable
 from typing import Any
 
+from orchestrator.reporting import tables
 from orchestrator.sweep.ranking import RANKED, UNSOUND, best_summary, best_value, configurations, ranked, replicated
 from orchestrator.text import listed, show, with_reason
 
@@ -76,22 +75,13 @@ def _ending(trial: dict[str, Any]) -> str:
 
 def as_csv(results: dict[str, Any]) -> str:
     """The leaderboard with full precision, for programs."""
-    header, rows = leaderboard(results)
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([header, *rows])
-    return text.getvalue()
+    return tables.as_csv(*leaderboard(results))
 
 
 def as_markdown(results: dict[str, Any]) -> str:
     """The leaderboard for a paper's notes."""
     header, rows = leaderboard(results)
-    lines = [header, ["---"] * len(header), *[[in_markdown(show(cell)) for cell in row] for row in rows]]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
-
-
-def in_markdown(cell: str) -> str:
-    """A cell of a table in Markdown."""
-    return cell.replace("|", "\\|").replace("\n", " ")
+    return tables.as_markdown(header, [list(map(show, row)) for row in rows])
 
 
 def as_json(results: dict[str, Any]) -> str:
@@ -101,8 +91,6 @@ def as_json(results: dict[str, Any]) -> str:
 
 def as_table(results: dict[str, Any], width: int, most: int | None = None) -> str:
     """The leaderboard for a terminal of so many columns: what varies stands in one, and long reasons stand below."""
-    from orchestrator.reporting.tables import with_texts
-
     several = replicated(results)
     names, rows = BOARDS[several](results, _briefly)
     header = ["rank", *names, "varies" if several else "configuration"]
@@ -113,7 +101,7 @@ def as_table(results: dict[str, Any], width: int, most: int | None = None) -> st
         untold = [trial for trial in untold if trial["status"] not in RANKED]
     else:
         untold = [trial for trial in untold if len(trial["reason"]) > LONGEST_REASON]
-    return "\n".join([_title(results), *with_texts(header, cells, texts, width), *_reasons(untold)])
+    return "\n".join([_title(results), *tables.with_texts(header, cells, texts, width), *_reasons(untold)])
 
 
 def _briefly(trial: dict[str, Any]) -> str:

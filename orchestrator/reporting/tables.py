@@ -1,7 +1,13 @@
-"""Tables for people, as lines of text. Nothing is cut: what a terminal has no room for stands further down, in full."""
+"""Tables: as lines for a terminal, where nothing is cut, as Markdown and as CSV. All tables are made here.
 
+What a terminal has no room for stands further down, in full. `leaderboard.py` and `comparison.py` say what is in them.
+"""
+
+import csv
+import io
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from rich.cells import cell_len
 
@@ -46,6 +52,23 @@ def blocks(header: Row, rows: Sequence[Row], width: int) -> list[str]:
         lines += [_line([row[column] for column in some], [widths[column] for column in some], 1) for row in table]
         at += many
     return lines
+
+
+def as_markdown(header: Row, rows: Sequence[Row], align: str = "---") -> str:
+    """A table in Markdown. `align` is the rule below each column but the first: `---:` puts numbers to the right."""
+    lines = [header, ["---", *[align] * (len(header) - 1)], *rows]
+    return "".join("| " + " | ".join(map(_in_markdown, line)) + " |\n" for line in lines)
+
+
+def as_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A table for programs, with full precision."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    return text.getvalue()
+
+
+def _in_markdown(cell: str) -> str:
+    return cell.replace("|", "\\|").replace("\n", " ")
 
 
 def _flat(cell: str) -> str:
