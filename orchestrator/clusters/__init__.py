@@ -1,0 +1,6 @@
+"""Where trials run: the Ray that they run on, and how many of them find room there.
+
+`local.py` starts a private Ray on this machine, `resources.py` counts what its nodes have.
+"""
+
+__all__ = ["local", "resources"]  # the modules that others import

@@ -1,0 +1,18 @@
+"""What lies on the disk: the files of sweeps, trials and runs, written whole or not at all.
+
+`layout.py` names every file; each other module owns one kind of them.
+"""
+
+__all__ = [
+    "disk",
+    "evaluations_file",
+    "journal",
+    "json_files",
+    "layout",
+    "locks",
+    "metric_lines",
+    "sweep_folder",
+    "trial_folder",
+    "within_epoch",
+    "workspace",
+]  # the modules that others import

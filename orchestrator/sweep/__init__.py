@@ -1,0 +1,18 @@
+"""A sweep's state, without Ray: its trials, what became of them, and who hears of it.
+
+`state.py` is replayed from the journal; `trial_queue.py` finds the next trial, `open.py` puts all of it together.
+"""
+
+__all__ = [
+    "changes",
+    "events",
+    "folder",
+    "open",
+    "ranking",
+    "results",
+    "results_file",
+    "reuse",
+    "single_run",
+    "state",
+    "trial_queue",
+]  # the modules that others import
