@@ -34,8 +34,9 @@ def record(settings: list[str]) -> Curves:
     """Train the configurations, one line of progress for each; `settings` change the spec as --set does."""
     from orchestrator.space.candidates import trials as listed
     from orchestrator.spec.records import read_spec
+    from trainables.common.errors import Diverged
     from trainables.run import Run
-    from trainables.train import Diverged, train
+    from trainables.train import train
 
     spec = read_spec(ROOT / "search_spaces" / "quickstart.yaml", settings)
     curves, trials = [], listed(spec)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainables.data import DataError, Dataset
+from trainables.common.errors import DataError
+from trainables.data import Dataset
 
 
 def picture(pixels: np.ndarray, kind: str = "PNG") -> bytes:

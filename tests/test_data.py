@@ -14,8 +14,9 @@ from scipy import stats
 from sklearn.datasets import load_digits
 
 from tests.data_files import complaint
+from trainables.common.errors import DataError
 from trainables.common.records import name_of, summary
-from trainables.data import DATASETS, DataError, Rows, chunks
+from trainables.data import DATASETS, Rows, chunks
 from trainables.data.sets.celeba import CelebA
 from trainables.data.sets.digits import Digits
 from trainables.data.sets.solids import Solids

@@ -11,7 +11,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from trainables.data import DataError
+from trainables.common.errors import DataError
 from trainables.data.sets.array import Array
 
 RNG = np.random.default_rng(0)

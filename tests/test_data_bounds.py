@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.data_files import complaint, picture, put
+from trainables.common.errors import DataError
 from trainables.common.lazy import torch
-from trainables.data import DataError, bounds
+from trainables.data import bounds
 from trainables.data.base import UNIT, Rows, Stored
 from trainables.data.formats.archives import open_archive
 from trainables.data.sets.array import Array

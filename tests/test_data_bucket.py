@@ -13,8 +13,8 @@ import pytest
 
 from tests.bucket_faults import FOR_EVER, Fault, a_set, content_of
 from tests.waiting import until
+from trainables.common.errors import DataError
 from trainables.common.roots import in_bucket, recorded, root_of
-from trainables.data import DataError
 from trainables.data.prepared.index import FORMAT, written
 from trainables.data.remote import s3
 from trainables.data.remote.fetch import fetched, sets, shards_in

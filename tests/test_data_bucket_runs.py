@@ -12,7 +12,8 @@ from orchestrator.execution.run import claim, open_lineup, slot_config
 from orchestrator.sweep.reuse import made_with
 from tests.small_runs import a_run
 from tests.specs import spec_of
-from trainables.data import Array, CelebA, DataError, Digits, Mnist, Sprites
+from trainables.common.errors import DataError
+from trainables.data import Array, CelebA, Digits, Mnist, Sprites
 from trainables.data.prepared import index as prepared
 from trainables.data.remote.push import push
 from trainables.train import train

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.data_files import complaint, picture, present, put
-from trainables.data import DataError
+from trainables.common.errors import DataError
 from trainables.data.sets import cifar10
 from trainables.data.sets.cifar10 import Cifar10
 

@@ -11,7 +11,7 @@ import torch
 from pydantic import ValidationError
 
 from tests.data_files import complaint
-from trainables.data.base import Unfit
+from trainables.common.errors import Unfit
 from trainables.data.sets.dsprites import FILE, DSprites
 from trainables.data.sets.grids import Grid
 from trainables.data.sets.shapes3d import ENDS, Shapes3D

@@ -9,7 +9,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from tests.data_files import picture, put
-from trainables.data import DataError
+from trainables.common.errors import DataError
 from trainables.data.sets.array import Array
 
 RNG = np.random.default_rng(0)

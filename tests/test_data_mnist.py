@@ -17,7 +17,7 @@ import torch
 import torchvision
 from pydantic import ValidationError
 
-from trainables.data import DataError
+from trainables.common.errors import DataError
 from trainables.data.formats.idx import read_idx, read_pair
 from trainables.data.sets.mnist import TEST, TRAIN, FashionMnist, Mnist, Mnist01, Mnist32
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from tests.data_files import picture, put
 from tests.prepared_sets import same_sets
-from trainables.data import DataError
+from trainables.common.errors import DataError
 from trainables.data.prepared import index as prepared
 from trainables.data.prepared import prepare as preparing
 from trainables.data.sets.array import Array

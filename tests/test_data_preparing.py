@@ -15,8 +15,9 @@ import torch
 
 from tests.data_files import complaint
 from tests.prepared_sets import IMAGES, SMALL, dsprites, flip, pictures, prepared_in, same_sets, saved, shards_in
+from trainables.common.errors import DataError
 from trainables.common.records import name_of
-from trainables.data import DATASETS, DataError
+from trainables.data import DATASETS
 from trainables.data.formats.blocks import Npz, gather
 from trainables.data.prepared import index as prepared
 from trainables.data.prepared import mapped, sources

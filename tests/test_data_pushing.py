@@ -9,7 +9,7 @@ import pytest
 
 from tests.bucket_faults import FOR_EVER, Fault, a_set, content_of
 from tests.waiting import until
-from trainables.data import DataError
+from trainables.common.errors import DataError
 from trainables.data.prepared.index import index_of, written
 from trainables.data.remote import push as pushing
 from trainables.data.remote.fetch import fetched, sets

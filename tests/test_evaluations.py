@@ -10,7 +10,7 @@ import torch
 
 from tests.evaluations import DATA, WITHOUT_DENSITY, a_model, a_small, small, zeros_and_ones
 from trainables import cache as kept
-from trainables.checkpoint import CheckpointError
+from trainables.common.errors import CheckpointError
 from trainables.common.records import name_of, summary
 from trainables.data import DATASETS, Digits, Mnist01, Splits
 from trainables.data.prepared.mapped import Mapped

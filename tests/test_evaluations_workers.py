@@ -9,9 +9,9 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from tests.evaluations import a_model, a_small, with_attributes, zeros_and_ones
-from trainables.checkpoint import CheckpointError
+from trainables.common.errors import CheckpointError, DataError
 from trainables.common.records import name_of
-from trainables.data import DataError, Mnist01
+from trainables.data import Mnist01
 from trainables.evaluations import EVALUATIONS
 from trainables.evaluations import context as evidence_of
 from trainables.evaluations.context import Evidence

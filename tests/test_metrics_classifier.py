@@ -6,11 +6,12 @@ from scipy import stats
 from torch import nn
 
 from tests.small_runs import a_run
+from trainables.common.errors import Undefined
 from trainables.data import Mnist01, Rows
 from trainables.distributions.priors import Normal
 from trainables.mappings.modules.sectors import Axis, Cuts
 from trainables.metrics.ones_classifier import Logistic, finish, fitted, learned_proportion, statistics
-from trainables.metrics.provenance import Provenance, Undefined, differences
+from trainables.metrics.provenance import Provenance, differences
 from trainables.sums import add
 from trainables.train import Training
 

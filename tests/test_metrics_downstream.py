@@ -10,11 +10,11 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.svm import SVC
 from torch import nn
 
+from trainables.common.errors import Undefined
 from trainables.data import Mnist
 from trainables.metrics.attributes_neural import attributes_neural, best_accuracies, started
 from trainables.metrics.corruption import CORRUPTIONS, corrupted
 from trainables.metrics.probes import Labelled, attributes, forest, forest_as_published, in_turns, svm
-from trainables.metrics.provenance import Undefined
 from trainables.noise import Noise, seed_of
 
 

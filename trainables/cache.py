@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from trainables import checkpoint
+from trainables.common.errors import CheckpointError
 from trainables.common.files import locked
 from trainables.data.base import Rows
 
@@ -26,7 +27,7 @@ def once(folder: Path | None, name: str, make: Callable[[], State]) -> State:
     with locked(path):
         try:
             state = checkpoint.load(path)
-        except checkpoint.CheckpointError:
+        except CheckpointError:
             state = make()
             checkpoint.save(path, state)
     return {key: value for key, value in state.items() if key != "format"}

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables import checkpoint
+from trainables.common.errors import CheckpointError, Diverged
 from trainables.common.roots import Root
 from trainables.data import Splits
 from trainables.data.sampling import batches, plan
@@ -31,14 +32,6 @@ LONGEST_REASON = 200  # characters of what torch says of a state that does not f
 Progress = Callable[[int, int], None]
 """Is told before an epoch's first gradient step and after each: how many are done, and of how many."""
 SETTLE_EVERY = 100  # steps between looks at the losses; each look waits for the device and for the other workers
-
-
-class Diverged(Exception):
-    """A loss was not finite. A result, not a crash. `step` counts the run's gradient steps from 0."""
-
-    def __init__(self, step: int, term: str):
-        super().__init__(f"{term} was not finite at step {step}")
-        self.step, self.term = step, term
 
 
 @dataclass(frozen=True)
@@ -152,18 +145,16 @@ class Training:
         """Take up the state of a checkpoint of the same run, of all or some of `named`. Raises CheckpointError."""
         saved, things = checkpoint.load(path), self.named(*names)
         if lacking := [name for name in ("run", "epoch", "step", "images", *things) if name not in saved]:
-            raise checkpoint.CheckpointError(
-                f"{path}: holds no {', '.join(lacking)}: take the checkpoint.pt beside it."
-            )
+            raise CheckpointError(f"{path}: holds no {', '.join(lacking)}: take the checkpoint.pt beside it.")
         if saved["run"] != self.run.model_dump(mode="json"):
-            raise checkpoint.CheckpointError(f"{path}: the checkpoint of another run; its settings differ.")
+            raise CheckpointError(f"{path}: the checkpoint of another run; its settings differ.")
         try:
             for name, thing in things.items():
                 thing.load_state_dict(saved[name])
         except (RuntimeError, ValueError, LookupError) as error:  # torch names each tensor whose shape is another
             reason = " ".join(str(error).split())[:LONGEST_REASON]
             cure = "The data have other shapes than those it was trained on, or another version made it"
-            raise checkpoint.CheckpointError(f"{path}: does not fit this model. {cure}: {reason}") from None
+            raise CheckpointError(f"{path}: does not fit this model. {cure}: {reason}") from None
         self.epoch, self.step, self.images = saved["epoch"], saved["step"], saved["images"]
 
     def distributed(self) -> nn.Module:

@@ -11,8 +11,9 @@ from orchestrator.commands.datasets import fetch
 from orchestrator.errors import UserError
 from orchestrator.terminal import console as console_of
 from orchestrator.terminal import description_column, say
+from trainables.common.errors import DataError
 from trainables.common.roots import Root, in_bucket
-from trainables.data import DataError, Dataset, Facts
+from trainables.data import Dataset, Facts
 from trainables.data.bounds import SMALL_BYTES, size_of
 from trainables.data.progress import heard
 

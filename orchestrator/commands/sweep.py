@@ -34,7 +34,7 @@ from orchestrator.tracking.mlflow_store import prepare_store
 from orchestrator.tracking.start import open_run, open_tracker
 from orchestrator.tracking.store_address import check_early, store_for_new
 from orchestrator.tracking.tracker import HASTE_S, Left
-from trainables.checkpoint import CheckpointError
+from trainables.common.errors import CheckpointError
 from trainables.common.roots import Root, recorded
 from trainables.data import Dataset
 

@@ -16,8 +16,9 @@ from pydantic import ValidationError
 from orchestrator.errors import UserError
 from orchestrator.spec.yaml_file import read_yaml
 from orchestrator.storage.json_files import write_whole
+from trainables.common.errors import DataError
 from trainables.common.roots import Root
-from trainables.data import DataError, Dataset
+from trainables.data import Dataset
 from trainables.data.fingerprints import Fingerprint, changed, fingerprint
 from trainables.run import Run
 

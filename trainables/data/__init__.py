@@ -1,16 +1,6 @@
 """The data sets: DATASETS is the table, one line each; every one is a record that loads itself."""
 
-from trainables.data.base import (
-    Attributes,
-    DataError,
-    Dataset,
-    Factors,
-    Facts,
-    Rows,
-    Splits,
-    Stored,
-    chunks,
-)
+from trainables.data.base import Attributes, Dataset, Factors, Facts, Rows, Splits, Stored, chunks
 from trainables.data.sets.array import Array
 from trainables.data.sets.celeba import CelebA, CelebAHalf
 from trainables.data.sets.cifar10 import Cifar10
@@ -55,7 +45,6 @@ DATASETS: tuple[type[Dataset], ...] = (
 __all__ = [
     "DATASETS",
     "Attributes",
-    "DataError",
     "Dataset",
     "Factors",
     "Facts",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import PositiveInt
 
+from trainables.common.errors import DataError, Unfit
 from trainables.common.lazy import bounds, bucket, mapped, np, prepared, torch
 from trainables.common.records import Record
 from trainables.common.roots import Root, in_bucket, root_of
@@ -26,26 +27,6 @@ UNIT: Range = (0.0, 1.0)
 SIGNED: Range = (-1.0, 1.0)
 PER_ROW = ("x", "y", "factors", "attributes")
 SPLITS = ("train", "val", "test")
-
-
-class DataError(Exception):
-    """A data set that cannot be had as asked: one line that says which file, what is wrong with it, and the cure.
-
-    `field` is the field of the record that is to blame ("" where it is none of them).
-    """
-
-    def __init__(self, text: str, field: str = ""):
-        super().__init__(text)
-        self.field = field
-
-
-class Unfit(Exception):
-    """What is wrong with a file or a row of it; whoever knows its name puts that before it."""
-
-
-def one_line(error: Exception) -> str:
-    """What a library's exception says, without its line breaks."""
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 @dataclass(frozen=True)

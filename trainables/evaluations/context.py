@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from trainables import cache as kept
+from trainables.common.errors import DataError, Undefined
 from trainables.common.roots import Root
-from trainables.data import DataError, Rows
+from trainables.data import Rows
 from trainables.evaluations.base import Split
 from trainables.metrics.corruption import corrupted
 from trainables.metrics.features import FEATURES, Extractor, Source, extract
-from trainables.metrics.provenance import Undefined
 from trainables.noise import Noise
 from trainables.relevance import MOMENT_ROWS, Relevance, published_sums, relevance
 from trainables.sums import Sums, add, all_reduce, from_all, gather, rank_and_world, share

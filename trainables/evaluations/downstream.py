@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
+from trainables.common.errors import Undefined
 from trainables.common.lazy import Late, np, torch
 from trainables.evaluations.base import Measured, OfRows
-from trainables.metrics.provenance import Undefined
 
 if TYPE_CHECKING:
     from trainables.data import Rows

@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from trainables.common.errors import Undefined
 from trainables.common.lazy import Late, torch
 from trainables.evaluations.base import Measured, OfRows
-from trainables.metrics.provenance import Undefined
 
 if TYPE_CHECKING:
     from PIL.Image import Image

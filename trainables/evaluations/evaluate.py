@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from trainables.checkpoint import CheckpointError
+from trainables.common.errors import CheckpointError, DataError, Undefined
 from trainables.common.roots import Root
-from trainables.data import DataError, Dataset
+from trainables.data import Dataset
 from trainables.evaluations import Evaluation, Finding, Measured
 from trainables.evaluations.context import Evidence, together
-from trainables.metrics.provenance import Undefined
 from trainables.run import Run
 from trainables.sums import from_all
 from trainables.train import reopen

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import PositiveInt
 
+from trainables.common.errors import DataError, Undefined
 from trainables.common.lazy import Late
-from trainables.data.base import DataError
 from trainables.data.sets.array import OwnPath
 from trainables.evaluations.base import Measured, OfRows
-from trainables.metrics.provenance import Provenance, Undefined
+from trainables.metrics.provenance import Provenance
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import PositiveInt
 
+from trainables.common.errors import Undefined
 from trainables.common.lazy import Late
 from trainables.evaluations.base import Evaluation, Measured, OfRows, Split
 from trainables.metrics.basic import hoyer_of
-from trainables.metrics.provenance import Undefined
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import PositiveInt
 
+from trainables.common.errors import Undefined
 from trainables.common.lazy import Late
 from trainables.evaluations.base import Evaluation, Measured, OfRows
-from trainables.metrics.provenance import Undefined
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,9 +11,9 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from trainables.common.errors import Undefined
 from trainables.common.lazy import Late, np, torch
 from trainables.metrics.images import unit
-from trainables.metrics.provenance import Undefined
 
 if TYPE_CHECKING:
     from torch import Tensor

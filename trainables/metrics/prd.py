@@ -7,8 +7,8 @@ Source: Sajjadi et al. 2018, Assessing generative models via precision and recal
 
 from __future__ import annotations
 
+from trainables.common.errors import Undefined
 from trainables.common.lazy import Late, np
-from trainables.metrics.provenance import Undefined
 
 cluster = Late("sklearn.cluster")
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from trainables.common.errors import Undefined
 from trainables.common.lazy import Late, np
-from trainables.metrics.provenance import Undefined
 
 calibration = Late("sklearn.calibration")
 ensemble = Late("sklearn.ensemble")

@@ -9,8 +9,8 @@ import time
 from copy import deepcopy
 from typing import TYPE_CHECKING
 
+from trainables.common.errors import Undefined
 from trainables.common.lazy import Late, torch
-from trainables.metrics.provenance import Undefined
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from trainables.common.errors import Unfit
 from trainables.common.lazy import np
 from trainables.data import progress
-from trainables.data.base import Unfit
 from trainables.data.bounds import check_memory, check_unpacked
 from trainables.data.formats.locate import sound
 

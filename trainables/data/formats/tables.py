@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from trainables.common.errors import Unfit
 from trainables.common.lazy import Late, np, parquet
-from trainables.data.base import Unfit
 from trainables.data.bounds import check_memory, check_unpacked
 from trainables.data.formats.hidden import twins
 

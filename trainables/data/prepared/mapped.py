@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainables.data.base import SPLITS, Attributes, DataError, Dataset, Factors, Rows, Splits
+from trainables.common.errors import DataError
+from trainables.data.base import SPLITS, Attributes, Dataset, Factors, Rows, Splits
 from trainables.data.prepared import index as prepared
 from trainables.data.prepared import shards, sources
 

@@ -14,8 +14,9 @@ from typing import Any
 
 import torch
 
+from trainables.common.errors import DataError
 from trainables.common.files import remove_half_written
-from trainables.data.base import SPLITS, DataError, Dataset, Part, Rows, Splits
+from trainables.data.base import SPLITS, Dataset, Part, Rows, Splits
 from trainables.data.prepared import index as prepared
 from trainables.data.prepared import mapped, shards, sources
 from trainables.data.prepared.disk import alone, check_room, disk_told, sync, write_durably

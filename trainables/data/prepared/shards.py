@@ -22,7 +22,8 @@ import pyarrow as pa
 import torch
 from pyarrow import ipc
 
-from trainables.data.base import DataError, Rows, Unfit, one_line
+from trainables.common.errors import DataError, Unfit, one_line
+from trainables.data.base import Rows
 from trainables.data.formats.locate import DAMAGED
 from trainables.data.prepared.index import AGAIN, CURE, compact
 

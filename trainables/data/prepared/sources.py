@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from trainables.data.base import DataError, Dataset
+from trainables.common.errors import DataError
+from trainables.data.base import Dataset
 from trainables.data.bounds import check_plain
 from trainables.data.formats.archives import open_archive
 from trainables.data.formats.locate import find, sound

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from trainables.data.base import DataError, Dataset, Unfit
+from trainables.common.errors import DataError, Unfit
+from trainables.data.base import Dataset
 from trainables.data.prepared import index as prepared
 from trainables.data.prepared import mapped, shards
 

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trainables.common.errors import DataError, Unfit
 from trainables.common.files import remove_half_written
-from trainables.data.base import DataError, Dataset, Unfit
+from trainables.data.base import Dataset
 from trainables.data.prepared import index as prepared
 from trainables.data.prepared.disk import alone, check_room, disk_told, sync, write_durably
 from trainables.data.prepared.index import INDEX, PREPARED

@@ -7,8 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from trainables.common.errors import DataError
 from trainables.common.lazy import Late
-from trainables.data.base import DataError
 from trainables.data.prepared.index import INDEX
 from trainables.data.remote import fetch as bucket
 from trainables.data.remote.s3 import Absent, Passing, Place, blocks, client, persistently, sorted_out

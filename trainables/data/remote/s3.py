@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from trainables.common.errors import DataError, one_line
 from trainables.common.lazy import Late
 from trainables.common.roots import S3
-from trainables.data.base import DataError, one_line
 
 if TYPE_CHECKING:
     from pyarrow.fs import S3FileSystem

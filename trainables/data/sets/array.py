@@ -11,8 +11,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_serializer, model_validator
 
+from trainables.common.errors import DataError, Unfit
 from trainables.common.lazy import np, torch
-from trainables.data.base import DataError, Dataset, Facts, Part, Rows, Splits, Unfit, hold_out
+from trainables.data.base import Dataset, Facts, Part, Rows, Splits, hold_out
 from trainables.data.formats.arrays import read
 from trainables.data.formats.folders import pictures
 from trainables.data.formats.labels import whole_numbers

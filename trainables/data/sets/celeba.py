@@ -7,8 +7,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from trainables.common.errors import Unfit
 from trainables.common.lazy import np, torch
-from trainables.data.base import SPLITS, Attributes, Facts, Photographs, Splits, Stored, Unfit, hold_out
+from trainables.data.base import SPLITS, Attributes, Facts, Photographs, Splits, Stored, hold_out
 from trainables.data.formats.archives import Archive, open_archive
 from trainables.data.formats.decoding import Filter, album, of_size, resized
 from trainables.data.formats.locate import find_all, sound

@@ -11,8 +11,9 @@ from typing import ClassVar, Literal
 
 from pydantic import PositiveInt
 
+from trainables.common.errors import DataError, Unfit
 from trainables.common.lazy import Image, np, parquet, torch
-from trainables.data.base import DataError, Facts, Photographs, Range, Rows, Splits, Stored, Unfit
+from trainables.data.base import Facts, Photographs, Range, Rows, Splits, Stored
 from trainables.data.bounds import check_memory, small_content
 from trainables.data.formats.blocks import gather, load_npy
 from trainables.data.formats.decoding import Album, of_size

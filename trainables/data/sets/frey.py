@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from trainables.common.errors import Unfit
 from trainables.common.lazy import np, torch
-from trainables.data.base import UNIT, Dataset, Facts, Rows, Splits, Unfit, hold_out
+from trainables.data.base import UNIT, Dataset, Facts, Rows, Splits, hold_out
 from trainables.data.formats.blocks import load_npy
 from trainables.data.formats.locate import find_all, sound
 

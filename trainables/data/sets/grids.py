@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from trainables.common.errors import Unfit
 from trainables.common.lazy import np, torch
-from trainables.data.base import UNIT, Dataset, Factors, Facts, Rows, Splits, Stored, Unfit, hold_out
+from trainables.data.base import UNIT, Dataset, Factors, Facts, Rows, Splits, Stored, hold_out
 
 
 @dataclass(frozen=True)

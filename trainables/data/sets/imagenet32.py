@@ -10,8 +10,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from trainables.common.errors import Unfit
 from trainables.common.lazy import np, torch
-from trainables.data.base import Facts, Photographs, Rows, Splits, Stored, Unfit, hold_out
+from trainables.data.base import Facts, Photographs, Rows, Splits, Stored, hold_out
 from trainables.data.formats.blocks import Npz, gather
 from trainables.data.formats.locate import find_all, sound
 

@@ -16,8 +16,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, model_validator
 
+from trainables.common.errors import DataError, one_line
 from trainables.common.lazy import F, torch
-from trainables.data.base import UNIT, DataError, Dataset, Facts, Rows, Splits, one_line
+from trainables.data.base import UNIT, Dataset, Facts, Rows, Splits
 from trainables.data.formats.idx import find, read_pair
 from trainables.data.formats.locate import CURE
 

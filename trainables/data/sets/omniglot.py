@@ -9,8 +9,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from trainables.common.errors import Unfit
 from trainables.common.lazy import np, torch
-from trainables.data.base import UNIT, Dataset, Facts, Rows, Splits, Stored, Unfit, shuffled
+from trainables.data.base import UNIT, Dataset, Facts, Rows, Splits, Stored, shuffled
 from trainables.data.formats.archives import Archive, open_archive
 from trainables.data.formats.decoding import Album, of_size
 from trainables.data.formats.locate import find_all, sound

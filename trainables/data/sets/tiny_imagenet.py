@@ -7,8 +7,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from trainables.common.errors import Unfit
 from trainables.common.lazy import np
-from trainables.data.base import Facts, Photographs, Splits, Stored, Unfit, shuffled
+from trainables.data.base import Facts, Photographs, Splits, Stored, shuffled
 from trainables.data.formats.archives import Archive, open_archive
 from trainables.data.formats.decoding import album, of_size
 from trainables.data.formats.locate import find_all, sound
