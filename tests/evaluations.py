@@ -9,7 +9,7 @@ from tests.small_runs import METHODS
 from trainables.common.records import name_of
 from trainables.data import Attributes, Digits, Mnist01, Rows, Splits
 from trainables.evaluations import EVALUATIONS, Evaluation
-from trainables.evaluations.context import Evidence
+from trainables.evaluations.context import EvaluationContext
 from trainables.evaluations.evaluate import find
 from trainables.noise import Noise
 from trainables.run import Run
@@ -86,7 +86,7 @@ def noises(rows, *key):
 
 
 def values(training, name, **settings):
-    finding = find(a_small(name, **settings), Evidence(training))
+    finding = find(a_small(name, **settings), EvaluationContext(training))
     assert not finding.undefined
     return finding.values
 

@@ -14,7 +14,7 @@ from tests.small_runs import a_run
 from tests.specs import spec_of
 from trainables.common.errors import DataError
 from trainables.data import Array, CelebA, Digits, Mnist, Sprites
-from trainables.data.prepared import index as prepared
+from trainables.data.prepared import index_file
 from trainables.data.remote.push import push
 from trainables.train import train
 
@@ -44,7 +44,7 @@ def same(one, two):
 def test_a_run_from_a_bucket_has_the_numbers_of_a_run_from_files_and_needs_the_server_once(bucket, digits, monkeypatch):
     code, out, err = digits
     assert err == ""
-    place = f"{bucket.root}/prepared/{prepared.key(Digits())}"
+    place = f"{bucket.root}/prepared/{index_file.key(Digits())}"
     assert code == 0 and out.startswith(f"pushed  {place}  1,797 rows, 2 shards, ") and "3 files sent" in out
 
     local = [report.metrics for report in train(a_run())]
@@ -97,7 +97,7 @@ def test_what_a_bucket_lacks_is_told_with_both_commands_that_bring_it_there(buck
     for verb in ("train", "sweep"):
         code, _, err = vaeorch(verb, spec, *words)
         assert code == 2 and err == (
-            f"{bucket.root}/prepared/{prepared.key(Mnist())}: no prepared set of 'mnist': where its files are run "
+            f"{bucket.root}/prepared/{index_file.key(Mnist())}: no prepared set of 'mnist': where its files are run "
             f"'vaeorch data prepare mnist', then 'vaeorch data push mnist {bucket.root}'.\n"
         )
     assert not (tmp_path / "runs").exists()
@@ -126,7 +126,7 @@ def test_your_own_array_comes_from_the_bucket_where_its_file_is_not(bucket, tmp_
 
 def test_the_cache_is_mended_after_it_was_damaged(bucket, digits, tmp_path):
     there = Digits().load(bucket.root)
-    cached = tmp_path / "cache" / "s3" / bucket.name / "some/sets/prepared" / prepared.key(Digits())
+    cached = tmp_path / "cache" / "s3" / bucket.name / "some/sets/prepared" / index_file.key(Digits())
     (cached / "train-00000.arrow").unlink()  # it is mapped: another file must take its place
     shutil.copy(cached / "val-00000.arrow", cached / "train-00000.arrow")
     assert same(Digits().load(bucket.root), there)
@@ -136,7 +136,7 @@ def test_list_and_info_tell_what_a_bucket_has(bucket, digits, vaeorch):
     lines = vaeorch("data", "list", "--data-root", bucket.root)[1].splitlines()
     counts = {line.split()[0]: line[lines[0].index("PREPARED") :].split()[0] for line in lines[1:]}
     assert counts.pop("digits") == "1" and set(counts.values()) == {"no"}
-    place = f"{bucket.root}/prepared/{prepared.key(Digits())}"
+    place = f"{bucket.root}/prepared/{index_file.key(Digits())}"
     assert f"prepared  {place}, 0.1 MiB" in vaeorch("data", "info", "digits", "--data-root", bucket.root)[1]
     assert f"not in {bucket.root}/prepared/mnist-" in vaeorch("data", "info", "mnist", "--data-root", bucket.root)[1]
 

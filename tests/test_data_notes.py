@@ -17,8 +17,7 @@ from PIL import Image
 from tests.data_files import picture, put
 from tests.prepared_sets import same_sets
 from trainables.common.errors import DataError
-from trainables.data.prepared import index as prepared
-from trainables.data.prepared import prepare as preparing
+from trainables.data.prepared import index_file, prepare
 from trainables.data.sets.array import Array
 
 RNG = np.random.default_rng(0)
@@ -276,7 +275,7 @@ def test_without_a_scale_a_record_is_written_as_before_it_had_one(tmp_path):
     plain, scaled = Array(path="/x.npy"), Array(path="/x.npy", scale=255.0)
     assert "scale" not in plain.model_dump() and "scale" not in json.loads(plain.model_dump_json())
     assert scaled.model_dump(mode="json")["scale"] == 255.0 and Array(**scaled.model_dump()) == scaled
-    assert prepared.key(plain) == "array-8cbb133c69a4" != prepared.key(scaled)
+    assert index_file.key(plain) == "array-8cbb133c69a4" != index_file.key(scaled)
     with pytest.raises(ValueError, match="'scale' is for the numbers of 'path'"):
         Array(images="/x", scale=255.0)
 
@@ -326,7 +325,7 @@ def test_sound_files_need_no_word(tmp_path):
 def test_a_prepared_set_keeps_its_notes(tmp_path):
     dataset = own(tmp_path, CLASSES | {"a.txt": b""})
     files = dataset.load(tmp_path)
-    preparing.prepare(dataset, tmp_path)
+    prepare.prepare(dataset, tmp_path)
     mapped = dataset.load(tmp_path)
     assert mapped.notes == files.notes and len(mapped.notes) == 2
     same_sets(mapped, files)
@@ -334,18 +333,18 @@ def test_a_prepared_set_keeps_its_notes(tmp_path):
 
 def test_a_set_that_an_earlier_version_prepared_is_read_and_says_so(tmp_path):
     dataset = own(tmp_path, CLASSES)
-    folder = preparing.prepare(dataset, tmp_path)
-    index = prepared.read_index(folder)
+    folder = prepare.prepare(dataset, tmp_path)
+    index = index_file.read_index(folder)
     del index["notes"]
-    (folder / "index.json").write_bytes(prepared.written(index))
+    (folder / "index.json").write_bytes(index_file.written(index))
     [note] = dataset.load(tmp_path).notes
-    assert note.startswith(f"{folder} is of an earlier version") and preparing.is_whole(dataset, folder)
+    assert note.startswith(f"{folder} is of an earlier version") and prepare.is_whole(dataset, folder)
 
 
 def test_a_set_that_was_prepared_with_a_hidden_class_is_refused(tmp_path, monkeypatch):
     dataset = own(tmp_path, CLASSES | {".ipynb_checkpoints/x.png": picture(PIXELS[0])})
     monkeypatch.setattr("trainables.data.formats.archives.hidden", lambda steps: False)
-    preparing.prepare(dataset, tmp_path)
+    prepare.prepare(dataset, tmp_path)
     monkeypatch.undo()
     with pytest.raises(DataError, match="has changed since .* was made: prepare it again"):
         dataset.load(tmp_path)

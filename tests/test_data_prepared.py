@@ -15,10 +15,9 @@ from tests import prepared_sets
 from tests.data_files import complaint
 from tests.prepared_sets import AT_HAND, REAL, SMALL, flip, prepared_in, same_sets, shards_in
 from tests.small_runs import a_run
+from trainables.common.errors import DataError
 from trainables.data import chunks
-from trainables.data.prepared import index as prepared
-from trainables.data.prepared import mapped, shards
-from trainables.data.prepared import prepare as preparing
+from trainables.data.prepared import index_file, mapped, prepare, shards
 from trainables.data.sets.array import Array
 from trainables.data.sets.celeba import CelebA
 from trainables.data.sets.digits import Digits
@@ -65,20 +64,20 @@ def test_a_set_of_files_is_prepared_with_the_rows_that_it_has(name, tmp_path, mo
 @pytest.mark.parametrize("name", REAL)
 def test_a_real_set_is_prepared_with_the_rows_that_it_has(name, real_data, tmp_path):
     dataset, root = prepared_sets.real(name, real_data)
-    preparing.prepare(dataset, root, tmp_path)
+    prepare.prepare(dataset, root, tmp_path)
     same_sets(dataset.load(tmp_path), dataset.load(root))
 
 
 def test_a_key_tells_apart_what_has_other_rows_and_nothing_else():
-    assert prepared.key(Digits()) == prepared.key(Digits(train_rows=10, val_rows=7)) == "digits-9ac0f63f03a0"
+    assert index_file.key(Digits()) == index_file.key(Digits(train_rows=10, val_rows=7)) == "digits-9ac0f63f03a0"
     differing = [Mnist(), Mnist(val_from_train=5_000), Mnist01(), Mnist01(ones=2), CelebA(), CelebA(crop=148)]
-    assert len({prepared.key(dataset) for dataset in differing}) == len(differing)
+    assert len({index_file.key(dataset) for dataset in differing}) == len(differing)
 
 
 def test_rows_asked_for_are_the_first_ones_over_several_shards(digits):
     part = {"train_rows": 700, "val_rows": 20}
     same_sets(Digits(**part).load(digits), Digits(**part).load(NOWHERE))
-    with pytest.raises(prepared.DataError, match="1501 rows asked for, but digits has 1500"):
+    with pytest.raises(DataError, match="1501 rows asked for, but digits has 1500"):
         Digits(train_rows=1_501).load(digits)
 
 
@@ -210,18 +209,18 @@ def mapped_kib(process: int) -> tuple[int, int]:
 
 def other_set(folder: Path) -> None:
     """The index of another set, sound by itself."""
-    index = prepared.read_index(folder)
-    (folder / "index.json").write_bytes(prepared.written(index | {"data": {"name": "mnist"}}))
+    index = index_file.read_index(folder)
+    (folder / "index.json").write_bytes(index_file.written(index | {"data": {"name": "mnist"}}))
 
 
 def rewritten(folder: Path, **changes) -> None:
     """A first shard as another writer might have made it, and the size that it has in the index."""
-    index, path = prepared.read_index(folder), folder / "train-00000.arrow"
+    index, path = index_file.read_index(folder), folder / "train-00000.arrow"
     rows = Digits().load(NOWHERE).train.take(slice(changes.pop("rows", index["splits"]["train"]["shards"][0]["rows"])))
-    head = shards.head_of(prepared.common(index) | changes.pop("common", {}), "train", changes.pop("first", 0))
+    head = shards.head_of(index_file.common(index) | changes.pop("common", {}), "train", changes.pop("first", 0))
     path.write_bytes(shards.content_of(mapped.replace(rows, **changes), head))
     index["splits"]["train"]["shards"][0]["bytes"] = path.stat().st_size
-    (folder / "index.json").write_bytes(prepared.written(index))
+    (folder / "index.json").write_bytes(index_file.written(index))
 
 
 def swapped(folder: Path) -> None:
@@ -249,22 +248,22 @@ FIRST, INDEX = "train-00000.arrow", "index.json"
     (other_set, INDEX, "is of other settings"),
 ])  # fmt: skip
 def test_a_damaged_set_is_refused_with_file_reason_and_cure_and_preparing_mends_it(digits, damage, file, said):
-    folder = prepared.folder_of(Digits(), digits)
+    folder = index_file.folder_of(Digits(), digits)
     damage(folder)
     words = complaint(Digits(), digits)
     assert re.fullmatch(rf"{folder / file}: {said}.*: (delete it and )?prepare or fetch the set again\.", words)
-    assert preparing.prepare(Digits(), NOWHERE, digits) == folder
+    assert prepare.prepare(Digits(), NOWHERE, digits) == folder
     same_sets(Digits().load(digits), Digits().load(NOWHERE))
 
 
 def test_an_unfinished_set_is_no_set(digits):
-    (prepared.folder_of(Digits(), digits) / "index.json").unlink()
+    (index_file.folder_of(Digits(), digits) / "index.json").unlink()
     assert isinstance(Digits().load(digits).train.x, torch.Tensor)
 
 
 def test_opening_reads_no_rows(digits):
     """Only heads and ends of the files: bytes in the middle may be anything."""
-    folder = prepared.folder_of(Digits(), digits)
+    folder = index_file.folder_of(Digits(), digits)
     for path in shards_in(folder):
         flip(path, path.stat().st_size // 2)
     assert len(Digits().load(digits).train) == 1_500
@@ -274,7 +273,7 @@ def test_images_without_bounds_are_shown_alike_from_memory_and_from_mapped_files
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(0, 5, (30, 8, 8)).astype(np.float32))
     dataset = Array(path=str(tmp_path / "x.npy"))
     files = dataset.load(tmp_path).val
-    preparing.prepare(dataset, tmp_path)
+    prepare.prepare(dataset, tmp_path)
     rows = dataset.load(tmp_path).val
     assert isinstance(rows.x, mapped.Mapped) and rows.range is None
     assert span_of(rows) == span_of(files) == (float(files.x.min()), float(files.x.max()))

@@ -12,9 +12,8 @@ from tests.evaluations import a_model, a_small, with_attributes, zeros_and_ones
 from trainables.common.errors import CheckpointError, DataError
 from trainables.common.records import name_of
 from trainables.data import Mnist01
-from trainables.evaluations import EVALUATIONS
-from trainables.evaluations import context as evidence_of
-from trainables.evaluations.context import Evidence
+from trainables.evaluations import EVALUATIONS, context
+from trainables.evaluations.context import EvaluationContext
 from trainables.evaluations.downstream import protocols
 from trainables.evaluations.evaluate import evaluate, find
 from trainables.sums import rank_and_world
@@ -37,13 +36,13 @@ def findings(folder):
     protocols.FOREST_TEST_ROWS = protocols.ATTRIBUTE_TEST_ROWS = 40
     found = {}
     for example, (data, names) in CASES.items():
-        seen = Evidence(with_attributes_if_any(Training(a_model(example, data))), folder / "kept")
+        seen = EvaluationContext(with_attributes_if_any(Training(a_model(example, data))), folder / "kept")
         for name in names:
             pixels = {"features": "pixels"} if data == "sprites" else {}
             found[example, name] = find(a_small(name, **ACROSS_BLOCKS | pixels), seen)
-    seen = Evidence(Training(a_model()))
+    seen = EvaluationContext(Training(a_model()))
     found["few", "mmd"] = find(a_small("mmd", split="val"), seen)
-    evidence_of.FEATURES["classifier"] = missing
+    context.FEATURES["classifier"] = missing
     found["missing", "frechet"] = find(a_small("frechet"), seen)
     return found
 
@@ -81,7 +80,7 @@ def of_one_and_two(tmp_path_factory):
         patch.setattr(Mnist01, "_open", zeros_and_ones)
         for name in ("FOREST_TEST_ROWS", "ATTRIBUTE_TEST_ROWS"):
             patch.setattr(protocols, name, 40)
-        patch.setitem(evidence_of.FEATURES, "classifier", evidence_of.FEATURES["classifier"])
+        patch.setitem(context.FEATURES, "classifier", context.FEATURES["classifier"])
         threads = torch.get_num_threads()
         torch.set_default_dtype(torch.float64)
         torch.set_num_threads(1)  # as in the workers

@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 
-class Late(ModuleType):
+class LazyModule(ModuleType):
     """A module's name, which becomes the module when one of its attributes is asked for."""
 
     def __getattr__(self, name: str) -> Any:
@@ -18,16 +18,16 @@ class Late(ModuleType):
         return value
 
 
-torch = Late("torch")
-nn = Late("torch.nn")
-F = Late("torch.nn.functional")
-np = Late("numpy")
-h5py = Late("h5py")
-Image = Late("PIL.Image")
-ImageOps = Late("PIL.ImageOps")
-parquet = Late("pyarrow.parquet")
-blocks = Late("trainables.networks.blocks")
-prepared = Late("trainables.data.prepared.index")
-mapped = Late("trainables.data.prepared.mapped")
-bounds = Late("trainables.data.bounds")
-bucket = Late("trainables.data.remote.fetch")
+torch = LazyModule("torch")
+nn = LazyModule("torch.nn")
+F = LazyModule("torch.nn.functional")
+np = LazyModule("numpy")
+h5py = LazyModule("h5py")
+Image = LazyModule("PIL.Image")
+ImageOps = LazyModule("PIL.ImageOps")
+parquet = LazyModule("pyarrow.parquet")
+blocks = LazyModule("trainables.networks.blocks")
+prepared = LazyModule("trainables.data.prepared.index_file")
+mapped = LazyModule("trainables.data.prepared.mapped")
+bounds = LazyModule("trainables.data.bounds")
+bucket = LazyModule("trainables.data.remote.fetch")

@@ -1,6 +1,6 @@
 """The evaluations of trained models: EVALUATIONS is the table, one line each."""
 
-from trainables.evaluations.base import Evaluation, Finding, Measured
+from trainables.evaluations.base import Evaluation, EvaluationResult, Measurement
 from trainables.evaluations.downstream import SVM, Attributes, Forest
 from trainables.evaluations.drawing import Traversals
 from trainables.evaluations.generation import PRD, Frechet, FrechetARD, FrechetIntel
@@ -32,4 +32,4 @@ EVALUATIONS: tuple[type[Evaluation], ...] = (
     Traversals,
 )
 
-__all__ = ["EVALUATIONS", "Evaluation", "Finding", "Measured"]
+__all__ = ["EVALUATIONS", "Evaluation", "EvaluationResult", "Measurement"]

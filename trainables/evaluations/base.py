@@ -13,7 +13,7 @@ from trainables.common.records import Record
 from trainables.metrics.provenance import Provenance, Settings
 
 if TYPE_CHECKING:
-    from trainables.evaluations.context import Evidence
+    from trainables.evaluations.context import EvaluationContext
 
 Split = Literal["train", "val", "test"]
 
@@ -22,7 +22,7 @@ TOLD = ("name", "split", "seed", "features", "weights", "generated", "real", "ro
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurement:
     """What an evaluation makes of a model: the same on every worker."""
 
     values: dict[str, float]
@@ -39,7 +39,7 @@ class Evaluation(Record):
     """Of all that is drawn."""
 
     @abstractmethod
-    def measure(self, seen: Evidence) -> Measured:
+    def measure(self, seen: EvaluationContext) -> Measurement:
         """The numbers and what they rest on. Raises Undefined and DataError, on all workers alike."""
 
     def provenance(
@@ -75,7 +75,7 @@ class OfRows(Evaluation):
 
 
 @dataclass(frozen=True)
-class Finding:
+class EvaluationResult:
     """What an evaluation found of one model: plain values, ready to be kept."""
 
     metric: str
@@ -88,7 +88,7 @@ class Finding:
     undefined: str
     """Why there are no values, one sentence; else empty."""
     lasting: bool
-    """False where something was missing that can be had later: such a finding is not to be kept."""
+    """False where something was missing that can be had later: such a result is not to be kept."""
     epoch: int
     """Epochs that the model was trained for."""
     seconds: float
@@ -100,8 +100,8 @@ class Finding:
         return asdict(replace(self, pictures={})) | {"pictures": sorted(self.pictures)}
 
     @classmethod
-    def from_plain(cls, plain: dict[str, Any], pictures: dict[str, bytes] | None = None) -> Finding:
-        """The finding whose `plain` this is, also after it was JSON."""
+    def from_plain(cls, plain: dict[str, Any], pictures: dict[str, bytes] | None = None) -> EvaluationResult:
+        """The result whose `plain` this is, also after it was JSON."""
         there = plain["provenance"]
         provenance = there and Provenance.from_plain(there)
         return cls(**plain | {"provenance": provenance, "pictures": pictures or {}})

@@ -7,11 +7,11 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from trainables.common.lazy import Late, nn
+from trainables.common.lazy import LazyModule, nn
 from trainables.common.records import Mistake
 from trainables.mappings.base import Mapping
 
-hierarchical = Late("trainables.mappings.modules.hierarchical")
+hierarchical = LazyModule("trainables.mappings.modules.hierarchical")
 
 
 class Hierarchical(Mapping):

@@ -7,11 +7,11 @@ from typing import ClassVar, Literal
 
 from pydantic import PositiveFloat, PositiveInt
 
-from trainables.common.lazy import Late, nn
+from trainables.common.lazy import LazyModule, nn
 from trainables.common.records import Mistake
 from trainables.mappings.base import Mapping
 
-manifolds = Late("trainables.mappings.modules.manifolds")
+manifolds = LazyModule("trainables.mappings.modules.manifolds")
 
 
 class Identity(Mapping):

@@ -7,11 +7,11 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Discriminator, Field, PositiveFloat, Tag
 
-from trainables.common.lazy import Late, nn
+from trainables.common.lazy import LazyModule, nn
 from trainables.common.records import Mistake
 from trainables.mappings.base import Mapping
 
-sectors = Late("trainables.mappings.modules.sectors")
+sectors = LazyModule("trainables.mappings.modules.sectors")
 
 AtLeastTwo = Annotated[int, Field(ge=2)]
 NumberOrList = Annotated[

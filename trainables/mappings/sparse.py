@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat
 
-from trainables.common.lazy import Late, nn
+from trainables.common.lazy import LazyModule, nn
 from trainables.mappings.base import Mapping
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from trainables.terms import Terms
 
-sparse = Late("trainables.mappings.modules.sparse")
-sums = Late("trainables.sums")
+sparse = LazyModule("trainables.mappings.modules.sparse")
+sums = LazyModule("trainables.sums")
 
 
 class Sparse(Mapping):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat
 
-from trainables.common.lazy import Late
+from trainables.common.lazy import LazyModule
 from trainables.methods.base import Method, Setting, negative_elbo, posteriors, priors
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from trainables.distributions.priors import SparseMixture
     from trainables.terms import Pass, Terms
 
-mmd = Late("trainables.distributions.mmd")
+mmd = LazyModule("trainables.distributions.mmd")
 
 
 class DDVAE(Method):

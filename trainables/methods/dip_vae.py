@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import NonNegativeFloat
 
-from trainables.common.lazy import Late, torch
+from trainables.common.lazy import LazyModule, torch
 from trainables.methods.base import Method, negative_elbo
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from trainables.distributions.posteriors import Gaussian
     from trainables.terms import Pass, Terms
 
-sums = Late("trainables.sums")
+sums = LazyModule("trainables.sums")
 
 
 class DIPVAE(Method):

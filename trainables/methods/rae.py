@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import NonNegativeFloat, PositiveInt
 
-from trainables.common.lazy import Late
+from trainables.common.lazy import LazyModule
 from trainables.common.records import Mistake, Record, choice
 from trainables.methods.base import Method, Sampler, posteriors
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from trainables.model import VAE
     from trainables.terms import Pass, Terms
 
-ex_post = Late("trainables.methods.modules.ex_post")
-smoothness = Late("trainables.methods.modules.smoothness")
+ex_post = LazyModule("trainables.methods.modules.ex_post")
+smoothness = LazyModule("trainables.methods.modules.smoothness")
 
 
 class Regulariser(Record):

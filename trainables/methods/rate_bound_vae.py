@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat
 
-from trainables.common.lazy import Late
+from trainables.common.lazy import LazyModule
 from trainables.methods.base import Method, negative_elbo
 
 if TYPE_CHECKING:
     from trainables.terms import Pass, Terms
 
-sums = Late("trainables.sums")
+sums = LazyModule("trainables.sums")
 
 
 class RateBoundVAE(Method):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat
 
-from trainables.common.lazy import Late
+from trainables.common.lazy import LazyModule
 from trainables.methods.base import Method, Sampler, Setting, negative_elbo, priors
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from trainables.model import VAE
     from trainables.terms import Pass, Terms
 
-spike_slab = Late("trainables.distributions.spike_slab")
+spike_slab = LazyModule("trainables.distributions.spike_slab")
 
 
 class SparseVAE(Method):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import PositiveInt
 
-from trainables.common.lazy import Late
+from trainables.common.lazy import LazyModule
 from trainables.common.records import Mistake
 from trainables.methods.base import Method, negative_elbo
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from trainables.distributions.flows import SylvesterHead
     from trainables.terms import Pass, Terms
 
-flows = Late("trainables.distributions.flows")
+flows = LazyModule("trainables.distributions.flows")
 
 PAPER_COLUMNS = 8
 

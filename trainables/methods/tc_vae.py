@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import NonNegativeFloat
 
-from trainables.common.lazy import Late, torch
+from trainables.common.lazy import LazyModule, torch
 from trainables.methods.base import Method, negative_elbo, posteriors
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from trainables.terms import Pass, Terms
 
-sums = Late("trainables.sums")
+sums = LazyModule("trainables.sums")
 
 
 class TCVAE(Method):

@@ -8,7 +8,7 @@ import math
 from typing import TYPE_CHECKING
 
 from trainables.common.errors import Undefined
-from trainables.common.lazy import Late, torch
+from trainables.common.lazy import LazyModule, torch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from trainables.model import Learner
     from trainables.noise import Noise
 
-noises = Late("trainables.noise")
-sums = Late("trainables.sums")
+noises = LazyModule("trainables.noise")
+sums = LazyModule("trainables.sums")
 
 
 def iwae(learner: Learner, rows: Rows, k: int, seed: int = 0, batch_size: int = 100) -> float:

@@ -10,7 +10,7 @@ from copy import deepcopy
 from typing import TYPE_CHECKING
 
 from trainables.common.errors import Undefined
-from trainables.common.lazy import Late, torch
+from trainables.common.lazy import LazyModule, torch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from trainables.metrics.provenance import Settings
     from trainables.model import Learner
 
-noises = Late("trainables.noise")
-sums = Late("trainables.sums")
+noises = LazyModule("trainables.noise")
+sums = LazyModule("trainables.sums")
 
 ROWS = 10_000
 BATCH = 100
