@@ -19,6 +19,7 @@ from trainables.common.errors import DataError
 from trainables.common.records import name_of
 from trainables.data import DATASETS
 from trainables.data.formats.blocks import Npz, gather
+from trainables.data.loading import load_splits
 from trainables.data.prepared import index_file, mapped, prepare, sources, verify
 from trainables.data.sets.array import Array
 from trainables.data.sets.digits import Digits
@@ -185,7 +186,7 @@ def test_an_index_names_each_file_that_its_set_was_made_from_and_none_can_be_mis
             assert (made["bytes"], made["sha256"]) == (path.stat().st_size, sha256(path))
         path.rename(tmp_path / "away")
         with pytest.raises(DataError):
-            dataset.load(tmp_path)
+            load_splits(dataset, tmp_path)
         (tmp_path / "away").rename(path)
 
 
@@ -216,9 +217,9 @@ class TestOnesOwnFilesThatChange:
             "push it to another prefix then, and name that as data root."
         )
         assert prepare.prepare(dataset, tmp_path) == folder
-        same_sets(dataset.load(tmp_path), dataset.load(NOWHERE))
-        assert np.array_equal(np.sort(dataset.load(tmp_path).train.x.index_select(0, torch.arange(27)).flatten()),
-                              np.sort(dataset.load(NOWHERE).train.x.flatten()))  # fmt: skip
+        same_sets(load_splits(dataset, tmp_path), load_splits(dataset, NOWHERE))
+        prepared, bare = (load_splits(dataset, root).train.x for root in (tmp_path, NOWHERE))
+        assert np.array_equal(np.sort(prepared.index_select(0, torch.arange(27)).flatten()), np.sort(bare.flatten()))
 
     def test_are_the_same_if_only_their_time_is_another(self, kind, tmp_path, monkeypatch):
         dataset = own(kind, tmp_path, IMAGES)
@@ -226,14 +227,14 @@ class TestOnesOwnFilesThatChange:
         assert not read_again(dataset, tmp_path, monkeypatch)
         os.utime(own_file(kind, tmp_path), (1, 1))
         assert read_again(dataset, tmp_path, monkeypatch)
-        assert isinstance(dataset.load(tmp_path).train.x, mapped.Mapped)
+        assert isinstance(load_splits(dataset, tmp_path).train.x, mapped.Mapped)
 
     def test_may_be_gone(self, kind, tmp_path):
         dataset = own(kind, tmp_path, IMAGES)
-        expected = dataset.load(tmp_path)
+        expected = load_splits(dataset, tmp_path)
         prepare.prepare(dataset, tmp_path)
         Path(getattr(dataset, kind)).rename(tmp_path / "away")
-        same_sets(dataset.load(tmp_path), expected)
+        same_sets(load_splits(dataset, tmp_path), expected)
 
     def test_are_told_apart_while_a_set_is_being_prepared(self, kind, tmp_path, monkeypatch):
         """Shards of the former files are made again, though nobody had seen them as a set."""
@@ -242,7 +243,7 @@ class TestOnesOwnFilesThatChange:
         (folder / "index.json").unlink()
         own(kind, tmp_path, OTHERS)
         prepared_in(tmp_path, dataset, tmp_path, monkeypatch, 300)
-        same_sets(dataset.load(tmp_path), dataset.load(NOWHERE))
+        same_sets(load_splits(dataset, tmp_path), load_splits(dataset, NOWHERE))
 
 
 def read_again(dataset: Array, root: Path, monkeypatch) -> bool:
@@ -250,7 +251,7 @@ def read_again(dataset: Array, root: Path, monkeypatch) -> bool:
     read, real = [], sources.content_of
     with monkeypatch.context() as patch:
         patch.setattr(sources, "content_of", lambda *words: read.append(1) or real(*words))
-        dataset.load(root)
+        load_splits(dataset, root)
     return bool(read)
 
 
@@ -337,7 +338,7 @@ def test_verify_finds_a_bit_anywhere_in_a_shard_and_in_the_index(tmp_path, monke
             assert said.startswith(f"{file}: ") and said.endswith("prepare or fetch the set again.")
             assert "\n" not in said
             try:
-                Digits().load(tmp_path).train.batch(torch.arange(1_500))
+                load_splits(Digits(), tmp_path).train.batch(torch.arange(1_500))
             except DataError as error:
                 assert str(error).startswith(f"{file}: ")
             file.write_bytes(content)

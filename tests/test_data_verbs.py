@@ -15,6 +15,7 @@ from orchestrator.cli import main as cli
 from tests.prepared_sets import AT_HAND, IMAGES, flip, saved, shards_in
 from trainables.common.records import name_of, summary
 from trainables.data import DATASETS
+from trainables.data.loading import load_splits, read_facts
 from trainables.data.prepared import index_file
 from trainables.data.sets.digits import Digits
 from trainables.data.sets.sprites import Sprites
@@ -42,7 +43,7 @@ def test_list_has_a_line_for_each_data_set(data):
         expected = "your own" if name == "array" else "none needed" if name in AT_HAND else "absent"
         assert files == expected
         if name != "array":
-            facts = record().facts()
+            facts = read_facts(record())
             assert (shape, rows) == ("x".join(map(str, facts.shape)), f"{facts.train_rows:,} + {facts.val_rows:,}")
 
 
@@ -109,7 +110,7 @@ def test_a_set_may_be_prepared_below_another_root_and_trained_on_from_there(data
     assert data("prepare", *words, "--to", tmp_path / "to", root=tmp_path / "files")[0] == 0
     shutil.rmtree(tmp_path / "files")
     assert data("verify", *words, root=tmp_path / "to")[0] == 0
-    assert len(dataset.load(tmp_path / "to").train) == 27
+    assert len(load_splits(dataset, tmp_path / "to").train) == 27
 
 
 def test_verify_tells_each_damaged_file_in_a_line_and_exits_with_2(data, tmp_path):

@@ -211,7 +211,7 @@ def test_a_model_that_diverged_has_no_numbers(shared):
 @pytest.mark.parametrize("name", ["frechet", "prd", "parzen", "uncertainty"])
 @pytest.mark.parametrize(("weight", "said"), [(3e38, "codes are not finite"), (1e30, "no Gaussians fit the codes")])
 def test_a_density_of_codes_that_have_none_is_said_to_be_undefined(name, weight, said, monkeypatch):
-    monkeypatch.setattr(Mnist01, "_open", zeros_and_ones)
+    monkeypatch.setattr(Mnist01, "from_files", zeros_and_ones)
     training = Training(a_model("rae", "mnist01"))
     training.learner.vae.encoder[-1].weight.data.fill_(weight)  # which is finite
     finding = find(a_small(name, features="pixels"), EvaluationContext(training))

@@ -277,7 +277,7 @@ def test_importance_samples_are_of_the_first_rows():
 
 @pytest.fixture
 def small_mnist01(monkeypatch):
-    monkeypatch.setattr(Mnist01, "_open", zeros_and_ones)
+    monkeypatch.setattr(Mnist01, "from_files", zeros_and_ones)
 
 
 def test_generated_digits_are_judged_by_a_classifier_of_the_balanced_set(small_mnist01):

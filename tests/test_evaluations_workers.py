@@ -59,7 +59,7 @@ def missing(source):
 def worker(rank, folder):
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)
-    Mnist01._open = zeros_and_ones
+    Mnist01.from_files = zeros_and_ones
     dist.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=2)
     found = findings(folder)
     with pytest.raises(CheckpointError, match="no such checkpoint"):
@@ -77,7 +77,7 @@ def of_one_and_two(tmp_path_factory):
     for process in processes:
         process.start()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Mnist01, "_open", zeros_and_ones)
+        patch.setattr(Mnist01, "from_files", zeros_and_ones)
         for name in ("FOREST_TEST_ROWS", "ATTRIBUTE_TEST_ROWS"):
             patch.setattr(protocols, name, 40)
         patch.setitem(context.FEATURES, "classifier", context.FEATURES["classifier"])

@@ -8,6 +8,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from tests.small_runs import a_run
+from trainables.data.loading import load_splits
 from trainables.metrics import frechet, ones_classifier, rate, reconstruction
 from trainables.metrics.parzen import parzen
 from trainables.noise import Noise
@@ -20,7 +21,7 @@ ROWS = 7
 
 def numbers():
     run = a_run("sylvester_vae")  # its rate is sampled: the noise is the rows' own
-    splits = run.data.load()
+    splits = load_splits(run.data)
     vae, x_NX = build(run, splits).vae.double(), splits.val.batch(torch.arange(3 * ROWS)).double()
     generated, val, test = x_NX.split(ROWS)
     mine = share(ROWS)

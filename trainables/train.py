@@ -15,6 +15,7 @@ from trainables import checkpoint
 from trainables.common.errors import CheckpointError, Diverged
 from trainables.common.roots import Root
 from trainables.data import Splits
+from trainables.data.loading import load_splits
 from trainables.data.sampling import batches, plan
 from trainables.methods import Phase
 from trainables.metrics import metrics_of
@@ -120,7 +121,7 @@ class Training:
     def __init__(self, run: Run, data_root: Root = None):
         set_matrix_products(run.precision)
         self.run = run
-        self.splits: Splits = run.data.load(data_root)
+        self.splits: Splits = load_splits(run.data, data_root)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.learner = build(run, self.splits).to(self.device)
         phases, of = dict.fromkeys(run.method.phases), run.optimizer

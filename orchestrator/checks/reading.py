@@ -14,8 +14,9 @@ from orchestrator.terminal import description_column, say
 from trainables.common.errors import DataError
 from trainables.common.roots import Root, in_bucket
 from trainables.data import Dataset, Facts
-from trainables.data.bounds import SMALL_BYTES, size_of
-from trainables.data.progress import heard
+from trainables.data.base.bounds import SMALL_BYTES, size_of
+from trainables.data.base.progress import heard
+from trainables.data.loading import load_splits, read_facts
 
 EVERY_S = 10.0  # a line, where there is no terminal
 
@@ -28,7 +29,7 @@ def load_all(datasets: Iterable[Dataset], data_root: Root, console: Console) -> 
                 fetch(dataset, data_root)
             say(console, f"reading      {described(dataset)}")
             with rows_told(console, dataset.name) as told, heard(told):
-                notes = dataset.load(data_root).notes
+                notes = load_splits(dataset, data_root).notes
         except DataError as error:
             raise UserError(str(error)) from None
         for note in notes:
@@ -45,7 +46,7 @@ def facts_of(dataset: Dataset, data_root: Root) -> Facts:
     if size > SMALL_BYTES:
         say(console, f"reading      {described(dataset)}, {size_of(size)}")
     with heard(lines_told(console, dataset.name)):
-        return dataset.facts(data_root)
+        return read_facts(dataset, data_root)
 
 
 def size_on_disk(dataset: Dataset) -> int:

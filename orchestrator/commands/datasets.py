@@ -16,6 +16,7 @@ from trainables.common.records import name_of, summary
 from trainables.common.roots import in_bucket
 from trainables.data import DATASETS, Dataset, Facts
 from trainables.data.base import SPLITS
+from trainables.data.loading import open_splits, read_facts
 from trainables.data.prepared import index_file
 from trainables.data.remote.fetch import folder_of, index_content, place_of, sets
 
@@ -51,7 +52,7 @@ def _line(record: type[Dataset], root: Path | str, number: int) -> tuple[str, ..
     except ValidationError:  # it wants to know which files are meant
         pass
     else:
-        facts = dataset.facts(root)
+        facts = read_facts(dataset, root)
         shape, rows = _shape(facts.shape), f"{facts.train_rows:,} + {facts.val_rows:,}"
         files = _there([bool(_found(root, names)) for names in dataset.wanted()])
     what = f"{summary(record).rstrip('.')}  [{record.licence}]"
@@ -66,7 +67,7 @@ def _there(found: list[bool]) -> str:
 
 def told(dataset: Dataset, root: Path | str) -> str:
     """All that is known of a data set, its rows unread but for one's own. Raises DataError."""
-    facts, (place, index) = dataset.facts(root), _index(dataset, root)
+    facts, (place, index) = read_facts(dataset, root), _index(dataset, root)
     rows = [("settings", _settings(dataset)), ("a row", f"{_shape(facts.shape)} {_range(facts)}")]
     rows += [("rows", f"{count} {split}") for split, count in _rows(facts, index)]
     rows += [("classes", str(dataset.classes))] if dataset.classes else []
@@ -82,7 +83,7 @@ def told(dataset: Dataset, root: Path | str) -> str:
 
 def _notes(dataset: Dataset, root: Path | str, index: index_file.Index | None) -> Iterable[str]:
     """What was left out or taken otherwise: of one's own files, or as a prepared set says. Raises DataError."""
-    return dataset.open(root).notes if dataset.is_own else (index or {}).get(index_file.NOTES, ())
+    return open_splits(dataset, root).notes if dataset.is_own else (index or {}).get(index_file.NOTES, ())
 
 
 def _finished(root: Path | str) -> dict[str, Any]:

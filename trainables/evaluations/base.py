@@ -5,17 +5,16 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pydantic import NonNegativeInt
 
 from trainables.common.records import Record
+from trainables.data.base import Split
 from trainables.metrics.provenance import Provenance, Settings
 
 if TYPE_CHECKING:
     from trainables.evaluations.context import EvaluationContext
-
-Split = Literal["train", "val", "test"]
 
 TOLD = ("name", "split", "seed", "features", "weights", "generated", "real", "rows")
 """Settings that other parts of a provenance tell, as they really were."""

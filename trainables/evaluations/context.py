@@ -19,7 +19,7 @@ from trainables import cache
 from trainables.common.errors import DataError, Undefined
 from trainables.common.roots import Root
 from trainables.data import Rows
-from trainables.evaluations.base import Split
+from trainables.data.base import Split
 from trainables.metrics.corruption import corrupted
 from trainables.metrics.features import FEATURES, Extractor, Source, extract
 from trainables.noise import Noise

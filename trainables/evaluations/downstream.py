@@ -16,7 +16,7 @@ from trainables.evaluations.base import Measurement, OfRows
 
 if TYPE_CHECKING:
     from trainables.data import Rows
-    from trainables.evaluations.base import Split
+    from trainables.data.base import Split
     from trainables.evaluations.context import Code, EvaluationContext
     from trainables.metrics.probes import Labelled
 

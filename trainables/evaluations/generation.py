@@ -16,7 +16,7 @@ from trainables.metrics.provenance import Provenance
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from trainables.evaluations.base import Split
+    from trainables.data.base import Split
     from trainables.evaluations.context import EvaluationContext
     from trainables.metrics.features import Extractor
     from trainables.sums import Sums

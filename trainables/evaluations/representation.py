@@ -9,7 +9,8 @@ from pydantic import PositiveInt
 
 from trainables.common.errors import Undefined
 from trainables.common.lazy import LazyModule
-from trainables.evaluations.base import Evaluation, Measurement, OfRows, Split
+from trainables.data.base import Split
+from trainables.evaluations.base import Evaluation, Measurement, OfRows
 from trainables.metrics.basic import hoyer_of
 
 if TYPE_CHECKING:

@@ -8,6 +8,8 @@ from pydantic import PositiveInt
 
 from trainables.common.errors import Undefined
 from trainables.common.lazy import LazyModule
+from trainables.data.base import digest
+from trainables.data.loading import load_splits
 from trainables.evaluations.base import Evaluation, Measurement, OfRows
 
 if TYPE_CHECKING:
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 
 ones_classifier = LazyModule("trainables.metrics.ones_classifier")
 context = LazyModule("trainables.evaluations.context")
-cache = LazyModule("trainables.cache")
 mnist = LazyModule("trainables.data.sets.mnist")
 
 DRAWS = 10
@@ -68,8 +69,8 @@ def fitted(seen: EvaluationContext) -> Logistic:
         raise Undefined("only zeros and ones can be told apart: it is for models of `mnist01`.")
 
     def make() -> Logistic:
-        rows = context.together(lambda: mnist.Mnist01().load(seen.data_root)).train
-        state = seen.keep(f"logistic-{cache.digest(rows, FORMAT)}", lambda: ones_classifier.fitted(rows).state())
+        rows = context.together(lambda: load_splits(mnist.Mnist01(), seen.data_root)).train
+        state = seen.keep(f"logistic-{digest(rows, FORMAT)}", lambda: ones_classifier.fitted(rows).state())
         return ones_classifier.Logistic.restored(state)
 
     return seen.once(("logistic",), make)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from trainables.common.lazy import blocks
 from trainables.networks.mlp import Mlp
+from trainables.networks.network import blocks
 
 if TYPE_CHECKING:
     from trainables.networks.blocks import Starts

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from trainables.common.lazy import LazyModule, blocks, nn
+from trainables.common.lazy import LazyModule, nn
 from trainables.networks.convolutional import Convolutional, Layers
 from trainables.networks.mlp import Mlp
-from trainables.networks.network import Layered
+from trainables.networks.network import Layered, blocks
 
 if TYPE_CHECKING:
     from trainables.networks.blocks import Starts

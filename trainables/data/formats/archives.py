@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trainables.common.errors import DataError
-from trainables.data.bounds import FILE_BYTES, TooMuch, check_plain, check_unpacked, size_of, small_content
+from trainables.data.base.bounds import FILE_BYTES, TooMuch, check_plain, check_unpacked, size_of, small_content
 from trainables.data.formats.hidden import hidden
 from trainables.data.formats.locate import CURE, sound
 

@@ -13,8 +13,7 @@ from pathlib import Path
 
 from trainables.common.errors import Unfit, one_line
 from trainables.common.lazy import Image, ImageOps, np
-from trainables.data import progress
-from trainables.data.base import UNIT, Stored
+from trainables.data.base import UNIT, Stored, progress
 from trainables.data.formats.archives import Archive, open_archive
 from trainables.data.formats.decoding import AT_ONCE, album, of_size
 from trainables.data.formats.hidden import kinds

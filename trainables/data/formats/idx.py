@@ -14,7 +14,7 @@ from pathlib import Path
 
 from trainables.common.errors import DataError, Unfit, one_line
 from trainables.common.lazy import np, torch
-from trainables.data.bounds import check_plain
+from trainables.data.base.bounds import check_plain
 from trainables.data.formats.locate import CURE, sound
 
 UBYTE = 0x08

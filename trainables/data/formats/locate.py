@@ -11,7 +11,7 @@ from pathlib import Path
 
 from trainables.common.errors import DataError, Unfit, one_line
 from trainables.data.base import Dataset
-from trainables.data.bounds import TooMuch, check_plain
+from trainables.data.base.bounds import TooMuch, check_plain
 
 CURE = "delete it and get it again"
 ELSEWHERE = "put it there, or name another data root (--data-root or VAEORCH_DATA)"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from trainables.common.errors import Unfit
 from trainables.common.lazy import LazyModule, np, parquet
-from trainables.data.bounds import check_memory, check_unpacked
+from trainables.data.base.bounds import check_memory, check_unpacked
 from trainables.data.formats.hidden import twins
 
 types = LazyModule("pyarrow.types")

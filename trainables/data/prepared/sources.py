@@ -10,7 +10,7 @@ from typing import Any
 
 from trainables.common.errors import DataError
 from trainables.data.base import Dataset
-from trainables.data.bounds import check_plain
+from trainables.data.base.bounds import check_plain
 from trainables.data.formats.archives import open_archive
 from trainables.data.formats.locate import find, sound
 from trainables.data.prepared.index_file import Index

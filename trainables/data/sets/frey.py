@@ -31,10 +31,10 @@ class Frey(Dataset):
     def wanted(self) -> tuple[tuple[str, ...], ...]:
         return (("freyfaces/freyfaces.npy",),)
 
-    def _facts(self, root: Path) -> Facts:
+    def known_facts(self) -> Facts:
         return Facts((1, HEIGHT, WIDTH), UNIT, ROWS - VAL_ROWS - TEST_ROWS, VAL_ROWS)
 
-    def _open(self, root: Path) -> Splits:
+    def from_files(self, root: Path) -> Splits:
         [path] = find_all(self, root)
         with sound(path):
             x_NHW = load_npy(path)

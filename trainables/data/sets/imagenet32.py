@@ -46,10 +46,10 @@ class ImageNet32(Photographs):
     def wanted(self) -> tuple[tuple[str, ...], ...]:
         return tuple((f"imagenet32/{name}",) for name in NAMES)
 
-    def _facts(self, root: Path) -> Facts:
+    def known_facts(self) -> Facts:
         return Facts(SHAPE, self.range, self.images[0] - self.val_from_train, self.val_from_train)
 
-    def _open(self, root: Path) -> Splits:
+    def from_files(self, root: Path) -> Splits:
         *train, val = (Npz(path) for path in find_all(self, root))
         known, test = (self._joined(files, rows) for files, rows in zip((train, [val]), self.images, strict=True))
         held = hold_out(known, self.val_from_train)

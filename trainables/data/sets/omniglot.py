@@ -63,7 +63,7 @@ class Omniglot(Dataset):
         names = BACKGROUND[self.files][0] + (EVALUATION[:1] if self.files == "official" else ())
         return tuple((f"{FOLDER}/{name}.zip", f"{FOLDER}/{name}") for name in names)
 
-    def _facts(self, root: Path) -> Facts:
+    def known_facts(self) -> Facts:
         each = BACKGROUND[self.files][1] * self._turns
         return Facts(SHAPE, UNIT, each * (DRAWERS - self.val_drawers), each * self.val_drawers)
 
@@ -76,7 +76,7 @@ class Omniglot(Dataset):
         """The characters."""
         return BACKGROUND[self.files][1] + (EVALUATION[1] if self.files == "official" else 0)
 
-    def _open(self, root: Path) -> Splits:
+    def from_files(self, root: Path) -> Splits:
         places, (names, characters) = find_all(self, root), BACKGROUND[self.files]
         known = self._drawings(places[: len(names)], characters, first_label=0)
         drawer_N = known.order // TURNS % DRAWERS

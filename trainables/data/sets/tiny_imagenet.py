@@ -41,10 +41,10 @@ class TinyImageNet(Photographs):
     def wanted(self) -> tuple[tuple[str, ...], ...]:
         return (({"official": f"{TOP}.zip", "subset": f"{TOP}-subset.zip"}[self.files], TOP),)
 
-    def _facts(self, root: Path) -> Facts:
+    def known_facts(self) -> Facts:
         return Facts(SHAPE, self.range, CLASSES * PER_CLASS[self.files], VAL_ROWS)
 
-    def _open(self, root: Path) -> Splits:
+    def from_files(self, root: Path) -> Splits:
         archive = open_archive(*find_all(self, root))
         classes = tuple(sorted(archive.text(f"{TOP}/wnids.txt")))
         train = self._stored(archive, *_train(archive, classes, PER_CLASS[self.files]))

@@ -1,32 +1,27 @@
-"""What every data set is: a record that states its facts without reading, and opens its splits."""
+"""Rows of data: at hand (Rows) or still in files (Stored), the splits of a set, and the facts of one."""
 
 # Shapes: N rows of a set, B rows of a batch, K rows asked for, X data dimensions (C, H, W or one),
 # A attributes, F factors.
 
 from __future__ import annotations
 
+import hashlib
 import math
-from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
-
-from pydantic import PositiveInt
+from typing import Literal, Protocol
 
 from trainables.common.errors import DataError, Unfit
-from trainables.common.lazy import bounds, bucket, mapped, np, prepared, torch
-from trainables.common.records import Record
-from trainables.common.roots import Root, in_bucket, root_of
-
-if TYPE_CHECKING:
-    from trainables.data.prepared.mapped import Mapped
+from trainables.common.lazy import np, torch
+from trainables.data.base.bounds import check_memory
 
 Range = tuple[float, float]
 UNIT: Range = (0.0, 1.0)
 SIGNED: Range = (-1.0, 1.0)
 PER_ROW = ("x", "y", "factors", "attributes")
 SPLITS = ("train", "val", "test")
+Split = Literal["train", "val", "test"]
+DIGESTED_AT_ONCE = 10_000  # rows
 
 
 @dataclass(frozen=True)
@@ -57,11 +52,27 @@ class Factors(Attributes):
     sizes: tuple[int, ...]
 
 
+class Column(Protocol):
+    """The values of rows, (N, *X): a torch.Tensor in memory, or `Mapped`, which reads from mapped files."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> torch.dtype: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: torch.Tensor | slice) -> Column: ...
+
+    def index_select(self, dim: int, index: torch.Tensor) -> torch.Tensor: ...
+
+
 @dataclass(frozen=True)
 class Rows:
     """Rows at hand: `x` (N, *X) uint8 or float32, in memory or in mapped files; `y` (N,) int64 or None, no labels."""
 
-    x: torch.Tensor | Mapped
+    x: Column
     y: torch.Tensor | None
     range: Range | None
     factors: Factors | None = None
@@ -117,7 +128,7 @@ class Stored:
     def read(self) -> Rows:
         """The rows in memory. Raises DataError that names the file, the row and the reason."""
         try:
-            bounds.check_memory(len(self) * math.prod(self.shape))
+            check_memory(len(self) * math.prod(self.shape))
         except Unfit as error:
             what = f"{len(self):,} rows of {'x'.join(map(str, self.shape))}: {error}"
             raise DataError(f"{what}, or prepare the set (vaeorch data prepare): then it is mapped.") from error
@@ -149,98 +160,6 @@ class Splits:
         return Splits(self.train.read(), self.val.read(), test, self.notes)
 
 
-class Dataset(Record):
-    """A data set by name, or its first rows. Subclasses say how to open the whole of it."""
-
-    name: str
-    train_rows: PositiveInt | None = None
-    """Use only the first so many training rows; None: all."""
-    val_rows: PositiveInt | None = None
-    """Use only the first so many validation rows; None: all."""
-
-    reference: ClassVar[Literal["train", "test"]] = "test"
-    """The split whose statistics papers take for the FID of these data."""
-    licence: ClassVar[str] = ""
-    kl_warmup: ClassVar[float] = 0.0  # share of the epochs over which the KL's weight rises, unless the run says
-    citation: ClassVar[str] = ""
-    """Whom to cite: authors, title, where, year."""
-    home: ClassVar[str] = ""
-    """Where its files are published; empty where there are none to get."""
-    classes: ClassVar[int] = 0
-    """How many its labels tell apart, as published; 0 where it has none, and of one's own."""
-    is_own: ClassVar[bool] = False
-    """Whether it is the user's, and nothing is known of it but from its files."""
-
-    def facts(self, root: Root = None) -> Facts:
-        """Shape, range and sizes, read from disk only where they are not known beforehand. Raises DataError."""
-        whole = self._facts(data_root(root))
-        rows = {split: self._asked(split, getattr(whole, split)) for split in ("train_rows", "val_rows")}
-        return replace(whole, **rows)
-
-    def open(self, root: Root = None) -> Splits:
-        """The splits, from below `root` (None: the user's cache); rows are read as they are asked for.
-
-        A prepared set is taken in place of the files where there is one; from a bucket it is fetched first, once for
-        all processes of this machine. Raises DataError where a file is missing or its lists are unsound.
-        """
-        whole = self.whole(data_root(root))
-        train = whole.train.take(slice(self._asked("train_rows", len(whole.train))))
-        val = whole.val.take(slice(self._asked("val_rows", len(whole.val))))
-        return Splits(train, val, whole.test, whole.notes)
-
-    def load(self, root: Root = None) -> Splits:
-        """The splits in memory, or in mapped files where the set is prepared. Raises DataError."""
-        return self.open(root).read()
-
-    def wanted(self) -> tuple[tuple[str, ...], ...]:
-        """What is read below the data root: for each file, or folder, the names by which it may go."""
-        return ()
-
-    def whole(self, root: Path | str) -> Splits:
-        """The whole set, prepared or from its files. Raises DataError."""
-        if in_bucket(root):
-            folder, root = bucket.folder_of(self, root), data_root(None)
-        else:
-            folder = prepared.folder_of(self, root)
-        there = folder is not None and (folder / prepared.INDEX).exists()
-        return mapped.open_set(self, folder) if there else self.from_files(root)
-
-    def from_files(self, root: Path) -> Splits:
-        """The whole set from its files, prepared or not. Raises DataError."""
-        return self._open(root)
-
-    def _asked(self, field: str, there: int) -> int:
-        asked = getattr(self, field)
-        if asked is not None and asked > there:
-            raise DataError(f"{asked} rows asked for, but {self.name} has {there}: ask for at most {there}.", field)
-        return asked or there
-
-    @abstractmethod
-    def _facts(self, root: Path | str) -> Facts:
-        """Facts of the whole set."""
-
-    @abstractmethod
-    def _open(self, root: Path) -> Splits:
-        """The whole set."""
-
-
-class Photographs(Dataset):
-    """Colour pictures, which some papers give to their networks in [-1, 1] and some in [0, 1]."""
-
-    signed: bool = False
-    """Values in [-1, 1], as VIMAE and WAE; otherwise in [0, 1]."""
-
-    @property
-    def range(self) -> Range:
-        """That of a batch's values."""
-        return SIGNED if self.signed else UNIT
-
-
-def data_root(root: Root) -> Path | str:
-    """Below what the sets lie: `root`, or the user's cache where none was given."""
-    return Path.home() / ".cache" / "vaeorch" if root is None else root_of(root)
-
-
 def shuffled(rows: Part) -> Part:
     """All rows in an order drawn with a fixed seed."""
     return rows.take(torch.from_numpy(np.random.default_rng(0).permutation(len(rows))))
@@ -259,3 +178,12 @@ def hold_out(rows: Part, val_rows: int, test_rows: int = 0) -> Splits:
 def chunks(part: Part, rows: int) -> Iterator[Rows]:
     """A split in pieces of so many rows, each read when its turn comes; the last may be shorter."""
     return (part.take(slice(start, start + rows)).read() for start in range(0, len(part), rows))
+
+
+def digest(rows: Rows, *words: int | str) -> str:
+    """A checksum of the content of rows, of all that is known of them, and of some words: 16 hex digits."""
+    sha256 = hashlib.sha256(repr((rows.range, rows.shape, str(rows.x.dtype), words)).encode())
+    for part in (rows.x, rows.y, *(known.values for known in (rows.attributes, rows.factors) if known)):
+        for index in () if part is None else torch.arange(len(part)).split(DIGESTED_AT_ONCE):
+            sha256.update(part.index_select(0, index).contiguous().numpy())
+    return sha256.hexdigest()[:16]
