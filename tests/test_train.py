@@ -11,7 +11,8 @@ from tests.small_runs import a_run
 from trainables import checkpoint
 from trainables.common.errors import CheckpointError, Diverged
 from trainables.data.sampling import plan
-from trainables.train import Tally, Training, reopen, sums_of, train
+from trainables.terms import sums_of
+from trainables.train import Tally, Training, reopen, train
 
 
 def last(run, **options):

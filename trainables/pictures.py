@@ -17,8 +17,9 @@ from torchvision.utils import make_grid
 
 from trainables.data import Rows, Splits
 from trainables.distributions.priors import ARD
+from trainables.learner import Learner
 from trainables.methods import Sampler
-from trainables.model import VAE, Learner
+from trainables.model import VAE
 from trainables.noise import Noise
 from trainables.relevance import JACOBIAN_ROWS, Relevance, moments, relevance, sensitivity
 

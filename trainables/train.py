@@ -17,15 +17,15 @@ from trainables.common.roots import Root
 from trainables.data import Splits
 from trainables.data.loading import load_splits
 from trainables.data.sampling import batches, plan
+from trainables.learner import Learner, assemble
 from trainables.methods import Phase
 from trainables.metrics import metrics_of
 from trainables.metrics.view import look
-from trainables.model import VAE, Learner
 from trainables.noise import Noise, seed_of
 from trainables.precision import set_matrix_products
 from trainables.run import Run
 from trainables.sums import Sums, add, all_reduce, rank_and_world, share
-from trainables.terms import Terms
+from trainables.terms import Terms, loss_of, sums_of
 
 EXAMPLES = 1000  # training rows that a model may take starting values from
 LEARNER = "learner"  # of a checkpoint, the model
@@ -217,23 +217,8 @@ def build(run: Run, splits: Splits) -> Learner:
         torch.manual_seed(seed_of(run.seed, "weights"))
         train = splits.train
         examples_BX = train.batch(torch.randperm(len(train))[:EXAMPLES]).to(torch.get_default_dtype())
-        vae = VAE(run.method, run.network, run.likelihood, examples_BX, train.range, run.precision)
+        vae = assemble(run.method, run.network, run.likelihood, examples_BX, train.range, run.precision)
     return Learner(run.method, vae)
-
-
-def sums_of(terms: Terms, rows: int) -> Sums:
-    """The terms summed over this worker's `rows`; one of the whole batch counts once for each."""
-    return {name: value.sum() if value.ndim else value * rows for name, (_, value) in terms.items()}
-
-
-def loss_of(terms: Terms, sums: Sums, total: int) -> Tensor:
-    """This worker's loss on a batch of `total` rows over all workers; `sums` are those of its terms.
-
-    Its mean over workers, which DistributedDataParallel takes of the gradients, is the loss that one worker would see,
-    however unevenly the rows are shared.
-    """
-    scale = rank_and_world()[1] / total
-    return sum(weight * scale * sums[name] if value.ndim else weight * value for name, (weight, value) in terms.items())
 
 
 class Tally:

@@ -14,8 +14,8 @@ from trainables.methods.base import HeldOut, Method, Sampler, Setting, divergenc
 if TYPE_CHECKING:
     from trainables.data import Rows
     from trainables.distributions.priors import ARD
-    from trainables.model import VAE
-    from trainables.terms import Pass, Terms
+    from trainables.model import VAE, Pass
+    from trainables.terms import Terms
 
 relevance = LazyModule("trainables.relevance")
 

@@ -19,11 +19,10 @@ if TYPE_CHECKING:
     from trainables.distributions.likelihoods import Range
     from trainables.distributions.posteriors import Head, Posterior
     from trainables.distributions.priors import Prior
-    from trainables.model import VAE
+    from trainables.model import VAE, Form, Pass
     from trainables.noise import Noise
-    from trainables.relevance import Form
     from trainables.sums import Sums
-    from trainables.terms import Pass, Terms
+    from trainables.terms import Terms
 
 divergences = LazyModule("trainables.distributions.divergences")
 posteriors = LazyModule("trainables.distributions.posteriors")

@@ -12,7 +12,8 @@ from trainables.methods.base import Method, Setting, negative_elbo, posteriors, 
 if TYPE_CHECKING:
     from trainables.distributions.posteriors import SoftplusGaussian
     from trainables.distributions.priors import SparseMixture
-    from trainables.terms import Pass, Terms
+    from trainables.model import Pass
+    from trainables.terms import Terms
 
 mmd = LazyModule("trainables.distributions.mmd")
 

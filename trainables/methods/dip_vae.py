@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from trainables.distributions.posteriors import Gaussian
-    from trainables.terms import Pass, Terms
+    from trainables.model import Pass
+    from trainables.terms import Terms
 
 sums = LazyModule("trainables.sums")
 

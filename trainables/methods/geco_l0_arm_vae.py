@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from trainables.distributions.likelihoods import Likelihood
     from trainables.distributions.posteriors import Gaussian
-    from trainables.model import VAE
+    from trainables.model import VAE, Pass
     from trainables.sums import Sums
-    from trainables.terms import Pass, Terms
+    from trainables.terms import Terms
 
 gates = LazyModule("trainables.methods.modules.gates")
 sums = LazyModule("trainables.sums")

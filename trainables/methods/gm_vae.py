@@ -11,7 +11,8 @@ from trainables.methods.base import Method, Setting
 
 if TYPE_CHECKING:
     from trainables.distributions.mixtures import ContextMixture
-    from trainables.terms import Pass, Terms
+    from trainables.model import Pass
+    from trainables.terms import Terms
 
 mixtures = LazyModule("trainables.distributions.mixtures")
 

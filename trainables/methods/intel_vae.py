@@ -14,7 +14,8 @@ from trainables.methods.base import Method, Setting, negative_elbo, priors
 
 if TYPE_CHECKING:
     from trainables.distributions.priors import Normal
-    from trainables.terms import Pass, Terms
+    from trainables.model import Pass
+    from trainables.terms import Terms
 
 
 class IntelVAE(Method):

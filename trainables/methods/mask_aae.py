@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from trainables.distributions.posteriors import Posterior
-    from trainables.model import VAE
+    from trainables.model import VAE, Pass
     from trainables.sums import Sums
-    from trainables.terms import Pass, Terms
+    from trainables.terms import Terms
 
 mask = LazyModule("trainables.methods.modules.mask")
 sums = LazyModule("trainables.sums")

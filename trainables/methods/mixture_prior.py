@@ -10,8 +10,8 @@ from trainables.methods.base import Method, Sampler, negative_elbo, priors
 
 if TYPE_CHECKING:
     from trainables.data import Rows
-    from trainables.model import VAE
-    from trainables.terms import Pass, Terms
+    from trainables.model import VAE, Pass
+    from trainables.terms import Terms
 
 
 class MixturePrior(Method):

@@ -15,8 +15,8 @@ from trainables.methods.base import Method, Sampler, posteriors
 if TYPE_CHECKING:
     from trainables.data import Rows
     from trainables.distributions.posteriors import Head
-    from trainables.model import VAE
-    from trainables.terms import Pass, Terms
+    from trainables.model import VAE, Pass
+    from trainables.terms import Terms
 
 ex_post = LazyModule("trainables.methods.modules.ex_post")
 smoothness = LazyModule("trainables.methods.modules.smoothness")

@@ -10,7 +10,8 @@ from trainables.common.lazy import LazyModule
 from trainables.methods.base import Method, negative_elbo
 
 if TYPE_CHECKING:
-    from trainables.terms import Pass, Terms
+    from trainables.model import Pass
+    from trainables.terms import Terms
 
 sums = LazyModule("trainables.sums")
 

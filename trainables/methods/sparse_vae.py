@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from trainables.data import Rows
     from trainables.distributions.posteriors import Head
     from trainables.distributions.priors import Prior
-    from trainables.model import VAE
-    from trainables.terms import Pass, Terms
+    from trainables.model import VAE, Pass
+    from trainables.terms import Terms
 
 spike_slab = LazyModule("trainables.distributions.spike_slab")
 

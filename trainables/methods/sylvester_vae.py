@@ -13,7 +13,8 @@ from trainables.methods.base import Method, negative_elbo
 
 if TYPE_CHECKING:
     from trainables.distributions.flows import SylvesterHead
-    from trainables.terms import Pass, Terms
+    from trainables.model import Pass
+    from trainables.terms import Terms
 
 flows = LazyModule("trainables.distributions.flows")
 

@@ -15,7 +15,8 @@ from trainables.methods.base import Method, negative_elbo, posteriors
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from trainables.terms import Pass, Terms
+    from trainables.model import Pass
+    from trainables.terms import Terms
 
 sums = LazyModule("trainables.sums")
 

@@ -11,7 +11,8 @@ from trainables.methods.base import Method, Setting, negative_elbo, priors
 
 if TYPE_CHECKING:
     from trainables.distributions.priors import Normal
-    from trainables.terms import Pass, Terms
+    from trainables.model import Pass
+    from trainables.terms import Terms
 
 sparse = LazyModule("trainables.mappings.modules.sparse")
 sums = LazyModule("trainables.sums")

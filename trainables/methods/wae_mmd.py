@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     from trainables.distributions.mmd import Discrepancy, Moments
     from trainables.distributions.posteriors import Point
-    from trainables.model import VAE
+    from trainables.model import VAE, Pass
     from trainables.noise import Noise
     from trainables.sums import Sums
-    from trainables.terms import Pass, Terms
+    from trainables.terms import Terms
 
 mmd = LazyModule("trainables.distributions.mmd")
 pixel_noise = LazyModule("trainables.methods.modules.pixel_noise")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from trainables.data import Rows
-    from trainables.model import Learner
+    from trainables.learner import Learner
     from trainables.noise import Noise
 
 noises = LazyModule("trainables.noise")

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from trainables.data import Rows
     from trainables.distributions.priors import Prior
+    from trainables.learner import Learner
     from trainables.metrics.provenance import Settings
-    from trainables.model import Learner
 
 noises = LazyModule("trainables.noise")
 sums = LazyModule("trainables.sums")

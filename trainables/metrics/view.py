@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from trainables.data import Rows
-from trainables.model import VAE, Learner
+from trainables.learner import Learner
+from trainables.model import VAE
 from trainables.noise import Noise
 from trainables.relevance import JACOBIAN_ROWS
 from trainables.sums import share
