@@ -43,6 +43,7 @@ class SVM(OfRows):
     unlabelled: NonNegativeInt = 5_000
     """Training rows without labels for self-training, at most; 0: none."""
     draws: PositiveInt = 10
+    """Choices of the labelled rows; the accuracies are means over them."""
     signed: bool = False
     """Noise is put on images in [-1, 1]; else in [0, 1]."""
     source: ClassVar[str] = "VIMAE, section 5.3"

@@ -40,6 +40,7 @@ class Features(OfRows):
     weights: OwnPath | None = None
     """The file of Inception's weights. None: the one in torch's cache."""
     generated: PositiveInt = 10_000
+    """Rows of generated data."""
     real: PositiveInt | None = None
     """The first rows of the split, at most so many. None: 10,000, of training rows that papers compare with all."""
 
@@ -120,7 +121,9 @@ class FrechetIntel(Frechet):
 
     name: Literal["frechet_intel"] = "frechet_intel"
     generated: PositiveInt = 2_100
+    """Rows of generated data."""
     real: PositiveInt = 2_000
+    """The first rows of the split, at most so many."""
     source: ClassVar[str] = "Intel-VAE, its code and table 1"
     as_papers: ClassVar[bool] = False
     variant: ClassVar[str] = "_intel"

@@ -24,6 +24,7 @@ class Parzen(OfRows):
 
     name: Literal["parzen"] = "parzen"
     generated: PositiveInt = 10_000
+    """Rows of generated data."""
     real: PositiveInt = 10_000
     """The first rows of the split, at most so many."""
     source: ClassVar[str] = "Breuleux et al. 2011; after VIMAE, table 1, whose own estimate is not known"

@@ -88,6 +88,7 @@ class OfFactors(Evaluation):
     """
 
     split: Split = "train"
+    """Of the data."""
     rows: PositiveInt = 50_000
     """The first rows of the split, at most so many."""
 

@@ -23,6 +23,7 @@ class RateBoundVAE(Method):
     rate: NonNegativeFloat
     """R_0, nats per row. VIMAE names none; 5, 10, 20 and 40 are worth a try on MNIST."""
     beta: Annotated[float, Field(ge=1)] = 1.0
+    """Weight of the distance between the rate and R_0."""
     reconstruction_weight: NonNegativeFloat = 0.05
     """Of the squared error in all of VIMAE's models, after WAE's code."""
     source: ClassVar[str] = "VIMAE, equation 4; Alemi et al. 2018"

@@ -26,6 +26,7 @@ class SparseVAE(Method):
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """The prior probability that a dimension is not 0: 0.01 and 0.2 in Intel-VAE's comparison."""
     beta: NonNegativeFloat = 1.0
+    """Weight of the KL."""
     generate: Literal["prior", "normal"] = "prior"
     """Samples are decoded from the prior; the official code decodes N(0, I), which the model has never seen."""
     source: ClassVar[str] = "Tonolini et al. 2020; Intel-VAE, section 6.3"

@@ -25,6 +25,7 @@ class Network(Record):
     """
 
     latent_dim: PositiveInt
+    """L: dimensions of the representation z that the decoder sees."""
 
     @abstractmethod
     def encoder(self, shape: tuple[int, ...], outputs: int) -> nn.Module:

@@ -46,6 +46,7 @@ class Omniglot(Dataset):
 
     name: Literal["omniglot"] = "omniglot"
     files: Literal["official", "small", "small1", "small2"] = "official"
+    """Which archives: the official ones, or the authors' smaller sets, without test images."""
     rotations: bool = True
     """Add the drawings turned by 90, 180 and 270 degrees."""
     val_drawers: int = Field(2, gt=0, lt=DRAWERS)

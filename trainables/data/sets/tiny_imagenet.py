@@ -31,6 +31,7 @@ class TinyImageNet(Photographs):
 
     name: Literal["tiny_imagenet"] = "tiny_imagenet"
     files: Literal["official", "subset"] = "official"
+    """Which archive: the official one, or the one with 40 training images of each class."""
 
     source: ClassVar[str] = "Le & Yang 2015, Tiny ImageNet visual recognition challenge (Stanford CS 231N)"
     licence: ClassVar[str] = "none stated; ImageNet's terms: non-commercial research"
