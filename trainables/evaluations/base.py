@@ -46,16 +46,16 @@ class Evaluation(Record):
         measured: str,
         counts: Mapping[str, int],
         split: str,
-        mapping: str = "none",
         sha256: str = "",
         found: Settings = (),
     ) -> Provenance:
         """Of numbers about `code`, `pixels` or the features of that name, of so many rows of each kind.
 
-        `found` is what else they depend on, as the machine: it counts like a setting.
+        `sha256` is of a network's weights, where one was used. `found` is what else the numbers depend on, such as the
+        machine: it counts like a setting.
         """
         settings = (*self.own_settings(), *found)
-        return Provenance(measured, sha256, tuple(counts.items()), split, mapping, self.seed, settings)
+        return Provenance(measured, sha256, tuple(counts.items()), split, "none", self.seed, settings)
 
     def identity(self) -> dict[str, Any]:
         """What of it decides the numbers, in plain values: its settings, a file by its content."""

@@ -130,19 +130,18 @@ class EvaluationContext:
         """Likewise of any rows, whose name decides their noise."""
         width = self.vae.code_dim if what in ("mean", "draw") else self.vae.latent_dim
         with torch.no_grad():
-            found = [
-                self._code(what, x_BX, block, rows, (seed, name), corruption) for x_BX, block in self.batches(rows)
-            ]
+            found = []
+            for x_BX, block in self.batches(rows):
+                x_BX = corrupted(corruption, x_BX, rows.range, block.noise(self.device, seed, name, "corruption"))
+                found.append(self._code(what, x_BX, block.noise(self.device, seed, name, "code")))
             code_NW = self.gathered(self._joined(found, (width,)))
         if not code_NW.isfinite().all():
             raise Undefined("codes are not finite: look at the model's loss.")
         return code_NW
 
-    def _code(self, what: Code, x_BX: Tensor, block: BlockShare, rows: Rows, key: tuple, corruption: str) -> Tensor:
-        x_BX = corrupted(corruption, x_BX, rows.range, block.noise(self.device, *key, "corruption"))
+    def _code(self, what: Code, x_BX: Tensor, noise: Noise) -> Tensor:
         q = self.vae.encode(x_BX)
-        drawn = what in ("draw", "sampled")
-        y_BD = q.draw(block.noise(self.device, *key, "code")).y_BD if drawn else q.mean_BD
+        y_BD = q.draw(noise).y_BD if what in ("draw", "sampled") else q.mean_BD
         return y_BD if what in ("mean", "draw") else self.vae.mapping(y_BD)
 
     # What the model is like

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -85,8 +86,9 @@ class Features(OfRows):
 
     def of_features(self, seen: EvaluationContext, extractor: Extractor, generated: int, real: int) -> Provenance:
         counts = {"generated": generated, "real": real}
-        split, mapping = seen.name_of(self.compared_with(seen)[0]), self.mapping(seen)
-        return self.provenance(extractor.name, counts, split, mapping, extractor.sha256)
+        split = seen.name_of(self.compared_with(seen)[0])
+        provenance = self.provenance(extractor.name, counts, split, extractor.sha256)
+        return replace(provenance, mapping=self.mapping(seen))
 
 
 class Frechet(Features):
