@@ -1,4 +1,9 @@
-"""The metrics of a report, one line each. Each is a function of a ModelView that reduces its sums over all workers."""
+"""The metrics of a report, one line each. Each is a function of a ModelView that reduces its sums over all workers.
+
+`view.py` passes the validation rows through the model, `basic.py` computes an epoch's metrics from that. The other
+files compute what evaluations/ tells: distances of generated data, probes of the representation, disentanglement.
+`provenance.py` says what a number rests on.
+"""
 
 # Shapes: N rows of this worker, D latent axes.
 
