@@ -1,7 +1,9 @@
-"""Modules that load torch, imported at their first use and not before.
+"""Modules that are imported at their first use and not before, because they load torch or another large library.
 
 Reading and checking a specification needs records alone: it must not wait seconds for torch. So a file that holds
 records takes these names from here, says `from __future__ import annotations`, and uses them inside functions only.
+Modules of this project that load torch are declared where they are used, as `sums = LazyModule("trainables.sums")`,
+always by the same name.
 """
 
 from importlib import import_module
