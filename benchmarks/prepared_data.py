@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 
 from trainables.common.records import name_of
+from trainables.common.roots import data_root
 from trainables.data import DATASETS, Dataset, Rows
-from trainables.data.base import data_root
 from trainables.data.loading import load_splits
 from trainables.data.prepared import prepare
 

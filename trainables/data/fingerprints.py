@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainables.common.roots import Root, in_bucket
-from trainables.data.base import Dataset, data_root
+from trainables.common.roots import Root, data_root, in_bucket
+from trainables.data.base import Dataset
 from trainables.data.formats.locate import sound
 from trainables.data.prepared import index_file
 from trainables.data.prepared.sources import content_of, files_in, stamp_of

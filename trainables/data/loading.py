@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from trainables.common.errors import DataError
 from trainables.common.lazy import LazyModule
-from trainables.common.roots import Root, in_bucket
-from trainables.data.base import Dataset, Facts, Splits, data_root
+from trainables.common.roots import Root, data_root, in_bucket
+from trainables.data.base import Dataset, Facts, Splits
 from trainables.data.prepared import index_file
 from trainables.data.remote import fetch
 

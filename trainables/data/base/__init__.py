@@ -4,7 +4,7 @@
 how far the reading has come. Other packages take the names below from here.
 """
 
-from trainables.data.base.dataset import Dataset, Photographs, data_root
+from trainables.data.base.dataset import Dataset, Photographs
 from trainables.data.base.rows import (
     SIGNED,
     SPLITS,
@@ -42,7 +42,6 @@ __all__ = [
     "Splits",
     "Stored",
     "chunks",
-    "data_root",
     "digest",
     "hold_out",
     "shuffled",

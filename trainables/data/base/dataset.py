@@ -9,7 +9,6 @@ from typing import ClassVar, Literal
 from pydantic import PositiveInt
 
 from trainables.common.records import Record
-from trainables.common.roots import Root, root_of
 from trainables.data.base.rows import SIGNED, UNIT, Facts, Range, Splits
 
 
@@ -58,8 +57,3 @@ class Photographs(Dataset):
     def range(self) -> Range:
         """That of a batch's values."""
         return SIGNED if self.signed else UNIT
-
-
-def data_root(root: Root) -> Path | str:
-    """Below what the sets lie: `root`, or the user's cache where none was given."""
-    return Path.home() / ".cache" / "vaeorch" if root is None else root_of(root)
