@@ -12,7 +12,7 @@ from sklearn.svm import SVC
 
 from tests.evaluations import DATA, a_small, draws, images, mean_codes, model, noises, values, with_attributes
 from trainables.evaluations.context import EvaluationContext
-from trainables.evaluations.downstream import chosen, protocols
+from trainables.evaluations.downstream import chosen, probes
 from trainables.evaluations.evaluate import find
 from trainables.metrics.attributes_neural import attributes_neural
 from trainables.metrics.probes import Labelled, in_turns
@@ -93,7 +93,7 @@ def test_attributes_are_read_against_the_majority(example):
 
 @pytest.mark.parametrize("example", ["vae", "intel_vae sparse"])
 def test_published_attributes_are_told_by_sampled_latents_of_one_split(example, monkeypatch):
-    monkeypatch.setattr(protocols, "ATTRIBUTE_TEST_ROWS", 40)
+    monkeypatch.setattr(probes, "ATTRIBUTE_TEST_ROWS", 40)
     training = with_attributes(model(example))
     with torch.no_grad():
         z = training.learner.vae.mapping(draws(training, 90)).numpy()

@@ -14,7 +14,7 @@ from trainables.common.records import name_of
 from trainables.data import Mnist01
 from trainables.evaluations import EVALUATIONS, context
 from trainables.evaluations.context import EvaluationContext
-from trainables.evaluations.downstream import protocols
+from trainables.evaluations.downstream import probes
 from trainables.evaluations.evaluate import evaluate, find
 from trainables.sums import rank_and_world
 from trainables.train import Training
@@ -33,7 +33,7 @@ ACROSS_BLOCKS = {"generated": 1130, "features": "classifier", "published": True}
 
 def findings(folder):
     """Of all cases, and of what is missing to worker 1 alone, or too little."""
-    protocols.FOREST_TEST_ROWS = protocols.ATTRIBUTE_TEST_ROWS = 40
+    probes.FOREST_TEST_ROWS = probes.ATTRIBUTE_TEST_ROWS = 40
     found = {}
     for example, (data, names) in CASES.items():
         seen = EvaluationContext(with_attributes_if_any(Training(a_model(example, data))), folder / "kept")
@@ -79,7 +79,7 @@ def of_one_and_two(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Mnist01, "from_files", zeros_and_ones)
         for name in ("FOREST_TEST_ROWS", "ATTRIBUTE_TEST_ROWS"):
-            patch.setattr(protocols, name, 40)
+            patch.setattr(probes, name, 40)
         patch.setitem(context.FEATURES, "classifier", context.FEATURES["classifier"])
         threads = torch.get_num_threads()
         torch.set_default_dtype(torch.float64)
