@@ -36,8 +36,9 @@ def record(settings: list[str]) -> Curves:
     """Train the configurations, one line of progress for each; `settings` change the spec as --set does."""
     from orchestrator.checks.read import read_spec
     from orchestrator.space.trials import list_trials as listed
+    from trainables.common.errors import Diverged
     from trainables.run import Run
-    from trainables.train import Diverged, train
+    from trainables.train import train
 
     spec = read_spec(ROOT / "search_spaces" / "quickstart.yaml", settings)
     curves, trials = [], listed(spec)

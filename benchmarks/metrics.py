@@ -29,7 +29,7 @@ from torch import nn
 
 from trainables.data import Sprites
 from trainables.distributions.mmd import DISCREPANCIES, WAE_SCALES
-from trainables.evaluations.context import Evidence
+from trainables.evaluations.context import EvaluationContext
 from trainables.evaluations.evaluate import find
 from trainables.evaluations.generation import PRD, Frechet
 from trainables.metrics import attributes_neural, factor_vae, frechet, inception, latent_mmd, mig, parzen, rate
@@ -252,15 +252,17 @@ def of_shared() -> Pair:
     training, folder = trained_on_images("vae"), Path(tempfile.mkdtemp())
     torch.save(inception.Inception().network.state_dict(), folder / "weights.pth")
     asked = {"features": "inception", "weights": str(folder / "weights.pth"), "generated": 16, "real": 16}
-    network = Evidence(training).extractor("inception", asked["weights"])
+    network = EvaluationContext(training).extractor("inception", asked["weights"])
 
-    def numbers(seens: list[Evidence]) -> np.ndarray:
+    def numbers(seens: list[EvaluationContext]) -> np.ndarray:
         for seen in seens:
             seen.once(("extractor", "inception", asked["weights"], 0), lambda: network)
         found = [find(kind(**asked), seen).values for kind, seen in zip((Frechet, PRD), seens, strict=True)]
         return np.array([value for values in found for value in values.values()])
 
-    return lambda: numbers([Evidence(training)] * 2), lambda: numbers([Evidence(training), Evidence(training)])
+    return lambda: numbers([EvaluationContext(training)] * 2), lambda: numbers(
+        [EvaluationContext(training), EvaluationContext(training)]
+    )
 
 
 def of_surrogate_rate() -> Pair:

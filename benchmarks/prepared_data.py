@@ -15,9 +15,10 @@ from pathlib import Path
 import torch
 
 from trainables.common.records import name_of
+from trainables.common.roots import data_root
 from trainables.data import DATASETS, Dataset, Rows
-from trainables.data.base import data_root
-from trainables.data.prepared import prepare as preparing
+from trainables.data.loading import load_splits
+from trainables.data.prepared import prepare
 
 ROUNDS, BATCHES = 7, {100: 100, 1_000: 20}
 """Batch size -> batches of a round."""
@@ -43,11 +44,11 @@ def of_batches(rows: list[Rows], batch_size: int) -> list[float]:
 
 def compare(dataset: Dataset, files: Path, shard_mib: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        preparing.SHARD_BYTES = shard_mib << 20
-        preparing.prepare(dataset, files, Path(folder))
+        prepare.SHARD_BYTES = shard_mib << 20
+        prepare.prepare(dataset, files, Path(folder))
         roots = {"in memory": files, "mapped": Path(folder)}
-        opening = {name: seconds(lambda root=root: dataset.load(root)) for name, root in roots.items()}
-        memory, mapped = (dataset.load(root).train for root in roots.values())
+        opening = {name: seconds(lambda root=root: load_splits(dataset, root)) for name, root in roots.items()}
+        memory, mapped = (load_splits(dataset, root).train for root in roots.values())
         what = f"{dataset.name}, {len(mapped):,} rows of {mapped.shape}, {len(mapped.x.parts)} shards"
         for batch_size in BATCHES:
             read, shared = of_batches([memory, mapped], batch_size)

@@ -14,6 +14,7 @@ import time
 import numpy as np
 import torch
 
+from trainables.data.loading import load_splits
 from trainables.run import Run
 from trainables.train import Training, build, train
 
@@ -49,7 +50,7 @@ def seconds_of_train(run: Run) -> float:
 def seconds_of_bare_loop(run: Run, fused: bool) -> float:
     """The second of two epochs of the loop that one writes by hand."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    splits = run.data.load()
+    splits = load_splits(run.data)
     vae = build(run, splits).vae.to(device)
     encoder, decoder, x_all = vae.encoder, vae.decoder, splits.train.x.index_select(0, torch.arange(len(splits.train)))
     optimizer = torch.optim.Adam(

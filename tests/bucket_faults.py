@@ -17,7 +17,7 @@ import boto3
 from botocore.config import Config
 from botocore.loaders import create_loader as new_loader
 
-from trainables.data.prepared.index import FORMAT, written
+from trainables.data.prepared.index_file import FORMAT, written
 
 PREFIX = "some/sets"
 FOR_EVER = 10**6

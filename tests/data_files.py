@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainables.data import DataError, Dataset
+from trainables.common.errors import DataError
+from trainables.data import Dataset
+from trainables.data.loading import load_splits
 
 
 def picture(pixels: np.ndarray, kind: str = "PNG") -> bytes:
@@ -34,7 +36,7 @@ def zipped(path: Path, files: dict[str, bytes]) -> None:
 def complaint(dataset: Dataset, root: Path) -> str:
     """What is said when the set is loaded: one line, a sentence."""
     with pytest.raises(DataError) as caught:
-        dataset.load(root)
+        load_splits(dataset, root)
     text = str(caught.value)
     assert "\n" not in text and text.endswith(".")
     return text

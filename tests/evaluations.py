@@ -8,8 +8,9 @@ import torch
 from tests.small_runs import METHODS
 from trainables.common.records import name_of
 from trainables.data import Attributes, Digits, Mnist01, Rows, Splits
+from trainables.data.loading import load_splits
 from trainables.evaluations import EVALUATIONS, Evaluation
-from trainables.evaluations.context import Evidence
+from trainables.evaluations.context import EvaluationContext
 from trainables.evaluations.evaluate import find
 from trainables.noise import Noise
 from trainables.run import Run
@@ -65,7 +66,7 @@ def a_model(example: str = "vae", data: str | dict = "digits", **changes: object
 
 def zeros_and_ones(self: Mnist01, root: Path) -> Splits:
     """What `mnist01` opens, in small: the zeros and ones of scikit-learn's digits."""
-    rows = Digits().load().train
+    rows = load_splits(Digits()).train
     some = rows.take(rows.y < 2)
     return Splits(some.take(slice(160)), some.take(slice(160, 220)), some.take(slice(220, None)))
 
@@ -86,7 +87,7 @@ def noises(rows, *key):
 
 
 def values(training, name, **settings):
-    finding = find(a_small(name, **settings), Evidence(training))
+    finding = find(a_small(name, **settings), EvaluationContext(training))
     assert not finding.undefined
     return finding.values
 

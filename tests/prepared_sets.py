@@ -12,7 +12,7 @@ from tests import test_data_imagenet as imagenet
 from tests.data_files import picture, present, put
 from trainables.common.records import name_of
 from trainables.data import DATASETS, Dataset, Rows
-from trainables.data.prepared import prepare as preparing
+from trainables.data.prepared import prepare
 from trainables.data.sets.array import Array
 from trainables.data.sets.celeba import CelebA, CelebAHalf
 from trainables.data.sets.cifar10 import ROWS, Cifar10
@@ -112,8 +112,8 @@ SMALL = {
 
 def prepared_in(folder: Path, dataset: Dataset, root: Path, monkeypatch, shard_bytes: int) -> Path:
     """The folder of the set, prepared in shards of so many bytes."""
-    monkeypatch.setattr(preparing, "SHARD_BYTES", shard_bytes)
-    return preparing.prepare(dataset, root, folder)
+    monkeypatch.setattr(prepare, "SHARD_BYTES", shard_bytes)
+    return prepare.prepare(dataset, root, folder)
 
 
 def same_rows(ours: Rows, theirs: Rows) -> None:

@@ -14,8 +14,10 @@ from scipy import stats
 from sklearn.datasets import load_digits
 
 from tests.data_files import complaint
+from trainables.common.errors import DataError
 from trainables.common.records import name_of, summary
-from trainables.data import DATASETS, DataError, Rows, chunks
+from trainables.data import DATASETS, Rows, chunks
+from trainables.data.loading import load_splits, open_splits, read_facts
 from trainables.data.sets.celeba import CelebA
 from trainables.data.sets.digits import Digits
 from trainables.data.sets.solids import Solids
@@ -42,25 +44,25 @@ def test_names_are_told_apart():
 
 @pytest.mark.parametrize("dataset", [d for d in DATASETS if name_of(d) != "array"], ids=name_of)
 def test_facts_of_a_known_set_need_no_file(dataset):
-    facts = dataset(train_rows=7, val_rows=5).facts(MISSING)
+    facts = read_facts(dataset(train_rows=7, val_rows=5), MISSING)
     assert (facts.train_rows, facts.val_rows) == (7, 5)
-    assert dataset().facts(MISSING).train_rows > 7
+    assert read_facts(dataset(), MISSING).train_rows > 7
 
 
 @pytest.mark.parametrize("dataset", AT_HAND, ids=name_of)
 def test_loaded_rows_agree_with_the_facts(dataset):
-    assert dataset().load(MISSING).facts() == dataset().facts(MISSING)
+    assert load_splits(dataset(), MISSING).facts() == read_facts(dataset(), MISSING)
 
 
 @pytest.mark.parametrize("dataset", AT_HAND, ids=name_of)
 def test_loading_twice_gives_the_same_rows(dataset):
-    first, second = dataset().load(MISSING), dataset().load(MISSING)
+    first, second = load_splits(dataset(), MISSING), load_splits(dataset(), MISSING)
     assert torch.equal(first.train.x, second.train.x) and torch.equal(first.val.x, second.val.x)
 
 
 @pytest.mark.parametrize("dataset", AT_HAND, ids=name_of)
 def test_row_limits_keep_the_first_rows(dataset):
-    whole, part = dataset().load(MISSING), dataset(train_rows=30, val_rows=20).load(MISSING)
+    whole, part = load_splits(dataset(), MISSING), load_splits(dataset(train_rows=30, val_rows=20), MISSING)
     assert torch.equal(part.train.x, whole.train.x[:30]) and torch.equal(part.val.x, whole.val.x[:20])
     assert part.train.y is None or torch.equal(part.train.y, whole.train.y[:30])
 
@@ -68,10 +70,10 @@ def test_row_limits_keep_the_first_rows(dataset):
 @pytest.mark.parametrize("dataset", [*AT_HAND, CelebA], ids=name_of)
 @pytest.mark.parametrize("field", ["train_rows", "val_rows"])
 def test_more_rows_than_there_are_is_a_mistake_of_that_field(dataset, field):
-    there = getattr(dataset().facts(MISSING), field)
-    assert getattr(dataset(**{field: there}).facts(MISSING), field) == there
+    there = getattr(read_facts(dataset(), MISSING), field)
+    assert getattr(read_facts(dataset(**{field: there}), MISSING), field) == there
     with pytest.raises(DataError, match=f"{there + 1} rows asked for, but {name_of(dataset)} has {there}") as caught:
-        dataset(**{field: there + 1}).facts(MISSING)
+        read_facts(dataset(**{field: there + 1}), MISSING)
     assert caught.value.field == field
 
 
@@ -84,7 +86,7 @@ def test_row_limits_are_positive_whole_numbers(rows):
 @pytest.mark.parametrize("dataset", AT_HAND, ids=name_of)
 def test_chunks_of_each_split_are_what_is_loaded(dataset):
     """Images as bytes, or points; with labels or factors beside them."""
-    opened, whole = dataset(train_rows=500).open(MISSING), dataset(train_rows=500).load(MISSING)
+    opened, whole = open_splits(dataset(train_rows=500), MISSING), load_splits(dataset(train_rows=500), MISSING)
     for split in ("train", "val"):
         pieces, rows = list(chunks(getattr(opened, split), 200)), getattr(whole, split)
         assert torch.equal(torch.cat([piece.x for piece in pieces]), rows.x)
@@ -131,7 +133,7 @@ def test_floats_pass_a_batch_as_they_are():
 
 
 def test_digits_are_scikit_learns_images_each_once_with_its_label():
-    splits, bunch = Digits().load(None), load_digits()
+    splits, bunch = load_splits(Digits(), None), load_digits()
     assert (len(splits.train), len(splits.val), splits.test) == (1_500, 297, None)
     images = torch.cat([splits.train.x, splits.val.x]).flatten(1).double() * (16 / 255)
     labels = torch.cat([splits.train.y, splits.val.y])
@@ -141,7 +143,7 @@ def test_digits_are_scikit_learns_images_each_once_with_its_label():
 
 
 def test_both_splits_of_digits_hold_every_class_in_its_share():
-    splits = Digits().load(None)
+    splits = load_splits(Digits(), None)
     counts = torch.stack([splits.train.y.bincount(), splits.val.y.bincount()])
     assert stats.chi2_contingency(counts.numpy()).pvalue > LEVEL
 
@@ -183,7 +185,7 @@ def test_points_of_infinity_lie_on_its_curve_and_are_spread_by_angle():
 
 
 def test_the_mixture_has_two_equal_gaussians_and_labels_them():
-    train = Mog().load(None).train
+    train = load_splits(Mog(), None).train
     x, right = train.x.double().numpy(), train.y.numpy() == 1
     assert stats.binomtest(int(right.sum()), len(x)).pvalue > LEVEL
     standard = (x - np.where(right, 2, -2)[:, None] * [1, 0]) / 0.3
@@ -192,7 +194,7 @@ def test_the_mixture_has_two_equal_gaussians_and_labels_them():
 
 
 def test_points_of_the_cross_are_wide_along_the_axis_that_labels_them_and_narrow_along_the_other():
-    train = Cross().load(None).train
+    train = load_splits(Cross(), None).train
     x, axis = train.x.double().numpy(), train.y.numpy()
     assert stats.binomtest(int(axis.sum()), len(x)).pvalue > LEVEL
     rows = np.arange(len(x))
@@ -202,14 +204,14 @@ def test_points_of_the_cross_are_wide_along_the_axis_that_labels_them_and_narrow
 
 @pytest.mark.parametrize("dataset", SYNTHETIC, ids=name_of)
 def test_validation_points_are_their_own_and_do_not_depend_on_the_number_of_rows(dataset):
-    few, many = dataset(rows=100).load(None), dataset(rows=5_000).load(None)
+    few, many = load_splits(dataset(rows=100), None), load_splits(dataset(rows=5_000), None)
     assert (len(few.train), len(many.train), len(few.val)) == (100, 5_000, 2_000)
     assert torch.equal(few.val.x, many.val.x)
     assert not torch.isin(many.val.x, many.train.x).all(dim=1).any()
 
 
 def _points(dataset) -> np.ndarray:
-    splits = dataset().load(None)
+    splits = load_splits(dataset(), None)
     assert splits.train.x.dtype == torch.float32 and splits.train.range is None
     return splits.train.x.double().numpy()
 

@@ -11,7 +11,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from trainables.data import DataError
+from trainables.common.errors import DataError
+from trainables.data.loading import load_splits, read_facts
 from trainables.data.sets.array import Array
 
 RNG = np.random.default_rng(0)
@@ -32,7 +33,7 @@ def parquet(path: Path, **columns) -> Path:
 
 
 def loaded(path: Path, **fields):
-    return Array(path=str(path), **fields).load()
+    return load_splits(Array(path=str(path), **fields))
 
 
 def all_rows(splits) -> np.ndarray:
@@ -43,9 +44,9 @@ def complaint(path: Path, **fields) -> str:
     """What is said of a bad file; facts and load must say the same."""
     dataset = Array(path=str(path), **fields)
     with pytest.raises(DataError) as caught:
-        dataset.load()
+        load_splits(dataset)
     with pytest.raises(DataError) as again:
-        dataset.facts()
+        read_facts(dataset)
     text = str(caught.value)
     assert str(again.value) == text and caught.value.field == "path"
     assert text.startswith(f"{path}: ") and "\n" not in text and text.endswith(".")
@@ -68,7 +69,7 @@ def in_order(rows: np.ndarray) -> np.ndarray:
 ])  # fmt: skip
 def test_the_shape_tells_vectors_from_images_and_where_the_channels_are(tmp_path, shape, stored):
     path = saved(tmp_path / "x.npy", RNG.integers(0, 256, shape).astype(np.uint8))
-    assert Array(path=str(path)).facts().shape == loaded(path).train.x.shape[1:] == stored
+    assert read_facts(Array(path=str(path))).shape == loaded(path).train.x.shape[1:] == stored
 
 
 def test_channels_last_are_moved_to_the_front(tmp_path):
@@ -128,7 +129,7 @@ def test_row_limits_apply_after_the_split(tmp_path):
     whole, part = loaded(path), loaded(path, train_rows=4, val_rows=1)
     assert torch.equal(part.train.x, whole.train.x[:4]) and torch.equal(part.val.x, whole.val.x[:1])
     with pytest.raises(DataError, match="19 rows asked for, but array has 18"):
-        Array(path=str(path), train_rows=19).facts()
+        read_facts(Array(path=str(path), train_rows=19))
 
 
 @pytest.mark.parametrize("kind", [pa.list_(pa.float32()), pa.list_(pa.float32(), 3), pa.large_list(pa.float64())])
@@ -160,7 +161,7 @@ def test_a_relative_path_is_made_absolute_where_the_record_is_written(tmp_path, 
     monkeypatch.setenv("HOME", str(tmp_path))
     here, home = Array(path="x.npy"), Array(path="~/x.npy")
     monkeypatch.chdir("/")
-    assert here.path == home.path == str(tmp_path / "x.npy") and len(here.load().train) == 18
+    assert here.path == home.path == str(tmp_path / "x.npy") and len(load_splits(here).train) == 18
     assert Array(**here.model_dump()) == here
 
 

@@ -17,10 +17,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.data_files import complaint, picture, put
+from trainables.common.errors import DataError
 from trainables.common.lazy import torch
-from trainables.data import DataError, bounds
-from trainables.data.base import UNIT, Rows, Stored
+from trainables.data.base import UNIT, Rows, Stored, bounds
 from trainables.data.formats.archives import open_archive
+from trainables.data.loading import load_splits, open_splits
 from trainables.data.sets.array import Array
 from trainables.data.sets.celeba import CelebAHalf
 from trainables.data.sets.cifar10 import Cifar10
@@ -85,7 +86,7 @@ def test_published_files_without_end_are_refused(tmp_path, dataset, place):
 def test_folders_of_pictures_leave_out_what_has_no_end(tmp_path):
     put(tmp_path / "own", {f"{row}.png": picture(np.zeros((6, 7), np.uint8)) for row in range(4)})
     os.symlink("/dev/zero", tmp_path / "own" / "zero.png")
-    splits = Array(images=str(tmp_path / "own")).load()
+    splits = load_splits(Array(images=str(tmp_path / "own")))
     assert len(splits.train) == 3 and "1 not a plain file" in splits.notes[0]
 
 
@@ -192,7 +193,7 @@ def test_a_picture_of_another_size_is_refused_before_it_is_decoded(tmp_path):
     names = " ".join(f"a{number}" for number in range(40))
     lines = "\n".join(f"{number:06}.jpg " + " ".join(["1"] * 40) for number in range(1, 10_001))
     (tmp_path / "celeba" / "list_attr_celeba.txt").write_text(f"10000\n{names}\n{lines}\n")
-    opened = CelebAHalf().open(tmp_path)
+    opened = open_splits(CelebAHalf(), tmp_path)
     place = next(part for part in (opened.train, opened.val, opened.test) if 0 in part.order)
     with pytest.raises(DataError, match=r"row 0 \(.*000001.jpg\): 9000x9000 pixels, 89x109 expected"):
         place.take(place.order == 0).read()
@@ -256,4 +257,4 @@ def test_large_honest_files_pass(tmp_path, write):
     x = np.zeros((1_400, 224, 224), np.uint8)
     x[np.arange(1_400)[:, None], np.random.default_rng(0).integers(0, 224, (1_400, 60)), np.arange(60)] = 255
     write(tmp_path / "x.npz", x=x)
-    assert len(own(tmp_path / "x.npz").load().train) == 1_260
+    assert len(load_splits(own(tmp_path / "x.npz")).train) == 1_260

@@ -13,21 +13,21 @@ import pytest
 
 from tests.bucket_faults import FOR_EVER, Fault, a_set, content_of
 from tests.waiting import until
+from trainables.common.errors import DataError
 from trainables.common.roots import in_bucket, recorded, root_of
-from trainables.data import DataError
-from trainables.data.prepared.index import FORMAT, written
+from trainables.data.prepared.index_file import FORMAT, written
 from trainables.data.remote import s3
 from trainables.data.remote.fetch import fetched, sets, shards_in
-from trainables.data.remote.s3 import Place
+from trainables.data.remote.s3 import BucketPath
 
 ROOT = Path(__file__).parents[1]
 SIZES = {"train-0.arrow": 300_000, "train-1.arrow": 200_000, "train-2.arrow": 1, "val-0.arrow": 100_000}
 TOTAL = sum(SIZES.values())
 FETCH = """
 import sys
-from trainables.data.remote import fetch as bucket, s3
-s3.BLOCK_BYTES, s3.PAUSE_S, bucket.AT_ONCE = 20_000, 0.01, int(sys.argv[3])
-print(bucket.fetched(sys.argv[1], sys.argv[2]))
+from trainables.data.remote import fetch, s3
+s3.BLOCK_BYTES, s3.PAUSE_S, fetch.AT_ONCE = 20_000, 0.01, int(sys.argv[3])
+print(fetch.fetched(sys.argv[1], sys.argv[2]))
 """
 
 
@@ -83,15 +83,15 @@ def test_a_root_is_a_folder_or_a_place_in_a_bucket_whose_slashes_are_kept(text, 
 )
 def test_an_address_that_names_no_plain_place_is_told(root):
     with pytest.raises(DataError, match="write s3://bucket/prefix"):
-        Place.of(root)
+        BucketPath.of(root)
 
 
 def test_a_place_is_a_bucket_and_a_path_in_it(monkeypatch):
     monkeypatch.setenv("VAEORCH_CACHE", "/cache")
-    assert str(Place.of("s3://b/p") / "x") == "s3://b/p/x" and str(Place.of("s3://b") / "x") == "s3://b/x"
-    assert (Place.of("s3://b/p") / "x").cached == Path("/cache/s3/b/p/x")
+    assert str(BucketPath.of("s3://b/p") / "x") == "s3://b/p/x" and str(BucketPath.of("s3://b") / "x") == "s3://b/x"
+    assert (BucketPath.of("s3://b/p") / "x").cached == Path("/cache/s3/b/p/x")
     monkeypatch.delenv("VAEORCH_CACHE")
-    assert Place.of("s3://b").cached == Path.home() / ".cache" / "vaeorch" / "s3" / "b"
+    assert BucketPath.of("s3://b").cached == Path.home() / ".cache" / "vaeorch" / "s3" / "b"
 
 
 def test_a_set_comes_whole_each_object_being_read_once_and_then_needs_no_server(bucket, there, monkeypatch):
@@ -146,7 +146,7 @@ def test_what_goes_wrong_for_good_is_told_in_one_line_and_leaves_nothing_that_co
     said = refusal(bucket.root)
     assert said.startswith(f"{bucket.root}/prepared/random-0/train-0.arrow: ") and "(4 attempts)" in said
     assert bucket.count("train-0") == 4
-    folder = (Place.of(bucket.root) / "prepared/random-0").cached
+    folder = (BucketPath.of(bucket.root) / "prepared/random-0").cached
     assert {path.name for path in folder.iterdir()} <= set(SIZES) and not (folder / "train-0.arrow").exists()
 
     bucket.faults, bucket.asked = [], []
@@ -257,7 +257,7 @@ def test_four_processes_that_want_a_set_at_once_fetch_it_once(bucket, there):
     bucket.faults = [Fault("slow", "train-0")]  # so that all are there before the first is ready
     children = [fetching(bucket.root) for _ in range(4)]
     said = [child.communicate(timeout=300) for child in children]
-    folder = (Place.of(bucket.root) / "prepared/random-0").cached
+    folder = (BucketPath.of(bucket.root) / "prepared/random-0").cached
     assert said == [(f"{folder}\n", "")] * 4
     assert content_of(folder) == content_of(there)
     assert bucket.count("index.json") == 1 and bucket.count("val-0", "HEAD") == 1
@@ -267,7 +267,7 @@ def test_a_killed_fetch_goes_on_with_what_it_lacked(bucket, there):
     bucket.faults = [Fault("silent", "val-0")]
     child = fetching(bucket.root, at_once=1)
     until(lambda: bucket.count("val-0"))
-    folder = (Place.of(bucket.root) / "prepared/random-0").cached
+    folder = (BucketPath.of(bucket.root) / "prepared/random-0").cached
     child.kill()
     child.communicate()
     left = {path.name for path in folder.iterdir()}
@@ -301,7 +301,7 @@ def test_ctrl_c_ends_a_fetch_soon_and_leaves_nothing_half(bucket, there):
     child.send_signal(signal.SIGINT)
     _, err = child.communicate(timeout=300)
     assert err.strip().endswith("KeyboardInterrupt")
-    folder = (Place.of(bucket.root) / "prepared/random-0").cached
+    folder = (BucketPath.of(bucket.root) / "prepared/random-0").cached
     whole = content_of(there)
     assert all(whole[name] == content for name, content in content_of(folder).items())
     assert not {"index.json", "train-0.arrow", "train-1.arrow"} & {path.name for path in folder.iterdir()}
@@ -309,7 +309,7 @@ def test_ctrl_c_ends_a_fetch_soon_and_leaves_nothing_half(bucket, there):
 
 def test_what_a_file_of_the_cache_is_called_says_nothing_of_what_it_holds(bucket, there):
     """Of a set without index: right in name and size, but not in content."""
-    folder = (Place.of(bucket.root) / "prepared/random-0").cached
+    folder = (BucketPath.of(bucket.root) / "prepared/random-0").cached
     folder.mkdir(parents=True)
     (folder / "train-0.arrow").write_bytes(b"\0" * SIZES["train-0.arrow"])
     assert content_of(fetched(bucket.root, there.name)) == content_of(there)

@@ -15,8 +15,10 @@ from orchestrator.sweep.open import Start, open_queue, slot_config
 from orchestrator.sweep.reuse import made_with
 from tests.small_runs import a_run
 from tests.specs import spec_of
-from trainables.data import Array, CelebA, DataError, Digits, Mnist, Sprites
-from trainables.data.prepared import index as prepared
+from trainables.common.errors import DataError
+from trainables.data import Array, CelebA, Digits, Mnist, Sprites
+from trainables.data.loading import load_splits, open_splits, read_facts
+from trainables.data.prepared import index_file
 from trainables.data.remote.push import push
 from trainables.train import train
 
@@ -46,7 +48,7 @@ def same(one, two):
 def test_a_run_from_a_bucket_has_the_numbers_of_a_run_from_files_and_needs_the_server_once(bucket, digits, monkeypatch):
     code, out, err = digits
     assert err == ""
-    place = f"{bucket.root}/prepared/{prepared.key(Digits())}"
+    place = f"{bucket.root}/prepared/{index_file.key(Digits())}"
     assert code == 0 and out.startswith(f"pushed  {place}  1,797 rows, 2 shards, ") and "3 files sent" in out
 
     local = [report.metrics for report in train(a_run())]
@@ -99,46 +101,46 @@ def test_what_a_bucket_lacks_is_told_with_both_commands_that_bring_it_there(buck
     for verb in ("train", "sweep"):
         code, _, err = vaeorch(verb, spec, *words)
         assert code == 2 and err == (
-            f"{bucket.root}/prepared/{prepared.key(Mnist())}: no prepared set of 'mnist': where its files are run "
+            f"{bucket.root}/prepared/{index_file.key(Mnist())}: no prepared set of 'mnist': where its files are run "
             f"'vaeorch data prepare mnist', then 'vaeorch data push mnist {bucket.root}'.\n"
         )
     assert not (tmp_path / "runs").exists()
     with pytest.raises(DataError, match=f"'vaeorch data push celeba --set signed=true --set crop=178 {bucket.root}'"):
-        CelebA(crop=178, signed=True, train_rows=9).open(bucket.root)
+        open_splits(CelebA(crop=178, signed=True, train_rows=9), bucket.root)
 
 
 @pytest.mark.parametrize("dataset", [Digits(val_rows=9), Sprites(train_rows=20, val_rows=20)])
 def test_sets_that_need_no_files_are_had_from_a_bucket_without_them(bucket, dataset):
-    assert same(dataset.load(bucket.root), dataset.load())
+    assert same(load_splits(dataset, bucket.root), load_splits(dataset))
 
 
 def test_your_own_array_comes_from_the_bucket_where_its_file_is_not(bucket, tmp_path):
     path = tmp_path / "x.npy"
     np.save(path, np.random.default_rng(0).integers(0, 256, (50, 3, 8, 8)).astype(np.uint8))
     dataset = Array(path=str(path))
-    there = dataset.load()
-    assert same(dataset.load(bucket.root), there)
+    there = load_splits(dataset)
+    assert same(load_splits(dataset, bucket.root), there)
 
     from trainables.data.prepared.prepare import prepare
 
     push(prepare(dataset, tmp_path, tmp_path / "made"), bucket.root)
     path.unlink()
-    assert same(dataset.load(bucket.root), there) and dataset.facts(bucket.root) == there.facts()
+    assert same(load_splits(dataset, bucket.root), there) and read_facts(dataset, bucket.root) == there.facts()
 
 
 def test_the_cache_is_mended_after_it_was_damaged(bucket, digits, tmp_path):
-    there = Digits().load(bucket.root)
-    cached = tmp_path / "cache" / "s3" / bucket.name / "some/sets/prepared" / prepared.key(Digits())
+    there = load_splits(Digits(), bucket.root)
+    cached = tmp_path / "cache" / "s3" / bucket.name / "some/sets/prepared" / index_file.key(Digits())
     (cached / "train-00000.arrow").unlink()  # it is mapped: another file must take its place
     shutil.copy(cached / "val-00000.arrow", cached / "train-00000.arrow")
-    assert same(Digits().load(bucket.root), there)
+    assert same(load_splits(Digits(), bucket.root), there)
 
 
 def test_list_and_info_tell_what_a_bucket_has(bucket, digits, vaeorch):
     lines = vaeorch("data", "list", "--data-root", bucket.root)[1].splitlines()
     counts = {line.split()[0]: line[lines[0].index("PREPARED") :].split()[0] for line in lines[1:]}
     assert counts.pop("digits") == "1" and set(counts.values()) == {"no"}
-    place = f"{bucket.root}/prepared/{prepared.key(Digits())}"
+    place = f"{bucket.root}/prepared/{index_file.key(Digits())}"
     assert f"prepared  {place}, 0.1 MiB" in vaeorch("data", "info", "digits", "--data-root", bucket.root)[1]
     assert f"not in {bucket.root}/prepared/mnist-" in vaeorch("data", "info", "mnist", "--data-root", bucket.root)[1]
 

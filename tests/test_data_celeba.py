@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from tests.data_files import complaint, picture, present, put, zipped
+from trainables.data.loading import load_splits, open_splits, read_facts
 from trainables.data.sets.celeba import CelebA, CelebAHalf, read_attributes
 
 IMAGES, ROWS = 12, {"official": (7, 3, 2), "random": (6, 2, 4)}
@@ -46,7 +47,7 @@ def small(tmp_path, monkeypatch):
 
 
 def test_the_official_sizes():
-    facts = CelebA().facts()
+    facts = read_facts(CelebA())
     assert (facts.shape, facts.range, facts.train_rows, facts.val_rows) == ((3, 64, 64), (0.0, 1.0), 162_770, 19_867)
     assert sum(CelebA.rows["official"]) == sum(CelebA.rows["random"]) == CelebA.images == 202_599
     assert CelebA.rows["official"][2] == 19_962 and CelebA.rows["random"][2] == 20_000
@@ -54,7 +55,7 @@ def test_the_official_sizes():
 
 @pytest.mark.parametrize(("crop", "left", "top"), [(140, 19, 39), (148, 15, 35), (178, 0, 20)])
 def test_each_crop_is_the_square_in_the_middle(small, crop, left, top):
-    x = CelebA(crop=crop, resize="nearest").load(small).train.x[0]
+    x = load_splits(CelebA(crop=crop, resize="nearest"), small).train.x[0]
     middle = np.floor((np.arange(64) + 0.5) * crop / 64)
     assert x[0, 5].tolist() == (left + middle).tolist() and x[1, :, 5].tolist() == (top + middle).tolist()
 
@@ -62,25 +63,25 @@ def test_each_crop_is_the_square_in_the_middle(small, crop, left, top):
 @pytest.mark.parametrize("resize", ["box", "bilinear", "bicubic", "lanczos"])
 def test_crop_and_filter_keep_a_slope_a_slope(small, resize):
     """A slope of 1 a pixel becomes one of crop / 64, whatever averages over it."""
-    x = CelebA(crop=148, resize=resize).load(small).train.x[0, 0, 5, 4:-4].double().numpy()
+    x = load_splits(CelebA(crop=148, resize=resize), small).train.x[0, 0, 5, 4:-4].double().numpy()
     expected = 15 + (np.arange(64) + 0.5) * 148 / 64 - 0.5
     assert np.abs(x - expected[4:-4]).max() <= 1
 
 
 def test_the_official_split_follows_the_partition(small):
-    splits = CelebA().load(small)
+    splits = load_splits(CelebA(), small)
     found = [rows.x[:, 2, 0, 0].tolist() for rows in (splits.train, splits.val, splits.test)]
     assert found == [[row for row, part in enumerate(PARTS) if part == wanted] for wanted in range(3)]
 
 
 def test_the_random_split_has_each_image_once(small):
-    splits = CelebA(split="random").load(small)
+    splits = load_splits(CelebA(split="random"), small)
     found = [rows.x[:, 2, 0, 0].tolist() for rows in (splits.train, splits.val, splits.test)]
     assert [len(rows) for rows in found] == [6, 2, 4] and sorted(sum(found, [])) == list(range(IMAGES))
 
 
 def test_attributes_go_with_their_images(small):
-    for rows in (CelebA().load(small).val, CelebA(split="random").load(small).test):
+    for rows in (load_splits(CelebA(), small).val, load_splits(CelebA(split="random"), small).test):
         image = rows.x[:, 2, 0, 0].long()
         assert torch.equal(rows.attributes.values, torch.from_numpy(SIGNS > 0)[image])
         assert rows.attributes.values.dtype == torch.bool and rows.attributes.names == tuple(NAMES)
@@ -88,16 +89,16 @@ def test_attributes_go_with_their_images(small):
 
 
 def test_the_zip_file_gives_what_its_folder_gives(small, tmp_path):
-    there = CelebA().load(small).val.x
+    there = load_splits(CelebA(), small).val.x
     names = {f"img_align_celeba/{row + 1:06}.jpg": face(row) for row in range(IMAGES)}
     zipped(tmp_path / "packed" / "celeba" / "img_align_celeba.zip", names)
     put(tmp_path / "packed", {name: content for name, content in files().items() if name.endswith(".txt")})
-    assert torch.equal(CelebA().load(tmp_path / "packed").val.x, there)
+    assert torch.equal(load_splits(CelebA(), tmp_path / "packed").val.x, there)
 
 
 def test_signed_faces_lie_in_minus_one_to_one(small):
-    rows = CelebA(signed=True).load(small).train
-    assert rows.range == CelebA(signed=True).facts().range == (-1.0, 1.0)
+    rows = load_splits(CelebA(signed=True), small).train
+    assert rows.range == read_facts(CelebA(signed=True)).range == (-1.0, 1.0)
     assert torch.allclose(rows.batch(torch.arange(2)), rows.x[:2] / 127.5 - 1, atol=1e-6)
 
 
@@ -150,8 +151,8 @@ def test_real_attributes_have_the_known_shares(real_data):
 
 def test_real_half_faces_are_cut_out_of_the_middle(real_data):
     root = present(real_data, "celeba")
-    opened = CelebAHalf(crop=148, resize="nearest", train_rows=20).open(root)
-    assert opened.facts() == CelebAHalf(train_rows=20).facts()
+    opened = open_splits(CelebAHalf(crop=148, resize="nearest", train_rows=20), root)
+    assert opened.facts() == read_facts(CelebAHalf(train_rows=20))
     assert [len(opened.val), len(opened.test)] == [1_000, 1_000]
     rows, place = opened.train.read(), np.floor((np.arange(64) + 0.5) * 74 / 64).astype(int)
     with zipfile.ZipFile(root / "celeba" / "img_align_celeba.zip") as archive:

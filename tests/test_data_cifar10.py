@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from tests.data_files import complaint, picture, present, put
-from trainables.data import DataError
+from trainables.common.errors import DataError
+from trainables.data.loading import load_splits, open_splits, read_facts
 from trainables.data.sets import cifar10
 from trainables.data.sets.cifar10 import Cifar10
 
@@ -67,13 +68,13 @@ def check(splits) -> None:
 @pytest.mark.parametrize("write", [python_2, python_3(2), python_3(4)], ids=["python_2", "protocol_2", "protocol_4"])
 def test_the_official_pickles_are_read_in_their_order(tmp_path, small, write):
     put(tmp_path, batches(write))
-    check(Cifar10().load(tmp_path))
+    check(load_splits(Cifar10(), tmp_path))
 
 
 @pytest.mark.parametrize("column", ["image", "img"])
 def test_the_parquet_files_are_read_in_their_order(tmp_path, small, column):
     parquet(tmp_path, column)
-    check(Cifar10(files="parquet").load(tmp_path))
+    check(load_splits(Cifar10(files="parquet"), tmp_path))
 
 
 def test_the_handwritten_pickle_is_what_pickle_reads_too():
@@ -84,20 +85,20 @@ def test_the_handwritten_pickle_is_what_pickle_reads_too():
 @pytest.mark.parametrize(("held", "rows"), [(None, (40_000, 10_000)), (5_000, (45_000, 5_000))])
 @pytest.mark.parametrize(("signed", "values"), [(False, (0.0, 1.0)), (True, (-1.0, 1.0))])
 def test_split_and_range_are_those_asked_for(held, rows, signed, values):
-    facts = Cifar10(val_from_train=held, signed=signed).facts()
+    facts = read_facts(Cifar10(val_from_train=held, signed=signed))
     assert (facts.shape, facts.range, (facts.train_rows, facts.val_rows)) == ((3, 32, 32), values, rows)
 
 
 def test_signed_bytes_span_minus_one_to_one(tmp_path, small):
     put(tmp_path, batches(python_2))
-    train = Cifar10(signed=True).load(tmp_path).train
+    train = load_splits(Cifar10(signed=True), tmp_path).train
     batch = train.batch(torch.arange(5))
     np.testing.assert_allclose(batch, TRAIN_X[:5] / 127.5 - 1, atol=1e-6)
 
 
 def test_holding_all_images_out_is_a_mistake_of_that_field():
     with pytest.raises(DataError, match="4000 of 4000 images held out") as caught:
-        Cifar10(files="sprites", val_from_train=4_000).facts()
+        read_facts(Cifar10(files="sprites", val_from_train=4_000))
     assert caught.value.field == "val_from_train"
 
 
@@ -138,8 +139,8 @@ def test_absent_files_are_told(tmp_path, form):
 
 
 def test_real_sprites_have_the_known_pixels_and_counts(real_data):
-    splits = Cifar10(files="sprites").load(present(real_data, "cifar10/lossless"))
-    assert splits.facts() == Cifar10(files="sprites").facts()
+    splits = load_splits(Cifar10(files="sprites"), present(real_data, "cifar10/lossless"))
+    assert splits.facts() == read_facts(Cifar10(files="sprites"))
     counts = torch.cat([splits.train.y, splits.val.y]).bincount().tolist()
     assert counts == [396, 366, 420, 384, 422, 393, 414, 385, 407, 413]
     assert splits.test.y.bincount().tolist() == [103, 89, 100, 103, 90, 86, 112, 102, 106, 109]
@@ -148,7 +149,7 @@ def test_real_sprites_have_the_known_pixels_and_counts(real_data):
 
 def test_real_jpegs_are_the_pictures_of_the_sprites_with_the_known_loss(real_data):
     root = present(real_data, "cifar10/train.parquet")
-    exact, lossy = Cifar10(files="sprites").load(root), Cifar10(files="parquet").open(root)
+    exact, lossy = load_splits(Cifar10(files="sprites"), root), open_splits(Cifar10(files="parquet"), root)
     pairs = [(exact.train, lossy.train), (exact.val, lossy.train.take(slice(3_200, None))), (exact.test, lossy.test)]
     difference = []
     for rows, others in pairs:

@@ -11,7 +11,8 @@ import torch
 from pydantic import ValidationError
 
 from tests.data_files import complaint
-from trainables.data.base import Unfit
+from trainables.common.errors import Unfit
+from trainables.data.loading import load_splits, open_splits, read_facts
 from trainables.data.sets.dsprites import FILE, DSprites
 from trainables.data.sets.grids import Grid
 from trainables.data.sets.shapes3d import ENDS, Shapes3D
@@ -25,7 +26,7 @@ DRAWN = (Sprites, Solids)
 @cache
 def whole(dataset):
     """Images and factors of both splits."""
-    splits = dataset.load()
+    splits = load_splits(dataset)
     parts = (splits.train, splits.val)
     return torch.cat([rows.x for rows in parts]).numpy(), torch.cat([rows.factors.values for rows in parts]).numpy()
 
@@ -62,14 +63,17 @@ def save_sprites(root, **changed) -> None:
 
 
 def test_dsprites_have_their_published_sizes():
-    facts = DSprites().facts()
+    facts = read_facts(DSprites())
     assert (facts.shape, facts.range, facts.train_rows, facts.val_rows) == ((1, 64, 64), (0.0, 1.0), 727_280, 10_000)
     assert DSprites.grid.sizes == (3, 6, 40, 32, 32)
 
 
 def test_dsprites_are_read_in_blocks_each_image_once_with_its_factors(few_sprites, monkeypatch):
     monkeypatch.setattr("trainables.data.formats.blocks.BLOCK_BYTES", 50 * 64 * 64)
-    splits, opened = DSprites(val_from_train=50).load(few_sprites), DSprites(val_from_train=50).open(few_sprites)
+    splits, opened = (
+        load_splits(DSprites(val_from_train=50), few_sprites),
+        open_splits(DSprites(val_from_train=50), few_sprites),
+    )
     assert (len(splits.train), len(splits.val), splits.test) == (334, 50, None)
     assert sorted(torch.cat([opened.train.order, opened.val.order]).tolist()) == list(range(384))
     for rows, order in ((splits.train, opened.train.order), (splits.val, opened.val.order)):
@@ -118,12 +122,15 @@ def few_shapes(tmp_path, monkeypatch):
 
 
 def test_3d_shapes_have_their_published_sizes():
-    facts = Shapes3D().facts()
+    facts = read_facts(Shapes3D())
     assert (facts.shape, facts.range, facts.train_rows, facts.val_rows) == ((3, 64, 64), (0.0, 1.0), 470_000, 10_000)
 
 
 def test_3d_shapes_are_read_in_blocks_each_image_once_with_its_factors(few_shapes):
-    splits, opened = Shapes3D(val_from_train=40).load(few_shapes), Shapes3D(val_from_train=40).open(few_shapes)
+    splits, opened = (
+        load_splits(Shapes3D(val_from_train=40), few_shapes),
+        open_splits(Shapes3D(val_from_train=40), few_shapes),
+    )
     assert sorted(torch.cat([opened.train.order, opened.val.order]).tolist()) == list(range(288))
     for rows, order in ((splits.train, opened.train.order), (splits.val, opened.val.order)):
         assert np.array_equal(rows.x, SHAPES[order].transpose(0, 3, 1, 2))
@@ -158,7 +165,7 @@ def test_a_file_that_is_no_h5_or_holds_something_else_is_told(few_shapes, conten
 def test_some_images_are_left_to_train_on(dataset):
     with pytest.raises(ValidationError):
         dataset(val_from_train=dataset.grid.rows)
-    assert dataset(val_from_train=dataset.grid.rows - 1).facts().train_rows == 1
+    assert read_facts(dataset(val_from_train=dataset.grid.rows - 1)).train_rows == 1
 
 
 @pytest.mark.parametrize("side", [32, 64])
@@ -173,7 +180,7 @@ def test_drawn_sets_hold_every_combination_once_and_no_two_images_alike(dataset,
 
 @pytest.mark.parametrize("dataset", DRAWN)
 def test_a_drawn_image_does_not_depend_on_which_others_are_asked_for(dataset):
-    train = dataset(side=32).open().train
+    train = open_splits(dataset(side=32)).train
     some = torch.tensor([600, 3, 3, 40])
     assert torch.equal(train.take(some).read().x, train.read().x[some])
 
@@ -281,7 +288,7 @@ def test_the_ball_is_lit_as_its_closed_form_says():
 
 
 def test_solids_colour_floor_wall_and_thing_by_their_factors():
-    rows = Solids(side=32, train_rows=200).load().train
+    rows = load_splits(Solids(side=32, train_rows=200)).train
     for image, factors in zip(rows.x.numpy(), rows.factors.values.tolist(), strict=True):
         part, brightness = view(*factors[3:], 32)
         for hue, which in zip(factors[:3], range(3), strict=True):

@@ -9,7 +9,8 @@ from PIL import Image
 from pydantic import ValidationError
 
 from tests.data_files import picture, put
-from trainables.data import DataError
+from trainables.common.errors import DataError
+from trainables.data.loading import load_splits, open_splits, read_facts
 from trainables.data.sets.array import Array
 
 RNG = np.random.default_rng(0)
@@ -30,9 +31,9 @@ def of_mode(mode: str) -> bytes:
 def complaint(folder) -> str:
     """What is said; facts and load must say the same."""
     said = []
-    for ask in (Array(images=str(folder)).facts, Array(images=str(folder)).load):
+    for ask in (read_facts, load_splits):
         with pytest.raises(DataError) as caught:
-            ask()
+            ask(Array(images=str(folder)))
         said.append(str(caught.value))
         assert caught.value.field == "images"
     assert said[0] == said[1] and "\n" not in said[0] and said[0].endswith(".")
@@ -44,8 +45,8 @@ def complaint(folder) -> str:
 def test_each_picture_of_a_folder_is_there_once_in_bytes(tmp_path, images, shape):
     put(tmp_path, flat(images) | {"notes.txt": b"no picture", ".hidden.png": b""})
     dataset = Array(images=str(tmp_path), val_fraction=0.25)
-    splits, opened = dataset.load(), dataset.open()
-    assert splits.facts() == dataset.facts()
+    splits, opened = load_splits(dataset), open_splits(dataset)
+    assert splits.facts() == read_facts(dataset)
     assert (splits.facts().shape, len(splits.train), len(splits.val), splits.train.y) == (shape, 9, 3, None)
     order = torch.cat([opened.train.order, opened.val.order])
     found = torch.cat([splits.train.x, splits.val.x]).numpy()
@@ -57,7 +58,7 @@ def test_each_picture_of_a_folder_is_there_once_in_bytes(tmp_path, images, shape
 def test_folders_of_classes_label_their_pictures_in_the_order_of_their_names(tmp_path):
     classes = ["dog", "ant", "cat"]
     put(tmp_path, {f"{classes[row % 3]}/{row}.png": picture(np.full((6, 7), row, np.uint8)) for row in range(12)})
-    splits = Array(images=str(tmp_path)).load()
+    splits = load_splits(Array(images=str(tmp_path)))
     for rows in (splits.train, splits.val):
         expected = [{"ant": 0, "cat": 1, "dog": 2}[classes[value % 3]] for value in rows.x[:, 0, 0, 0].tolist()]
         assert rows.y.tolist() == expected and rows.y.dtype == torch.int64
@@ -65,7 +66,7 @@ def test_folders_of_classes_label_their_pictures_in_the_order_of_their_names(tmp
 
 def test_grey_pictures_among_coloured_ones_become_colour(tmp_path):
     put(tmp_path, flat(COLOUR[:5]) | {"grey.png": picture(GREY[0]), "palette.png": of_mode("P")})
-    splits = Array(images=str(tmp_path)).load()
+    splits = load_splits(Array(images=str(tmp_path)))
     found = torch.cat([splits.train.x, splits.val.x])
     assert found.shape[1:] == (3, 6, 7)
     assert any(np.array_equal(x, np.stack([GREY[0]] * 3)) for x in found.numpy())
@@ -74,14 +75,14 @@ def test_grey_pictures_among_coloured_ones_become_colour(tmp_path):
 def test_pictures_are_decoded_only_as_they_are_asked_for(tmp_path):
     put(tmp_path, flat(COLOUR) | {"004.png": picture(COLOUR[4])[:-40]})
     dataset = Array(images=str(tmp_path))
-    assert dataset.facts().train_rows == 11
-    opened = dataset.open()
+    assert read_facts(dataset).train_rows == 11
+    opened = open_splits(dataset)
     sound = opened.train.take(opened.train.order != 4)
     assert len(sound.read()) in (10, 11)
     with pytest.raises(
         DataError, match=rf"{tmp_path}: row 4 \({tmp_path.name}/004.png\): damaged .*: mend or remove it\.$"
     ):
-        dataset.load()
+        load_splits(dataset)
 
 
 @pytest.mark.parametrize(("files", "said"), [
@@ -120,4 +121,4 @@ def test_a_relative_folder_is_made_absolute_where_the_record_is_written(tmp_path
     monkeypatch.chdir(tmp_path)
     here = Array(images="pictures")
     monkeypatch.chdir("/")
-    assert here.images == str(tmp_path / "pictures") and here.facts().shape == (1, 6, 7)
+    assert here.images == str(tmp_path / "pictures") and read_facts(here).shape == (1, 6, 7)

@@ -6,6 +6,7 @@ import torch
 
 from tests.data_files import complaint, picture, present, put, zipped
 from trainables.data.formats.archives import open_archive
+from trainables.data.loading import load_splits, open_splits, read_facts
 from trainables.data.sets import tiny_imagenet
 from trainables.data.sets.imagenet32 import ImageNet32
 from trainables.data.sets.tiny_imagenet import TinyImageNet, read_val
@@ -32,13 +33,13 @@ def small(tmp_path, monkeypatch):
 
 
 def test_the_published_sizes():
-    facts = ImageNet32().facts()
+    facts = read_facts(ImageNet32())
     assert (facts.shape, facts.train_rows, facts.val_rows) == ((3, 32, 32), 1_271_167, 10_000)
 
 
 def test_each_image_is_there_once_with_its_label(small):
-    splits = ImageNet32(val_from_train=10).load(small)
-    opened = ImageNet32(val_from_train=10).open(small)
+    splits = load_splits(ImageNet32(val_from_train=10), small)
+    opened = open_splits(ImageNet32(val_from_train=10), small)
     assert [len(rows) for rows in (splits.train, splits.val, splits.test)] == [40, 10, 7]
     assert sorted(torch.cat([opened.train.order, opened.val.order]).tolist()) == list(range(50))
     for rows, order in ((splits.train, opened.train.order), (splits.val, opened.val.order)):
@@ -109,8 +110,8 @@ def few(monkeypatch):
 @pytest.mark.parametrize("write", [put, lambda root, files: zipped(root / "tiny-imagenet-200.zip", files)])
 def test_classes_are_numbered_by_name_and_kept_with_their_images(tmp_path, few, write):
     write(tmp_path, tiny_files())
-    splits = TinyImageNet().load(tmp_path)
-    assert splits.facts() == TinyImageNet().facts()
+    splits = load_splits(TinyImageNet(), tmp_path)
+    assert splits.facts() == read_facts(TinyImageNet())
     found = sorted(zip(splits.train.x[:, 0, 0, 0].tolist(), splits.train.y.tolist(), strict=True))
     assert found == [(0, 1), (1, 1), (10, 0), (11, 0), (20, 2), (21, 2)]
     assert (splits.train.x == splits.train.x[:, :1, :1, :1]).all()  # grey ones have become colour
@@ -145,14 +146,14 @@ def test_a_tiny_imagenet_without_its_lists_is_told(tmp_path, few):
 
 
 def test_the_official_tiny_imagenet_is_told_from_the_subset():
-    whole, part = TinyImageNet().facts(), TinyImageNet(files="subset").facts()
+    whole, part = read_facts(TinyImageNet()), read_facts(TinyImageNet(files="subset"))
     assert (whole.train_rows, whole.val_rows, part.train_rows, part.val_rows) == (100_000, 10_000, 8_000, 10_000)
 
 
 def test_the_real_subset_has_forty_and_fifty_images_of_each_class(real_data):
     """Some pictures are decoded, the others counted by their lists."""
-    opened = TinyImageNet(files="subset").open(present(real_data, "tiny-imagenet-200-subset.zip"))
-    assert opened.facts() == TinyImageNet(files="subset").facts() and opened.test is None
+    opened = open_splits(TinyImageNet(files="subset"), present(real_data, "tiny-imagenet-200-subset.zip"))
+    assert opened.facts() == read_facts(TinyImageNet(files="subset")) and opened.test is None
     rows = opened.train.take(slice(1_000)).read()
     assert rows.x.shape == (1_000, 3, 64, 64) and 90 < rows.x.float().mean() < 140
     archive = open_archive(real_data / "tiny-imagenet-200-subset.zip")

@@ -17,8 +17,9 @@ import torch
 import torchvision
 from pydantic import ValidationError
 
-from trainables.data import DataError
+from trainables.common.errors import DataError
 from trainables.data.formats.idx import read_idx, read_pair
+from trainables.data.loading import load_splits, read_facts
 from trainables.data.sets.mnist import TEST, TRAIN, FashionMnist, Mnist, Mnist01, Mnist32
 
 TRAIN_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]  # README of the real files
@@ -114,8 +115,8 @@ def test_labels_that_do_not_fit_their_images_are_refused(tmp_path, labels, compl
 
 
 def test_mnist_trains_on_the_first_50000_images_and_validates_on_the_last_10000(numbered_root, no_network):
-    splits = Mnist().load(numbered_root)
-    assert splits.facts() == Mnist().facts(numbered_root)
+    splits = load_splits(Mnist(), numbered_root)
+    assert splits.facts() == read_facts(Mnist(), numbered_root)
     assert np.array_equal(numbers(splits.train.x), np.arange(50_000))
     assert np.array_equal(numbers(splits.val.x), np.arange(50_000, 60_000))
     assert np.array_equal(numbers(splits.test.x), np.arange(10_000))
@@ -124,8 +125,8 @@ def test_mnist_trains_on_the_first_50000_images_and_validates_on_the_last_10000(
 
 
 def test_mnist32_is_mnist_with_two_zeros_on_each_side(numbered_root):
-    small, padded = Mnist().load(numbered_root), Mnist32().load(numbered_root)
-    assert padded.facts() == Mnist32().facts(numbered_root)
+    small, padded = load_splits(Mnist(), numbered_root), load_splits(Mnist32(), numbered_root)
+    assert read_facts(padded) == read_facts(Mnist32(), numbered_root)
     for split in ("train", "val", "test"):
         x, wide = getattr(small, split).x, getattr(padded, split).x
         assert torch.equal(wide[:, :, 2:30, 2:30], x) and wide.shape[1:] == (1, 32, 32)
@@ -133,8 +134,8 @@ def test_mnist32_is_mnist_with_two_zeros_on_each_side(numbered_root):
 
 
 def test_mnist01_takes_the_first_zeros_and_ones_in_turns(numbered_root):
-    splits = Mnist01().load(numbered_root)
-    assert splits.facts() == Mnist01().facts(numbered_root)
+    splits = load_splits(Mnist01(), numbered_root)
+    assert splits.facts() == read_facts(Mnist01(), numbered_root)
     zero, one = np.arange(7, 60_000, 10), np.arange(8, 60_000, 10)  # labels start from 3
     expected = np.stack([zero, one], axis=1)
     assert np.array_equal(numbers(splits.train.x), expected[:5_000].ravel())
@@ -146,12 +147,12 @@ def test_mnist01_takes_the_first_zeros_and_ones_in_turns(numbered_root):
 @pytest.mark.parametrize("dataset", [Mnist, Mnist32, FashionMnist])
 @pytest.mark.parametrize("held", [5_000, 10_000])
 def test_the_last_training_images_validate_as_many_as_asked_for(dataset, held):
-    facts = dataset(val_from_train=held).facts()
+    facts = read_facts(dataset(val_from_train=held))
     assert (facts.train_rows, facts.val_rows) == (60_000 - held, held)
 
 
 def test_intel_vaes_split_trains_on_the_first_55000_images(numbered_root, no_network):
-    splits = Mnist(val_from_train=5_000).load(numbered_root)
+    splits = load_splits(Mnist(val_from_train=5_000), numbered_root)
     assert np.array_equal(numbers(splits.train.x), np.arange(55_000))
     assert np.array_equal(numbers(splits.val.x), np.arange(55_000, 60_000))
 
@@ -159,8 +160,8 @@ def test_intel_vaes_split_trains_on_the_first_55000_images(numbered_root, no_net
 @pytest.mark.parametrize(("zeros", "ones", "share"), [(1, 1, 0.5), (2, 3, 0.4), (1, 3, 0.25), (1, 4, 0.2), (0, 1, 0)])
 def test_mnist01_in_the_proportions_of_intel_vaes_table_3(numbered_root, no_network, zeros, ones, share):
     dataset = Mnist01(zeros=zeros, ones=ones)
-    splits = dataset.load(numbered_root)
-    assert splits.facts() == dataset.facts()
+    splits = load_splits(dataset, numbered_root)
+    assert splits.facts() == read_facts(dataset)
     for rows, each in ((splits.train, 5_000), (splits.val, 500), (splits.test, 980)):
         assert (rows.y == 0).double().mean().item() == pytest.approx(share)
         found, counts = np.unique(numbers(rows.x)[rows.y == 1], return_counts=True)
@@ -180,12 +181,12 @@ def test_files_of_another_size_are_refused(tmp_path):
         (folder / images).write_bytes(idx_bytes(np.zeros((count, 28, 28))))
         (folder / labels).write_bytes(idx_bytes(np.zeros(count)))
     with pytest.raises(DataError, match=f"{folder / TRAIN[0]}: 100 images of 28x28, 60000 of 28x28 expected"):
-        Mnist().load(tmp_path)
+        load_splits(Mnist(), tmp_path)
 
 
 def test_a_failed_download_names_the_missing_files_and_where_they_belong(tmp_path, no_network):
     with pytest.raises(DataError) as caught:
-        FashionMnist().load(tmp_path)
+        load_splits(FashionMnist(), tmp_path)
     text, folder = str(caught.value), tmp_path / "FashionMNIST" / "raw"
     assert text.startswith(f"{folder}: no {', '.join(TRAIN + TEST)} (unpacked or .gz), and the download failed (")
     assert "name resolution failed" in text and "--data-root or VAEORCH_DATA" in text and "\n" not in text
@@ -198,14 +199,14 @@ def test_a_failed_download_names_only_what_is_missing_and_keeps_the_rest(tmp_pat
     for name in TRAIN:
         (folder / name).write_bytes(b"here")
     with pytest.raises(DataError, match=f"{folder}: no {TEST[0]}, {TEST[1]} "):
-        Mnist().load(tmp_path)
+        load_splits(Mnist(), tmp_path)
     assert {path.name for path in folder.iterdir()} == set(TRAIN)
 
 
 def test_a_data_root_that_is_a_file_is_told(tmp_path, no_network):
     (tmp_path / "root").write_text("no folder")
     with pytest.raises(DataError, match="Not a directory"):
-        Mnist().load(tmp_path / "root")
+        load_splits(Mnist(), tmp_path / "root")
 
 
 def test_absent_files_are_downloaded_once(tmp_path, numbered_root, monkeypatch):
@@ -222,11 +223,11 @@ def test_absent_files_are_downloaded_once(tmp_path, numbered_root, monkeypatch):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Silent, directory=mirror)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
-        first = Mnist().load(root)
+        first = load_splits(Mnist(), root)
         server.shutdown()
     assert np.array_equal(numbers(first.val.x), np.arange(50_000, 60_000))
     assert {path.name for path in (root / "MNIST" / "raw").iterdir()} == {f"{name}.gz" for name in TRAIN + TEST}
-    assert torch.equal(Mnist().load(root).test.x, first.test.x)  # the mirror is gone
+    assert torch.equal(load_splits(Mnist(), root).test.x, first.test.x)  # the mirror is gone
     assert socket.getdefaulttimeout() is None
 
 
@@ -236,7 +237,7 @@ class Silent(http.server.SimpleHTTPRequestHandler):
 
 
 def test_real_mnist_has_the_published_counts_mean_and_deviation(real_data, no_network):
-    splits = Mnist().load(real_data)
+    splits = load_splits(Mnist(), real_data)
     assert (len(splits.train), len(splits.val), len(splits.test)) == (50_000, 10_000, 10_000)
     assert (splits.train.y.bincount() + splits.val.y.bincount()).tolist() == TRAIN_COUNTS
     assert splits.test.y.bincount().tolist() == TEST_COUNTS
@@ -245,14 +246,14 @@ def test_real_mnist_has_the_published_counts_mean_and_deviation(real_data, no_ne
 
 
 def test_real_fashion_mnist_has_the_published_counts_mean_and_deviation(real_data, no_network):
-    splits = FashionMnist().load(real_data)
+    splits = load_splits(FashionMnist(), real_data)
     assert (splits.train.y.bincount() + splits.val.y.bincount()).tolist() == [6_000] * 10
     assert splits.test.y.bincount().tolist() == [1_000] * 10
     assert _mean_and_deviation(splits) == pytest.approx((0.28604, 0.35302), abs=5e-6)
 
 
 def test_real_mnist01_is_balanced_and_holds_the_pictures_of_its_labels(real_data, no_network):
-    splits = Mnist01().load(real_data)
+    splits = load_splits(Mnist01(), real_data)
     counts = [rows.y.bincount().tolist() for rows in (splits.train, splits.val, splits.test)]
     assert counts == [[5_000, 5_000], [500, 500], [980, 980]]
     hollow = splits.val.x[:, 0, 13:15, 13:15].float().mean(dim=(1, 2))  # the middle: empty in a zero, ink in a one
@@ -260,7 +261,7 @@ def test_real_mnist01_is_balanced_and_holds_the_pictures_of_its_labels(real_data
 
 
 def test_real_mnist32_in_the_range_of_a_batch(real_data, no_network):
-    batch = Mnist32(train_rows=100).load(real_data).train.batch(torch.arange(100))
+    batch = load_splits(Mnist32(train_rows=100), real_data).train.batch(torch.arange(100))
     assert batch.shape == (100, 1, 32, 32) and batch.dtype == torch.float32
     assert (batch.min().item(), batch.max().item()) == (0.0, 1.0)
 

@@ -16,9 +16,9 @@ from PIL import Image
 
 from tests.data_files import picture, put
 from tests.prepared_sets import same_sets
-from trainables.data import DataError
-from trainables.data.prepared import index as prepared
-from trainables.data.prepared import prepare as preparing
+from trainables.common.errors import DataError
+from trainables.data.loading import load_splits, open_splits, read_facts
+from trainables.data.prepared import index_file, prepare
 from trainables.data.sets.array import Array
 
 RNG = np.random.default_rng(0)
@@ -46,7 +46,7 @@ def own(root: Path, files: dict[str, bytes]) -> Array:
 
 
 def said(dataset: Array) -> str:
-    notes = dataset.load().notes
+    notes = load_splits(dataset).notes
     assert all("\n" not in note and note.endswith(".") for note in notes)
     return "\n".join(notes)
 
@@ -65,7 +65,7 @@ LITTER = (
 @pytest.mark.parametrize("name", LITTER)
 def test_what_is_hidden_or_litter_is_no_class_and_no_row(tmp_path, name):
     plain, littered = own(tmp_path / "plain", CLASSES), own(tmp_path / "littered", CLASSES | {name: picture(PIXELS[0])})
-    same_sets(littered.load(), plain.load())
+    same_sets(load_splits(littered), load_splits(plain))
     assert said(littered) == "1 files of 13 were left out: 1 hidden.\n" + said(plain)
     assert said(plain) == "2 classes, names as labels 0, 1, ... in the order of sorting, with rows: ant 6, bee 6."
 
@@ -88,7 +88,7 @@ def test_folders_without_pictures_and_linked_folders_are_told(tmp_path):
     text = said(dataset)
     assert "2 folders without pictures make no class: cat, dog." in text
     assert "1 folders were left out, as they are links: name folders themselves." in text
-    assert sorted(set(dataset.load().train.y.tolist())) == [0, 1]
+    assert sorted(set(load_splits(dataset).train.y.tolist())) == [0, 1]
 
 
 def test_classes_that_differ_in_case_alone_are_told(tmp_path):
@@ -119,7 +119,7 @@ def test_colours_of_16_bits_are_told(tmp_path):
     content[24] = 16
     content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
     dataset = own(tmp_path, {f"{row}.png": picture(PIXELS[row]) for row in range(4)} | {"deep.png": bytes(content)})
-    assert "1 of 5 pictures have 16 bits a channel and are read with 8." in dataset.open().notes
+    assert "1 of 5 pictures have 16 bits a channel and are read with 8." in open_splits(dataset).notes
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
@@ -135,19 +135,19 @@ def test_pictures_are_turned_as_their_exif_says(tmp_path, kind, orientation):
     exif[0x0112] = orientation
     files = {"0.png": encoded(stored, kind=kind, exif=exif, **options)}
     dataset = own(tmp_path, files | {f"{row}.png": picture(PIXELS[row]) for row in range(1, 4)})
-    opened, rows = dataset.open(), dataset.load()
+    opened, rows = open_splits(dataset), load_splits(dataset)
     order = torch.cat([opened.train.order, opened.val.order]).tolist()
     first = torch.cat([rows.train.x, rows.val.x])[order.index(0)]
     assert np.array_equal(first.numpy().transpose(1, 2, 0), shown)
     told = "1 of 4 pictures are turned as their EXIF says." in rows.notes
-    assert told == (orientation != 1 and kind != "TIFF") and dataset.facts().shape == (3, 6, 7)
+    assert told == (orientation != 1 and kind != "TIFF") and read_facts(dataset).shape == (3, 6, 7)
 
 
 def test_broken_exif_takes_no_picture_away(tmp_path):
     stream = io.BytesIO()
     Image.fromarray(PIXELS[0]).save(stream, "PNG", exif=b"Exif\0\0no exif at all")
     files = {"0.png": stream.getvalue()} | {f"{row}.png": picture(PIXELS[row]) for row in range(1, 4)}
-    assert len(own(tmp_path, files).load().train) == 3
+    assert len(load_splits(own(tmp_path, files)).train) == 3
 
 
 def frame(**more) -> pd.DataFrame:
@@ -164,10 +164,10 @@ def test_the_index_that_pandas_writes_is_no_feature(tmp_path, index):
     table.index = index
     table.to_parquet(tmp_path / "x.parquet", index=True)
     dataset = Array(path=str(tmp_path / "x.parquet"))
-    assert dataset.facts().shape == (3,)
+    assert read_facts(dataset).shape == (3,)
     table.reset_index(drop=True).to_parquet(tmp_path / "plain.parquet")
     plain = Array(path=str(tmp_path / "plain.parquet"))
-    same_sets(dataset.load(), plain.load())
+    same_sets(load_splits(dataset), load_splits(plain))
     assert "pandas' index is no feature and was left out: '" in said(dataset) and said(plain) == ""
 
 
@@ -175,7 +175,7 @@ def test_an_index_that_went_through_csv_is_no_feature(tmp_path):
     frame().to_csv(tmp_path / "x.csv")
     pd.read_csv(tmp_path / "x.csv").to_parquet(tmp_path / "x.parquet")
     dataset = Array(path=str(tmp_path / "x.parquet"))
-    assert dataset.facts().shape == (3,)
+    assert read_facts(dataset).shape == (3,)
     assert said(dataset) == "pandas' index is no feature and was left out: 'Unnamed: 0'."
 
 
@@ -223,7 +223,7 @@ def test_labels_may_be_text_or_whole_floats_which_is_told(tmp_path, kind, y, num
     path = tmp_path / f"x.{kind}"
     x = np.arange(12, dtype=np.float32)[:, None] / 12
     np.savez(path, x=x, y=np.array(y)) if kind == "npz" else pq.write_table(pa.table({"x": x.tolist(), "y": y}), path)
-    splits = Array(path=str(path)).load()
+    splits = load_splits(Array(path=str(path)))
     for rows in (splits.train, splits.val):
         assert rows.y.tolist() == [numbers[round(value * 12)] for value in rows.x[:, 0].tolist()]
     assert list(splits.notes) == told
@@ -232,7 +232,7 @@ def test_labels_may_be_text_or_whole_floats_which_is_told(tmp_path, kind, y, num
 def test_categories_of_pandas_are_labels(tmp_path):
     frame(y=pd.Categorical(["dog", "ant"] * 6)).to_parquet(tmp_path / "x.parquet")
     dataset = Array(path=str(tmp_path / "x.parquet"))
-    assert "ant 6, dog 6" in said(dataset) and dataset.facts().shape == (3,)
+    assert "ant 6, dog 6" in said(dataset) and read_facts(dataset).shape == (3,)
 
 
 @pytest.mark.parametrize(("x", "told"), [
@@ -245,11 +245,11 @@ def test_categories_of_pandas_are_labels(tmp_path):
 def test_values_in_no_known_range_are_told_with_the_scale_that_helps(tmp_path, x, told):
     np.save(tmp_path / "x.npy", x.astype(np.float32))
     dataset = Array(path=str(tmp_path / "x.npy"))
-    [note] = dataset.load().notes
+    [note] = load_splits(dataset).notes
     assert note.startswith(f"values go from {np.float32(x.min())!s} to ") and note.endswith(told)
     scale = float(note.partition("scale: ")[2].partition("'")[0])
     scaled = Array(path=str(tmp_path / "x.npy"), scale=scale)
-    assert scaled.facts().range in ((0.0, 1.0), (-1.0, 1.0)) and scaled.load().notes == ()
+    assert read_facts(scaled).range in ((0.0, 1.0), (-1.0, 1.0)) and load_splits(scaled).notes == ()
 
 
 def test_one_value_beyond_the_range_is_told_with_its_row(tmp_path):
@@ -266,7 +266,7 @@ def test_one_value_beyond_the_range_is_told_with_its_row(tmp_path):
 def test_a_scale_divides_numbers_of_any_type(tmp_path, dtype):
     x = RNG.integers(0, 256, (10, 4)).astype(dtype)
     np.save(tmp_path / "x.npy", x)
-    splits = Array(path=str(tmp_path / "x.npy"), scale=255).load()
+    splits = load_splits(Array(path=str(tmp_path / "x.npy"), scale=255))
     found = np.sort(torch.cat([splits.train.x, splits.val.x]).numpy(), axis=0)
     assert found.dtype == np.float32 and splits.train.range == (0.0, 1.0)
     assert np.array_equal(found, np.sort(x.astype(np.float32) / np.float32(255), axis=0))
@@ -276,7 +276,7 @@ def test_without_a_scale_a_record_is_written_as_before_it_had_one(tmp_path):
     plain, scaled = Array(path="/x.npy"), Array(path="/x.npy", scale=255.0)
     assert "scale" not in plain.model_dump() and "scale" not in json.loads(plain.model_dump_json())
     assert scaled.model_dump(mode="json")["scale"] == 255.0 and Array(**scaled.model_dump()) == scaled
-    assert prepared.key(plain) == "array-8cbb133c69a4" != prepared.key(scaled)
+    assert index_file.key(plain) == "array-8cbb133c69a4" != index_file.key(scaled)
     with pytest.raises(ValueError, match="'scale' is for the numbers of 'path'"):
         Array(images="/x", scale=255.0)
 
@@ -296,13 +296,13 @@ def test_labels_that_are_no_text_are_told(tmp_path, y, told):
         pa.table({"x": VECTORS.tolist(), "y": y if isinstance(y, list) else [0] * 12}), tmp_path / "x.parquet"
     )
     with pytest.raises(DataError, match=told):
-        Array(path=str(tmp_path / ("x.parquet" if isinstance(y, list) else "x.npz"))).load()
+        load_splits(Array(path=str(tmp_path / ("x.parquet" if isinstance(y, list) else "x.npz"))))
 
 
 @pytest.mark.parametrize("field", ["path", "images"])
 def test_a_name_that_no_file_can_have_is_told(tmp_path, field):
     with pytest.raises(DataError, match="File name too long"):
-        Array(**{field: f"{tmp_path}/{'x' * 300}.npy"}).facts()
+        read_facts(Array(**{field: f"{tmp_path}/{'x' * 300}.npy"}))
 
 
 @pytest.mark.parametrize(("shape", "told"), [
@@ -319,33 +319,33 @@ def test_shapes_that_may_mean_something_else_are_told(tmp_path, shape, told):
 def test_sound_files_need_no_word(tmp_path):
     np.save(tmp_path / "x.npy", VECTORS)
     frame().to_parquet(tmp_path / "x.parquet")
-    assert [Array(path=str(tmp_path / name)).load().notes for name in ("x.npy", "x.parquet")] == [(), ()]
-    assert own(tmp_path, {f"{row}.png": picture(PIXELS[row]) for row in range(4)}).load().notes == ()
+    assert [load_splits(Array(path=str(tmp_path / name))).notes for name in ("x.npy", "x.parquet")] == [(), ()]
+    assert load_splits(own(tmp_path, {f"{row}.png": picture(PIXELS[row]) for row in range(4)})).notes == ()
 
 
 def test_a_prepared_set_keeps_its_notes(tmp_path):
     dataset = own(tmp_path, CLASSES | {"a.txt": b""})
-    files = dataset.load(tmp_path)
-    preparing.prepare(dataset, tmp_path)
-    mapped = dataset.load(tmp_path)
+    files = load_splits(dataset, tmp_path)
+    prepare.prepare(dataset, tmp_path)
+    mapped = load_splits(dataset, tmp_path)
     assert mapped.notes == files.notes and len(mapped.notes) == 2
     same_sets(mapped, files)
 
 
 def test_a_set_that_an_earlier_version_prepared_is_read_and_says_so(tmp_path):
     dataset = own(tmp_path, CLASSES)
-    folder = preparing.prepare(dataset, tmp_path)
-    index = prepared.read_index(folder)
+    folder = prepare.prepare(dataset, tmp_path)
+    index = index_file.read_index(folder)
     del index["notes"]
-    (folder / "index.json").write_bytes(prepared.written(index))
-    [note] = dataset.load(tmp_path).notes
-    assert note.startswith(f"{folder} is of an earlier version") and preparing.is_whole(dataset, folder)
+    (folder / "index.json").write_bytes(index_file.written(index))
+    [note] = load_splits(dataset, tmp_path).notes
+    assert note.startswith(f"{folder} is of an earlier version") and prepare.is_whole(dataset, folder)
 
 
 def test_a_set_that_was_prepared_with_a_hidden_class_is_refused(tmp_path, monkeypatch):
     dataset = own(tmp_path, CLASSES | {".ipynb_checkpoints/x.png": picture(PIXELS[0])})
     monkeypatch.setattr("trainables.data.formats.archives.hidden", lambda steps: False)
-    preparing.prepare(dataset, tmp_path)
+    prepare.prepare(dataset, tmp_path)
     monkeypatch.undo()
     with pytest.raises(DataError, match="has changed since .* was made: prepare it again"):
-        dataset.load(tmp_path)
+        load_splits(dataset, tmp_path)

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from tests.data_files import complaint, picture, present, put, zipped
+from trainables.data.loading import load_splits, open_splits, read_facts
 from trainables.data.sets import omniglot
 from trainables.data.sets.frey import Frey
 from trainables.data.sets.omniglot import Omniglot
@@ -47,18 +48,18 @@ def averaged(ink: np.ndarray) -> np.ndarray:
     ({"files": "small2"}, (156 * 72, 156 * 8)),
 ])  # fmt: skip
 def test_sizes_follow_from_characters_drawers_and_turns(fields, rows):
-    facts = Omniglot(**fields).facts()
+    facts = read_facts(Omniglot(**fields))
     assert (facts.shape, (facts.train_rows, facts.val_rows)) == ((1, 28, 28), rows)
 
 
 def test_all_background_images_are_the_published_77120():
-    assert Omniglot().facts().train_rows + Omniglot().facts().val_rows == 77_120
+    assert read_facts(Omniglot()).train_rows + read_facts(Omniglot()).val_rows == 77_120
     assert omniglot.EVALUATION[1] * 80 == 52_720
 
 
 def test_each_drawing_is_there_once_in_white_ink_with_its_character(small):
     dataset = Omniglot(rotations=False)
-    splits, opened = dataset.load(small), dataset.open(small)
+    splits, opened = load_splits(dataset, small), open_splits(dataset, small)
     assert [len(rows) for rows in (splits.train, splits.val, splits.test)] == [54, 6, 40]
     for split, first in (("train", 0), ("val", 0), ("test", 3)):
         rows, part = getattr(splits, split), getattr(opened, split)
@@ -71,7 +72,7 @@ def test_each_drawing_is_there_once_in_white_ink_with_its_character(small):
 
 
 def test_turns_keep_the_class_and_are_the_drawing_turned(small):
-    splits, opened = Omniglot().load(small), Omniglot().open(small)
+    splits, opened = load_splits(Omniglot(), small), open_splits(Omniglot(), small)
     assert splits.train.y.bincount().tolist() == [72] * 3 and splits.val.y.bincount().tolist() == [8] * 3
     assert splits.test.y.bincount().tolist() == [0, 0, 0, 80, 80]
     upright = {n // 4: x for x, n in zip(splits.train.x, opened.train.order.tolist(), strict=True) if n % 4 == 0}
@@ -87,7 +88,7 @@ def test_what_both_small_archives_hold_is_taken_once(tmp_path, monkeypatch):
         files = drawings(top, [BACKGROUND[place] for place in some], INK[some])
         renamed = {name.replace("/0000_", "/a_").replace("/0001_", "/a_"): content for name, content in files.items()}
         zipped(tmp_path / "omniglot-py" / f"{top}.zip", renamed)
-    splits = Omniglot(files="small").load(tmp_path)
+    splits = load_splits(Omniglot(files="small"), tmp_path)
     assert splits.train.y.bincount().tolist() == [72] * 3 and splits.test is None
 
 
@@ -116,8 +117,8 @@ def test_an_absent_archive_is_told(tmp_path):
 @pytest.mark.parametrize(("files", "characters"), [("small1", 136), ("small2", 156), ("small", 242)])
 def test_the_real_small_sets_have_twenty_drawings_of_each_character(real_data, files, characters):
     root = present(real_data, "omniglot-py")
-    splits = Omniglot(files=files, rotations=False, val_drawers=1).load(root)
-    assert splits.facts() == Omniglot(files=files, rotations=False, val_drawers=1).facts()
+    splits = load_splits(Omniglot(files=files, rotations=False, val_drawers=1), root)
+    assert splits.facts() == read_facts(Omniglot(files=files, rotations=False, val_drawers=1))
     assert splits.train.y.bincount().tolist() == [19] * characters
     assert splits.val.y.bincount().tolist() == [1] * characters
     assert 0.05 < splits.train.x.float().mean() / 255 < 0.12  # thin white lines on black
@@ -125,8 +126,8 @@ def test_the_real_small_sets_have_twenty_drawings_of_each_character(real_data, f
 
 def test_the_real_frey_faces_are_split_by_a_shuffle(real_data):
     root = present(real_data, "freyfaces")
-    splits, film = Frey().load(root), np.load(root / "freyfaces" / "freyfaces.npy")
-    assert splits.facts() == Frey().facts()
+    splits, film = load_splits(Frey(), root), np.load(root / "freyfaces" / "freyfaces.npy")
+    assert splits.facts() == read_facts(Frey())
     parts = [rows.x[:, 0].numpy() for rows in (splits.train, splits.val, splits.test)]
     assert [len(part) for part in parts] == [1_565, 200, 200]
     found = sorted(frame.tobytes() for part in parts for frame in part)

@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from trainables.data.base import Unfit
+from trainables.common.errors import Unfit
 from trainables.data.formats.pickles import read_pickle
 
 VALUE = {

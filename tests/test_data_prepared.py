@@ -15,10 +15,10 @@ from tests import prepared_sets
 from tests.data_files import complaint
 from tests.prepared_sets import AT_HAND, REAL, SMALL, flip, prepared_in, same_sets, shards_in
 from tests.small_runs import a_run
+from trainables.common.errors import DataError
 from trainables.data import chunks
-from trainables.data.prepared import index as prepared
-from trainables.data.prepared import mapped, shards
-from trainables.data.prepared import prepare as preparing
+from trainables.data.loading import load_splits, read_facts
+from trainables.data.prepared import index_file, mapped, prepare, shards
 from trainables.data.sets.array import Array
 from trainables.data.sets.celeba import CelebA
 from trainables.data.sets.digits import Digits
@@ -45,7 +45,7 @@ def digits(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", AT_HAND)
 def test_a_set_without_files_is_prepared_with_the_rows_that_it_has(name, tmp_path, monkeypatch):
     prepared_in(tmp_path, AT_HAND[name], NOWHERE, monkeypatch, 1 << 20)
-    same_sets(AT_HAND[name].load(tmp_path), AT_HAND[name].load(NOWHERE))
+    same_sets(load_splits(AT_HAND[name], tmp_path), load_splits(AT_HAND[name], NOWHERE))
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -54,39 +54,39 @@ def test_a_set_of_files_is_prepared_with_the_rows_that_it_has(name, tmp_path, mo
     files, root = tmp_path / "files", tmp_path / "root"
     files.mkdir()
     dataset = SMALL[name](files, monkeypatch)
-    expected, facts = dataset.load(files), dataset.facts(files)
+    expected, facts = load_splits(dataset, files), read_facts(dataset, files)
     folder = prepared_in(root, dataset, files, monkeypatch, 50_000 if "array" not in name else 300)
     assert len(shards_in(folder)) > 3
     files.rename(tmp_path / "gone")
-    same_sets(dataset.load(root), expected)
-    assert dataset.facts(root) == dataset.load(root).facts() == facts
+    same_sets(load_splits(dataset, root), expected)
+    assert read_facts(dataset, root) == load_splits(dataset, root).facts() == facts
 
 
 @pytest.mark.parametrize("name", REAL)
 def test_a_real_set_is_prepared_with_the_rows_that_it_has(name, real_data, tmp_path):
     dataset, root = prepared_sets.real(name, real_data)
-    preparing.prepare(dataset, root, tmp_path)
-    same_sets(dataset.load(tmp_path), dataset.load(root))
+    prepare.prepare(dataset, root, tmp_path)
+    same_sets(load_splits(dataset, tmp_path), load_splits(dataset, root))
 
 
 def test_a_key_tells_apart_what_has_other_rows_and_nothing_else():
-    assert prepared.key(Digits()) == prepared.key(Digits(train_rows=10, val_rows=7)) == "digits-9ac0f63f03a0"
+    assert index_file.key(Digits()) == index_file.key(Digits(train_rows=10, val_rows=7)) == "digits-9ac0f63f03a0"
     differing = [Mnist(), Mnist(val_from_train=5_000), Mnist01(), Mnist01(ones=2), CelebA(), CelebA(crop=148)]
-    assert len({prepared.key(dataset) for dataset in differing}) == len(differing)
+    assert len({index_file.key(dataset) for dataset in differing}) == len(differing)
 
 
 def test_rows_asked_for_are_the_first_ones_over_several_shards(digits):
     part = {"train_rows": 700, "val_rows": 20}
-    same_sets(Digits(**part).load(digits), Digits(**part).load(NOWHERE))
-    with pytest.raises(prepared.DataError, match="1501 rows asked for, but digits has 1500"):
-        Digits(train_rows=1_501).load(digits)
+    same_sets(load_splits(Digits(**part), digits), load_splits(Digits(**part), NOWHERE))
+    with pytest.raises(DataError, match="1501 rows asked for, but digits has 1500"):
+        load_splits(Digits(train_rows=1_501), digits)
 
 
 @pytest.mark.parametrize("shard_bytes", [SOME_SHARDS, 1 << 26])
 def test_rows_are_taken_as_from_a_tensor(tmp_path, monkeypatch, shard_bytes):
     """By slices, masks and indices, one after the other, and in batches; nothing is read before."""
     prepared_in(tmp_path, Digits(), NOWHERE, monkeypatch, shard_bytes)
-    ours, theirs = Digits().load(tmp_path).train, Digits().load(NOWHERE).train
+    ours, theirs = load_splits(Digits(), tmp_path).train, load_splits(Digits(), NOWHERE).train
     mixed, mask = torch.randperm(1_500, generator=torch.Generator().manual_seed(0)), torch.arange(1_500) % 3 == 0
     for index in (slice(1_000), slice(900, None), slice(3, 1_400, 7), mask, mixed, mixed[:0], torch.tensor([5, 5, -1])):
         some, others = ours.take(index), theirs.take(index)
@@ -113,7 +113,7 @@ def test_training_on_a_prepared_set_gives_the_same_numbers(digits, method):
 
 @needs_proc
 def test_rows_lie_in_the_mapped_files_and_cannot_be_written_to(digits):
-    rows = Digits().load(digits).train
+    rows = load_splits(Digits(), digits).train
     lines = [line.split() for line in Path("/proc/self/maps").read_text().splitlines() if line.endswith(".arrow")]
     spans = [(*(int(end, 16) for end in words[0].split("-")), words[1], words[-1]) for words in lines]
     for number, part in enumerate(rows.x.parts):
@@ -128,7 +128,7 @@ def test_rows_lie_in_the_mapped_files_and_cannot_be_written_to(digits):
 def test_an_open_set_holds_no_files_open(digits):
     """A large one has more shards than a process may have files open."""
     before = len(list(Path("/proc/self/fd").iterdir()))
-    kept = [Digits().load(digits) for _ in range(50)]
+    kept = [load_splits(Digits(), digits) for _ in range(50)]
     assert len(list(Path("/proc/self/fd").iterdir())) == before and len(kept) == 50
 
 
@@ -174,7 +174,8 @@ READER = """
 import sys, torch
 from pathlib import Path
 from trainables.data.sets.sprites import Sprites
-rows = Sprites().load(Path({root!r})).train
+from trainables.data.loading import load_splits
+rows = load_splits(Sprites(), Path({root!r})).train
 for piece in torch.arange(len(rows)).split(100):
     rows.batch(piece)
 print("read", flush=True)
@@ -210,18 +211,20 @@ def mapped_kib(process: int) -> tuple[int, int]:
 
 def other_set(folder: Path) -> None:
     """The index of another set, sound by itself."""
-    index = prepared.read_index(folder)
-    (folder / "index.json").write_bytes(prepared.written(index | {"data": {"name": "mnist"}}))
+    index = index_file.read_index(folder)
+    (folder / "index.json").write_bytes(index_file.written(index | {"data": {"name": "mnist"}}))
 
 
 def rewritten(folder: Path, **changes) -> None:
     """A first shard as another writer might have made it, and the size that it has in the index."""
-    index, path = prepared.read_index(folder), folder / "train-00000.arrow"
-    rows = Digits().load(NOWHERE).train.take(slice(changes.pop("rows", index["splits"]["train"]["shards"][0]["rows"])))
-    head = shards.head_of(prepared.common(index) | changes.pop("common", {}), "train", changes.pop("first", 0))
+    index, path = index_file.read_index(folder), folder / "train-00000.arrow"
+    rows = load_splits(Digits(), NOWHERE).train.take(
+        slice(changes.pop("rows", index["splits"]["train"]["shards"][0]["rows"]))
+    )
+    head = shards.head_of(index_file.common(index) | changes.pop("common", {}), "train", changes.pop("first", 0))
     path.write_bytes(shards.content_of(mapped.replace(rows, **changes), head))
     index["splits"]["train"]["shards"][0]["bytes"] = path.stat().st_size
-    (folder / "index.json").write_bytes(prepared.written(index))
+    (folder / "index.json").write_bytes(index_file.written(index))
 
 
 def swapped(folder: Path) -> None:
@@ -249,32 +252,32 @@ FIRST, INDEX = "train-00000.arrow", "index.json"
     (other_set, INDEX, "is of other settings"),
 ])  # fmt: skip
 def test_a_damaged_set_is_refused_with_file_reason_and_cure_and_preparing_mends_it(digits, damage, file, said):
-    folder = prepared.folder_of(Digits(), digits)
+    folder = index_file.folder_of(Digits(), digits)
     damage(folder)
     words = complaint(Digits(), digits)
     assert re.fullmatch(rf"{folder / file}: {said}.*: (delete it and )?prepare or fetch the set again\.", words)
-    assert preparing.prepare(Digits(), NOWHERE, digits) == folder
-    same_sets(Digits().load(digits), Digits().load(NOWHERE))
+    assert prepare.prepare(Digits(), NOWHERE, digits) == folder
+    same_sets(load_splits(Digits(), digits), load_splits(Digits(), NOWHERE))
 
 
 def test_an_unfinished_set_is_no_set(digits):
-    (prepared.folder_of(Digits(), digits) / "index.json").unlink()
-    assert isinstance(Digits().load(digits).train.x, torch.Tensor)
+    (index_file.folder_of(Digits(), digits) / "index.json").unlink()
+    assert isinstance(load_splits(Digits(), digits).train.x, torch.Tensor)
 
 
 def test_opening_reads_no_rows(digits):
     """Only heads and ends of the files: bytes in the middle may be anything."""
-    folder = prepared.folder_of(Digits(), digits)
+    folder = index_file.folder_of(Digits(), digits)
     for path in shards_in(folder):
         flip(path, path.stat().st_size // 2)
-    assert len(Digits().load(digits).train) == 1_500
+    assert len(load_splits(Digits(), digits).train) == 1_500
 
 
 def test_images_without_bounds_are_shown_alike_from_memory_and_from_mapped_files(tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(0, 5, (30, 8, 8)).astype(np.float32))
     dataset = Array(path=str(tmp_path / "x.npy"))
-    files = dataset.load(tmp_path).val
-    preparing.prepare(dataset, tmp_path)
-    rows = dataset.load(tmp_path).val
+    files = load_splits(dataset, tmp_path).val
+    prepare.prepare(dataset, tmp_path)
+    rows = load_splits(dataset, tmp_path).val
     assert isinstance(rows.x, mapped.Mapped) and rows.range is None
     assert span_of(rows) == span_of(files) == (float(files.x.min()), float(files.x.max()))

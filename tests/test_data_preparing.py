@@ -15,13 +15,12 @@ import torch
 
 from tests.data_files import complaint
 from tests.prepared_sets import IMAGES, SMALL, dsprites, flip, pictures, prepared_in, same_sets, saved, shards_in
+from trainables.common.errors import DataError
 from trainables.common.records import name_of
-from trainables.data import DATASETS, DataError
+from trainables.data import DATASETS
 from trainables.data.formats.blocks import Npz, gather
-from trainables.data.prepared import index as prepared
-from trainables.data.prepared import mapped, sources
-from trainables.data.prepared import prepare as preparing
-from trainables.data.prepared import verify as verifying
+from trainables.data.loading import load_splits
+from trainables.data.prepared import index_file, mapped, prepare, sources, verify
 from trainables.data.sets.array import Array
 from trainables.data.sets.digits import Digits
 from trainables.data.sets.sprites import Sprites
@@ -49,12 +48,12 @@ def started(root: Path, before: str = "", after: str = "") -> subprocess.Popen:
     code = f"""
 import os, signal, sys
 from pathlib import Path
-from trainables.data.prepared import prepare as preparing, shards
+from trainables.data.prepared import prepare, shards
 from trainables.data.sets.sprites import Sprites
-preparing.SHARD_BYTES = {SHARD_BYTES}
+prepare.SHARD_BYTES = {SHARD_BYTES}
 {before}
 print("starts", flush=True)
-preparing.prepare(Sprites(), Path({str(NOWHERE)!r}), Path({str(root)!r}))
+prepare.prepare(Sprites(), Path({str(NOWHERE)!r}), Path({str(root)!r}))
 {after}
 """
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
@@ -77,7 +76,7 @@ def test_a_preparation_killed_at_a_file_goes_on_from_there(tmp_path, monkeypatch
     """Killed when a file's content is written but not named: a shard, the index, and after it."""
     process = started(tmp_path, KILLED.format(name="fsync", number=number))
     assert process.wait() == -signal.SIGKILL
-    folder = prepared.folder_of(Sprites(), tmp_path)
+    folder = index_file.folder_of(Sprites(), tmp_path)
     there = {path: path.stat().st_ino for path in shards_in(folder)}
     assert len(there) == min(number - 1, SHARDS)
     assert (folder / "index.json").exists() == (number == SHARDS + 2)
@@ -95,7 +94,7 @@ os.fsync = lambda file: time.sleep(0.1) or real(file)
 
 def test_a_preparation_killed_at_any_time_goes_on(tmp_path, sprites):
     """Again and again, each time after a little longer; what can be seen of it is never half a set."""
-    folder, kills = prepared.folder_of(Sprites(), tmp_path), 0
+    folder, kills = index_file.folder_of(Sprites(), tmp_path), 0
     for pause in np.linspace(0.0, 0.3, 5):
         process = started(tmp_path, SLOW)
         process.stdout.readline()
@@ -118,7 +117,7 @@ shards.content_of = lambda *words: made.append(1) or real(*words)
 def test_two_processes_do_not_make_a_shard_twice(tmp_path, sprites):
     both = [started(tmp_path, COUNTED, "print(len(made))") for _ in range(2)]
     made = [int(process.communicate()[0].split()[-1]) for process in both]
-    assert sorted(made) == [0, SHARDS] and contents(prepared.folder_of(Sprites(), tmp_path)) == sprites
+    assert sorted(made) == [0, SHARDS] and contents(index_file.folder_of(Sprites(), tmp_path)) == sprites
 
 
 def test_a_shard_that_is_damaged_or_of_another_set_is_made_again(tmp_path, monkeypatch, sprites):
@@ -132,9 +131,9 @@ def test_a_shard_that_is_damaged_or_of_another_set_is_made_again(tmp_path, monke
 
 
 def test_progress_is_told_in_bytes_up_to_all_of_them(tmp_path, monkeypatch):
-    monkeypatch.setattr(preparing, "SHARD_BYTES", SHARD_BYTES)
+    monkeypatch.setattr(prepare, "SHARD_BYTES", SHARD_BYTES)
     told = []
-    preparing.prepare(Sprites(), NOWHERE, tmp_path, lambda done, of: told.append((done, of)))
+    prepare.prepare(Sprites(), NOWHERE, tmp_path, lambda done, of: told.append((done, of)))
     assert {of for _, of in told} == {6_144 * 64 * 64} and told[0][0] == 0 and told[-1][0] == told[-1][1]
     assert len(told) == SHARDS + 1 and told == sorted(told)
 
@@ -145,7 +144,7 @@ def test_a_file_read_from_the_front_is_gone_through_once_for_many_shards(tmp_pat
     dataset, passes, asked = dsprites(tmp_path, monkeypatch), [], []
     real = Npz.bytes_of
     monkeypatch.setattr(Npz, "bytes_of", lambda self, name: passes.append(name) or real(self, name))
-    monkeypatch.setattr(preparing, "AT_ONCE_BYTES", together * 10 * 4_096)
+    monkeypatch.setattr(prepare, "AT_ONCE_BYTES", together * 10 * 4_096)
     alive = []
 
     def counted(blocks, index):
@@ -177,7 +176,7 @@ def test_the_files_that_a_set_wants_are_those_that_it_misses(name, tmp_path):
 @pytest.mark.parametrize("name", SMALL)
 def test_an_index_names_each_file_that_its_set_was_made_from_and_none_can_be_missed(name, tmp_path, monkeypatch):
     dataset = SMALL[name](tmp_path, monkeypatch)
-    index = prepared.read_index(preparing.prepare(dataset, tmp_path, tmp_path / "to"))
+    index = index_file.read_index(prepare.prepare(dataset, tmp_path, tmp_path / "to"))
     assert [made["file"] for made in index["made_from"]] == [
         next(some for some in names if (tmp_path / some).exists()) for names in dataset.wanted()
     ]
@@ -187,7 +186,7 @@ def test_an_index_names_each_file_that_its_set_was_made_from_and_none_can_be_mis
             assert (made["bytes"], made["sha256"]) == (path.stat().st_size, sha256(path))
         path.rename(tmp_path / "away")
         with pytest.raises(DataError):
-            dataset.load(tmp_path)
+            load_splits(dataset, tmp_path)
         (tmp_path / "away").rename(path)
 
 
@@ -210,32 +209,32 @@ def own_file(kind: str, root: Path) -> Path:
 class TestOnesOwnFilesThatChange:
     def test_are_refused_until_they_are_prepared_again(self, kind, tmp_path):
         dataset = own(kind, tmp_path, IMAGES)
-        folder = preparing.prepare(dataset, tmp_path)
+        folder = prepare.prepare(dataset, tmp_path)
         own(kind, tmp_path, OTHERS)
         place = getattr(dataset, kind)
         assert complaint(dataset, tmp_path) == (
             f"{place}: has changed since {folder} was made: prepare it again; of a bucket, "
             "push it to another prefix then, and name that as data root."
         )
-        assert preparing.prepare(dataset, tmp_path) == folder
-        same_sets(dataset.load(tmp_path), dataset.load(NOWHERE))
-        assert np.array_equal(np.sort(dataset.load(tmp_path).train.x.index_select(0, torch.arange(27)).flatten()),
-                              np.sort(dataset.load(NOWHERE).train.x.flatten()))  # fmt: skip
+        assert prepare.prepare(dataset, tmp_path) == folder
+        same_sets(load_splits(dataset, tmp_path), load_splits(dataset, NOWHERE))
+        prepared, bare = (load_splits(dataset, root).train.x for root in (tmp_path, NOWHERE))
+        assert np.array_equal(np.sort(prepared.index_select(0, torch.arange(27)).flatten()), np.sort(bare.flatten()))
 
     def test_are_the_same_if_only_their_time_is_another(self, kind, tmp_path, monkeypatch):
         dataset = own(kind, tmp_path, IMAGES)
-        preparing.prepare(dataset, tmp_path)
+        prepare.prepare(dataset, tmp_path)
         assert not read_again(dataset, tmp_path, monkeypatch)
         os.utime(own_file(kind, tmp_path), (1, 1))
         assert read_again(dataset, tmp_path, monkeypatch)
-        assert isinstance(dataset.load(tmp_path).train.x, mapped.Mapped)
+        assert isinstance(load_splits(dataset, tmp_path).train.x, mapped.Mapped)
 
     def test_may_be_gone(self, kind, tmp_path):
         dataset = own(kind, tmp_path, IMAGES)
-        expected = dataset.load(tmp_path)
-        preparing.prepare(dataset, tmp_path)
+        expected = load_splits(dataset, tmp_path)
+        prepare.prepare(dataset, tmp_path)
         Path(getattr(dataset, kind)).rename(tmp_path / "away")
-        same_sets(dataset.load(tmp_path), expected)
+        same_sets(load_splits(dataset, tmp_path), expected)
 
     def test_are_told_apart_while_a_set_is_being_prepared(self, kind, tmp_path, monkeypatch):
         """Shards of the former files are made again, though nobody had seen them as a set."""
@@ -244,7 +243,7 @@ class TestOnesOwnFilesThatChange:
         (folder / "index.json").unlink()
         own(kind, tmp_path, OTHERS)
         prepared_in(tmp_path, dataset, tmp_path, monkeypatch, 300)
-        same_sets(dataset.load(tmp_path), dataset.load(NOWHERE))
+        same_sets(load_splits(dataset, tmp_path), load_splits(dataset, NOWHERE))
 
 
 def read_again(dataset: Array, root: Path, monkeypatch) -> bool:
@@ -252,26 +251,26 @@ def read_again(dataset: Array, root: Path, monkeypatch) -> bool:
     read, real = [], sources.content_of
     with monkeypatch.context() as patch:
         patch.setattr(sources, "content_of", lambda *words: read.append(1) or real(*words))
-        dataset.load(root)
+        load_splits(dataset, root)
     return bool(read)
 
 
 def refusal(root: Path, to: Path) -> str:
     with pytest.raises(DataError) as caught:
-        preparing.prepare(Digits(), root, to)
+        prepare.prepare(Digits(), root, to)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
 def test_a_folder_that_cannot_be_written_is_told_with_another_way():
     said = refusal(NOWHERE, Path("/proc/none"))
-    assert said.startswith(f"{prepared.folder_of(Digits(), Path('/proc/none'))}: cannot be written (")
+    assert said.startswith(f"{index_file.folder_of(Digits(), Path('/proc/none'))}: cannot be written (")
     assert said.endswith("): name another folder to prepare into (--to).")
 
 
 def test_a_disk_without_room_is_told_before_anything_is_written(tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 40_000}))
-    folder = prepared.folder_of(Digits(), tmp_path)
+    folder = index_file.folder_of(Digits(), tmp_path)
     assert refusal(NOWHERE, tmp_path) == (
         f"{folder}: 0.1 MiB are to be written, but 0.0 MiB are free: "
         "free room, or name another folder to prepare into (--to)."
@@ -287,7 +286,7 @@ def test_a_disk_that_takes_no_more_is_told_and_leaves_no_half_file(tmp_path):
         said = refusal(NOWHERE, tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    folder = prepared.folder_of(Digits(), tmp_path)
+    folder = index_file.folder_of(Digits(), tmp_path)
     assert said == f"{folder}: cannot be written (File too large): name another folder to prepare into (--to)."
     assert not list(folder.iterdir())
 
@@ -296,12 +295,12 @@ def test_what_is_wrong_with_the_files_is_told_as_ever(tmp_path, monkeypatch):
     dataset = SMALL["imagenet32"](tmp_path, monkeypatch)
     (tmp_path / "imagenet32" / "val_data.npz").unlink()
     with pytest.raises(DataError, match=f"{tmp_path}: no imagenet32/val_data.npz: get it from "):
-        preparing.prepare(dataset, tmp_path, tmp_path / "to")
+        prepare.prepare(dataset, tmp_path, tmp_path / "to")
 
 
 def place_of(folder: Path, name: str) -> int:
     """Where the bytes of a column begin in the first shard."""
-    index = prepared.read_index(folder)
+    index = index_file.read_index(folder)
     columns = mapped.shard_columns(folder, index, "train", 0, index["splits"]["train"]["shards"][0])
     path, plain = folder / "train-00000.arrow", np.ascontiguousarray(columns[name]).tobytes()
     return path.read_bytes().index(plain)
@@ -314,17 +313,17 @@ SETS = {"x": "imagenet32", "y": "imagenet32", "factors": "dsprites", "attributes
 @pytest.mark.parametrize("bit", [1, 128])
 def test_verify_finds_a_bit_in_any_column(tmp_path, monkeypatch, column, bit):
     dataset = SMALL[SETS[column]](tmp_path, monkeypatch)
-    folder = preparing.prepare(dataset, tmp_path, tmp_path / "to")
-    assert list(verifying.damages(dataset, folder)) == []
+    folder = prepare.prepare(dataset, tmp_path, tmp_path / "to")
+    assert list(verify.damages(dataset, folder)) == []
     path = folder / "train-00000.arrow"
     flip(path, place_of(folder, column) + 9, bit)
-    assert list(verifying.damages(dataset, folder)) == [
+    assert list(verify.damages(dataset, folder)) == [
         f"{path}: column {column} has a wrong checksum: delete it and prepare or fetch the set again."
     ]
     others = {file: file.stat().st_mtime_ns for file in folder.glob("*.arrow") if file != path}
-    preparing.prepare(dataset, tmp_path, tmp_path / "to")  # which makes what is damaged anew, and that alone
+    prepare.prepare(dataset, tmp_path, tmp_path / "to")  # which makes what is damaged anew, and that alone
     assert {file: file.stat().st_mtime_ns for file in others} == others
-    assert list(verifying.damages(dataset, folder)) == []
+    assert list(verify.damages(dataset, folder)) == []
 
 
 def test_verify_finds_a_bit_anywhere_in_a_shard_and_in_the_index(tmp_path, monkeypatch):
@@ -335,15 +334,15 @@ def test_verify_finds_a_bit_anywhere_in_a_shard_and_in_the_index(tmp_path, monke
         content = file.read_bytes()
         for place in rng.choice(len(content), 250, replace=False).tolist():
             flip(file, place, 1 << int(rng.integers(8)))
-            [said] = verifying.damages(Digits(), folder)
+            [said] = verify.damages(Digits(), folder)
             assert said.startswith(f"{file}: ") and said.endswith("prepare or fetch the set again.")
             assert "\n" not in said
             try:
-                Digits().load(tmp_path).train.batch(torch.arange(1_500))
+                load_splits(Digits(), tmp_path).train.batch(torch.arange(1_500))
             except DataError as error:
                 assert str(error).startswith(f"{file}: ")
             file.write_bytes(content)
-    assert list(verifying.damages(Digits(), folder)) == []
+    assert list(verify.damages(Digits(), folder)) == []
 
 
 def test_verify_tells_each_damaged_file_and_missing_ones(tmp_path, monkeypatch):
@@ -352,8 +351,8 @@ def test_verify_tells_each_damaged_file_and_missing_ones(tmp_path, monkeypatch):
     first.unlink()
     second.write_bytes(second.read_bytes()[:-8])
     told = []
-    said = list(verifying.damages(Digits(), folder, lambda *bytes: told.append(bytes)))
+    said = list(verify.damages(Digits(), folder, lambda *bytes: told.append(bytes)))
     assert [line.partition(": ")[0] for line in said] == [str(first), str(second)]
-    assert told[-1][0] == told[-1][1] == prepared.bytes_of(prepared.read_index(folder))
+    assert told[-1][0] == told[-1][1] == index_file.bytes_of(index_file.read_index(folder))
     with pytest.raises(DataError, match="no finished set: prepare it first"):
-        list(verifying.damages(Digits(val_rows=3), folder.parent))
+        list(verify.damages(Digits(val_rows=3), folder.parent))

@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 from tests.data_files import picture, put, zipped
-from trainables.data import DataError, Rows, Stored, chunks
+from trainables.common.errors import DataError
+from trainables.data import Rows, Stored, chunks
 from trainables.data.base import UNIT, Attributes, Factors, hold_out, shuffled
 from trainables.data.formats.archives import open_archive
 from trainables.data.formats.blocks import Npz, gather

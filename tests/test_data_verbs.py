@@ -15,7 +15,8 @@ from orchestrator.cli import main as cli
 from tests.prepared_sets import AT_HAND, IMAGES, flip, saved, shards_in
 from trainables.common.records import name_of, summary
 from trainables.data import DATASETS
-from trainables.data.prepared import index as prepared
+from trainables.data.loading import load_splits, read_facts
+from trainables.data.prepared import index_file
 from trainables.data.sets.digits import Digits
 from trainables.data.sets.sprites import Sprites
 
@@ -42,7 +43,7 @@ def test_list_has_a_line_for_each_data_set(data):
         expected = "your own" if name == "array" else "none needed" if name in AT_HAND else "absent"
         assert files == expected
         if name != "array":
-            facts = record().facts()
+            facts = read_facts(record())
             assert (shape, rows) == ("x".join(map(str, facts.shape)), f"{facts.train_rows:,} + {facts.val_rows:,}")
 
 
@@ -83,8 +84,8 @@ def test_info_tells_settings_facts_files_source_and_what_is_prepared(data, tmp_p
 
 def test_a_set_is_prepared_told_of_and_found_sound(data, tmp_path):
     code, out, err = data("prepare", "digits")
-    folder = prepared.folder_of(Digits(), tmp_path)
-    size = prepared.bytes_of(prepared.read_index(folder)) / (1 << 20)
+    folder = index_file.folder_of(Digits(), tmp_path)
+    size = index_file.bytes_of(index_file.read_index(folder)) / (1 << 20)
     assert (code, err) == (0, "") and out == f"prepared  {folder}  1,797 rows, 2 shards, {size:.1f} MiB\n"
     assert data("verify", "digits") == (0, out.replace("prepared  ", "sound  "), "")
     _, out, _ = data("info", "digits", "--set", "train_rows=10")
@@ -95,11 +96,11 @@ def test_a_set_is_prepared_told_of_and_found_sound(data, tmp_path):
 
 def test_settings_make_a_set_of_their_own(data, tmp_path):
     assert data("prepare", "sprites", "--set", "side=32", "--set", "val_from_train=100")[0] == 0
-    assert prepared.folder_of(Sprites(side=32, val_from_train=100), tmp_path).exists()
+    assert index_file.folder_of(Sprites(side=32, val_from_train=100), tmp_path).exists()
     code, _, err = data("verify", "sprites")
-    assert (code, err) == (2, f"{prepared.folder_of(Sprites(), tmp_path)}: no finished set: prepare it first.\n")
+    assert (code, err) == (2, f"{index_file.folder_of(Sprites(), tmp_path)}: no finished set: prepare it first.\n")
     _, out, _ = data("info", "sprites")
-    assert f"{prepared.folder_of(Sprites(side=32, val_from_train=100), tmp_path)}, with other settings" in out
+    assert f"{index_file.folder_of(Sprites(side=32, val_from_train=100), tmp_path)}, with other settings" in out
 
 
 def test_a_set_may_be_prepared_below_another_root_and_trained_on_from_there(data, tmp_path):
@@ -109,12 +110,12 @@ def test_a_set_may_be_prepared_below_another_root_and_trained_on_from_there(data
     assert data("prepare", *words, "--to", tmp_path / "to", root=tmp_path / "files")[0] == 0
     shutil.rmtree(tmp_path / "files")
     assert data("verify", *words, root=tmp_path / "to")[0] == 0
-    assert len(dataset.load(tmp_path / "to").train) == 27
+    assert len(load_splits(dataset, tmp_path / "to").train) == 27
 
 
 def test_verify_tells_each_damaged_file_in_a_line_and_exits_with_2(data, tmp_path):
     data("prepare", "digits")
-    first, second = shards_in(prepared.folder_of(Digits(), tmp_path))
+    first, second = shards_in(index_file.folder_of(Digits(), tmp_path))
     flip(first, first.stat().st_size // 2)
     second.unlink()
     code, out, err = data("verify", "digits")
@@ -157,7 +158,7 @@ run:
 
 def test_training_on_a_damaged_set_is_refused_before_it_starts(data, tmp_path, monkeypatch, capsys):
     data("prepare", "digits")
-    first, _ = shards_in(prepared.folder_of(Digits(), tmp_path))
+    first, _ = shards_in(index_file.folder_of(Digits(), tmp_path))
     first.write_bytes(first.read_bytes()[:-1])
     (tmp_path / "tiny.yaml").write_text(SPEC)
     for verb in ("train", "sweep"):
@@ -186,9 +187,9 @@ def test_trained_through_the_command_line_a_prepared_set_gives_the_same_metrics(
 WAITS = """
 import itertools, time
 from orchestrator.cli.main import main
-from trainables.data.prepared import prepare as preparing, shards
+from trainables.data.prepared import prepare, shards
 
-preparing.SHARD_BYTES = 2_000_000
+prepare.SHARD_BYTES = 2_000_000
 number, true = itertools.count(1), shards.content_of
 shards.content_of = lambda *words: time.sleep(600 if next(number) == 4 else 0) or true(*words)
 main()
@@ -207,7 +208,7 @@ def test_a_terminal_has_a_progress_bar_and_ctrl_c_is_heard(tmp_path):
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate()
     assert (process.returncode, out) == (130, "")
-    folder = prepared.folder_of(Sprites(), tmp_path)
+    folder = index_file.folder_of(Sprites(), tmp_path)
     assert not (folder / "index.json").exists() and not list(folder.glob(".*.arrow.*"))
     command[2] = "from orchestrator.cli.main import main; main()"
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)

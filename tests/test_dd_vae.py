@@ -18,7 +18,8 @@ from trainables.distributions.priors import Normal, SparseMixture
 from trainables.methods.dd_vae import DDVAE
 from trainables.methods.vae import VAE
 from trainables.noise import Noise
-from trainables.train import Training, loss_of, sums_of, train
+from trainables.terms import loss_of, sums_of
+from trainables.train import Training, train
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import trainables
 from orchestrator.storage.journal import Journal
 from orchestrator.tracking.spool import Line, Spool
 from tests.full_disk import longest_file, small_disk
-from trainables.common import files as durable
+from trainables.common import files
 
 FIRST, SECOND = b'{"first":1}\n', b'{"second":"' + b"x" * 500 + b'"}\n'
 
@@ -34,7 +34,7 @@ def in_rejected(folder: Path):
 
 def test_a_line_goes_behind_others(tmp_path):
     for line in (FIRST, SECOND, FIRST):
-        durable.append(tmp_path / "lines", line)
+        files.append(tmp_path / "lines", line)
     assert (tmp_path / "lines").read_bytes() == FIRST + SECOND + FIRST
 
 
@@ -45,8 +45,8 @@ def test_a_write_that_takes_a_part_is_followed_by_the_rest(tmp_path, monkeypatch
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "open", lambda path, *mode, **of: Reluctant(path, "a+"))
-        durable.append(tmp_path / "lines", FIRST)
-        durable.append(tmp_path / "lines", SECOND)
+        files.append(tmp_path / "lines", FIRST)
+        files.append(tmp_path / "lines", SECOND)
     assert (tmp_path / "lines").read_bytes() == FIRST + SECOND
 
 
@@ -54,7 +54,7 @@ def test_a_write_that_takes_a_part_is_followed_by_the_rest(tmp_path, monkeypatch
 @pytest.mark.parametrize("before", [b"", FIRST])
 def test_what_was_left_half_written_is_not_glued_to_the_next_line(tmp_path, before, half):
     (tmp_path / "lines").write_bytes(before + half)
-    durable.append(tmp_path / "lines", SECOND)
+    files.append(tmp_path / "lines", SECOND)
     assert (tmp_path / "lines").read_bytes() == before + SECOND
 
 
@@ -85,4 +85,4 @@ def test_nothing_is_appended_otherwise():
     """A file that is opened to be added to takes a part of a line without a word; output.py keeps the rest."""
     sources = [file for package in (orchestrator, trainables) for file in Path(package.__file__).parent.rglob("*.py")]
     adding = {file.name for file in sources if re.search(r"""open\([^)\n]*["']b?a[b+]*["']""", file.read_text())}
-    assert adding == {"durable.py", "output.py"}
+    assert adding == {"files.py", "output.py"}

@@ -11,8 +11,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.svm import SVC
 
 from tests.evaluations import DATA, a_small, draws, images, mean_codes, model, noises, values, with_attributes
-from trainables.evaluations.context import Evidence
-from trainables.evaluations.downstream import chosen, protocols
+from trainables.evaluations.context import EvaluationContext
+from trainables.evaluations.downstream import chosen, probes
 from trainables.evaluations.evaluate import find
 from trainables.metrics.attributes_neural import attributes_neural
 from trainables.metrics.probes import Labelled, in_turns
@@ -45,7 +45,7 @@ def test_characters_that_no_training_row_has_are_told_apart_in_sets_of_five(exam
     training = model(example, DATA["digits"] | {"train_rows": 200, "val_rows": None})
     val = training.splits.val
     training.splits = replace(training.splits, val=replace(val, y=val.y + 100))
-    finding = find(a_small("svm", labels=None, unlabelled=20, draws=3), Evidence(training))
+    finding = find(a_small("svm", labels=None, unlabelled=20, draws=3), EvaluationContext(training))
     assert set(finding.values) > {"svm_clean", "self_trained_mask_0.5"}
     sets = [chosen(val.y.numpy() + 100, seed) for seed in range(3)]
     others, tested = sum(min(20, len(train) - 100) for train, _ in sets), sum(len(test) for _, test in sets)
@@ -93,7 +93,7 @@ def test_attributes_are_read_against_the_majority(example):
 
 @pytest.mark.parametrize("example", ["vae", "intel_vae sparse"])
 def test_published_attributes_are_told_by_sampled_latents_of_one_split(example, monkeypatch):
-    monkeypatch.setattr(protocols, "ATTRIBUTE_TEST_ROWS", 40)
+    monkeypatch.setattr(probes, "ATTRIBUTE_TEST_ROWS", 40)
     training = with_attributes(model(example))
     with torch.no_grad():
         z = training.learner.vae.mapping(draws(training, 90)).numpy()

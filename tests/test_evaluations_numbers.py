@@ -15,7 +15,7 @@ from torch.distributions import Normal, kl_divergence
 from tests.evaluations import a_small, draws, images, mean_codes, model, noises, values, zeros_and_ones
 from trainables.data import Mnist01
 from trainables.distributions.divergences import sampled_kl
-from trainables.evaluations.context import Evidence
+from trainables.evaluations.context import EvaluationContext
 from trainables.evaluations.evaluate import find
 from trainables.metrics import factor_vae, iwae, mig
 from trainables.metrics.latent_mmd import latent_mmd
@@ -94,14 +94,14 @@ def test_grey_values_that_no_sigmoid_has_made_are_stretched_as_they_are(likeliho
         raw = mean.sigmoid() + (log_variance / 2).exp() * eps
     assert raw.min() < 0 and raw.max() > 1
     expected = frechet_by_eigenvalues(stretched(raw), rounded(images(training)[:80]))
-    finding = find(a_small("frechet_intel", features="pixels", generated=700, real=80), Evidence(training))
+    finding = find(a_small("frechet_intel", features="pixels", generated=700, real=80), EvaluationContext(training))
     assert finding.values == {"frechet_pixels_intel": pytest.approx(expected, rel=1e-4)}
     assert finding.provenance.mapping == "stretched_raw"
 
 
 def test_colour_images_have_the_mappings_of_theirs(tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 256, (300, 6, 6, 3), dtype=np.uint8))
-    seen = Evidence(model(data={"name": "array", "path": str(tmp_path / "x.npy")}))
+    seen = EvaluationContext(model(data={"name": "array", "path": str(tmp_path / "x.npy")}))
     mappings = {
         name: find(a_small(name, features="pixels"), seen).provenance.mapping
         for name in ("frechet", "prd", "frechet_intel", "frechet_ard")
@@ -111,7 +111,7 @@ def test_colour_images_have_the_mappings_of_theirs(tmp_path):
 
 def test_more_features_than_a_covariance_can_have_are_refused(monkeypatch):
     monkeypatch.setattr("trainables.evaluations.generation.MOST_FEATURES", 63)
-    finding = find(a_small("frechet", features="pixels"), Evidence(model()))
+    finding = find(a_small("frechet", features="pixels"), EvaluationContext(model()))
     assert "64 features are too many for a covariance, 63 the most" in finding.undefined
 
 
@@ -119,7 +119,7 @@ def test_a_model_that_makes_half_of_what_is_real_is_precise_and_recalls_half(mon
     training = model()
     val = training.splits.train
     half = val.take(val.y < 5)
-    seen = Evidence(training)
+    seen = EvaluationContext(training)
     monkeypatch.setattr(seen, "generated", lambda count, seed=0, draw=0: iter([half.batch(torch.arange(400))]))
     found = find(a_small("prd", features="pixels", split="train", generated=400, real=400), seen).values
     assert found["precision_pixels"] > 0.9 > 0.75 > found["recall_pixels"]
@@ -218,7 +218,7 @@ def test_without_a_closed_form_the_rate_is_a_mean_of_64_draws():
 
 def test_deterministic_encoders_have_a_surrogate_rate_of_the_first_500_rows():
     training = model("rae")
-    finding = find(a_small("rate", split="train"), Evidence(training))
+    finding = find(a_small("rate", split="train"), EvaluationContext(training))
     assert finding.provenance.counts[0] == ("rows", 500)
     vae, kls = training.learner.vae, []
     for row in images(training, "train")[:500]:
@@ -240,7 +240,7 @@ def test_discrepancy_is_that_of_sampled_codes_not_of_their_means_nor_of_what_is_
     head.weight.data.zero_(), head.bias.data.zero_()
     if example == "geco_l0_arm_vae":
         head.bias.data[2], opened = 8, torch.tensor([False, True, False, False, True, True])
-    finding = find(a_small("mmd", split="train"), Evidence(training))
+    finding = find(a_small("mmd", split="train"), EvaluationContext(training))
     found = finding.values
     assert found == latent_mmd(draws(training, 1010, "train"), training.learner.vae.prior, opened_D=opened)
     assert finding.provenance.counts == (("rows", 1010), ("sample", 1000), ("draws", 10))
@@ -277,7 +277,7 @@ def test_importance_samples_are_of_the_first_rows():
 
 @pytest.fixture
 def small_mnist01(monkeypatch):
-    monkeypatch.setattr(Mnist01, "_open", zeros_and_ones)
+    monkeypatch.setattr(Mnist01, "from_files", zeros_and_ones)
 
 
 def test_generated_digits_are_judged_by_a_classifier_of_the_balanced_set(small_mnist01):
@@ -300,7 +300,7 @@ def test_generated_digits_are_judged_by_a_classifier_of_the_balanced_set(small_m
 def test_a_learned_proportion_needs_clusters(small_mnist01):
     found = values(model("intel_vae learned sectors", "mnist01"), "proportion")
     assert 0 <= found["proportion_of_zeros"] <= 1 and found["least_proportion"] == pytest.approx(1 / 3, rel=1e-4)
-    finding = find(a_small("proportion"), Evidence(model("vae", "mnist01")))
+    finding = find(a_small("proportion"), EvaluationContext(model("vae", "mnist01")))
     assert "the model has no clusters" in finding.undefined
 
 
@@ -315,7 +315,7 @@ def test_making_a_prior_takes_time_and_leaves_the_model_as_it_is():
 
 def test_traversals_are_pictures_around_the_first_code_and_the_mean_code():
     training = model("intel_vae hierarchical", dead=(5,))
-    finding = find(a_small("traversals"), Evidence(training))
+    finding = find(a_small("traversals"), EvaluationContext(training))
     assert set(finding.pictures) == {"traversals_first.png", "traversals_mean.png", "levels_first.png"}
     sheets = {name: np.asarray(Image.open(io.BytesIO(png))) for name, png in finding.pictures.items()}
     side, pad = 32, 2  # 8 pixels are shown as 32

@@ -9,13 +9,12 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from tests.evaluations import a_model, a_small, with_attributes, zeros_and_ones
-from trainables.checkpoint import CheckpointError
+from trainables.common.errors import CheckpointError, DataError
 from trainables.common.records import name_of
-from trainables.data import DataError, Mnist01
-from trainables.evaluations import EVALUATIONS
-from trainables.evaluations import context as evidence_of
-from trainables.evaluations.context import Evidence
-from trainables.evaluations.downstream import protocols
+from trainables.data import Mnist01
+from trainables.evaluations import EVALUATIONS, context
+from trainables.evaluations.context import EvaluationContext
+from trainables.evaluations.downstream import probes
 from trainables.evaluations.evaluate import evaluate, find
 from trainables.sums import rank_and_world
 from trainables.train import Training
@@ -34,16 +33,16 @@ ACROSS_BLOCKS = {"generated": 1130, "features": "classifier", "published": True}
 
 def findings(folder):
     """Of all cases, and of what is missing to worker 1 alone, or too little."""
-    protocols.FOREST_TEST_ROWS = protocols.ATTRIBUTE_TEST_ROWS = 40
+    probes.FOREST_TEST_ROWS = probes.ATTRIBUTE_TEST_ROWS = 40
     found = {}
     for example, (data, names) in CASES.items():
-        seen = Evidence(with_attributes_if_any(Training(a_model(example, data))), folder / "kept")
+        seen = EvaluationContext(with_attributes_if_any(Training(a_model(example, data))), folder / "kept")
         for name in names:
             pixels = {"features": "pixels"} if data == "sprites" else {}
             found[example, name] = find(a_small(name, **ACROSS_BLOCKS | pixels), seen)
-    seen = Evidence(Training(a_model()))
+    seen = EvaluationContext(Training(a_model()))
     found["few", "mmd"] = find(a_small("mmd", split="val"), seen)
-    evidence_of.FEATURES["classifier"] = missing
+    context.FEATURES["classifier"] = missing
     found["missing", "frechet"] = find(a_small("frechet"), seen)
     return found
 
@@ -60,7 +59,7 @@ def missing(source):
 def worker(rank, folder):
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)
-    Mnist01._open = zeros_and_ones
+    Mnist01.from_files = zeros_and_ones
     dist.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=2)
     found = findings(folder)
     with pytest.raises(CheckpointError, match="no such checkpoint"):
@@ -78,10 +77,10 @@ def of_one_and_two(tmp_path_factory):
     for process in processes:
         process.start()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Mnist01, "_open", zeros_and_ones)
+        patch.setattr(Mnist01, "from_files", zeros_and_ones)
         for name in ("FOREST_TEST_ROWS", "ATTRIBUTE_TEST_ROWS"):
-            patch.setattr(protocols, name, 40)
-        patch.setitem(evidence_of.FEATURES, "classifier", evidence_of.FEATURES["classifier"])
+            patch.setattr(probes, name, 40)
+        patch.setitem(context.FEATURES, "classifier", context.FEATURES["classifier"])
         threads = torch.get_num_threads()
         torch.set_default_dtype(torch.float64)
         torch.set_num_threads(1)  # as in the workers

@@ -1,6 +1,7 @@
 """Which way imports point, and what a short command may cost."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +32,15 @@ def test_training_loads_neither_ray_nor_mlflow_nor_click():
     code = "import sys, trainables.train, trainables.pictures; print(sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert not [name for name in FORBIDDEN if f"'{name}'" in loaded]
+
+
+def test_a_lazy_module_has_one_name_everywhere():
+    names = {}
+    for path in (path for package in ("orchestrator", "trainables") for path in (ROOT / package).rglob("*.py")):
+        for name, module in re.findall(r"""^(\w+) = LazyModule\("([\w.]+)"\)$""", path.read_text(), re.MULTILINE):
+            names.setdefault(module, set()).add(name)
+    assert "trainables.sums" in names
+    assert {module: some for module, some in names.items() if len(some) > 1} == {}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from tests.small_runs import a_run
 from trainables.distributions import mmd
 from trainables.methods.info_vae import InfoVAE
 from trainables.methods.rate_bound_vae import RateBoundVAE
-from trainables.train import Training, loss_of, sums_of, train
+from trainables.terms import loss_of, sums_of
+from trainables.train import Training, train
 
 
 def info_vae(alpha, lam, **changes):

@@ -8,10 +8,10 @@ import torch
 from scipy import stats
 
 from tests.small_runs import METHODS, a_run
+from trainables.common.errors import Undefined
 from trainables.distributions.divergences import kl
 from trainables.distributions.likelihoods import Bernoulli, Gaussian, Laplace, SquaredError
 from trainables.metrics.iwae import iwae, log_likelihood
-from trainables.metrics.provenance import Undefined
 from trainables.noise import Noise
 from trainables.train import Training, train
 

@@ -12,7 +12,8 @@ from trainables.mappings import MAPPINGS
 from trainables.methods import METHODS
 from trainables.noise import Noise
 from trainables.run import Run
-from trainables.train import Training, loss_of, sums_of, train
+from trainables.terms import loss_of, sums_of
+from trainables.train import Training, train
 
 
 def terms_of(run, training=None, phase=None):

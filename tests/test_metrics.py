@@ -12,7 +12,7 @@ from tests.small_runs import a_run
 from trainables import relevance as scoring
 from trainables.metrics import DIRECTIONS, METRICS, OF_NAMES, metrics_of
 from trainables.metrics.basic import hoyer, mean_of
-from trainables.metrics.view import View, look
+from trainables.metrics.view import ModelView, look
 from trainables.networks.ard import ArdCifar10
 from trainables.relevance import Relevance, measure, moments, published_sums, relevance, sensitivity, weight
 from trainables.train import Training, train
@@ -136,7 +136,7 @@ def test_measure_uses_the_given_rows_and_finds_a_dead_axis():
 
 
 def a_view(z):
-    return View(None, {"mse": z.double().square().mean(1)}, z, z, z[:0])
+    return ModelView(None, {"mse": z.double().square().mean(1)}, z, z, z[:0])
 
 
 @pytest.mark.parametrize(("dim", "expected"), [(8, 0.273), (10, 0.266), (50, 0.231), (64, 0.228), (128, 0.220)])

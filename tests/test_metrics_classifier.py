@@ -6,11 +6,13 @@ from scipy import stats
 from torch import nn
 
 from tests.small_runs import a_run
+from trainables.common.errors import Undefined
 from trainables.data import Mnist01, Rows
+from trainables.data.loading import load_splits
 from trainables.distributions.priors import Normal
 from trainables.mappings.modules.sectors import Axis, Cuts
 from trainables.metrics.ones_classifier import Logistic, finish, fitted, learned_proportion, statistics
-from trainables.metrics.provenance import Provenance, Undefined, differences
+from trainables.metrics.provenance import Provenance, differences
 from trainables.sums import add
 from trainables.train import Training
 
@@ -63,7 +65,7 @@ def test_labels_other_than_both_zeros_and_ones_are_refused():
 
 def test_real_test_digits_are_sure_and_in_proportion(real_data):
     """The paper's row "Data": 0.2 +- 0.1 % uncertain, 50.0 +- 0.2 % ones."""
-    splits = Mnist01(train_rows=2000).load(real_data)
+    splits = load_splits(Mnist01(train_rows=2000), real_data)
     found = finish(statistics(fitted(splits.train), splits.test.batch(torch.arange(len(splits.test)))))
     assert found["uncertainty"] < 0.5
     assert found["proportion_of_ones"] == pytest.approx(50.0, abs=0.2)

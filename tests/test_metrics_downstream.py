@@ -10,11 +10,12 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.svm import SVC
 from torch import nn
 
+from trainables.common.errors import Undefined
 from trainables.data import Mnist
+from trainables.data.loading import open_splits
 from trainables.metrics.attributes_neural import attributes_neural, best_accuracies, started
 from trainables.metrics.corruption import CORRUPTIONS, corrupted
 from trainables.metrics.probes import Labelled, attributes, forest, forest_as_published, in_turns, svm
-from trainables.metrics.provenance import Undefined
 from trainables.noise import Noise, seed_of
 
 
@@ -37,7 +38,7 @@ def test_classes_take_turns_until_the_rare_ones_are_used_up():
 
 
 def test_the_published_test_rows_of_mnist_have_the_reference_counts(real_data):
-    labels = Mnist().open(real_data).test.y.numpy()
+    labels = open_splits(Mnist(), real_data).test.y.numpy()
     counts = np.bincount(labels[in_turns(labels, 10)[-2000:]])
     assert counts.tolist() == [180, 335, 232, 210, 182, 92, 158, 228, 174, 209]
 

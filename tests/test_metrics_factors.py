@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import mutual_info_score
 
+from trainables.common.errors import Undefined
 from trainables.data import Sprites
 from trainables.metrics.factor_vae import factor_vae, vote
 from trainables.metrics.grouping import Groups
 from trainables.metrics.mig import BINS, binned, gap, mig, mutual_information
-from trainables.metrics.provenance import Undefined
 
 SIZES = (3, 4, 5, 6)
 FACTORS = np.stack(np.unravel_index(np.arange(360), SIZES), axis=1)

@@ -13,12 +13,14 @@ from pytorch_fid import fid_score
 from pytorch_fid import inception as their_inception
 from scipy import linalg
 
-from trainables.data import Attributes, DataError, Digits, Factors, Rows
+from trainables.common.errors import DataError, Undefined
+from trainables.data import Attributes, Digits, Factors, Rows
+from trainables.data.loading import load_splits
 from trainables.metrics import convnet, inception
 from trainables.metrics.features import FEATURES, Source, extract, sha256_of_weights
 from trainables.metrics.frechet import distance, frechet, moments, name_of, statistics, trace_of_root
 from trainables.metrics.images import MAPPINGS, rounded, seen, stretched, truncated, unit, wrapped
-from trainables.metrics.provenance import Provenance, Undefined, differences
+from trainables.metrics.provenance import Provenance, differences
 from trainables.sums import add
 
 
@@ -90,7 +92,7 @@ def test_one_row_and_features_that_are_not_finite_have_no_distance():
 
 @pytest.fixture(scope="module")
 def digits():
-    return Digits().load().train
+    return load_splits(Digits()).train
 
 
 def test_pixels_are_flattened_and_named_frechet_pixels(digits):

@@ -9,13 +9,13 @@ from torch.distributions import MultivariateNormal, kl_divergence
 
 from tests.small_runs import METHODS, a_run
 from trainables import sums
+from trainables.common.errors import Undefined
 from trainables.distributions.mmd import DISCREPANCIES
 from trainables.distributions.priors import Logistic, Normal
 from trainables.metrics import latent_mmd as mmd_metric
 from trainables.metrics import rate, reconstruction
 from trainables.metrics.active import active_counts
 from trainables.metrics.latent_mmd import between, latent_mmd
-from trainables.metrics.provenance import Undefined
 from trainables.noise import Noise
 from trainables.relevance import Relevance, measure
 from trainables.relevance import moments as moments_of

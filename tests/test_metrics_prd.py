@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from trainables.common.errors import Undefined
 from trainables.metrics.prd import best_f, curve, histograms, precision_recall
-from trainables.metrics.provenance import Undefined
 
 CENTRES = 10 * np.eye(8)
 

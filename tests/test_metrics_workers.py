@@ -8,8 +8,8 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from tests.small_runs import a_run
-from trainables.metrics import frechet, rate, reconstruction
-from trainables.metrics import ones_classifier as classifier
+from trainables.data.loading import load_splits
+from trainables.metrics import frechet, ones_classifier, rate, reconstruction
 from trainables.metrics.parzen import parzen
 from trainables.noise import Noise
 from trainables.relevance import Relevance
@@ -21,17 +21,17 @@ ROWS = 7
 
 def numbers():
     run = a_run("sylvester_vae")  # its rate is sampled: the noise is the rows' own
-    splits = run.data.load()
+    splits = load_splits(run.data)
     vae, x_NX = build(run, splits).vae.double(), splits.val.batch(torch.arange(3 * ROWS)).double()
     generated, val, test = x_NX.split(ROWS)
     mine = share(ROWS)
     noise = Noise(0, rows=mine, total=ROWS)
     found = Relevance(torch.tensor([1.0, 0, 1, 0, 0, 1]), torch.zeros(6), torch.ones(6))
     sums = [all_reduce(frechet.statistics(x[mine].flatten(1)[:, 18:22])) for x in (generated, test)]
-    logistic = classifier.Logistic(torch.linspace(-1, 1, 64).double(), 0.0, (0.0, 1.0))
+    logistic = ones_classifier.Logistic(torch.linspace(-1, 1, 64).double(), 0.0, (0.0, 1.0))
     return {
         "frechet": frechet.distance(*sums),
-        **classifier.finish(all_reduce(classifier.statistics(logistic, test[mine]))),
+        **ones_classifier.finish(all_reduce(ones_classifier.statistics(logistic, test[mine]))),
         **rate.finish(all_reduce(rate.statistics(vae, test[mine], noise, draws=3))),
         **reconstruction.finish(all_reduce(reconstruction.statistics(vae, test[mine], noise, found))),
         **parzen(generated[mine], val[mine], test[mine]),

@@ -11,9 +11,9 @@ from scipy.special import logsumexp
 from tests.small_runs import a_run
 from trainables.distributions.likelihoods import SquaredError
 from trainables.distributions.mixtures import ContextMixture, FixedMixture, Vamp, on_axes, on_frame
+from trainables.learner import assemble
 from trainables.methods.mog_vae import MoGVAE
 from trainables.methods.vamp_vae import VampVAE
-from trainables.model import VAE
 from trainables.networks.ard import ArdMnist
 from trainables.noise import Noise
 from trainables.train import Training
@@ -40,7 +40,7 @@ def images(rows, seed=0):
 def vamp_model(components=7, data_range=(0.0, 1.0)):
     """A model with batch norm, whose running statistics have seen some data."""
     torch.manual_seed(0)
-    vae = VAE(VampVAE(components=components), ArdMnist(latent_dim=3), SquaredError(), images(5), data_range)
+    vae = assemble(VampVAE(components=components), ArdMnist(latent_dim=3), SquaredError(), images(5), data_range)
     vae.encode(images(20, seed=1))
     return vae
 

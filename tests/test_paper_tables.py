@@ -22,6 +22,7 @@ from orchestrator.spec.published import Printed
 from orchestrator.spec.records import SweepSpec
 from tests.conftest import BESIDE
 from tests.paper_tables import PAPERS, Cell, Number, read_table
+from trainables.data.loading import read_facts
 from trainables.run import Run
 
 FILES = sorted((Path(__file__).parents[1] / "search_spaces" / "papers").glob("*.yaml"))
@@ -87,7 +88,7 @@ def test_a_sweep_of_a_paper_is_sound_without_any_data_set_on_disk(file, tmp_path
     assert len({repr(trial.run) for trial in listed}) == len(listed)
     for run in runs_of(spec):
         built = Run.model_validate_json(json.dumps(run))
-        assert not list(built.mistakes(built.data.facts(tmp_path)))
+        assert not list(built.mistakes(read_facts(built.data, tmp_path)))
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

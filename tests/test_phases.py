@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from tests.small_runs import a_run
+from trainables.common.errors import Diverged
 from trainables.methods import Phase
-from trainables.train import Diverged, Tally, Training, train
+from trainables.train import Tally, Training, train
 
 TURN = ["autoencoder", *["critic"] * 5, "generator", "mask"]
 PARTS = {

@@ -12,8 +12,9 @@ from torch import nn
 from trainables import pictures
 from trainables.data import Rows, Splits
 from trainables.distributions.likelihoods import Gaussian, SquaredError
+from trainables.learner import Learner, assemble
 from trainables.methods import ARDVAE, BetaVAE
-from trainables.model import VAE, Learner
+from trainables.model import VAE
 from trainables.networks.ard import ArdMnist
 from trainables.networks.mlp import Mlp
 from trainables.relevance import Relevance
@@ -28,7 +29,7 @@ def linear_vae(shape, span=UNIT, latent_dim=2, method=None, likelihood=None) -> 
     """A VAE whose encoder and decoder are one linear layer each."""
     torch.manual_seed(0)
     network = Mlp(latent_dim=latent_dim, hidden=())
-    return VAE(method or BetaVAE(), network, likelihood or SquaredError(), torch.zeros(1, *shape), span).eval()
+    return assemble(method or BetaVAE(), network, likelihood or SquaredError(), torch.zeros(1, *shape), span).eval()
 
 
 def constant_vae(shape, span, raw: list[float], **others) -> VAE:
@@ -270,7 +271,7 @@ def test_samples_depend_on_the_seed_and_on_nothing_else(tmp_path):
 
 def test_drawing_leaves_weights_running_statistics_and_random_state_alone(tmp_path):
     torch.manual_seed(0)
-    vae = VAE(ARDVAE(), ArdMnist(latent_dim=2), SquaredError(), torch.zeros(1, 1, 32, 32), UNIT).train()
+    vae = assemble(ARDVAE(), ArdMnist(latent_dim=2), SquaredError(), torch.zeros(1, 1, 32, 32), UNIT).train()
     before = {name: value.clone() for name, value in vae.state_dict().items()}
     state = torch.get_rng_state()
     drawn(vae, byte_rows(4, (1, 32, 32)), tmp_path)

@@ -8,6 +8,7 @@ from ruamel.yaml import YAML
 from orchestrator.checks.read import read_spec, schema
 from orchestrator.space.plan import Plan
 from orchestrator.space.trials import list_trials, notes
+from trainables.data.loading import read_facts
 from trainables.run import Run
 
 SHIPPED = sorted((Path(__file__).parents[1] / "search_spaces").glob("*.yaml"))
@@ -39,7 +40,7 @@ def test_a_shipped_search_space_is_sound_up_to_where_work_begins(file):
     assert len({repr(trial.config) for trial in listed}) * spec.seeds == len(listed)
     for trial in plan.examples:
         run = Run.model_validate_json(json.dumps(trial.run))
-        assert not list(run.mistakes(run.data.facts(None)))
+        assert not list(run.mistakes(read_facts(run.data, None)))
 
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)

@@ -277,7 +277,7 @@ def test_resources_that_the_machine_has_not_are_told_all_at_once(monkeypatch):
             "Failure # 1 (occurred at 2026-01-01_00-00-00)\n\x1b[36mray::X.train()\x1b[39m (pid=1)\n"
             '  File "a.py", line 1, in f\n    g()\n    ^^^\nValueError: first\n'
             "Failure # 2 (occurred at 2026-01-01_00-00-01)\n\x1b[36mray::X.train()\x1b[39m (pid=2)\n"
-            '  File "a.py", line 1, in f\n    g()\n    ^^^\ntrainables.data.base.DataError: no rows\nin it\n',
+            '  File "a.py", line 1, in f\n    g()\n    ^^^\ntrainables.common.errors.DataError: no rows\nin it\n',
             "DataError: no rows",
         ),
         (

@@ -9,9 +9,10 @@ import torch
 
 from tests.small_runs import a_run
 from trainables import checkpoint
-from trainables.checkpoint import CheckpointError
+from trainables.common.errors import CheckpointError, Diverged
 from trainables.data.sampling import plan
-from trainables.train import Diverged, Tally, Training, reopen, sums_of, train
+from trainables.terms import sums_of
+from trainables.train import Tally, Training, reopen, train
 
 
 def last(run, **options):

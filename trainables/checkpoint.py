@@ -6,13 +6,10 @@ from typing import Any
 
 import torch
 
+from trainables.common.errors import CheckpointError
 from trainables.common.files import whole
 
 FORMAT = 1
-
-
-class CheckpointError(Exception):
-    """A checkpoint that cannot be read or belongs to another run. One line."""
 
 
 def save(path: Path, state: dict[str, Any]) -> None:

@@ -1,48 +1,75 @@
-"""VAE: encoder -> posterior -> mapping -> decoder, with a prior. Learner: what is trained."""
+"""VAE: encoder -> posterior -> mapping -> decoder, with a prior. Pass: one batch seen through it.
+
+A model knows nothing of methods: `learner.py` makes one of a method's parts.
+"""
 
 # Shapes: B rows, X data dimensions, D dimensions of the code y, L latent dimensions of z.
 
-import torch
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
 from torch import Tensor, nn
 
 from trainables.distributions.likelihoods import Likelihood, LikelihoodSpec, Range
-from trainables.distributions.posteriors import Posterior
-from trainables.methods import Method, Phase, Setting
-from trainables.networks import Network
+from trainables.distributions.posteriors import Draw, Head, Posterior
+from trainables.distributions.priors import Prior
 from trainables.noise import Noise
 from trainables.precision import Precision, autocast
-from trainables.sums import Sums
-from trainables.terms import Pass, Terms
+
+Form = Literal["square_mean_abs", "mean_square"]
+"""How the Jacobian of the decoder becomes the weight of an axis; see `trainables.relevance.weight`."""
+Encode = Callable[[Tensor], Posterior]
+"""Rows (B, X) -> q(y|x)."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a VAE is made of, but for its prior and extras."""
+
+    shape: tuple[int, ...]
+    """That of a row of data."""
+    code_dim: int
+    """D."""
+    latent_dim: int
+    """L."""
+    encoder: nn.Module
+    """(B, X) -> (B, E): what the posterior reads."""
+    posterior: Head
+    """How the encoder's output becomes q(y|x)."""
+    mapping: nn.Module
+    """z = g(y): (B, D) -> (B, L)."""
+    decoder: nn.Module
+    """(B, L) -> what the likelihood reads."""
+    likelihood: LikelihoodSpec
+    data_range: Range
+    precision: Precision
+    """Of the encoder's and the decoder's arithmetic."""
+    encoder_input: Callable[[Tensor, Noise], Tensor]
+    """What the encoder sees of training rows."""
+    relevance_form: Form
 
 
 class VAE(nn.Module):
     """A method's parts around a network. Every tensor but the raw data passes through here.
 
     Args:
-        examples_BX: training rows in the data's range, from which some priors take their starting values.
+        prior: makes the prior; it is given the model's own encoder as in evaluation, which some priors are made with.
+        extras: makes whatever else is trained or counted, likewise.
     """
 
-    def __init__(
-        self,
-        method: Method,
-        network: Network,
-        likelihood: LikelihoodSpec,
-        examples_BX: Tensor,
-        data_range: Range,
-        precision: Precision = "fp32",
-    ):
+    def __init__(self, parts: Parts, prior: Callable[[Encode], Prior], extras: Callable[[Encode], nn.Module]):
         super().__init__()
-        self.precision, self.likelihood, self.data_range = precision, likelihood, data_range
-        self.shape, self.latent_dim = tuple(examples_BX.shape[1:]), network.latent_dim
-        self.code_dim, self.posterior = method.code_dim(self.latent_dim), method.posterior()
-        self.encoder_input, self.relevance_form = method.encoder_input, method.relevance_form()
-        setting = Setting(self.latent_dim, self.shape, examples_BX, data_range, self.encode_as_in_evaluation)
-        self.encoder = network.encoder(self.shape, self.posterior.outputs(self.code_dim))
-        self.mapping = method.map(self.latent_dim)
-        self.decoder = network.decoder(self.shape, self.latent_dim, likelihood.multiple)
-        self.prior = method.prior(setting)
-        self.extras = method.extras(setting)
-        method.regularise(self)
+        self.precision, self.likelihood, self.data_range = parts.precision, parts.likelihood, parts.data_range
+        self.shape, self.code_dim, self.latent_dim = parts.shape, parts.code_dim, parts.latent_dim
+        self.posterior, self.encoder_input = parts.posterior, parts.encoder_input
+        self.relevance_form = parts.relevance_form
+        self.encoder = parts.encoder
+        self.mapping = parts.mapping
+        self.decoder = parts.decoder
+        self.prior = prior(self.encode_as_in_evaluation)
+        self.extras = extras(self.encode_as_in_evaluation)
 
     def encode(self, x_BX: Tensor) -> Posterior:
         """q(y|x)."""
@@ -64,7 +91,7 @@ class VAE(nn.Module):
             raw = self.decoder(z_BL)
         return self.likelihood.of(raw.to(z_BL.dtype), self.data_range)
 
-    def forward(self, x_BX: Tensor, noise: Noise, kl_scale: float = 1.0, phase: str = "all") -> Pass:
+    def forward(self, x_BX: Tensor, noise: Noise, kl_scale: float = 1.0, phase: str = "all") -> "Pass":
         q = self.encode(self.encoder_input(x_BX, noise) if self.training else x_BX)
         drawn = q.draw(noise)
         z_BL = self.mapping(drawn.y_BD)
@@ -79,32 +106,24 @@ class VAE(nn.Module):
         return self.mapping(self.encode(x_BX).draw(noise).y_BD)
 
 
-class Learner(nn.Module):
-    """What DistributedDataParallel wraps: a method and its model, and the only way out of it is `forward`."""
+@dataclass(frozen=True)
+class Pass:
+    """One batch seen through a model: all that an objective may look at."""
 
-    def __init__(self, method: Method, vae: VAE):
-        super().__init__()
-        self.method, self.vae = method, vae
+    vae: VAE
+    x_BX: Tensor
+    noise: Noise
+    q: Posterior  # q(y|x)
+    drawn: Draw  # a sample y of q
+    z_BL: Tensor  # mapping(y)
+    kl_scale: float = 1.0  # KL warm-up: 0 at the start of training, 1 once it is over
+    phase: str = "all"  # the kind of gradient step that this is
 
-    def forward(self, x_BX: Tensor, noise: Noise, kl_scale: float = 1.0, phase: str = "all") -> Terms:
-        """The objective's terms on this worker's rows of a batch."""
-        return self.method.terms(self.vae(x_BX, noise, kl_scale, phase))
+    @property
+    def y_BD(self) -> Tensor:
+        return self.drawn.y_BD
 
-    def parameters_of(self, phase: Phase) -> list[nn.Parameter]:
-        """Those that a phase moves, in the model's order."""
-        return [value for name, value in self.vae.named_parameters() if name.startswith(phase.parts)]
-
-    @torch.no_grad()
-    def after_step(self, phase: Phase, sums: Sums, rows: int) -> None:
-        """What the method does once a gradient step is taken; see `Method.after_step`."""
-        self.method.after_step(self.vae, phase, sums, rows)
-
-    @torch.no_grad()
-    def statistics(self, x_BX: Tensor, noise: Noise) -> Sums:
-        """What these rows of D_z contribute to the prior: encoder in evaluation mode, one sample each (Algorithm 2)."""
-        self.eval()
-        return self.vae.prior.statistics(self.vae.encode(x_BX).draw(noise).y_BD)
-
-    def absorb(self, sums: Sums) -> None:
-        """Give the prior the statistics of the whole D_z, already reduced over workers."""
-        self.vae.prior.absorb(sums)
+    @cached_property
+    def decoded(self) -> Likelihood:
+        """p(x|z), computed where it is asked for: not every phase needs it."""
+        return self.vae.decode(self.z_BL)

@@ -15,14 +15,14 @@ from PIL import Image
 from torch import Tensor
 from torchvision.utils import make_grid
 
-from trainables.data import Rows, Splits
+from trainables.data.base import Range, Rows, Splits
 from trainables.distributions.priors import ARD
+from trainables.learner import Learner
 from trainables.methods import Sampler
-from trainables.model import VAE, Learner
+from trainables.model import VAE
 from trainables.noise import Noise
 from trainables.relevance import JACOBIAN_ROWS, Relevance, moments, relevance, sensitivity
 
-Range = tuple[float, float]
 Picture = Image.Image | Figure
 
 ROWS_SEEN = 1000  # the first validation rows: all pictures are made from them

@@ -10,21 +10,19 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.func import jvp, vmap
 
 from trainables.footprint import bytes_of
-from trainables.model import VAE
+from trainables.model import VAE, Form
 from trainables.noise import Noise
 from trainables.sums import Sums, add, all_reduce, share
 
 # The first forward-mode derivative makes PyTorch load decompositions of its own with a function that it has deprecated.
 warnings.filterwarnings("ignore", message=".*torch.jit.script.*", category=FutureWarning)
 
-Form = Literal["square_mean_abs", "mean_square"]
 JACOBIAN_ROWS = 100
 MOMENT_ROWS = 10_000
 TELLING = 0.01  # least share of an axis's variance that its mean's over images has, as Burda et al. 2016 take it

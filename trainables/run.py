@@ -31,6 +31,7 @@ class Plateau(Record):
     """
 
     factor: Fraction = 0.5
+    """What the learning rate is multiplied by."""
     patience: PositiveInt = 10
     """Epochs."""
     min_delta: NonNegativeFloat = 1e-4
@@ -50,8 +51,11 @@ class Optimizer(Record):
     """
 
     algorithm: Literal["adam", "amsgrad", "rmsprop"] = "adam"
+    """amsgrad is Adam with AMSGrad's maximum of the second moments."""
     lr: PositiveFloat = 1e-3
+    """Learning rate."""
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Adam's decay of the gradient's mean; RMSProp has none."""
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
     """Of RMSProp it is the decay (TensorFlow: 0.9); its momentum is 0."""
     eps: PositiveFloat = 1e-7
@@ -61,6 +65,7 @@ class Optimizer(Record):
     schedule: Annotated[tuple[Milestone, ...], Field(strict=False)] = ()
     """[[30, 0.5], [50, 0.2]]: after 30 epochs the learning rate is halved, after 50 it is divided by 5 (VIMAE, WAE)."""
     plateau: Plateau | None = None
+    """Lowers the learning rate where the validation loss no longer improves. None: not at all."""
 
     def build(self, parameters: Iterable[torch.nn.Parameter], lr_scale: float = 1.0) -> torch.optim.Optimizer:
         """Adam takes one fused kernel for all parameters, which matters where networks are small."""
@@ -79,11 +84,17 @@ class Run(Record):
     """One training. Two equal Runs give equal numbers, on one worker or on many."""
 
     method: choice(METHODS)
+    """What a paper proposes: the objective, and the parts of the model that it needs."""
     network: choice(NETWORKS)
+    """The encoder and the decoder, and the dimension of the latent space."""
     data: choice(DATASETS)
+    """The data set."""
     likelihood: choice(LIKELIHOODS) = SquaredError()
+    """p(x|z): what the decoder's output means."""
     optimizer: Optimizer = Optimizer()
+    """How gradient steps are taken."""
     epochs: PositiveInt
+    """Passes over the training rows."""
     batch_size: PositiveInt = 100
     """Rows over all workers."""
     precision: Precision = "fp32"
@@ -92,6 +103,7 @@ class Run(Record):
     """The KL's weight rises linearly from 0 to its full value over these epochs. Default: half of them for data sets
     on which a model without a warm-up collapses (the synthetic ones), else none."""
     seed: NonNegativeInt = 0
+    """Of first weights, noise and the order of rows."""
 
     @property
     def warmup_epochs(self) -> float:

@@ -1,19 +1,10 @@
-"""What an objective looks at, and what it answers."""
+"""The terms of an objective on one batch, their sums over rows, and the loss made of these. Methods make the terms."""
 
-# Shapes: B rows, X data dimensions, D dimensions of the code y, L latent dimensions of z.
-
-from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING
+# Shapes: B rows.
 
 from torch import Tensor
 
-from trainables.distributions.likelihoods import Likelihood
-from trainables.distributions.posteriors import Draw, Posterior
-from trainables.noise import Noise
-
-if TYPE_CHECKING:
-    from trainables.model import VAE
+from trainables.sums import Sums, rank_and_world
 
 Terms = dict[str, tuple[float, Tensor]]
 """Name -> (weight, value). A value holds one number per row, (B,), or, for a term of the whole batch, is a scalar ().
@@ -22,24 +13,16 @@ The loss of a batch is the sum over terms of weight * (mean over the rows of the
 """
 
 
-@dataclass(frozen=True)
-class Pass:
-    """One batch seen through a model: all that an objective may look at."""
+def sums_of(terms: Terms, rows: int) -> Sums:
+    """The terms summed over this worker's `rows`; one of the whole batch counts once for each."""
+    return {name: value.sum() if value.ndim else value * rows for name, (_, value) in terms.items()}
 
-    vae: "VAE"
-    x_BX: Tensor
-    noise: Noise
-    q: Posterior  # q(y|x)
-    drawn: Draw  # a sample y of q
-    z_BL: Tensor  # mapping(y)
-    kl_scale: float = 1.0  # KL warm-up: 0 at the start of training, 1 once it is over
-    phase: str = "all"  # the kind of gradient step that this is
 
-    @property
-    def y_BD(self) -> Tensor:
-        return self.drawn.y_BD
+def loss_of(terms: Terms, sums: Sums, total: int) -> Tensor:
+    """This worker's loss on a batch of `total` rows over all workers; `sums` are those of its terms.
 
-    @cached_property
-    def decoded(self) -> Likelihood:
-        """p(x|z), computed where it is asked for: not every phase needs it."""
-        return self.vae.decode(self.z_BL)
+    Its mean over workers, which DistributedDataParallel takes of the gradients, is the loss that one worker would see,
+    however unevenly the rows are shared.
+    """
+    scale = rank_and_world()[1] / total
+    return sum(weight * scale * sums[name] if value.ndim else weight * value for name, (weight, value) in terms.items())

@@ -12,18 +12,20 @@ import torch
 from torch import Tensor, nn
 
 from trainables import checkpoint
+from trainables.common.errors import CheckpointError, Diverged
 from trainables.common.roots import Root
 from trainables.data import Splits
+from trainables.data.loading import load_splits
 from trainables.data.sampling import batches, plan
+from trainables.learner import Learner, assemble
 from trainables.methods import Phase
 from trainables.metrics import metrics_of
 from trainables.metrics.view import look
-from trainables.model import VAE, Learner
 from trainables.noise import Noise, seed_of
 from trainables.precision import set_matrix_products
 from trainables.run import Run
 from trainables.sums import Sums, add, all_reduce, rank_and_world, share
-from trainables.terms import Terms
+from trainables.terms import Terms, loss_of, sums_of
 
 EXAMPLES = 1000  # training rows that a model may take starting values from
 LEARNER = "learner"  # of a checkpoint, the model
@@ -31,14 +33,6 @@ LONGEST_REASON = 200  # characters of what torch says of a state that does not f
 Progress = Callable[[int, int], None]
 """Is told before an epoch's first gradient step and after each: how many are done, and of how many."""
 SETTLE_EVERY = 100  # steps between looks at the losses; each look waits for the device and for the other workers
-
-
-class Diverged(Exception):
-    """A loss was not finite. A result, not a crash. `step` counts the run's gradient steps from 0."""
-
-    def __init__(self, step: int, term: str):
-        super().__init__(f"{term} was not finite at step {step}")
-        self.step, self.term = step, term
 
 
 @dataclass(frozen=True)
@@ -127,7 +121,7 @@ class Training:
     def __init__(self, run: Run, data_root: Root = None):
         set_matrix_products(run.precision)
         self.run = run
-        self.splits: Splits = run.data.load(data_root)
+        self.splits: Splits = load_splits(run.data, data_root)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.learner = build(run, self.splits).to(self.device)
         phases, of = dict.fromkeys(run.method.phases), run.optimizer
@@ -152,18 +146,16 @@ class Training:
         """Take up the state of a checkpoint of the same run, of all or some of `named`. Raises CheckpointError."""
         saved, things = checkpoint.load(path), self.named(*names)
         if lacking := [name for name in ("run", "epoch", "step", "images", *things) if name not in saved]:
-            raise checkpoint.CheckpointError(
-                f"{path}: holds no {', '.join(lacking)}: take the checkpoint.pt beside it."
-            )
+            raise CheckpointError(f"{path}: holds no {', '.join(lacking)}: take the checkpoint.pt beside it.")
         if saved["run"] != self.run.model_dump(mode="json"):
-            raise checkpoint.CheckpointError(f"{path}: the checkpoint of another run; its settings differ.")
+            raise CheckpointError(f"{path}: the checkpoint of another run; its settings differ.")
         try:
             for name, thing in things.items():
                 thing.load_state_dict(saved[name])
         except (RuntimeError, ValueError, LookupError) as error:  # torch names each tensor whose shape is another
             reason = " ".join(str(error).split())[:LONGEST_REASON]
             cure = "The data have other shapes than those it was trained on, or another version made it"
-            raise checkpoint.CheckpointError(f"{path}: does not fit this model. {cure}: {reason}") from None
+            raise CheckpointError(f"{path}: does not fit this model. {cure}: {reason}") from None
         self.epoch, self.step, self.images = saved["epoch"], saved["step"], saved["images"]
 
     def distributed(self) -> nn.Module:
@@ -225,23 +217,8 @@ def build(run: Run, splits: Splits) -> Learner:
         torch.manual_seed(seed_of(run.seed, "weights"))
         train = splits.train
         examples_BX = train.batch(torch.randperm(len(train))[:EXAMPLES]).to(torch.get_default_dtype())
-        vae = VAE(run.method, run.network, run.likelihood, examples_BX, train.range, run.precision)
+        vae = assemble(run.method, run.network, run.likelihood, examples_BX, train.range, run.precision)
     return Learner(run.method, vae)
-
-
-def sums_of(terms: Terms, rows: int) -> Sums:
-    """The terms summed over this worker's `rows`; one of the whole batch counts once for each."""
-    return {name: value.sum() if value.ndim else value * rows for name, (_, value) in terms.items()}
-
-
-def loss_of(terms: Terms, sums: Sums, total: int) -> Tensor:
-    """This worker's loss on a batch of `total` rows over all workers; `sums` are those of its terms.
-
-    Its mean over workers, which DistributedDataParallel takes of the gradients, is the loss that one worker would see,
-    however unevenly the rows are shared.
-    """
-    scale = rank_and_world()[1] / total
-    return sum(weight * scale * sums[name] if value.ndim else weight * value for name, (weight, value) in terms.items())
 
 
 class Tally:

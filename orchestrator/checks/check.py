@@ -23,8 +23,9 @@ from orchestrator.spec.diagnostics import (
 )
 from orchestrator.spec.domains import Search, paths_of
 from orchestrator.spec.yaml_file import Document
+from trainables.common.errors import DataError
 from trainables.common.roots import Root
-from trainables.data import DataError, Dataset, Facts
+from trainables.data import Dataset, Facts
 from trainables.run import Run
 
 WHOLE = {

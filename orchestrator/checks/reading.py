@@ -11,11 +11,13 @@ from orchestrator.errors import UserError
 from orchestrator.terminal import console as console_of
 from orchestrator.terminal import description_column, say
 from orchestrator.text import mebibytes
+from trainables.common.errors import DataError
 from trainables.common.roots import Root, in_bucket
-from trainables.data import DataError, Dataset, Facts
-from trainables.data.bounds import SMALL_BYTES, size_of
-from trainables.data.progress import heard
-from trainables.data.remote import fetch as bucket
+from trainables.data import Dataset, Facts
+from trainables.data.base.bounds import SMALL_BYTES, size_of
+from trainables.data.base.progress import heard
+from trainables.data.loading import load_splits, read_facts
+from trainables.data.remote.fetch import folder_of
 
 EVERY_S = 10.0  # a line, where there is no terminal
 
@@ -28,7 +30,7 @@ def load_all(datasets: Iterable[Dataset], data_root: Root, console: Console) -> 
                 fetch(dataset, data_root)
             say(console, f"reading      {described(dataset)}")
             with rows_told(console, dataset.name) as told, heard(told):
-                notes = dataset.load(data_root).notes
+                notes = load_splits(dataset, data_root).notes
         except DataError as error:
             raise UserError(str(error)) from None
         for note in notes:
@@ -45,7 +47,7 @@ def facts_of(dataset: Dataset, data_root: Root) -> Facts:
     if size > SMALL_BYTES:
         say(console, f"reading      {described(dataset)}, {size_of(size)}")
     with heard(lines_told(console, dataset.name)):
-        return dataset.facts(data_root)
+        return read_facts(dataset, data_root)
 
 
 def size_on_disk(dataset: Dataset) -> int:
@@ -96,7 +98,7 @@ def fetch(dataset: Dataset, root: str) -> Path | None:
     Raises DataError.
     """
     with bar(f"{dataset.name}: fetching", aloud=True) as told:
-        return bucket.folder_of(dataset, root, told)
+        return folder_of(dataset, root, told)
 
 
 @contextmanager

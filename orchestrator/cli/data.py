@@ -88,8 +88,8 @@ def push(name, place, settings, data_root) -> None:
 
 def _say(action, root: Root, *dataset, **more) -> None:
     """Print what an action on a data root says, or raise UserError."""
-    from trainables.data import DataError
-    from trainables.data.base import data_root
+    from trainables.common.errors import DataError
+    from trainables.common.roots import data_root
 
     try:
         click.echo(action(*dataset, data_root(root), **more))

@@ -17,8 +17,9 @@ from trainables.common.records import name_of, summary
 from trainables.common.roots import in_bucket
 from trainables.data import DATASETS, Dataset, Facts
 from trainables.data.base import SPLITS
-from trainables.data.prepared import index as prepared
-from trainables.data.remote import fetch as bucket
+from trainables.data.loading import open_splits, read_facts
+from trainables.data.prepared import index_file
+from trainables.data.remote.fetch import index_content, place_of, sets
 
 
 def asked(name: str, settings: Iterable[str] = ()) -> Dataset:
@@ -37,7 +38,7 @@ def asked(name: str, settings: Iterable[str] = ()) -> Dataset:
 def listed(root: Path | str) -> str:
     """Every data set in one line: name, shape, rows, what of it lies below the data root, what it is, its licence."""
     rows = [("NAME", "SHAPE", "TRAIN + VAL ROWS", "FILES", "PREPARED", "WHAT IT IS  [LICENCE]")]
-    prepared_of = Counter(map(prepared.name_in, _finished(root)))
+    prepared_of = Counter(map(index_file.name_in, _finished(root)))
     rows += [_line(record, root, prepared_of[name_of(record)]) for record in DATASETS]
     widths = [max(map(len, column)) for column in list(zip(*rows, strict=True))[:-1]]
     return "\n".join("  ".join([*map(str.ljust, row, widths), row[-1]]) for row in rows)
@@ -50,7 +51,7 @@ def _line(record: type[Dataset], root: Path | str, number: int) -> tuple[str, ..
     except ValidationError:  # it wants to know which files are meant
         pass
     else:
-        facts = dataset.facts(root)
+        facts = read_facts(dataset, root)
         shape, rows = _shape(facts.shape), f"{facts.train_rows:,} + {facts.val_rows:,}"
         files = _there([bool(_found(root, names)) for names in dataset.wanted()])
     what = f"{summary(record).rstrip('.')}  [{record.licence}]"
@@ -65,7 +66,7 @@ def _there(found: list[bool]) -> str:
 
 def told(dataset: Dataset, root: Path | str) -> str:
     """All that is known of a data set, its rows unread but for one's own. Raises DataError."""
-    facts, (place, index) = dataset.facts(root), _index(dataset, root)
+    facts, (place, index) = read_facts(dataset, root), _index(dataset, root)
     rows = [("settings", _settings(dataset)), ("a row", f"{_shape(facts.shape)} {_range(facts)}")]
     rows += [("rows", f"{count} {split}") for split, count in _rows(facts, index)]
     rows += [("classes", str(dataset.classes))] if dataset.classes else []
@@ -73,32 +74,32 @@ def told(dataset: Dataset, root: Path | str) -> str:
     rows += [("file", f"{' or '.join(names)}: {_size(_found(root, names))}") for names in dataset.wanted()]
     known = ("source", "citation", "licence", "home")
     rows += [(name, value) for name in known if (value := getattr(dataset, name))]
-    rows += [("prepared", f"{place}, {mebibytes(prepared.bytes_of(index))}" if index else f"not in {place}")]
-    same = {key: some for key, some in _finished(root).items() if prepared.name_in(key) == dataset.name}
-    rows += [("prepared", f"{same[key]}, with other settings") for key in same if key != prepared.key(dataset)]
+    rows += [("prepared", f"{place}, {mebibytes(index_file.bytes_of(index))}" if index else f"not in {place}")]
+    same = {key: some for key, some in _finished(root).items() if index_file.name_in(key) == dataset.name}
+    rows += [("prepared", f"{same[key]}, with other settings") for key in same if key != index_file.key(dataset)]
     return "\n".join([f"{dataset.name}: {summary(type(dataset))}", *(f"  {name:<9} {value}" for name, value in rows)])
 
 
-def _notes(dataset: Dataset, root: Path | str, index: prepared.Index | None) -> Iterable[str]:
+def _notes(dataset: Dataset, root: Path | str, index: index_file.Index | None) -> Iterable[str]:
     """What was left out or taken otherwise: of one's own files, or as a prepared set says. Raises DataError."""
-    return dataset.open(root).notes if dataset.is_own else (index or {}).get(prepared.NOTES, ())
+    return open_splits(dataset, root).notes if dataset.is_own else (index or {}).get(index_file.NOTES, ())
 
 
 def _finished(root: Path | str) -> dict[str, Any]:
     """The keys of all sets that are prepared below a data root, and where they lie. Raises DataError."""
     if in_bucket(root):
-        return {key: bucket.place_of(root, key) for key in sorted(bucket.sets(root))}
-    return {folder.name: folder for folder in prepared.finished(root)}
+        return {key: place_of(root, key) for key in sorted(sets(root))}
+    return {folder.name: folder for folder in index_file.finished(root)}
 
 
-def _index(dataset: Dataset, root: Path | str) -> tuple[Any, prepared.Index | None]:
+def _index(dataset: Dataset, root: Path | str) -> tuple[Any, index_file.Index | None]:
     """Where the prepared set of a record lies, and its index; None where there is none. Raises DataError."""
     if in_bucket(root):
-        place = bucket.place_of(root, prepared.key(dataset))
-        content = bucket.index_content(place)
-        return place, content and prepared.index_of(content)
-    folder = prepared.folder_of(dataset, root)
-    return folder, prepared.read_index(folder) if (folder / prepared.INDEX).exists() else None
+        place = place_of(root, index_file.key(dataset))
+        content = index_content(place)
+        return place, content and index_file.index_of(content)
+    folder = index_file.folder_of(dataset, root)
+    return folder, index_file.read_index(folder) if (folder / index_file.INDEX).exists() else None
 
 
 def _settings(dataset: Dataset) -> str:
@@ -141,7 +142,7 @@ def prepare(dataset: Dataset, root: Path | str, to: Path | str | None) -> str:
         raise UserError(f"{place}: sets are prepared in folders: name one, then push the set into the bucket.")
     with bar(f"{dataset.name}: preparing") as told:
         folder = make(dataset, root, to, told)
-    notes = prepared.read_index(folder).get(prepared.NOTES, ())
+    notes = index_file.read_index(folder).get(index_file.NOTES, ())
     return "\n".join([f"prepared  {folder}  {_contents(folder)}", *(f"note      {note}" for note in notes)])
 
 
@@ -151,10 +152,10 @@ def push(dataset: Dataset, root: Path | str, to: str) -> str:
 
     if in_bucket(root) or not in_bucket(to):
         raise UserError("sets are pushed from a folder (--data-root) to s3://bucket/prefix.")
-    folder = prepared.folder_of(dataset, root)
+    folder = index_file.folder_of(dataset, root)
     with bar(f"{dataset.name}: pushing") as told:
         number = send(folder, to, told)
-    return f"pushed  {bucket.place_of(to, folder.name)}  {_contents(folder)}, {number} files sent"
+    return f"pushed  {place_of(to, folder.name)}  {_contents(folder)}, {number} files sent"
 
 
 def verify(dataset: Dataset, root: Path | str) -> str:
@@ -164,9 +165,9 @@ def verify(dataset: Dataset, root: Path | str) -> str:
     """
     from trainables.data.prepared.verify import damages
 
-    folder = fetch(dataset, root) if in_bucket(root) else prepared.folder_of(dataset, root)
+    folder = fetch(dataset, root) if in_bucket(root) else index_file.folder_of(dataset, root)
     if folder is None:
-        raise UserError(f"{bucket.place_of(root, prepared.key(dataset))}: no finished set: push it first.")
+        raise UserError(f"{place_of(root, index_file.key(dataset))}: no finished set: push it first.")
     with bar(f"{dataset.name}: verifying") as told:
         lines = list(damages(dataset, folder, told))
     if lines:
@@ -175,6 +176,6 @@ def verify(dataset: Dataset, root: Path | str) -> str:
 
 
 def _contents(folder: Path) -> str:
-    index = prepared.read_index(folder)
+    index = index_file.read_index(folder)
     rows = sum(held["rows"] for held in index["splits"].values() if held)
-    return f"{rows:,} rows, {len(prepared.shards_of(index))} shards, {mebibytes(prepared.bytes_of(index))}"
+    return f"{rows:,} rows, {len(index_file.shards_of(index))} shards, {mebibytes(index_file.bytes_of(index))}"

@@ -1,7 +1,6 @@
 """What the verbs `sweep` and `train` do once the spec is sound: data, places, watchers, and the last words."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -27,9 +26,6 @@ from orchestrator.tracking.start import open_tracker
 from orchestrator.tracking.store_address import check_early, store_for_new
 from orchestrator.tracking.tracker import HASTE_S, Left
 from trainables.common.roots import Root
-
-if TYPE_CHECKING:
-    pass
 
 SHOWN = 10  # trials in the closing leaderboard
 

@@ -36,8 +36,7 @@ def examine(job: Job, threads: int) -> Iterator[Answer]:
     """The findings about one model, one after the other, by so many threads."""
     import torch
 
-    from trainables.checkpoint import CheckpointError
-    from trainables.data import DataError
+    from trainables.common.errors import CheckpointError, DataError
     from trainables.evaluations.evaluate import evaluate
 
     torch.set_num_threads(threads)

@@ -28,10 +28,11 @@ from orchestrator.execution.mailbox import DRAW, STEP, Mailbox
 from orchestrator.storage import layout, locks
 from orchestrator.storage.json_files import append_whole
 from orchestrator.storage.trial_folder import TrialFolder, results
+from trainables.common.errors import Diverged
 from trainables.common.roots import root_of
 from trainables.run import Run
 from trainables.sums import from_all, rank_and_world
-from trainables.train import Diverged, Report, train
+from trainables.train import Report, train
 
 ENVIRONMENT = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # between looks at the workers: how soon an end or a loss is seen

@@ -15,7 +15,7 @@ from trainables.metrics.provenance import Provenance
 PARTS = {"metric": str, "values": dict, "undefined": str, "epoch": int, "pictures": list, "checkpoint": str}
 
 Finding = dict[str, Any]
-"""In plain values what `trainables.evaluations.Finding` says; its pictures are files, named from the folder."""
+"""The plain values of a `trainables.evaluations.EvaluationResult`; pictures are files, named from the folder."""
 
 
 def key_of(checkpoint_sha256: str, metric: str, identity: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from orchestrator.errors import UserError
 from orchestrator.storage import layout
 from orchestrator.storage.json_files import write_whole
 from orchestrator.storage.metric_lines import from_json, metrics_of
-from trainables.common import files as durable
+from trainables.common import files
 
 START = rb'(?<=.)(?=\{"event":)'  # of a line behind another
 EPOCH = re.compile(rb'\{"event":"epoch","trial":"(\w+)","epoch":(\d+),')
@@ -50,7 +50,7 @@ class Journal:
 
     def append(self, event: dict) -> None:
         """Add an event; it outlives this process, and a loss of power, from here on. Raises OSError (disk full)."""
-        durable.append(self.path, written(event).encode())
+        files.append(self.path, written(event).encode())
 
 
 def written(event: dict) -> str:

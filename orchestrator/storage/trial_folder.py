@@ -25,11 +25,11 @@ from orchestrator.storage.json_files import append_whole, write_whole
 from orchestrator.storage.metric_lines import COUNTS, from_json, metrics_of, to_json
 from orchestrator.storage.within_epoch import Hear, Pace
 from trainables import checkpoint
-from trainables.checkpoint import CheckpointError
+from trainables.common.errors import CheckpointError, Diverged
 from trainables.common.files import remove_half_written
 from trainables.common.roots import root_of
 from trainables.run import Run
-from trainables.train import Diverged, Report, reopen, train
+from trainables.train import Report, reopen, train
 
 IDENTITY = ("id", "config", "seed", "objective", "run", "data_root")  # of a slot's config, what config.json holds
 

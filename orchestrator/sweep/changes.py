@@ -18,8 +18,9 @@ from orchestrator.spec.yaml_file import read_yaml
 from orchestrator.storage import layout
 from orchestrator.storage.journal import Journal
 from orchestrator.storage.json_files import write_whole
+from trainables.common.errors import DataError
 from trainables.common.roots import Root
-from trainables.data import DataError, Dataset
+from trainables.data import Dataset
 from trainables.data.fingerprints import Fingerprint, changed, fingerprint
 from trainables.run import Run
 

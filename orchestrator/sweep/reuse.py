@@ -17,8 +17,8 @@ import trainables
 from orchestrator.space.candidates import same_run
 from orchestrator.storage import layout
 from orchestrator.storage.metric_lines import from_json, metrics_of
+from trainables.common.errors import DataError
 from trainables.common.roots import Root, recorded, root_of
-from trainables.data import DataError
 from trainables.data.fingerprints import Fingerprint, changed
 from trainables.run import Run
 

@@ -26,7 +26,7 @@ from zlib import crc32
 
 from orchestrator.errors import UserError
 from orchestrator.storage.json_files import append_whole, write_whole
-from trainables.common import files as durable
+from trainables.common import files
 
 PARENT = "sweep"  # the uid whose events go first: the runs of all others hang below its run
 FILES = ".files"  # after a uid: its events with files, so that a store of files that is down holds up no numbers
@@ -123,7 +123,7 @@ class Spool:
         line = (json.dumps(event, separators=(",", ":")) + "\n").encode()
         with self._mutex:
             size = self._size.get(uid, 0)
-            durable.append(self._path(uid), line, settled=False)
+            files.append(self._path(uid), line, settled=False)
             self._size[uid] = size + len(line)
             self._unsynced.add(uid)
 

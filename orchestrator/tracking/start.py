@@ -9,6 +9,7 @@ from orchestrator.storage import layout
 from orchestrator.tracking.saved_view import View
 from orchestrator.tracking.tracker import Tracker, provenance
 from trainables.common.roots import Root
+from trainables.data.loading import read_facts
 
 if TYPE_CHECKING:
     from orchestrator.space.plan import Plan
@@ -56,7 +57,7 @@ def open_run(uri: str, spec: "SweepSpec", folder: Path, source: str, data_root: 
 def view_of(spec: "SweepSpec", trials: "list[Trial]", data_root: Root) -> View:
     """What MLflow's page shows of a sweep with such trials. Raises DataError."""
     configs, metric = [parameters(spec, trial) for trial in trials], spec.objective.metric
-    shape, epochs = spec.run.data.facts(data_root).shape, spec.run.epochs
+    shape, epochs = read_facts(spec.run.data, data_root).shape, spec.run.epochs
     return View(
         objective=metric,
         mode=spec.objective.mode,
@@ -87,6 +88,6 @@ def describe(spec: "SweepSpec", trials: int, folder: Path) -> str:
 
 def dataset_facts(spec: "SweepSpec", data_root: Root) -> dict[str, Any]:
     """The data set: its name, where it comes from, and plain facts. Raises DataError."""
-    data, facts = spec.run.data, spec.run.data.facts(data_root)
+    data, facts = spec.run.data, read_facts(spec.run.data, data_root)
     sizes = {"shape": list(facts.shape), "train_rows": facts.train_rows, "val_rows": facts.val_rows}
     return {"name": data.name, "source": data.source, "licence": data.licence} | sizes

@@ -1,7 +1,9 @@
-"""Modules that load torch, imported at their first use and not before.
+"""Modules that are imported at their first use and not before, because they load torch or another large library.
 
 Reading and checking a specification needs records alone: it must not wait seconds for torch. So a file that holds
 records takes these names from here, says `from __future__ import annotations`, and uses them inside functions only.
+Modules of this project that load torch are declared where they are used, as `sums = LazyModule("trainables.sums")`,
+always by the same name.
 """
 
 from importlib import import_module
@@ -9,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 
-class Late(ModuleType):
+class LazyModule(ModuleType):
     """A module's name, which becomes the module when one of its attributes is asked for."""
 
     def __getattr__(self, name: str) -> Any:
@@ -18,16 +20,11 @@ class Late(ModuleType):
         return value
 
 
-torch = Late("torch")
-nn = Late("torch.nn")
-F = Late("torch.nn.functional")
-np = Late("numpy")
-h5py = Late("h5py")
-Image = Late("PIL.Image")
-ImageOps = Late("PIL.ImageOps")
-parquet = Late("pyarrow.parquet")
-blocks = Late("trainables.networks.blocks")
-prepared = Late("trainables.data.prepared.index")
-mapped = Late("trainables.data.prepared.mapped")
-bounds = Late("trainables.data.bounds")
-bucket = Late("trainables.data.remote.fetch")
+torch = LazyModule("torch")
+nn = LazyModule("torch.nn")
+F = LazyModule("torch.nn.functional")
+np = LazyModule("numpy")
+h5py = LazyModule("h5py")
+Image = LazyModule("PIL.Image")
+ImageOps = LazyModule("PIL.ImageOps")
+parquet = LazyModule("pyarrow.parquet")

@@ -14,6 +14,11 @@ def root_of(text: Root) -> Root:
     return S3 + text.removeprefix(S3).rstrip("/") if in_bucket(text) else Path(text)
 
 
+def data_root(root: Root) -> Path | str:
+    """Below what the sets lie: `root`, or the user's cache where none was given."""
+    return Path.home() / ".cache" / "vaeorch" if root is None else root_of(root)
+
+
 def recorded(root: Root) -> str | None:
     """A data root as files and other processes are told of it: good from any working directory."""
     return str(root.resolve()) if isinstance(root, Path) else root

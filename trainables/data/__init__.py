@@ -1,16 +1,12 @@
-"""The data sets: DATASETS is the table, one line each; every one is a record that loads itself."""
+"""Data sets: DATASETS is the table, one line each. A new one is a file of sets/ and a line here.
 
-from trainables.data.base import (
-    Attributes,
-    DataError,
-    Dataset,
-    Factors,
-    Facts,
-    Rows,
-    Splits,
-    Stored,
-    chunks,
-)
+`loading.py` opens a data set, wherever it lies; `base/` has what all of data/ stands on. `sets/` holds the data sets,
+`formats/` readers of files, `prepared/` sets in mapped shards, `remote/` sets in a bucket. `sampling.py` decides which
+rows an epoch trains on, `fingerprints.py` whether files are still those that were read before.
+"""
+
+from trainables.data.base import Attributes, Dataset, Factors, Facts, Rows, Splits, Stored, chunks
+from trainables.data.loading import load_splits, open_splits, read_facts
 from trainables.data.sets.array import Array
 from trainables.data.sets.celeba import CelebA, CelebAHalf
 from trainables.data.sets.cifar10 import Cifar10
@@ -55,7 +51,6 @@ DATASETS: tuple[type[Dataset], ...] = (
 __all__ = [
     "DATASETS",
     "Attributes",
-    "DataError",
     "Dataset",
     "Factors",
     "Facts",
@@ -63,4 +58,7 @@ __all__ = [
     "Splits",
     "Stored",
     "chunks",
+    "load_splits",
+    "open_splits",
+    "read_facts",
 ]

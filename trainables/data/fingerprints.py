@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainables.common.roots import Root, in_bucket
-from trainables.data.base import Dataset, data_root
+from trainables.common.roots import Root, data_root, in_bucket
+from trainables.data.base import Dataset
 from trainables.data.formats.locate import sound
-from trainables.data.prepared import index as prepared
+from trainables.data.prepared import index_file
 from trainables.data.prepared.sources import content_of, files_in, stamp_of
-from trainables.data.remote import fetch as bucket
+from trainables.data.remote import fetch
 
 Fingerprint = dict[str, dict[str, str | None]]
 """Of each file or folder, as the data set names it: its `stamp`, which changes with names, sizes and times, and the
@@ -56,7 +56,7 @@ def _same_as_prepared(before: dict[str, str | None] | None, now: dict[str, str |
     return now["stamp"] in (None, before["stamp"])
 
 
-def _of_index(index: prepared.Index) -> Fingerprint:
+def _of_index(index: index_file.Index) -> Fingerprint:
     return {
         made["file"]: {"stamp": index["stamps"].get(made["file"]), "sha256": made["sha256"]}
         for made in index["made_from"]
@@ -77,7 +77,7 @@ def _there(dataset: Dataset, root: Path) -> Iterator[tuple[str, Path]]:
             yield name, root / name
 
 
-def _index(dataset: Dataset, root: Path | str) -> prepared.Index | None:
+def _index(dataset: Dataset, root: Path | str) -> index_file.Index | None:
     """That of the prepared set which is taken in place of the files; None where there is none."""
-    folder = bucket.folder_of(dataset, root) if in_bucket(root) else prepared.folder_of(dataset, root)
-    return prepared.read_index(folder) if folder and (folder / prepared.INDEX).exists() else None
+    folder = fetch.folder_of(dataset, root) if in_bucket(root) else index_file.folder_of(dataset, root)
+    return index_file.read_index(folder) if folder and (folder / index_file.INDEX).exists() else None

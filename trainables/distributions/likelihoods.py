@@ -154,8 +154,10 @@ class Laplace(LikelihoodSpec):
     """Laplace density: absolute errors / scale + log(2 scale), summed over pixels."""
 
     name: Literal["laplace"] = "laplace"
-    scale: Annotated[float, Field(gt=0)] = 1.0  # in the data's units; Intel-VAE uses 1, DD-VAE 0.1
-    linear: bool = False  # DD-VAE: the decoder's raw output is the mean, and may leave the data's range
+    scale: Annotated[float, Field(gt=0)] = 1.0
+    """In the data's units: 1 in Intel-VAE, 0.1 in DD-VAE."""
+    linear: bool = False
+    """The decoder's raw output is the mean, as in DD-VAE, and may leave the data's range."""
     source: ClassVar[str] = "Intel-VAE, figure 7, and its code; Mathieu et al. 2019 and its code"
 
     @property

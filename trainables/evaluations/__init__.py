@@ -1,6 +1,10 @@
-"""The evaluations of trained models: EVALUATIONS is the table, one line each."""
+"""Evaluations of trained models: EVALUATIONS is the table, one line each. A new one is a class and a line here.
 
-from trainables.evaluations.base import Evaluation, Finding, Measured
+`evaluate.py` runs them on a checkpoint. `base.py` says what an evaluation is and what it results in; `context.py` makes
+what several need (codes, features, generated data) once. The numbers themselves are computed in metrics/.
+"""
+
+from trainables.evaluations.base import Evaluation, EvaluationResult, Measurement
 from trainables.evaluations.downstream import SVM, Attributes, Forest
 from trainables.evaluations.drawing import Traversals
 from trainables.evaluations.generation import PRD, Frechet, FrechetARD, FrechetIntel
@@ -32,4 +36,4 @@ EVALUATIONS: tuple[type[Evaluation], ...] = (
     Traversals,
 )
 
-__all__ = ["EVALUATIONS", "Evaluation", "Finding", "Measured"]
+__all__ = ["EVALUATIONS", "Evaluation", "EvaluationResult", "Measurement"]

@@ -5,24 +5,23 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pydantic import NonNegativeInt
 
 from trainables.common.records import Record
+from trainables.data.base import Split
 from trainables.metrics.provenance import Provenance, Settings
 
 if TYPE_CHECKING:
-    from trainables.evaluations.context import Evidence
-
-Split = Literal["train", "val", "test"]
+    from trainables.evaluations.context import EvaluationContext
 
 TOLD = ("name", "split", "seed", "features", "weights", "generated", "real", "rows")
 """Settings that other parts of a provenance tell, as they really were."""
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurement:
     """What an evaluation makes of a model: the same on every worker."""
 
     values: dict[str, float]
@@ -39,7 +38,7 @@ class Evaluation(Record):
     """Of all that is drawn."""
 
     @abstractmethod
-    def measure(self, seen: Evidence) -> Measured:
+    def measure(self, seen: EvaluationContext) -> Measurement:
         """The numbers and what they rest on. Raises Undefined and DataError, on all workers alike."""
 
     def provenance(
@@ -47,16 +46,16 @@ class Evaluation(Record):
         measured: str,
         counts: Mapping[str, int],
         split: str,
-        mapping: str = "none",
         sha256: str = "",
         found: Settings = (),
     ) -> Provenance:
         """Of numbers about `code`, `pixels` or the features of that name, of so many rows of each kind.
 
-        `found` is what else they depend on, as the machine: it counts like a setting.
+        `sha256` is of a network's weights, where one was used. `found` is what else the numbers depend on, such as the
+        machine: it counts like a setting.
         """
         settings = (*self.own_settings(), *found)
-        return Provenance(measured, sha256, tuple(counts.items()), split, mapping, self.seed, settings)
+        return Provenance(measured, sha256, tuple(counts.items()), split, "none", self.seed, settings)
 
     def identity(self) -> dict[str, Any]:
         """What of it decides the numbers, in plain values: its settings, a file by its content."""
@@ -75,7 +74,7 @@ class OfRows(Evaluation):
 
 
 @dataclass(frozen=True)
-class Finding:
+class EvaluationResult:
     """What an evaluation found of one model: plain values, ready to be kept."""
 
     metric: str
@@ -88,7 +87,7 @@ class Finding:
     undefined: str
     """Why there are no values, one sentence; else empty."""
     lasting: bool
-    """False where something was missing that can be had later: such a finding is not to be kept."""
+    """False where something was missing that can be had later: such a result is not to be kept."""
     epoch: int
     """Epochs that the model was trained for."""
     seconds: float
@@ -100,8 +99,8 @@ class Finding:
         return asdict(replace(self, pictures={})) | {"pictures": sorted(self.pictures)}
 
     @classmethod
-    def from_plain(cls, plain: dict[str, Any], pictures: dict[str, bytes] | None = None) -> Finding:
-        """The finding whose `plain` this is, also after it was JSON."""
+    def from_plain(cls, plain: dict[str, Any], pictures: dict[str, bytes] | None = None) -> EvaluationResult:
+        """The result whose `plain` this is, also after it was JSON."""
         there = plain["provenance"]
         provenance = there and Provenance.from_plain(there)
         return cls(**plain | {"provenance": provenance, "pictures": pictures or {}})

@@ -15,13 +15,13 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor
 
-from trainables import cache as kept
+from trainables import cache
+from trainables.common.errors import DataError, Undefined
 from trainables.common.roots import Root
-from trainables.data import DataError, Rows
-from trainables.evaluations.base import Split
+from trainables.data import Rows
+from trainables.data.base import Split
 from trainables.metrics.corruption import corrupted
 from trainables.metrics.features import FEATURES, Extractor, Source, extract
-from trainables.metrics.provenance import Undefined
 from trainables.noise import Noise
 from trainables.relevance import MOMENT_ROWS, Relevance, published_sums, relevance
 from trainables.sums import Sums, add, all_reduce, from_all, gather, rank_and_world, share
@@ -34,8 +34,8 @@ BLOCK = 500  # rows whose noise is drawn together
 
 
 @dataclass(frozen=True)
-class Piece:
-    """Rows of one block of a set, which a worker computes at once.
+class BlockShare:
+    """This worker's rows of one block of a set, which it computes at once.
 
     A block's noise is drawn as a whole: a row meets the same one whoever computes it, and however many follow.
     """
@@ -52,27 +52,27 @@ class Piece:
         return Noise(*key, self.start, rows=self.mine, total=BLOCK, device=device)
 
 
-def pieces(total: int) -> Iterator[Piece]:
+def block_shares(total: int) -> Iterator[BlockShare]:
     """This worker's share of so many rows."""
     mine = share(total)
     for start in range(mine.start // BLOCK * BLOCK, mine.stop, BLOCK):
         rows = slice(max(mine.start - start, 0), min(mine.stop - start, BLOCK))
         if rows.start < rows.stop:
-            yield Piece(start, rows)
+            yield BlockShare(start, rows)
 
 
-class Evidence:
+class EvaluationContext:
     """A trained model in evaluation mode, the splits that it was trained on, and what has been made of them so far.
 
     Args:
-        kept: where the networks that many models share are kept, see `trainables.cache`.
+        cache_folder: where the networks that many models share are kept, see `trainables.cache`.
         data_root: of other data than the model's own.
     """
 
-    def __init__(self, training: Training, kept: Path | None = None, data_root: Root = None):
+    def __init__(self, training: Training, cache_folder: Path | None = None, data_root: Root = None):
         self.run, self.splits, self.device = training.run, training.splits, training.device
         self.learner, self.method, self.vae = training.learner.eval(), training.run.method, training.learner.vae
-        self.epoch, self.kept, self.data_root = training.epoch, kept, data_root
+        self.epoch, self.cache_folder, self.data_root = training.epoch, cache_folder, data_root
         self._made: dict[tuple, Any] = {}
 
     def once(self, key: tuple, make: Callable[[], Made]) -> Made:
@@ -103,11 +103,11 @@ class Evidence:
         """All rows of a split, or the first so many."""
         return getattr(self.splits, self.name_of(split)).take(slice(most))
 
-    def batches(self, rows: Rows) -> Iterator[tuple[Tensor, Piece]]:
+    def batches(self, rows: Rows) -> Iterator[tuple[Tensor, BlockShare]]:
         """This worker's share of rows, (B, *X) in the data's range."""
-        for piece in pieces(len(rows)):
-            index = torch.arange(piece.rows.start, piece.rows.stop)
-            yield rows.batch(index).to(self.device, torch.get_default_dtype()), piece
+        for block in block_shares(len(rows)):
+            index = torch.arange(block.rows.start, block.rows.stop)
+            yield rows.batch(index).to(self.device, torch.get_default_dtype()), block
 
     def share_of(self, rows: Rows) -> Tensor:
         """All of this worker's share, (N, *X)."""
@@ -130,19 +130,18 @@ class Evidence:
         """Likewise of any rows, whose name decides their noise."""
         width = self.vae.code_dim if what in ("mean", "draw") else self.vae.latent_dim
         with torch.no_grad():
-            found = [
-                self._code(what, x_BX, piece, rows, (seed, name), corruption) for x_BX, piece in self.batches(rows)
-            ]
+            found = []
+            for x_BX, block in self.batches(rows):
+                x_BX = corrupted(corruption, x_BX, rows.range, block.noise(self.device, seed, name, "corruption"))
+                found.append(self._code(what, x_BX, block.noise(self.device, seed, name, "code")))
             code_NW = self.gathered(self._joined(found, (width,)))
         if not code_NW.isfinite().all():
             raise Undefined("codes are not finite: look at the model's loss.")
         return code_NW
 
-    def _code(self, what: Code, x_BX: Tensor, piece: Piece, rows: Rows, key: tuple, corruption: str) -> Tensor:
-        x_BX = corrupted(corruption, x_BX, rows.range, piece.noise(self.device, *key, "corruption"))
+    def _code(self, what: Code, x_BX: Tensor, noise: Noise) -> Tensor:
         q = self.vae.encode(x_BX)
-        drawn = what in ("draw", "sampled")
-        y_BD = q.draw(piece.noise(self.device, *key, "code")).y_BD if drawn else q.mean_BD
+        y_BD = q.draw(noise).y_BD if what in ("draw", "sampled") else q.mean_BD
         return y_BD if what in ("mean", "draw") else self.vae.mapping(y_BD)
 
     # What the model is like
@@ -170,8 +169,8 @@ class Evidence:
         Raises Undefined where the method fits a density to codes that are not finite.
         """
         sample = self.once(("sampler", seed), lambda: self.method.sampler(self.vae, self.splits.train, seed))
-        for piece in pieces(count):
-            noise = piece.noise(self.device, seed, "generated", draw)
+        for block in block_shares(count):
+            noise = block.noise(self.device, seed, "generated", draw)
             with torch.no_grad():
                 yield self.vae.decode(sample(noise)).sample(noise.normal("data", *self.vae.shape))
 
@@ -217,9 +216,9 @@ class Evidence:
 
     # Workers
 
-    def keep(self, name: str, make: Callable[[], kept.State]) -> kept.State:
+    def keep(self, name: str, make: Callable[[], cache.State]) -> cache.State:
         """What worker 0 finds or makes, told to all."""
-        return self.alone(lambda: kept.once(self.kept, name, make))
+        return self.alone(lambda: cache.once(self.cache_folder, name, make))
 
     def gathered(self, mine_NF: Tensor) -> Tensor:
         """The rows of all workers in order, on the CPU, from this worker's."""

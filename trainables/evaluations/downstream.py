@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from trainables.common.lazy import Late, np, torch
-from trainables.evaluations.base import Measured, OfRows
-from trainables.metrics.provenance import Undefined
+from trainables.common.errors import Undefined
+from trainables.common.lazy import LazyModule, np, torch
+from trainables.evaluations.base import Measurement, OfRows
 
 if TYPE_CHECKING:
     from trainables.data import Rows
-    from trainables.evaluations.base import Split
-    from trainables.evaluations.context import Code, Evidence
+    from trainables.data.base import Split
+    from trainables.evaluations.context import Code, EvaluationContext
     from trainables.metrics.probes import Labelled
 
-corruption = Late("trainables.metrics.corruption")
-neural = Late("trainables.metrics.attributes_neural")
-protocols = Late("trainables.metrics.probes")
+corruption = LazyModule("trainables.metrics.corruption")
+attributes_neural = LazyModule("trainables.metrics.attributes_neural")
+probes = LazyModule("trainables.metrics.probes")
 
 POOL = 20_000
 CHARACTERS, SETS = 5, 10
@@ -43,34 +43,35 @@ class SVM(OfRows):
     unlabelled: NonNegativeInt = 5_000
     """Training rows without labels for self-training, at most; 0: none."""
     draws: PositiveInt = 10
+    """Choices of the labelled rows; the accuracies are means over them."""
     signed: bool = False
     """Noise is put on images in [-1, 1]; else in [0, 1]."""
     source: ClassVar[str] = "VIMAE, section 5.3"
 
-    def measure(self, seen: Evidence) -> Measured:
+    def measure(self, seen: EvaluationContext) -> Measurement:
         train, test = labelled(seen.splits.train), labelled(seen.rows(self.split))
         known = bool(torch.isin(test.y, train.y).any())
         numbers, counts = (self.of_known if known else self.of_unknown)(seen)
-        return Measured(numbers, self.provenance("code", counts, seen.name_of(self.split)))
+        return Measurement(numbers, self.provenance("code", counts, seen.name_of(self.split)))
 
-    def of_known(self, seen: Evidence) -> tuple[dict[str, float], dict[str, int]]:
+    def of_known(self, seen: EvaluationContext) -> tuple[dict[str, float], dict[str, int]]:
         """Trained on training rows. The numbers, and the counts that they rest on."""
         train = pool(seen)
         tests = {name: coded(seen, self.split, noise, self.seed) for name, noise in self.noises().items()}
-        labels = self.labels or protocols.SVM_LABELS
+        labels = self.labels or probes.SVM_LABELS
         settings = labels, self.unlabelled, self.draws, self.seed
-        numbers = seen.alone(lambda: protocols.svm(train, tests, *settings))
+        numbers = seen.alone(lambda: probes.svm(train, tests, *settings))
         others = min(self.unlabelled, len(train) - labels)
         return numbers, {"labelled": labels, "unlabelled": others, "test": len(tests["clean"])}
 
-    def of_unknown(self, seen: Evidence) -> tuple[dict[str, float], dict[str, int]]:
+    def of_unknown(self, seen: EvaluationContext) -> tuple[dict[str, float], dict[str, int]]:
         """Trained and tested within sets of classes of the split; the counts are of all sets together."""
         rows, name = seen.rows(self.split), seen.name_of(self.split)
         sets = [chosen(rows.y.numpy(), self.seed + draw) for draw in range(self.draws)]
         index_N = np.unique(np.concatenate([part for both in sets for part in both]))
         some = rows.take(torch.from_numpy(index_N))
         tests = {
-            kind: protocols.Labelled(
+            kind: probes.Labelled(
                 seen.encoded("representation", some, f"{name} sets", noise, self.seed).numpy(), some.y.numpy()
             )
             for kind, noise in self.noises().items()
@@ -78,7 +79,7 @@ class SVM(OfRows):
         labels = self.labels or FEW_LABELS
 
         def scores() -> dict[str, float]:
-            return protocols.mean_of(
+            return probes.mean_of(
                 self.of_set(tests, *(np.searchsorted(index_N, part) for part in both), labels, draw)
                 for draw, both in enumerate(sets)
             )
@@ -93,7 +94,7 @@ class SVM(OfRows):
     ) -> dict[str, float]:
         """The accuracies on one set of classes."""
         own = {kind: rows[test_T] for kind, rows in tests.items()}
-        return protocols.svm_scores(tests["clean"][train_N], own, labels, self.unlabelled, self.seed + draw)
+        return probes.svm_scores(tests["clean"][train_N], own, labels, self.unlabelled, self.seed + draw)
 
     def noises(self) -> dict[str, str]:
         """Name of the number -> what is done to the images."""
@@ -111,25 +112,25 @@ class Forest(OfRows):
     """Also as the code has it: train and test rows of one split, 2,000 of them to test."""
     source: ClassVar[str] = "Intel-VAE, figure 7, and its code"
 
-    def measure(self, seen: Evidence) -> Measured:
+    def measure(self, seen: EvaluationContext) -> Measurement:
         labelled(seen.splits.train), labelled(seen.rows(self.split))
         train, test = pool(seen), coded(seen, self.split)
         numbers = seen.alone(lambda: self.scores(train, test))
         counts = {"train": len(train), "test": len(test)}
-        return Measured(numbers, self.provenance("code", counts, seen.name_of(self.split)))
+        return Measurement(numbers, self.provenance("code", counts, seen.name_of(self.split)))
 
     def scores(self, train: Labelled, test: Labelled) -> dict[str, float]:
         """The accuracies. Raises Undefined."""
-        seeds = tuple(self.seed + seed for seed in protocols.FOREST_SEEDS)
-        numbers = protocols.forest(train, test, self.fitting(len(train)), seeds)
+        seeds = tuple(self.seed + seed for seed in probes.FOREST_SEEDS)
+        numbers = probes.forest(train, test, self.fitting(len(train)), seeds)
         if self.published:
-            last = protocols.FOREST_TEST_ROWS
-            numbers |= protocols.forest_as_published(test, self.fitting(len(test) - last), last, seeds)
+            last = probes.FOREST_TEST_ROWS
+            numbers |= probes.forest_as_published(test, self.fitting(len(test) - last), last, seeds)
         return numbers
 
     def fitting(self, rows: int) -> tuple[int, ...]:
         """The sizes to train with. Raises Undefined."""
-        return self.sizes or fitting(protocols.FOREST_SIZES, rows)
+        return self.sizes or fitting(probes.FOREST_SIZES, rows)
 
 
 class Attributes(OfRows):
@@ -142,27 +143,28 @@ class Attributes(OfRows):
     """Also as the code has it: small networks on sampled latents of one split, stopped by their test rows."""
     source: ClassVar[str] = "Intel-VAE, table B.1, and its code"
 
-    def measure(self, seen: Evidence) -> Measured:
+    def measure(self, seen: EvaluationContext) -> Measurement:
         rows = seen.rows(self.split)
         if rows.attributes is None or seen.splits.train.attributes is None:
             raise Undefined("these data have no attributes: use `celeba` or `celeba_half`.")
         train, test = with_attributes(seen, "train", POOL), with_attributes(seen, self.split)
         sampled = with_attributes(seen, self.split, what="sampled", seed=self.seed) if self.published else None
-        numbers = seen.alone(lambda: self.scores(train, test[: protocols.ATTRIBUTE_TEST_ROWS], sampled))
-        counts = {"train": len(train), "test": min(len(test), protocols.ATTRIBUTE_TEST_ROWS)}
-        return Measured(numbers, self.provenance("code", counts, seen.name_of(self.split)))
+        numbers = seen.alone(lambda: self.scores(train, test[: probes.ATTRIBUTE_TEST_ROWS], sampled))
+        counts = {"train": len(train), "test": min(len(test), probes.ATTRIBUTE_TEST_ROWS)}
+        return Measurement(numbers, self.provenance("code", counts, seen.name_of(self.split)))
 
     def scores(self, train: Labelled, test: Labelled, sampled: Labelled | None) -> dict[str, float]:
         """The accuracies. Raises Undefined."""
-        numbers = protocols.attributes(train, test, self.fitting(len(train)), seed=self.seed)
+        numbers = probes.attributes(train, test, self.fitting(len(train)), seed=self.seed)
         if sampled is not None:
-            last = protocols.ATTRIBUTE_TEST_ROWS
-            numbers |= neural.attributes_neural(sampled, self.fitting(len(sampled) - last), last, seed=self.seed)
+            last = probes.ATTRIBUTE_TEST_ROWS
+            few = self.fitting(len(sampled) - last)
+            numbers |= attributes_neural.attributes_neural(sampled, few, last, seed=self.seed)
         return numbers
 
     def fitting(self, rows: int) -> tuple[int, ...]:
         """The sizes to train with. Raises Undefined."""
-        return self.sizes or fitting(protocols.ATTRIBUTE_SIZES, rows)
+        return self.sizes or fitting(probes.ATTRIBUTE_SIZES, rows)
 
 
 def labelled(rows: Rows) -> Rows:
@@ -172,23 +174,23 @@ def labelled(rows: Rows) -> Rows:
     return rows
 
 
-def pool(seen: Evidence) -> Labelled:
+def pool(seen: EvaluationContext) -> Labelled:
     """The training rows that labelled ones are chosen from."""
-    return protocols.Labelled(seen.codes("representation", "train", POOL).numpy(), seen.splits.train.y[:POOL].numpy())
+    return probes.Labelled(seen.codes("representation", "train", POOL).numpy(), seen.splits.train.y[:POOL].numpy())
 
 
-def coded(seen: Evidence, split: Split | None, noise: str = "clean", seed: int = 0) -> Labelled:
+def coded(seen: EvaluationContext, split: Split | None, noise: str = "clean", seed: int = 0) -> Labelled:
     """All rows of a split."""
     z_NL = seen.codes("representation", split, corruption=noise, seed=seed)
-    return protocols.Labelled(z_NL.numpy(), seen.rows(split).y.numpy())
+    return probes.Labelled(z_NL.numpy(), seen.rows(split).y.numpy())
 
 
 def with_attributes(
-    seen: Evidence, split: Split | None, most: int | None = None, what: Code = "representation", seed: int = 0
+    seen: EvaluationContext, split: Split | None, most: int | None = None, what: Code = "representation", seed: int = 0
 ) -> Labelled:
     """The rows of a split, or its first so many, with their attributes."""
     values_NA = seen.rows(split, most).attributes.values.numpy()
-    return protocols.Labelled(seen.codes(what, split, most, seed=seed).numpy(), values_NA)
+    return probes.Labelled(seen.codes(what, split, most, seed=seed).numpy(), values_NA)
 
 
 def fitting(sizes: Iterable[int], rows: int) -> tuple[int, ...]:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from trainables.common.lazy import Late, torch
-from trainables.evaluations.base import Measured, OfRows
-from trainables.metrics.provenance import Undefined
+from trainables.common.errors import Undefined
+from trainables.common.lazy import LazyModule, torch
+from trainables.evaluations.base import Measurement, OfRows
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from trainables.evaluations.context import Evidence
+    from trainables.evaluations.context import EvaluationContext
 
-hierarchical = Late("trainables.mappings.modules.hierarchical")
-pictures = Late("trainables.pictures")
-relevance = Late("trainables.relevance")
+hierarchical = LazyModule("trainables.mappings.modules.hierarchical")
+pictures = LazyModule("trainables.pictures")
+relevance = LazyModule("trainables.relevance")
 
 
 class Traversals(OfRows):
@@ -31,7 +31,7 @@ class Traversals(OfRows):
     name: Literal["traversals"] = "traversals"
     source: ClassVar[str] = "ARD-VAE, figures 2 to 4; Intel-VAE, figures 8 and B.2"
 
-    def measure(self, seen: Evidence) -> Measured:
+    def measure(self, seen: EvaluationContext) -> Measurement:
         rows = seen.rows(self.split, 1)
         if len(rows.shape) != 3:
             raise Undefined("traversals are of images: these data have none.")
@@ -50,9 +50,9 @@ class Traversals(OfRows):
         with torch.no_grad():
             found = seen.alone(drawn)
         counts = {"rows": len(rows), "relevance": int(seen.relevance_sums(self.seed)[0]["rows"])}
-        return Measured({}, self.provenance("code", counts, seen.name_of(self.split)), found)
+        return Measurement({}, self.provenance("code", counts, seen.name_of(self.split)), found)
 
-    def spread(self, seen: Evidence) -> Tensor | None:
+    def spread(self, seen: EvaluationContext) -> Tensor | None:
         """Roots of the second moments of the code's axes, (D,), where a hierarchy is made of it."""
         if not isinstance(seen.vae.mapping, hierarchical.Hierarchy):
             return None

@@ -1,4 +1,4 @@
-"""evaluate(run, checkpoint, ...): numbers about a trained model, after the fact. One Finding per evaluation."""
+"""evaluate(run, checkpoint, ...): numbers about a trained model. One EvaluationResult per evaluation."""
 
 import math
 import time
@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from trainables.checkpoint import CheckpointError
+from trainables.common.errors import CheckpointError, DataError, Undefined
 from trainables.common.roots import Root
-from trainables.data import DataError, Dataset
-from trainables.evaluations import Evaluation, Finding, Measured
-from trainables.evaluations.context import Evidence, together
-from trainables.metrics.provenance import Undefined
+from trainables.data import Dataset
+from trainables.evaluations.base import Evaluation, EvaluationResult, Measurement
+from trainables.evaluations.context import EvaluationContext, together
 from trainables.run import Run
 from trainables.sums import from_all
 from trainables.train import reopen
@@ -22,28 +21,28 @@ def evaluate(
     saved: Path,
     evaluations: Iterable[Evaluation],
     data_root: Root = None,
-    kept: Path | None = None,
-) -> Iterator[Finding]:
+    cache_folder: Path | None = None,
+) -> Iterator[EvaluationResult]:
     """Measure the model of a checkpoint of `run`. What is made for one evaluation is there for the next.
 
-    One that is not defined for this model and these data is a Finding that says why. With several workers each calls
-    this; all have the same findings, but for what of its own makes one fail. Raises DataError where the data are not
-    there, and CheckpointError.
+    An evaluation that is not defined for this model and these data gives a result that says why. With several workers
+    each calls this; all have the same results, except where a fault of its own makes one fail. Raises DataError where
+    the data are not there, and CheckpointError.
 
     Args:
-        kept: a folder for what many checkpoints share, as a classifier of the data, so that all are judged by the same
-            one; processes may use it at the same time. None: all is made anew.
+        cache_folder: a folder for what many checkpoints share, such as a classifier of the data, so that one classifier
+            judges them all; processes may use it at the same time. None: all is made anew.
     """
     report = together(lambda: reopen(run, data_root, saved), errors=(DataError, CheckpointError))
-    seen = Evidence(report.training, kept, data_root)
+    seen = EvaluationContext(report.training, cache_folder, data_root)
     for evaluation in evaluations:
         yield find(evaluation, seen)
 
 
-def find(evaluation: Evaluation, seen: Evidence) -> Finding:
+def find(evaluation: Evaluation, seen: EvaluationContext) -> EvaluationResult:
     """One evaluation's numbers, or why there are none."""
     started = time.perf_counter()
-    measured, undefined, lasting = Measured({}, None), "", True
+    measured, undefined, lasting = Measurement({}, None), "", True
     try:
         seen.check_weights()
         measured = checked(evaluation.measure(seen))
@@ -52,7 +51,7 @@ def find(evaluation: Evaluation, seen: Evidence) -> Finding:
     except DataError as error:
         undefined, lasting = str(error), False
     (seconds, *_) = from_all(time.perf_counter() - started)
-    return Finding(
+    return EvaluationResult(
         metric=evaluation.name,
         settings=evaluation.model_dump(mode="json"),
         values=measured.values,
@@ -71,7 +70,7 @@ def described(data: Dataset) -> str:
     return " ".join([data.name, *(f"{name}={value}" for name, value in own.items())])
 
 
-def checked(measured: Measured) -> Measured:
+def checked(measured: Measurement) -> Measurement:
     """What was measured. Raises Undefined where a number is not finite."""
     bad = [name for name, value in measured.values.items() if not math.isfinite(value)]
     if bad:

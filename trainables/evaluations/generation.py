@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import PositiveInt
 
-from trainables.common.lazy import Late
-from trainables.data.base import DataError
+from trainables.common.errors import DataError, Undefined
+from trainables.common.lazy import LazyModule
 from trainables.data.sets.array import OwnPath
-from trainables.evaluations.base import Measured, OfRows
-from trainables.metrics.provenance import Provenance, Undefined
+from trainables.evaluations.base import Measurement, OfRows
+from trainables.metrics.provenance import Provenance
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from trainables.evaluations.base import Split
-    from trainables.evaluations.context import Evidence
+    from trainables.data.base import Split
+    from trainables.evaluations.context import EvaluationContext
     from trainables.metrics.features import Extractor
     from trainables.sums import Sums
 
-distances = Late("trainables.metrics.frechet")
-images = Late("trainables.metrics.images")
-inception = Late("trainables.metrics.inception")
-prd = Late("trainables.metrics.prd")
-sums = Late("trainables.sums")
+frechet = LazyModule("trainables.metrics.frechet")
+images = LazyModule("trainables.metrics.images")
+inception = LazyModule("trainables.metrics.inception")
+prd = LazyModule("trainables.metrics.prd")
+sums = LazyModule("trainables.sums")
 
 REAL = 10_000  # rows
 ROWS_AT_ONCE = 500  # of features in float64
@@ -40,6 +41,7 @@ class Features(OfRows):
     weights: OwnPath | None = None
     """The file of Inception's weights. None: the one in torch's cache."""
     generated: PositiveInt = 10_000
+    """Rows of generated data."""
     real: PositiveInt | None = None
     """The first rows of the split, at most so many. None: 10,000, of training rows that papers compare with all."""
 
@@ -58,7 +60,7 @@ class Features(OfRows):
             return own
         return own | {"weights": path and inception.checksum(path)}
 
-    def mapping(self, seen: Evidence) -> str:
+    def mapping(self, seen: EvaluationContext) -> str:
         """The one for these data and what the decoder gives; data without bounds have none."""
         shape = seen.splits.train.shape
         if seen.splits.train.range is None:
@@ -66,7 +68,7 @@ class Features(OfRows):
         name = self.grey if len(shape) == 3 and shape[0] == 1 else self.colour
         return name if seen.vae.likelihood.squashed else images.OF_RAW.get(name, name)
 
-    def both(self, seen: Evidence, extractor: Extractor) -> tuple[Tensor, Tensor]:
+    def both(self, seen: EvaluationContext, extractor: Extractor) -> tuple[Tensor, Tensor]:
         """This worker's shares of the features of generated and of real data, (N, F)."""
         mapping = self.mapping(seen)
         split, most = self.compared_with(seen)
@@ -76,16 +78,17 @@ class Features(OfRows):
             seen.real_features(extractor, split, most, real),
         )
 
-    def compared_with(self, seen: Evidence) -> tuple[Split | None, int | None]:
+    def compared_with(self, seen: EvaluationContext) -> tuple[Split | None, int | None]:
         """The split of the real data, and how many of its first rows at most."""
         if self.as_papers and seen.run.data.reference == "train" and self.split in (None, "train"):
             return "train", self.real
         return self.split, self.real or REAL
 
-    def of_features(self, seen: Evidence, extractor: Extractor, generated: int, real: int) -> Provenance:
+    def of_features(self, seen: EvaluationContext, extractor: Extractor, generated: int, real: int) -> Provenance:
         counts = {"generated": generated, "real": real}
-        split, mapping = seen.name_of(self.compared_with(seen)[0]), self.mapping(seen)
-        return self.provenance(extractor.name, counts, split, mapping, extractor.sha256)
+        split = seen.name_of(self.compared_with(seen)[0])
+        provenance = self.provenance(extractor.name, counts, split, extractor.sha256)
+        return replace(provenance, mapping=self.mapping(seen))
 
 
 class Frechet(Features):
@@ -100,15 +103,15 @@ class Frechet(Features):
     as_papers: ClassVar[bool] = True
     variant: ClassVar[str] = ""
 
-    def measure(self, seen: Evidence) -> Measured:
+    def measure(self, seen: EvaluationContext) -> Measurement:
         extractor = seen.extractor(self.features, self.weights, self.seed)
         both = self.both(seen, extractor)
         if both[0].shape[1] > MOST_FEATURES:
             size = f"{both[0].shape[1]:,} features are too many for a covariance, {MOST_FEATURES:,} the most"
             raise Undefined(f"{size}: take features classifier or inception.")
         generated, real = (sums.all_reduce(_statistics(share_NF)) for share_NF in both)
-        numbers = distances.frechet(extractor, generated, real, self.variant)
-        return Measured(numbers, self.of_features(seen, extractor, int(generated["rows"]), int(real["rows"])))
+        numbers = frechet.frechet(extractor, generated, real, self.variant)
+        return Measurement(numbers, self.of_features(seen, extractor, int(generated["rows"]), int(real["rows"])))
 
 
 class FrechetIntel(Frechet):
@@ -120,7 +123,9 @@ class FrechetIntel(Frechet):
 
     name: Literal["frechet_intel"] = "frechet_intel"
     generated: PositiveInt = 2_100
+    """Rows of generated data."""
     real: PositiveInt = 2_000
+    """The first rows of the split, at most so many."""
     source: ClassVar[str] = "Intel-VAE, its code and table 1"
     as_papers: ClassVar[bool] = False
     variant: ClassVar[str] = "_intel"
@@ -148,7 +153,7 @@ class PRD(Features):
     name: Literal["prd"] = "prd"
     source: ClassVar[str] = "Sajjadi et al. 2018"
 
-    def measure(self, seen: Evidence) -> Measured:
+    def measure(self, seen: EvaluationContext) -> Measurement:
         extractor = seen.extractor(self.features, self.weights, self.seed)
         generated_NF, real_NF = (seen.gathered(share_NF) for share_NF in self.both(seen, extractor))
         if not (generated_NF.isfinite().all() and real_NF.isfinite().all()):
@@ -158,8 +163,8 @@ class PRD(Features):
         found = seen.alone(lambda: prd.precision_recall(*pair, seed=self.seed))
         suffix = "" if extractor.published else f"_{extractor.name}"
         numbers = {f"{name}{suffix}": value for name, value in found.items()}
-        return Measured(numbers, self.of_features(seen, extractor, rows, rows))
+        return Measurement(numbers, self.of_features(seen, extractor, rows, rows))
 
 
 def _statistics(share_NF: Tensor) -> Sums:
-    return sums.add(distances.statistics(some_BF) for some_BF in share_NF.split(ROWS_AT_ONCE))
+    return sums.add(frechet.statistics(some_BF) for some_BF in share_NF.split(ROWS_AT_ONCE))

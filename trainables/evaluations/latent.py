@@ -5,19 +5,19 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from trainables.common.lazy import Late
-from trainables.evaluations.base import Evaluation, Measured, OfRows
+from trainables.common.lazy import LazyModule
+from trainables.evaluations.base import Evaluation, Measurement, OfRows
 
 if TYPE_CHECKING:
     from trainables.distributions.priors import Prior
-    from trainables.evaluations.context import Evidence
+    from trainables.evaluations.context import EvaluationContext
 
-latent_mmd = Late("trainables.metrics.latent_mmd")
-posteriors = Late("trainables.distributions.posteriors")
-priors = Late("trainables.distributions.priors")
-rates = Late("trainables.metrics.rate")
-relevance = Late("trainables.relevance")
-timing = Late("trainables.metrics.timing")
+latent_mmd = LazyModule("trainables.metrics.latent_mmd")
+posteriors = LazyModule("trainables.distributions.posteriors")
+priors = LazyModule("trainables.distributions.priors")
+rate = LazyModule("trainables.metrics.rate")
+relevance = LazyModule("trainables.relevance")
+timing = LazyModule("trainables.metrics.timing")
 
 SURROGATE_ROWS = 500
 
@@ -32,19 +32,19 @@ class Rate(OfRows):
     name: Literal["rate"] = "rate"
     source: ClassVar[str] = "Alemi et al. 2018; ARD-VAE, equation 17; the surrogate: own"
 
-    def measure(self, seen: Evidence) -> Measured:
+    def measure(self, seen: EvaluationContext) -> Measurement:
         certain = seen.method.posterior() is posteriors.Point
         name, rows = seen.name_of(self.split), seen.rows(self.split, SURROGATE_ROWS if certain else None)
         own = {"prior": self.prior(seen), "encode": lambda x_BX: seen.method.proposal(seen.vae, x_BX)}
         parts = [
-            rates.statistics(seen.vae, x_BX, piece.noise(seen.device, self.seed, name, "rate"), **own)
-            for x_BX, piece in seen.batches(rows)
+            rate.statistics(seen.vae, x_BX, block.noise(seen.device, self.seed, name, "rate"), **own)
+            for x_BX, block in seen.batches(rows)
         ]
-        numbers = rates.finish(seen.reduced(parts, "surrogate_rate" if certain else "rate", "rows"))
+        numbers = rate.finish(seen.reduced(parts, "surrogate_rate" if certain else "rate", "rows"))
         counts = {"rows": len(rows), "prior": min(len(seen.splits.train), relevance.MOMENT_ROWS)}
-        return Measured(numbers, self.provenance("code", counts, name))
+        return Measurement(numbers, self.provenance("code", counts, name))
 
-    def prior(self, seen: Evidence) -> Prior:
+    def prior(self, seen: EvaluationContext) -> Prior:
         """The model's own, but for ARD-VAE's, which was made of the D_z of some epoch."""
         if not isinstance(seen.vae.prior, priors.ARD):
             return seen.vae.prior
@@ -62,13 +62,13 @@ class MMD(OfRows):
     name: Literal["mmd"] = "mmd"
     source: ClassVar[str] = "VIMAE, figure 1; kernels: Tolstikhin et al. 2018, Zhao et al. 2019"
 
-    def measure(self, seen: Evidence) -> Measured:
+    def measure(self, seen: EvaluationContext) -> Measurement:
         codes_ND = seen.codes("draw", self.split, seed=self.seed)
         opened_D = seen.vae.mapping.opened().bool() if hasattr(seen.vae.mapping, "opened") else None
         code = {"code_ND": codes_ND.to(seen.device), "prior": seen.vae.prior, "opened_D": opened_D}
         numbers = seen.alone(lambda: latent_mmd.latent_mmd(**code, seed=self.seed))
         counts = {"rows": len(codes_ND), "sample": latent_mmd.SAMPLE, "draws": latent_mmd.REPEATS}
-        return Measured(numbers, self.provenance("code", counts, seen.name_of(self.split)))
+        return Measurement(numbers, self.provenance("code", counts, seen.name_of(self.split)))
 
 
 class DzTime(Evaluation):
@@ -80,7 +80,7 @@ class DzTime(Evaluation):
     name: Literal["dz_time"] = "dz_time"
     source: ClassVar[str] = "ARD-VAE, supplement, table 3"
 
-    def measure(self, seen: Evidence) -> Measured:
+    def measure(self, seen: EvaluationContext) -> Measurement:
         numbers = seen.alone(lambda: timing.dz_seconds(seen.learner, seen.splits.train, seed=self.seed))
         machine = seen.alone(lambda: timing.machine(seen.device))
-        return Measured(numbers, self.provenance("code", {"rows": int(numbers["dz_rows"])}, "train", found=machine))
+        return Measurement(numbers, self.provenance("code", {"rows": int(numbers["dz_rows"])}, "train", found=machine))

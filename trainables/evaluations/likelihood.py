@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import PositiveInt
 
-from trainables.common.lazy import Late
-from trainables.evaluations.base import Measured, OfRows
+from trainables.common.lazy import LazyModule
+from trainables.evaluations.base import Measurement, OfRows
 
 if TYPE_CHECKING:
-    from trainables.evaluations.context import Evidence
+    from trainables.evaluations.context import EvaluationContext
 
-estimates = Late("trainables.metrics.iwae")
-windows = Late("trainables.metrics.parzen")
+iwae = LazyModule("trainables.metrics.iwae")
+parzen = LazyModule("trainables.metrics.parzen")
 
 
 class Parzen(OfRows):
@@ -24,16 +24,17 @@ class Parzen(OfRows):
 
     name: Literal["parzen"] = "parzen"
     generated: PositiveInt = 10_000
+    """Rows of generated data."""
     real: PositiveInt = 10_000
     """The first rows of the split, at most so many."""
     source: ClassVar[str] = "Breuleux et al. 2011; after VIMAE, table 1, whose own estimate is not known"
 
-    def measure(self, seen: Evidence) -> Measured:
+    def measure(self, seen: EvaluationContext) -> Measurement:
         name, rows = seen.name_of(self.split), seen.rows(self.split, self.real)
         other = seen.rows("train" if name == "val" else "val", len(rows))
         shares = (seen.share_of_generated(self.generated, self.seed), seen.share_of(other), seen.share_of(rows))
         counts = {"generated": self.generated, "real": len(rows), "to choose a width": len(other)}
-        return Measured(windows.parzen(*shares), self.provenance("pixels", counts, name))
+        return Measurement(parzen.parzen(*shares), self.provenance("pixels", counts, name))
 
 
 class IWAE(OfRows):
@@ -49,8 +50,10 @@ class IWAE(OfRows):
     """The first rows of the split, at most so many."""
     source: ClassVar[str] = "Burda et al. 2016"
 
-    def measure(self, seen: Evidence) -> Measured:
+    def measure(self, seen: EvaluationContext) -> Measurement:
         rows = seen.rows(self.split, self.rows)
-        numbers = {"iwae_nll": -estimates.iwae(seen.learner, rows, self.k, self.seed)}
+        numbers = {"iwae_nll": -iwae.iwae(seen.learner, rows, self.k, self.seed)}
         kind = (("likelihood", seen.vae.likelihood.gives),)
-        return Measured(numbers, self.provenance("pixels", {"rows": len(rows)}, seen.name_of(self.split), found=kind))
+        return Measurement(
+            numbers, self.provenance("pixels", {"rows": len(rows)}, seen.name_of(self.split), found=kind)
+        )

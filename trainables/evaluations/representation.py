@@ -7,22 +7,23 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import PositiveInt
 
-from trainables.common.lazy import Late
-from trainables.evaluations.base import Evaluation, Measured, OfRows, Split
+from trainables.common.errors import Undefined
+from trainables.common.lazy import LazyModule
+from trainables.data.base import Split
+from trainables.evaluations.base import Evaluation, Measurement, OfRows
 from trainables.metrics.basic import hoyer_of
-from trainables.metrics.provenance import Undefined
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from trainables.evaluations.context import Evidence
+    from trainables.evaluations.context import EvaluationContext
 
-active = Late("trainables.metrics.active")
-factor_vae = Late("trainables.metrics.factor_vae")
-mig = Late("trainables.metrics.mig")
-priors = Late("trainables.distributions.priors")
-reconstruction = Late("trainables.metrics.reconstruction")
-sums = Late("trainables.sums")
+active = LazyModule("trainables.metrics.active")
+factor_vae = LazyModule("trainables.metrics.factor_vae")
+mig = LazyModule("trainables.metrics.mig")
+priors = LazyModule("trainables.distributions.priors")
+reconstruction = LazyModule("trainables.metrics.reconstruction")
+sums = LazyModule("trainables.sums")
 
 
 class Active(Evaluation):
@@ -35,13 +36,13 @@ class Active(Evaluation):
     name: Literal["active"] = "active"
     source: ClassVar[str] = "ARD-VAE, section 3.4, equations 19 and 20, and its code"
 
-    def measure(self, seen: Evidence) -> Measured:
+    def measure(self, seen: EvaluationContext) -> Measurement:
         moments, sensitivity = seen.relevance_sums(self.seed)
         numbers = active.active_counts(moments, sensitivity)
         if hasattr(seen.vae.mapping, "opened"):
             numbers["active_own"] = float(seen.vae.mapping.opened().sum())
         counts = {"rows": int(moments["rows"]), "jacobians": int(sensitivity["jacobian_rows"])}
-        return Measured(numbers, self.provenance("code", counts, "train"))
+        return Measurement(numbers, self.provenance("code", counts, "train"))
 
 
 class MSE(OfRows):
@@ -53,15 +54,15 @@ class MSE(OfRows):
     name: Literal["mse"] = "mse"
     source: ClassVar[str] = "ARD-VAE, supplement, table 10, and its code"
 
-    def measure(self, seen: Evidence) -> Measured:
+    def measure(self, seen: EvaluationContext) -> Measurement:
         found, split, rows = seen.relevance(self.seed), seen.name_of(self.split), seen.rows(self.split)
         parts = [
-            reconstruction.statistics(seen.vae, x_BX, piece.noise(seen.device, self.seed, split, "code"), found)
-            for x_BX, piece in seen.batches(rows)
+            reconstruction.statistics(seen.vae, x_BX, block.noise(seen.device, self.seed, split, "code"), found)
+            for x_BX, block in seen.batches(rows)
         ]
         numbers = reconstruction.finish(seen.reduced(parts, "mse", "mse_pruned", "mse_pruned_code", "values"))
         counts = {"rows": len(rows), "relevance": int(seen.relevance_sums(self.seed)[0]["rows"])}
-        return Measured(numbers, self.provenance("pixels", counts, split))
+        return Measurement(numbers, self.provenance("pixels", counts, split))
 
 
 class Hoyer(OfRows):
@@ -72,11 +73,11 @@ class Hoyer(OfRows):
     """The first rows of the split, at most so many."""
     source: ClassVar[str] = "Mathieu et al. 2019; Intel-VAE, section 6.3, and its code"
 
-    def measure(self, seen: Evidence) -> Measured:
+    def measure(self, seen: EvaluationContext) -> Measurement:
         z_NL = seen.codes("sampled", self.split, self.rows, seed=self.seed)
         mine = sums.share(len(z_NL))
         numbers = {"hoyer": hoyer_of(z_NL[mine].to(seen.device))}
-        return Measured(numbers, self.provenance("code", {"rows": len(z_NL)}, seen.name_of(self.split)))
+        return Measurement(numbers, self.provenance("code", {"rows": len(z_NL)}, seen.name_of(self.split)))
 
 
 class OfFactors(Evaluation):
@@ -87,10 +88,11 @@ class OfFactors(Evaluation):
     """
 
     split: Split = "train"
+    """Of the data."""
     rows: PositiveInt = 50_000
     """The first rows of the split, at most so many."""
 
-    def measure(self, seen: Evidence) -> Measured:
+    def measure(self, seen: EvaluationContext) -> Measurement:
         factors = seen.rows(self.split, self.rows).factors
         if factors is None:
             raise Undefined("these data have no known factors: use `sprites`, `solids`, `dsprites` or `shapes3d`.")
@@ -98,7 +100,7 @@ class OfFactors(Evaluation):
         if isinstance(seen.vae.prior, priors.ARD):
             codes_NL = codes_NL[:, seen.relevance(self.seed).active().cpu()]
         numbers = seen.alone(lambda: self.score(codes_NL.numpy(), factors.values.numpy()))
-        return Measured(numbers, self.provenance("code", {"rows": len(codes_NL)}, self.split))
+        return Measurement(numbers, self.provenance("code", {"rows": len(codes_NL)}, self.split))
 
     @abstractmethod
     def score(self, codes_NL: np.ndarray, factors_NF: np.ndarray) -> dict[str, float]:

@@ -6,22 +6,23 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import PositiveInt
 
-from trainables.common.lazy import Late
-from trainables.evaluations.base import Evaluation, Measured, OfRows
-from trainables.metrics.provenance import Undefined
+from trainables.common.errors import Undefined
+from trainables.common.lazy import LazyModule
+from trainables.data.base import digest
+from trainables.data.loading import load_splits
+from trainables.evaluations.base import Evaluation, Measurement, OfRows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from torch import Tensor
 
-    from trainables.evaluations.context import Evidence
+    from trainables.evaluations.context import EvaluationContext
     from trainables.metrics.ones_classifier import Logistic
 
-classifier = Late("trainables.metrics.ones_classifier")
-evidence = Late("trainables.evaluations.context")
-kept = Late("trainables.cache")
-mnist = Late("trainables.data.sets.mnist")
+ones_classifier = LazyModule("trainables.metrics.ones_classifier")
+context = LazyModule("trainables.evaluations.context")
+mnist = LazyModule("trainables.data.sets.mnist")
 
 DRAWS = 10
 FORMAT = 1  # of how the classifier is fitted: raise it with any change
@@ -38,7 +39,7 @@ class Uncertainty(OfRows):
     """Images of each draw."""
     source: ClassVar[str] = "Intel-VAE, table 2"
 
-    def measure(self, seen: Evidence) -> Measured:
+    def measure(self, seen: EvaluationContext) -> Measurement:
         logistic, rows = fitted(seen), seen.rows(self.split)
         draws = (x_BX for draw in range(DRAWS) for x_BX in seen.generated(self.generated, self.seed, draw))
         numbers = shares(seen, logistic, draws)
@@ -46,7 +47,7 @@ class Uncertainty(OfRows):
         numbers |= {f"{name}_data": value for name, value in data.items()}
         counts = {"generated": DRAWS * self.generated, "real": len(rows)}
         name = seen.name_of(self.split)
-        return Measured(numbers, self.provenance("logistic", counts, name, sha256=logistic.sha256))
+        return Measurement(numbers, self.provenance("logistic", counts, name, sha256=logistic.sha256))
 
 
 class Proportion(Evaluation):
@@ -55,27 +56,27 @@ class Proportion(Evaluation):
     name: Literal["proportion"] = "proportion"
     source: ClassVar[str] = "Intel-VAE, table 3"
 
-    def measure(self, seen: Evidence) -> Measured:
+    def measure(self, seen: EvaluationContext) -> Measurement:
         logistic = fitted(seen)
-        numbers = seen.alone(lambda: classifier.learned_proportion(seen.vae, logistic, self.seed))
-        counts = {"generated": classifier.DRAWS}
-        return Measured(numbers, self.provenance("logistic", counts, "train", sha256=logistic.sha256))
+        numbers = seen.alone(lambda: ones_classifier.learned_proportion(seen.vae, logistic, self.seed))
+        counts = {"generated": ones_classifier.DRAWS}
+        return Measurement(numbers, self.provenance("logistic", counts, "train", sha256=logistic.sha256))
 
 
-def fitted(seen: Evidence) -> Logistic:
+def fitted(seen: EvaluationContext) -> Logistic:
     """The classifier of the balanced set, made once for all models. Raises Undefined and DataError."""
     if seen.run.data.name != "mnist01":
         raise Undefined("only zeros and ones can be told apart: it is for models of `mnist01`.")
 
     def make() -> Logistic:
-        rows = evidence.together(lambda: mnist.Mnist01().load(seen.data_root)).train
-        state = seen.keep(f"logistic-{kept.digest(rows, FORMAT)}", lambda: classifier.fitted(rows).state())
-        return classifier.Logistic.restored(state)
+        rows = context.together(lambda: load_splits(mnist.Mnist01(), seen.data_root)).train
+        state = seen.keep(f"logistic-{digest(rows, FORMAT)}", lambda: ones_classifier.fitted(rows).state())
+        return ones_classifier.Logistic.restored(state)
 
     return seen.once(("logistic",), make)
 
 
-def shares(seen: Evidence, logistic: Logistic, batches: Iterable[Tensor]) -> dict[str, float]:
+def shares(seen: EvaluationContext, logistic: Logistic, batches: Iterable[Tensor]) -> dict[str, float]:
     """Of all workers' images."""
-    parts = (classifier.statistics(logistic, x_BX) for x_BX in batches)
-    return classifier.finish(seen.reduced(parts, "uncertain", "ones", "rows"))
+    parts = (ones_classifier.statistics(logistic, x_BX) for x_BX in batches)
+    return ones_classifier.finish(seen.reduced(parts, "uncertain", "ones", "rows"))

@@ -7,11 +7,11 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from trainables.common.lazy import Late, nn
+from trainables.common.lazy import LazyModule, nn
 from trainables.common.records import Mistake
 from trainables.mappings.base import Mapping
 
-hierarchical = Late("trainables.mappings.modules.hierarchical")
+hierarchical = LazyModule("trainables.mappings.modules.hierarchical")
 
 
 class Hierarchical(Mapping):
@@ -20,9 +20,9 @@ class Hierarchical(Mapping):
     source: ClassVar[str] = "Intel-VAE, appendix B"
 
     name: Literal["hierarchical"] = "hierarchical"
-    # Sizes from top to bottom, summing to latent_dim; default: two halves. The authors' code has, among others,
-    # [16, 16, 32] for 64 dimensions, [10, 10, 10, 10, 10] for 50, [8, 8, 8, 8, 32, 32, 32] for 128.
     groups: Annotated[tuple[PositiveInt, ...], Field(strict=False)] | None = None
+    """Sizes from top to bottom, which sum to latent_dim. Default: two halves. The authors' code has, among others,
+    [16, 16, 32] for 64 dimensions, [10, 10, 10, 10, 10] for 50, [8, 8, 8, 8, 32, 32, 32] for 128."""
 
     def build(self, latent_dim: int) -> nn.Module:
         return hierarchical.Hierarchy(self._groups(latent_dim))

@@ -7,11 +7,11 @@ from typing import ClassVar, Literal
 
 from pydantic import PositiveFloat, PositiveInt
 
-from trainables.common.lazy import Late, nn
+from trainables.common.lazy import LazyModule, nn
 from trainables.common.records import Mistake
 from trainables.mappings.base import Mapping
 
-manifolds = Late("trainables.mappings.modules.manifolds")
+manifolds = LazyModule("trainables.mappings.modules.manifolds")
 
 
 class Identity(Mapping):
@@ -43,7 +43,9 @@ class Holes(Mapping):
 
     name: Literal["holes"] = "holes"
     holes: PositiveInt = 2
-    scale: PositiveFloat = 2.0  # half the chain's length; equation 5 has 1, the authors' code 2
+    """Loops of the chain."""
+    scale: PositiveFloat = 2.0
+    """Half the chain's length: equation 5 has 1, the authors' code 2."""
 
     def build(self, latent_dim: int) -> nn.Module:
         return manifolds.Chain(self.holes, self.scale)

@@ -7,11 +7,11 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Discriminator, Field, PositiveFloat, Tag
 
-from trainables.common.lazy import Late, nn
+from trainables.common.lazy import LazyModule, nn
 from trainables.common.records import Mistake
 from trainables.mappings.base import Mapping
 
-sectors = Late("trainables.mappings.modules.sectors")
+sectors = LazyModule("trainables.mappings.modules.sectors")
 
 AtLeastTwo = Annotated[int, Field(ge=2)]
 NumberOrList = Annotated[
@@ -27,12 +27,16 @@ class Sectors(Mapping):
     source: ClassVar[str] = "Intel-VAE, section 6.2, equation 6, and appendix C.2"
 
     name: Literal["sectors"] = "sectors"
-    # how many, or how many in each plane: [5, 2] makes 10 clusters, on dimensions (0, 1) and (2, 3)
     clusters: NumberOrList = 2
-    on: Literal["planes", "axes"] = "planes"  # axes: each of the first log2(clusters) dimensions is cut in two
-    c1: PositiveFloat = 5.0  # a point is pushed by c1 * (its distance to the boundary)**c2, in units of y
-    c2: Annotated[float, Field(gt=0, le=1)] = 0.2  # the authors' code has 0.5 for images
-    learned: bool = False  # train the clusters' proportions too: the sectors' angles, the places where axes are cut
+    """How many, or how many in each plane: [5, 2] makes 10 clusters, on dimensions (0, 1) and (2, 3)."""
+    on: Literal["planes", "axes"] = "planes"
+    """planes: sectors of planes; axes: each of the first log2(clusters) dimensions is cut in two."""
+    c1: PositiveFloat = 5.0
+    """A point is pushed by c1 * (its distance to the boundary)**c2, in units of y."""
+    c2: Annotated[float, Field(gt=0, le=1)] = 0.2
+    """The exponent of that distance. The authors' code has 0.5 for images."""
+    learned: bool = False
+    """Train the clusters' proportions too: the sectors' angles, the places where axes are cut."""
 
     def build(self, latent_dim: int) -> nn.Module:
         return sectors.Cuts(sectors.CUTS[self.on](self.per_cut(), self.c1, self.c2, self.learned))

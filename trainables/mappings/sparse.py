@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat
 
-from trainables.common.lazy import Late, nn
+from trainables.common.lazy import LazyModule, nn
 from trainables.mappings.base import Mapping
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from trainables.terms import Terms
 
-sparse = Late("trainables.mappings.modules.sparse")
-sums = Late("trainables.sums")
+sparse = LazyModule("trainables.mappings.modules.sparse")
+sums = LazyModule("trainables.sums")
 
 
 class Sparse(Mapping):
@@ -26,8 +26,10 @@ class Sparse(Mapping):
     source: ClassVar[str] = "Intel-VAE, section 6.3, equation 7, and appendix C.3"
 
     name: Literal["sparse"] = "sparse"
-    gamma: NonNegativeFloat = 1.0  # weight of L_sp: below 3 on MNIST-like data, 30 or 70 on CelebA
-    floor: Annotated[float, Field(ge=0, lt=1)] = 0.0  # the least value of a gate; the authors' code has 0.2
+    gamma: NonNegativeFloat = 1.0
+    """Weight of L_sp: below 3 on MNIST-like data, 30 or 70 on CelebA."""
+    floor: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """The least value of a gate. The authors' code has 0.2."""
 
     def build(self, latent_dim: int) -> nn.Module:
         return sparse.DimensionSelector(latent_dim, self.floor)

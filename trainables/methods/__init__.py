@@ -1,4 +1,8 @@
-"""The methods, one line each. A new method is a file of its own and a line here."""
+"""The methods, one line each. A new method is a file of its own and a line here.
+
+`base.py` says what a method is: it gives the parts of a model, which `learner.assemble` puts together, and the terms of
+the objective. The files here are the records that users write; `modules/` has parts that need torch.
+"""
 
 from trainables.methods.ard_vae import ARDVAE
 from trainables.methods.base import HeldOut, Method, Phase, Sampler, Setting

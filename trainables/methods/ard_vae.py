@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import NonNegativeFloat, PositiveInt
 
-from trainables.common.lazy import Late, torch
+from trainables.common.lazy import LazyModule, torch
 from trainables.common.records import Mistake
 from trainables.methods.base import HeldOut, Method, Sampler, Setting, divergences, negative_elbo, priors
 
 if TYPE_CHECKING:
     from trainables.data import Rows
     from trainables.distributions.priors import ARD
-    from trainables.model import VAE
-    from trainables.terms import Pass, Terms
+    from trainables.model import VAE, Pass
+    from trainables.terms import Terms
 
-scoring = Late("trainables.relevance")
+relevance = LazyModule("trainables.relevance")
 
 PAPER_DZ_SIZE = 10_000
 VALIDATION_SAMPLES = 64
@@ -59,9 +59,9 @@ class ARDVAE(Method):
         """From the prior, or by the official code's generation, with the variances of the first 10,000 rows."""
         if self.generate == "all":
             return super().sampler(vae, train, seed)
-        first = torch.arange(min(len(train), scoring.MOMENT_ROWS))
+        first = torch.arange(min(len(train), relevance.MOMENT_ROWS))
         x_BX = train.batch(first).to(next(vae.parameters()))
-        scores = scoring.measure_alone(vae, x_BX, self.relevance, seed)
+        scores = relevance.measure_alone(vae, x_BX, self.relevance, seed)
         return lambda noise: scores.sample(noise.normal("prior", vae.latent_dim))
 
     def held_out(self, train_rows: int) -> HeldOut:

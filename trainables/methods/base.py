@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from trainables.common.lazy import Late, nn
+from trainables.common.lazy import LazyModule, nn
 from trainables.common.records import Mistake, Record
 
 if TYPE_CHECKING:
@@ -19,15 +19,14 @@ if TYPE_CHECKING:
     from trainables.distributions.likelihoods import Range
     from trainables.distributions.posteriors import Head, Posterior
     from trainables.distributions.priors import Prior
-    from trainables.model import VAE
+    from trainables.model import VAE, Form, Pass
     from trainables.noise import Noise
-    from trainables.relevance import Form
     from trainables.sums import Sums
-    from trainables.terms import Pass, Terms
+    from trainables.terms import Terms
 
-divergences = Late("trainables.distributions.divergences")
-posteriors = Late("trainables.distributions.posteriors")
-priors = Late("trainables.distributions.priors")
+divergences = LazyModule("trainables.distributions.divergences")
+posteriors = LazyModule("trainables.distributions.posteriors")
+priors = LazyModule("trainables.distributions.priors")
 
 Sampler = Callable[["Noise"], "Tensor"]
 """Noise of B rows -> latents z (B, L) of generated data."""
@@ -104,8 +103,8 @@ class Method(Record):
         """What the encoder sees of a training row."""
         return x_BX
 
-    def after_step(self, vae: VAE, phase: Phase, sums: Sums, rows: int) -> None:
-        """What follows a gradient step. `sums` are this worker's, of the terms; the whole batch has `rows` rows."""
+    def after_step(self, vae: VAE, phase: Phase, mine: Sums, rows: int) -> None:
+        """What follows a gradient step. `mine` are this worker's, of the terms; the whole batch has `rows` rows."""
 
     def relevance_form(self) -> Form:
         """How the Jacobian of the decoder becomes the weight of an axis; see `trainables.relevance.weight`."""

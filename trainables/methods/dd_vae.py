@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat
 
-from trainables.common.lazy import Late
+from trainables.common.lazy import LazyModule
 from trainables.methods.base import Method, Setting, negative_elbo, posteriors, priors
 
 if TYPE_CHECKING:
     from trainables.distributions.posteriors import SoftplusGaussian
     from trainables.distributions.priors import SparseMixture
-    from trainables.terms import Pass, Terms
+    from trainables.model import Pass
+    from trainables.terms import Terms
 
-mmd = Late("trainables.distributions.mmd")
+mmd = LazyModule("trainables.distributions.mmd")
 
 
 class DDVAE(Method):

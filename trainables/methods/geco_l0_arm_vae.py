@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import PositiveFloat
 
-from trainables.common.lazy import Late, nn, torch
+from trainables.common.lazy import LazyModule, nn, torch
 from trainables.methods.base import Method, Phase, Setting, divergences, posteriors
 
 if TYPE_CHECKING:
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
     from trainables.distributions.likelihoods import Likelihood
     from trainables.distributions.posteriors import Gaussian
-    from trainables.model import VAE
+    from trainables.model import VAE, Pass
     from trainables.sums import Sums
-    from trainables.terms import Pass, Terms
+    from trainables.terms import Terms
 
-gates = Late("trainables.methods.modules.gates")
-sums = Late("trainables.sums")
+gates = LazyModule("trainables.methods.modules.gates")
+sums = LazyModule("trainables.sums")
 
 
 class GecoL0ArmVAE(Method):
@@ -65,8 +65,8 @@ class GecoL0ArmVAE(Method):
         """C = mean nll - tau of the whole batch of `rows`, from this worker's sums, float64."""
         return sums.all_reduce({"nll": mine["nll"]})["nll"] / rows - self.tau
 
-    def after_step(self, vae: VAE, phase: Phase, sums: Sums, rows: int) -> None:
-        vae.extras.absorb(self.constraint(sums, rows))
+    def after_step(self, vae: VAE, phase: Phase, mine: Sums, rows: int) -> None:
+        vae.extras.absorb(self.constraint(mine, rows))
 
     def proposal(self, vae: VAE, x_BX: Tensor) -> Gaussian:
         """A closed axis reaches no decoder, and no KL keeps its posterior near: there the prior is drawn from."""

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import NonNegativeFloat, PositiveInt
 
-from trainables.common.lazy import Late, nn
+from trainables.common.lazy import LazyModule, nn
 from trainables.methods.base import Method, Setting
 
 if TYPE_CHECKING:
     from trainables.distributions.mixtures import ContextMixture
-    from trainables.terms import Pass, Terms
+    from trainables.model import Pass
+    from trainables.terms import Terms
 
-mixtures = Late("trainables.distributions.mixtures")
+mixtures = LazyModule("trainables.distributions.mixtures")
 
 
 class GMVAE(Method):

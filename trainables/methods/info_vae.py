@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from trainables.common.lazy import Late
+from trainables.common.lazy import LazyModule
 from trainables.common.records import Mistake
 from trainables.methods.base import Method, negative_elbo
 
 if TYPE_CHECKING:
-    from trainables.terms import Pass, Terms
+    from trainables.model import Pass
+    from trainables.terms import Terms
 
-mmd = Late("trainables.distributions.mmd")
+mmd = LazyModule("trainables.distributions.mmd")
 
 
 class InfoVAE(Method):

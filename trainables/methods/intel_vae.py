@@ -14,7 +14,8 @@ from trainables.methods.base import Method, Setting, negative_elbo, priors
 
 if TYPE_CHECKING:
     from trainables.distributions.priors import Normal
-    from trainables.terms import Pass, Terms
+    from trainables.model import Pass
+    from trainables.terms import Terms
 
 
 class IntelVAE(Method):
@@ -25,7 +26,9 @@ class IntelVAE(Method):
 
     name: Literal["intel_vae"] = "intel_vae"
     mapping: choice(MAPPINGS)
+    """g: how the representation z is made of the code y."""
     beta: NonNegativeFloat = 1.0
+    """Weight of the KL."""
     prior_log_variance: float = 0.0
     """Of the normal that the KL is taken to. The notebooks have 1 for the synthetic sets, by mistake."""
     source: ClassVar[str] = "Intel-VAE, sections 4 and 5"

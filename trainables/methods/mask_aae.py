@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import PositiveInt
 
-from trainables.common.lazy import Late, nn, torch
+from trainables.common.lazy import LazyModule, nn, torch
 from trainables.methods.base import Method, Phase, Setting, posteriors
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from trainables.distributions.posteriors import Posterior
-    from trainables.model import VAE
+    from trainables.model import VAE, Pass
     from trainables.sums import Sums
-    from trainables.terms import Pass, Terms
+    from trainables.terms import Terms
 
-mask = Late("trainables.methods.modules.mask")
-sums = Late("trainables.sums")
+mask = LazyModule("trainables.methods.modules.mask")
+sums = LazyModule("trainables.sums")
 
 AUTOENCODER = Phase("autoencoder", ("encoder.", "decoder."))
 CRITIC = Phase("critic", ("extras.",), lr_scale=0.2)
@@ -61,7 +61,7 @@ class MaskAAE(Method):
     def terms(self, seen: Pass) -> Terms:
         return TERMS[seen.phase](seen)
 
-    def after_step(self, vae: VAE, phase: Phase, sums: Sums, rows: int) -> None:
+    def after_step(self, vae: VAE, phase: Phase, mine: Sums, rows: int) -> None:
         if phase == MASK:
             vae.mapping.project()
             vae.extras.turns += 1

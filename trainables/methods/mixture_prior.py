@@ -10,15 +10,17 @@ from trainables.methods.base import Method, Sampler, negative_elbo, priors
 
 if TYPE_CHECKING:
     from trainables.data import Rows
-    from trainables.model import VAE
-    from trainables.terms import Pass, Terms
+    from trainables.model import VAE, Pass
+    from trainables.terms import Terms
 
 
 class MixturePrior(Method):
     """VAE whose prior is a mixture: log q(y) - log p(y), from one sample, in place of a KL in closed form."""
 
     components: PositiveInt
+    """Components of the mixture."""
     beta: NonNegativeFloat = 1.0
+    """Weight of the rate."""
     entropy_weight: NonNegativeFloat = 1.0
     """Of the posterior's entropy, times beta. The official code's log q(y) makes it the latent dimension: 50, 128."""
     generate: Literal["prior", "normal"] = "prior"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import PositiveFloat, PositiveInt
 
-from trainables.common.lazy import Late
+from trainables.common.lazy import LazyModule
 from trainables.common.records import Mistake
 from trainables.methods.base import Setting
 from trainables.methods.mixture_prior import MixturePrior
@@ -15,7 +15,7 @@ from trainables.methods.mixture_prior import MixturePrior
 if TYPE_CHECKING:
     from trainables.distributions.mixtures import FixedMixture
 
-mixtures = Late("trainables.distributions.mixtures")
+mixtures = LazyModule("trainables.distributions.mixtures")
 
 Means = Literal["frame", "axes"]
 

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import NonNegativeFloat, PositiveInt
 
-from trainables.common.lazy import Late
+from trainables.common.lazy import LazyModule
 from trainables.common.records import Mistake, Record, choice
 from trainables.methods.base import Method, Sampler, posteriors
 
 if TYPE_CHECKING:
     from trainables.data import Rows
     from trainables.distributions.posteriors import Head
-    from trainables.model import VAE
-    from trainables.terms import Pass, Terms
+    from trainables.model import VAE, Pass
+    from trainables.terms import Terms
 
-ex_post = Late("trainables.methods.modules.ex_post")
-smoothness = Late("trainables.methods.modules.smoothness")
+ex_post = LazyModule("trainables.methods.modules.ex_post")
+smoothness = LazyModule("trainables.methods.modules.smoothness")
 
 
 class Regulariser(Record):
@@ -54,6 +54,7 @@ class GP(Regulariser):
 
     name: Literal["gp"] = "gp"
     weight: NonNegativeFloat = 0.5e-7
+    """Of the penalty in the loss, which is a mean over latent dimensions."""
 
     def terms(self, seen: Pass) -> Terms:
         return {"gp": (self.weight, smoothness.gradient_penalty(seen))}
@@ -87,6 +88,7 @@ class RAE(Method):
     """Weight of the codes' mean square. L2: MNIST, CelebA, DSprites and 3D Shapes 1e-4, CIFAR10 and ImageNet 1e-3; SN:
     MNIST 0.009, CIFAR10 0.03, CelebA 0.0024."""
     regulariser: choice(REGULARISERS) = L2()
+    """What keeps the decoder smooth."""
     components: PositiveInt = 10
     """Gaussians, with full covariances, of the mixture that samples are drawn from; with 1 it is a single Gaussian."""
     term_names: ClassVar[tuple[str, ...]] = ("nll", "code")

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat
 
-from trainables.common.lazy import Late
+from trainables.common.lazy import LazyModule
 from trainables.methods.base import Method, negative_elbo
 
 if TYPE_CHECKING:
-    from trainables.terms import Pass, Terms
+    from trainables.model import Pass
+    from trainables.terms import Terms
 
-sums = Late("trainables.sums")
+sums = LazyModule("trainables.sums")
 
 
 class RateBoundVAE(Method):
@@ -22,6 +23,7 @@ class RateBoundVAE(Method):
     rate: NonNegativeFloat
     """R_0, nats per row. VIMAE names none; 5, 10, 20 and 40 are worth a try on MNIST."""
     beta: Annotated[float, Field(ge=1)] = 1.0
+    """Weight of the distance between the rate and R_0."""
     reconstruction_weight: NonNegativeFloat = 0.05
     """Of the squared error in all of VIMAE's models, after WAE's code."""
     source: ClassVar[str] = "VIMAE, equation 4; Alemi et al. 2018"

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat
 
-from trainables.common.lazy import Late
+from trainables.common.lazy import LazyModule
 from trainables.methods.base import Method, Sampler, Setting, negative_elbo, priors
 
 if TYPE_CHECKING:
     from trainables.data import Rows
     from trainables.distributions.posteriors import Head
     from trainables.distributions.priors import Prior
-    from trainables.model import VAE
-    from trainables.terms import Pass, Terms
+    from trainables.model import VAE, Pass
+    from trainables.terms import Terms
 
-spike_slab = Late("trainables.distributions.spike_slab")
+spike_slab = LazyModule("trainables.distributions.spike_slab")
 
 
 class SparseVAE(Method):
@@ -26,6 +26,7 @@ class SparseVAE(Method):
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """The prior probability that a dimension is not 0: 0.01 and 0.2 in Intel-VAE's comparison."""
     beta: NonNegativeFloat = 1.0
+    """Weight of the KL."""
     generate: Literal["prior", "normal"] = "prior"
     """Samples are decoded from the prior; the official code decodes N(0, I), which the model has never seen."""
     source: ClassVar[str] = "Tonolini et al. 2020; Intel-VAE, section 6.3"

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import PositiveInt
 
-from trainables.common.lazy import Late
+from trainables.common.lazy import LazyModule
 from trainables.common.records import Mistake
 from trainables.methods.base import Method, negative_elbo
 
 if TYPE_CHECKING:
     from trainables.distributions.flows import SylvesterHead
-    from trainables.terms import Pass, Terms
+    from trainables.model import Pass
+    from trainables.terms import Terms
 
-flows = Late("trainables.distributions.flows")
+flows = LazyModule("trainables.distributions.flows")
 
 PAPER_COLUMNS = 8
 

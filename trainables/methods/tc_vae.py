@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import NonNegativeFloat
 
-from trainables.common.lazy import Late, torch
+from trainables.common.lazy import LazyModule, torch
 from trainables.methods.base import Method, negative_elbo, posteriors
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from trainables.terms import Pass, Terms
+    from trainables.model import Pass
+    from trainables.terms import Terms
 
-sums = Late("trainables.sums")
+sums = LazyModule("trainables.sums")
 
 
 class TCVAE(Method):

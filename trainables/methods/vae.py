@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import NonNegativeFloat, PositiveFloat
 
-from trainables.common.lazy import Late
+from trainables.common.lazy import LazyModule
 from trainables.methods.base import Method, Setting, negative_elbo, priors
 
 if TYPE_CHECKING:
     from trainables.distributions.priors import Normal
-    from trainables.terms import Pass, Terms
+    from trainables.model import Pass
+    from trainables.terms import Terms
 
-sparse = Late("trainables.mappings.modules.sparse")
-sums = Late("trainables.sums")
+sparse = LazyModule("trainables.mappings.modules.sparse")
+sums = LazyModule("trainables.sums")
 
 
 class VAE(Method):

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import PositiveInt
 
-from trainables.common.lazy import Late
+from trainables.common.lazy import LazyModule
 from trainables.methods.base import Setting
 from trainables.methods.mixture_prior import MixturePrior
 
 if TYPE_CHECKING:
     from trainables.distributions.mixtures import Vamp
 
-mixtures = Late("trainables.distributions.mixtures")
+mixtures = LazyModule("trainables.distributions.mixtures")
 
 
 class VampVAE(MixturePrior):

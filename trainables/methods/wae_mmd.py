@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import NonNegativeFloat, NonNegativeInt
 
-from trainables.common.lazy import Late
+from trainables.common.lazy import LazyModule
 from trainables.methods.base import Method, Phase, Setting, posteriors
 
 if TYPE_CHECKING:
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
     from trainables.distributions.mmd import Discrepancy, Moments
     from trainables.distributions.posteriors import Point
-    from trainables.model import VAE
+    from trainables.model import VAE, Pass
     from trainables.noise import Noise
     from trainables.sums import Sums
-    from trainables.terms import Pass, Terms
+    from trainables.terms import Terms
 
-mmd = Late("trainables.distributions.mmd")
-pixel_noise = Late("trainables.methods.modules.pixel_noise")
-workers = Late("trainables.sums")
+mmd = LazyModule("trainables.distributions.mmd")
+pixel_noise = LazyModule("trainables.methods.modules.pixel_noise")
+sums = LazyModule("trainables.sums")
 
 TRAIN = Phase()
 PRETRAIN = Phase("pretrain", parts=("encoder.",))
@@ -73,6 +73,6 @@ class WAEMMD(Method):
             "mmd": (self.lam, self.discrepancy().to_prior(seen.y_BD, seen.vae.prior, seen.noise)),
         }
 
-    def after_step(self, vae: VAE, phase: Phase, sums: Sums, rows: int) -> None:
+    def after_step(self, vae: VAE, phase: Phase, mine: Sums, rows: int) -> None:
         if phase == PRETRAIN:
-            vae.extras.look(workers.all_reduce(sums)["moments"] / rows)
+            vae.extras.look(sums.all_reduce(mine)["moments"] / rows)

@@ -1,4 +1,9 @@
-"""The metrics of a report, one line each. Each is a function of a View that reduces its sums over all workers."""
+"""The metrics of a report, one line each. Each is a function of a ModelView that reduces its sums over all workers.
+
+`view.py` passes the validation rows through the model, `basic.py` computes an epoch's metrics from that. The other
+files compute what evaluations/ tells: distances of generated data, probes of the representation, disentanglement.
+`provenance.py` says what a number rests on.
+"""
 
 # Shapes: N rows of this worker, D latent axes.
 
@@ -12,7 +17,7 @@ from trainables.methods import Method
 from trainables.metrics.basic import active, elbo, hoyer, mean_of, multiplier, opened, variance_max, variance_min
 
 if TYPE_CHECKING:
-    from trainables.metrics.view import View
+    from trainables.metrics.view import ModelView
 
 
 @dataclass(frozen=True)
@@ -20,7 +25,7 @@ class Metric:
     """A number about a model on a data set."""
 
     name: str
-    compute: Callable[[View], float]
+    compute: Callable[[ModelView], float]
     summary: str
     source: str
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trainables.common.lazy import Late
+from trainables.common.lazy import LazyModule
 
 if TYPE_CHECKING:
     from trainables.sums import Sums
 
-relevance = Late("trainables.relevance")
+relevance = LazyModule("trainables.relevance")
 
 SHARES = {"95": 0.95, "99": 0.99, "99.9": 0.999}
 FORMS = {"active": "square_mean_abs", "active_eq19": "mean_square"}

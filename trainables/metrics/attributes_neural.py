@@ -11,14 +11,14 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from trainables.common.lazy import F, Late, np, torch
+from trainables.common.errors import Undefined
+from trainables.common.lazy import F, LazyModule, np, torch
 from trainables.metrics.probes import ATTRIBUTE_SIZES, ATTRIBUTE_TEST_ROWS, DRAWS, Labelled
-from trainables.metrics.provenance import Undefined
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-noises = Late("trainables.noise")
+noises = LazyModule("trainables.noise")
 
 HIDDEN = 10
 VALUES = 2

@@ -8,23 +8,23 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from trainables.common.lazy import Late, torch
+from trainables.common.lazy import LazyModule, torch
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from trainables.metrics.view import View
+    from trainables.metrics.view import ModelView
 
-scoring = Late("trainables.relevance")
-sums = Late("trainables.sums")
+relevance = LazyModule("trainables.relevance")
+sums = LazyModule("trainables.sums")
 
 SMALLEST_DEVIATION = 1e-8
 
 
-def mean_of(name: str) -> Callable[[View], float]:
+def mean_of(name: str) -> Callable[[ModelView], float]:
     """The mean over all rows and workers of a per-row value."""
 
-    def compute(view: View) -> float:
+    def compute(view: ModelView) -> float:
         value = view.per_row[name]
         rows = torch.tensor(float(len(value)), device=value.device)
         total = sums.all_reduce({"sum": value.sum(), "rows": rows})
@@ -33,21 +33,21 @@ def mean_of(name: str) -> Callable[[View], float]:
     return compute
 
 
-def elbo(view: View) -> float:
+def elbo(view: ModelView) -> float:
     """-(nll + kl) with the KL's weight at one, whatever the method's beta."""
     return -(mean_of("nll")(view) + mean_of("kl")(view))
 
 
-def active(view: View) -> float:
+def active(view: ModelView) -> float:
     """How many axes carry 99 % of the relevance score on these rows (ARD-VAE, section 3.4); 0 of a collapsed model."""
-    moments = sums.all_reduce(scoring.moments(view.z_ND, view.mean_ND))
-    sensitivity = sums.all_reduce(scoring.sensitivity(view.vae, view.first_JD))
-    if scoring.collapsed(moments):
+    moments = sums.all_reduce(relevance.moments(view.z_ND, view.mean_ND))
+    sensitivity = sums.all_reduce(relevance.sensitivity(view.vae, view.first_JD))
+    if relevance.collapsed(moments):
         return 0.0
-    return float(scoring.relevance(moments, sensitivity, view.vae.relevance_form).active().sum())
+    return float(relevance.relevance(moments, sensitivity, view.vae.relevance_form).active().sum())
 
 
-def hoyer(view: View) -> float:
+def hoyer(view: ModelView) -> float:
     """Hoyer sparsity of sampled latents."""
     return hoyer_of(view.z_ND)
 
@@ -75,18 +75,18 @@ def hoyer_of(z_ND: Tensor) -> float:
     return float(sums.all_reduce({"score": score_N.sum()})["score"] / first["rows"])
 
 
-def variance_min(view: View) -> float:
+def variance_min(view: ModelView) -> float:
     return float(view.vae.prior.variance_D.min())
 
 
-def variance_max(view: View) -> float:
+def variance_max(view: ModelView) -> float:
     return float(view.vae.prior.variance_D.max())
 
 
-def opened(view: View) -> float:
+def opened(view: ModelView) -> float:
     """How many axes the method's own mapping leaves open, whatever their relevance."""
     return float(view.vae.mapping.opened().sum())
 
 
-def multiplier(view: View) -> float:
+def multiplier(view: ModelView) -> float:
     return view.vae.extras().item()

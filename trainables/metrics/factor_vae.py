@@ -7,9 +7,9 @@ Source: Kim & Mnih 2018, with the settings of Locatello et al. 2019 (disentangle
 
 from __future__ import annotations
 
+from trainables.common.errors import Undefined
 from trainables.common.lazy import np
 from trainables.metrics.grouping import Groups
-from trainables.metrics.provenance import Undefined
 
 POINTS = 10_000  # for the variance of each axis
 TRAIN_VOTES, EVAL_VOTES = 10_000, 5_000

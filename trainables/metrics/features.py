@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainables.common.lazy import Late, torch
+from trainables.common.errors import Undefined
+from trainables.common.lazy import LazyModule, torch
+from trainables.data.base import digest
 from trainables.metrics.images import seen
-from trainables.metrics.provenance import Undefined
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -20,9 +21,8 @@ if TYPE_CHECKING:
     from trainables.cache import Keep
     from trainables.data.base import Range, Rows
 
-convnet = Late("trainables.metrics.convnet")
-inception = Late("trainables.metrics.inception")
-kept = Late("trainables.cache")
+convnet = LazyModule("trainables.metrics.convnet")
+inception = LazyModule("trainables.metrics.inception")
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def _classifier(source: Source) -> Extractor:
         raise Undefined("features: classifier needs images with labels, attributes or factors: take another.")
     if (known == known[:1]).all():
         raise Undefined("features: classifier cannot tell training rows apart that are all alike: use more rows.")
-    name = f"classifier-{kept.digest(train, source.seed, convnet.STEPS, convnet.FORMAT)}"
+    name = f"classifier-{digest(train, source.seed, convnet.STEPS, convnet.FORMAT)}"
     state = source.keep(name, lambda: dict(convnet.trained(train, source.seed, convnet.STEPS).state_dict()))
     network = convnet.restored(state)
     return Extractor("classifier", sha256_of_weights(network), network.to(source.device).features)

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from trainables.common.errors import Undefined
 from trainables.common.lazy import torch
-from trainables.metrics.provenance import Undefined
 
 if TYPE_CHECKING:
     from torch import Tensor

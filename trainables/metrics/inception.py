@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from pytorch_fid import inception as published
 from torch import Tensor, nn
 
-from trainables.data.base import DataError
+from trainables.common.errors import DataError
 from trainables.data.formats.locate import CURE, sound
 
 FILE = "pt_inception-2015-12-05-6726825d.pth"

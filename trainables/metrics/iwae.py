@@ -7,18 +7,18 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from trainables.common.lazy import Late, torch
-from trainables.metrics.provenance import Undefined
+from trainables.common.errors import Undefined
+from trainables.common.lazy import LazyModule, torch
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from trainables.data import Rows
-    from trainables.model import Learner
+    from trainables.learner import Learner
     from trainables.noise import Noise
 
-noises = Late("trainables.noise")
-sums = Late("trainables.sums")
+noises = LazyModule("trainables.noise")
+sums = LazyModule("trainables.sums")
 
 
 def iwae(learner: Learner, rows: Rows, k: int, seed: int = 0, batch_size: int = 100) -> float:

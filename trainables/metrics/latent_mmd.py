@@ -7,9 +7,9 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
+from trainables.common.errors import Undefined
 from trainables.distributions.mmd import DISCREPANCIES, Discrepancy
 from trainables.distributions.priors import Prior
-from trainables.metrics.provenance import Undefined
 from trainables.noise import Noise, seed_of
 
 SAMPLE = 1000

@@ -11,9 +11,9 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from trainables.common.lazy import Late, np, torch
+from trainables.common.errors import Undefined
+from trainables.common.lazy import LazyModule, np, torch
 from trainables.metrics.images import unit
-from trainables.metrics.provenance import Undefined
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from trainables.model import VAE
     from trainables.sums import Sums
 
-linear_model = Late("sklearn.linear_model")
-noises = Late("trainables.noise")
+linear_model = LazyModule("sklearn.linear_model")
+noises = LazyModule("trainables.noise")
 
 SURE = 0.80  # the greater probability of an image that counts as certain
 DRAWS = 20_000  # of the prior, from which it is seen what each cluster decodes to

@@ -10,14 +10,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from trainables.common.lazy import Late, torch
+from trainables.common.lazy import LazyModule, torch
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from trainables.sums import Sums
 
-workers = Late("trainables.sums")
+sums = LazyModule("trainables.sums")
 
 WIDTHS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.7, 1.0)
 """Standard deviations to choose from, in the data's units."""
@@ -37,7 +37,7 @@ def parzen(generated_MX: Tensor, val_NX: Tensor, test_NX: Tensor) -> dict[str, f
 
 def likeliest(centres_MX: Tensor, val_NX: Tensor, points_NX: Tensor) -> tuple[float, float]:
     """The mean log density of points, and the width, of all in WIDTHS, under which validation rows have the highest."""
-    centres_MX = workers.gather(centres_MX)
+    centres_MX = sums.gather(centres_MX)
     chosen = WIDTHS[int(_mean(val_NX, centres_MX, WIDTHS).argmax())]
     return float(_mean(points_NX, centres_MX, (chosen,))), chosen
 
@@ -64,5 +64,5 @@ def _mean(points_NX: Tensor, centres_MX: Tensor, widths: tuple[float, ...]) -> T
     """Over the points of all workers, (S,)."""
     density_NS = log_density(points_NX, centres_MX, widths)
     rows = torch.tensor(float(len(density_NS)), device=density_NS.device)
-    sums: Sums = workers.all_reduce({"log_density_S": density_NS.sum(0), "rows": rows})
-    return sums["log_density_S"] / sums["rows"]
+    total: Sums = sums.all_reduce({"log_density_S": density_NS.sum(0), "rows": rows})
+    return total["log_density_S"] / total["rows"]

@@ -7,10 +7,10 @@ Source: Sajjadi et al. 2018, Assessing generative models via precision and recal
 
 from __future__ import annotations
 
-from trainables.common.lazy import Late, np
-from trainables.metrics.provenance import Undefined
+from trainables.common.errors import Undefined
+from trainables.common.lazy import LazyModule, np
 
-cluster = Late("sklearn.cluster")
+cluster = LazyModule("sklearn.cluster")
 
 CLUSTERS = 20
 ANGLES = 1001

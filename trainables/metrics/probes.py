@@ -11,15 +11,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from trainables.common.lazy import Late, np
-from trainables.metrics.provenance import Undefined
+from trainables.common.errors import Undefined
+from trainables.common.lazy import LazyModule, np
 
-calibration = Late("sklearn.calibration")
-ensemble = Late("sklearn.ensemble")
-linear_model = Late("sklearn.linear_model")
-model_selection = Late("sklearn.model_selection")
-semi_supervised = Late("sklearn.semi_supervised")
-svms = Late("sklearn.svm")
+calibration = LazyModule("sklearn.calibration")
+ensemble = LazyModule("sklearn.ensemble")
+linear_model = LazyModule("sklearn.linear_model")
+model_selection = LazyModule("sklearn.model_selection")
+semi_supervised = LazyModule("sklearn.semi_supervised")
+svms = LazyModule("sklearn.svm")
 
 FOREST_SIZES = (10, 20, 50, 100, 500, 1000, 2000, 5000)
 FOREST_SEEDS = tuple(range(10, 20))

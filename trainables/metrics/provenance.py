@@ -14,10 +14,6 @@ Settings = tuple[tuple[str, Any], ...]
 """A metric's own settings by name, plain values: (("clusters", 20), ("runs", 10))."""
 
 
-class Undefined(Exception):
-    """These rows do not define the number. One line that says why, and the cure."""
-
-
 @dataclass(frozen=True)
 class Provenance:
     """Numbers may stand in one column where all of this is the same."""

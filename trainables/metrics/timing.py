@@ -9,19 +9,19 @@ import time
 from copy import deepcopy
 from typing import TYPE_CHECKING
 
-from trainables.common.lazy import Late, torch
-from trainables.metrics.provenance import Undefined
+from trainables.common.errors import Undefined
+from trainables.common.lazy import LazyModule, torch
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from trainables.data import Rows
     from trainables.distributions.priors import Prior
+    from trainables.learner import Learner
     from trainables.metrics.provenance import Settings
-    from trainables.model import Learner
 
-noises = Late("trainables.noise")
-sums = Late("trainables.sums")
+noises = LazyModule("trainables.noise")
+sums = LazyModule("trainables.sums")
 
 ROWS = 10_000
 BATCH = 100

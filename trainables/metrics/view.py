@@ -1,4 +1,4 @@
-"""View: a data set seen through a model, from which all metrics of an epoch are computed."""
+"""ModelView: a data set seen through a model, from which all metrics of an epoch are computed."""
 
 # Shapes: N rows of this worker, J of them among the first 100 of the data set, D latent axes.
 
@@ -8,14 +8,15 @@ import torch
 from torch import Tensor
 
 from trainables.data import Rows
-from trainables.model import VAE, Learner
+from trainables.learner import Learner
+from trainables.model import VAE
 from trainables.noise import Noise
 from trainables.relevance import JACOBIAN_ROWS
 from trainables.sums import share
 
 
 @dataclass(frozen=True)
-class View:
+class ModelView:
     """This worker's rows, one sample per row, the model in evaluation mode."""
 
     vae: VAE
@@ -26,7 +27,7 @@ class View:
 
 
 @torch.no_grad()
-def look(learner: Learner, rows: Rows, batch_size: int, seed: int, device: torch.device) -> View:
+def look(learner: Learner, rows: Rows, batch_size: int, seed: int, device: torch.device) -> ModelView:
     """Pass this worker's share of every batch of `rows` through the model.
 
     The noise depends on the seed and the row alone, not on the epoch: epochs are compared on the same draws.
@@ -50,7 +51,7 @@ def look(learner: Learner, rows: Rows, batch_size: int, seed: int, device: torch
         z.append(seen.z_BL)
         mean.append(vae.mapping(seen.q.mean_BD))
         first.append(seen.z_BL[index[mine].to(device) < JACOBIAN_ROWS])
-    return View(
+    return ModelView(
         vae,
         {name: torch.cat(parts) for name, parts in per_row.items()},
         torch.cat(z),

@@ -1,4 +1,8 @@
-"""Networks: encoders and decoders, and the table of those a user can ask for by name."""
+"""Networks: encoders and decoders. NETWORKS is the table, one line each. A new network is a class and a line here.
+
+`network.py` says what a network is, `convolutional.py` and `mlp.py` are the forms that most have, `blocks.py` the
+layers. The other files hold the networks of single papers.
+"""
 
 from trainables.networks.ard import ArdCelebA, ArdCifar10, ArdMnist, ArdShapes, Locatello
 from trainables.networks.dd import DdFashion

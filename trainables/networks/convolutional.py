@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import ClassVar
 
-from trainables.common.lazy import blocks, nn
-from trainables.networks.network import ImageNetwork, Layered
+from trainables.common.lazy import nn
+from trainables.networks.network import ImageNetwork, Layered, blocks
 
 
 @dataclass(frozen=True, kw_only=True)

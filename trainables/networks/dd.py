@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from trainables.common.lazy import blocks, nn
-from trainables.networks.network import ImageNetwork
+from trainables.common.lazy import nn
+from trainables.networks.network import ImageNetwork, blocks
 
 WIDTHS = (32, 64, 128)  # channels after each of the encoder's convolutions
 LEAK = 0.2  # slope of the encoder's LeakyReLU below 0

@@ -6,8 +6,8 @@ import math
 from itertools import pairwise
 from typing import ClassVar, Literal
 
-from trainables.common.lazy import blocks, nn
-from trainables.networks.network import ImageNetwork
+from trainables.common.lazy import nn
+from trainables.networks.network import ImageNetwork, blocks
 
 CHANNELS = (32, 64, 128)  # after each of the encoder's convolutions
 HIDDEN = 256  # units of the linear layer on either side of the code

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from trainables.common.lazy import blocks, nn
+from trainables.common.lazy import nn
 from trainables.networks.convolutional import Convolutional, Layers
+from trainables.networks.network import blocks
 
 LEAK = 0.2  # slope of the encoder's LeakyReLU below 0
 

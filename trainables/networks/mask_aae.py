@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from trainables.common.lazy import blocks
 from trainables.networks.mlp import Mlp
+from trainables.networks.network import blocks
 
 if TYPE_CHECKING:
     from trainables.networks.blocks import Starts
@@ -20,6 +20,7 @@ class MaskAaeMlp(Mlp):
 
     name: Literal["mask_aae_mlp"] = "mask_aae_mlp"
     hidden: Annotated[tuple[PositiveInt, ...], Field(strict=False)] = (1024, 1024, 1024, 1024)
+    """Units of the encoder's hidden layers, from the data to the code."""
 
     def starts(self) -> Starts:
         return blocks.Starts(linear=blocks.glorot_normal)

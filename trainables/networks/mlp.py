@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from trainables.common.lazy import blocks, nn
-from trainables.networks.network import Layered
+from trainables.common.lazy import nn
+from trainables.networks.network import Layered, blocks
 
 
 class Mlp(Layered):

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import PositiveInt
 
-from trainables.common.lazy import blocks, nn
+from trainables.common.lazy import LazyModule, nn
 from trainables.common.records import Mistake, Record
 
 if TYPE_CHECKING:
     from trainables.networks.blocks import Starts
+
+blocks = LazyModule("trainables.networks.blocks")
 
 
 class Network(Record):
@@ -23,6 +25,7 @@ class Network(Record):
     """
 
     latent_dim: PositiveInt
+    """L: dimensions of the representation z that the decoder sees."""
 
     @abstractmethod
     def encoder(self, shape: tuple[int, ...], outputs: int) -> nn.Module:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from trainables.common.lazy import Late, blocks, nn
+from trainables.common.lazy import LazyModule, nn
 from trainables.networks.convolutional import Convolutional, Layers
 from trainables.networks.mlp import Mlp
-from trainables.networks.network import Layered
+from trainables.networks.network import Layered, blocks
 
 if TYPE_CHECKING:
     from trainables.networks.blocks import Starts
 
-norms = Late("trainables.networks.batch_norm")
+batch_norm = LazyModule("trainables.networks.batch_norm")
 
 SD = 0.01  # of the first weights
 BATCH_NORM = {"eps": 1e-5, "momentum": 0.1}  # TensorFlow's decay 0.9
@@ -83,4 +83,4 @@ class VimaeMlp(WaeNetwork, Mlp):
         return [nn.ReLU(), *self._norm(width)]
 
     def _norm(self, width: int) -> list[nn.Module]:
-        return [blocks.batch_norm(width, **BATCH_NORM, of=norms.BatchNorm1d)] if self.batch_norm else []
+        return [blocks.batch_norm(width, **BATCH_NORM, of=batch_norm.BatchNorm1d)] if self.batch_norm else []

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from trainables.common.lazy import blocks
 from trainables.networks.convolutional import Convolutional, Layers
+from trainables.networks.network import blocks
 
 if TYPE_CHECKING:
     from trainables.networks.blocks import Starts

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trainables.data.base import DataError
-from trainables.data.bounds import FILE_BYTES, TooMuch, check_plain, check_unpacked, size_of, small_content
+from trainables.common.errors import DataError
+from trainables.data.base.bounds import FILE_BYTES, TooMuch, check_plain, check_unpacked, size_of, small_content
 from trainables.data.formats.hidden import hidden
 from trainables.data.formats.locate import CURE, sound
 

@@ -8,9 +8,9 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+from trainables.common.errors import Unfit, one_line
 from trainables.common.lazy import np
-from trainables.data.base import Unfit, one_line
-from trainables.data.bounds import TooMuch, check_plain
+from trainables.data.base.bounds import TooMuch, check_plain
 from trainables.data.formats.blocks import read_member, read_plain
 from trainables.data.formats.locate import DAMAGED
 from trainables.data.formats.tables import quoted, read_table

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from trainables.common.errors import Unfit
 from trainables.common.lazy import np
-from trainables.data import progress
-from trainables.data.base import Unfit
-from trainables.data.bounds import check_memory, check_unpacked
+from trainables.data.base import progress
+from trainables.data.base.bounds import check_memory, check_unpacked
 from trainables.data.formats.locate import sound
 
 BLOCK_BYTES = 2**26  # 64 MiB

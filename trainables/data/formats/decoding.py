@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from trainables.common.errors import Unfit
 from trainables.common.lazy import Image, np, torch
-from trainables.data import progress
-from trainables.data.base import Attributes, Range, Rows, Stored, Unfit
+from trainables.data.base import Attributes, Range, Rows, Stored, progress
 from trainables.data.formats.archives import Archive
 from trainables.data.formats.locate import CURE, sound
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainables.common.errors import Unfit, one_line
 from trainables.common.lazy import Image, ImageOps, np
-from trainables.data import progress
-from trainables.data.base import UNIT, Stored, Unfit, one_line
+from trainables.data.base import UNIT, Stored, progress
 from trainables.data.formats.archives import Archive, open_archive
 from trainables.data.formats.decoding import AT_ONCE, album, of_size
 from trainables.data.formats.hidden import kinds

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from trainables.common.errors import DataError, Unfit, one_line
 from trainables.common.lazy import np, torch
-from trainables.data.base import DataError, Unfit, one_line
-from trainables.data.bounds import check_plain
+from trainables.data.base.bounds import check_plain
 from trainables.data.formats.locate import CURE, sound
 
 UBYTE = 0x08

@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
+from trainables.common.errors import Unfit
 from trainables.common.lazy import np
-from trainables.data.base import Unfit
 from trainables.data.formats.hidden import twins
 
 SHOWN = 12  # classes in a note

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from trainables.data.base import DataError, Dataset, Unfit, one_line
-from trainables.data.bounds import TooMuch, check_plain
+from trainables.common.errors import DataError, Unfit, one_line
+from trainables.data.base import Dataset
+from trainables.data.base.bounds import TooMuch, check_plain
 
 CURE = "delete it and get it again"
 ELSEWHERE = "put it there, or name another data root (--data-root or VAEORCH_DATA)"

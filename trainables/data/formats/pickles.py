@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from trainables.common.errors import Unfit
 from trainables.common.lazy import np
-from trainables.data.base import Unfit
 
 ARRAYS = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
 """The functions, of older and of newer numpy, that begin an array."""

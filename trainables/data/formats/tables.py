@@ -10,13 +10,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainables.common.lazy import Late, np, parquet
-from trainables.data.base import Unfit
-from trainables.data.bounds import check_memory, check_unpacked
+from trainables.common.errors import Unfit
+from trainables.common.lazy import LazyModule, np, parquet
+from trainables.data.base.bounds import check_memory, check_unpacked
 from trainables.data.formats.hidden import twins
 
-types = Late("pyarrow.types")
-compute = Late("pyarrow.compute")
+types = LazyModule("pyarrow.types")
+compute = LazyModule("pyarrow.compute")
 
 COUNTED = re.compile(r"__index_level_\d+__|Unnamed: 0(\.\d+)*")
 """The names under which pandas writes its index, into parquet and into CSV."""

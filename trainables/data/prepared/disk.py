@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from trainables.common.errors import DataError
 from trainables.common.files import locked, whole
-from trainables.data.base import DataError
 
 MIB = 1 << 20
 

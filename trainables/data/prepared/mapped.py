@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainables.data.base import SPLITS, Attributes, DataError, Dataset, Factors, Rows, Splits
-from trainables.data.prepared import index as prepared
-from trainables.data.prepared import shards, sources
+from trainables.common.errors import DataError
+from trainables.data.base import SPLITS, Attributes, Dataset, Factors, Rows, Splits
+from trainables.data.prepared import index_file, shards, sources
 
 EARLIER = (
     "is of an earlier version, which took pandas' index for a feature and pictures without regard to their EXIF: if "
@@ -81,35 +81,35 @@ def open_set(dataset: Dataset, folder: Path) -> Splits:
 
     No pixel is read: checksums are for `verify`.
     """
-    index = prepared.read_index(folder)
+    index = index_file.read_index(folder)
     check_index(index, dataset, folder)
     sources.check_unchanged(index, folder)
     parts = [index["splits"][split] and _split(folder, index, split) for split in SPLITS]
     return Splits(*parts, notes=_notes(index, folder))
 
 
-def _notes(index: prepared.Index, folder: Path) -> tuple[str, ...]:
+def _notes(index: index_file.Index, folder: Path) -> tuple[str, ...]:
     """What was said of the files when the set was made."""
-    if prepared.NOTES not in index and index["stamps"]:
+    if index_file.NOTES not in index and index["stamps"]:
         return (f"{folder} {EARLIER}",)
-    return tuple(index.get(prepared.NOTES, ()))
+    return tuple(index.get(index_file.NOTES, ()))
 
 
-def check_index(index: prepared.Index, dataset: Dataset, folder: Path) -> None:
+def check_index(index: index_file.Index, dataset: Dataset, folder: Path) -> None:
     """Raises DataError where the index is of another set, or does not have as many rows as it says."""
-    path = folder / prepared.INDEX
-    if index["data"] != prepared.settings(dataset):
-        raise DataError(f"{path}: is of other settings: {prepared.CURE}.")
+    path = folder / index_file.INDEX
+    if index["data"] != index_file.settings(dataset):
+        raise DataError(f"{path}: is of other settings: {index_file.CURE}.")
     for split, held in index["splits"].items():
         if held and held["rows"] != sum(shard["rows"] for shard in held["shards"]):
-            raise DataError(f"{path}: split {split} has not the {held['rows']:,} rows that it says: {prepared.CURE}.")
+            raise DataError(f"{path}: split {split} has not the {held['rows']:,} rows that it says: {index_file.CURE}.")
 
 
-def _split(folder: Path, index: prepared.Index, split: str) -> Rows:
+def _split(folder: Path, index: index_file.Index, split: str) -> Rows:
     columns = index["splits"][split]["columns"]
     parts = [
         shard_columns(folder, index, split, first, shard)
-        for where, first, shard in prepared.shards_of(index)
+        for where, first, shard in index_file.shards_of(index)
         if where == split
     ]
     rest = {name: torch.from_numpy(np.concatenate([part[name] for part in parts])) for name in columns if name != "x"}
@@ -117,14 +117,14 @@ def _split(folder: Path, index: prepared.Index, split: str) -> Rows:
     return Rows(Mapped.over([part["x"] for part in parts]), rest.get("y"), values, **_described(columns, rest))
 
 
-def shard_columns(folder: Path, index: prepared.Index, split: str, first: int, shard: dict) -> dict[str, np.ndarray]:
+def shard_columns(folder: Path, index: index_file.Index, split: str, first: int, shard: dict) -> dict[str, np.ndarray]:
     """The mapped columns of one shard. Raises DataError."""
     path = folder / shard["file"]
     with shards.told(path):
         size = path.stat().st_size
     if size != shard["bytes"]:
-        raise DataError(f"{path}: {size:,} bytes, {shard['bytes']:,} expected: {prepared.CURE}.")
-    head = shards.head_of(prepared.common(index), split, first)
+        raise DataError(f"{path}: {size:,} bytes, {shard['bytes']:,} expected: {index_file.CURE}.")
+    head = shards.head_of(index_file.common(index), split, first)
     return shards.mapped(path, shard["rows"], head, index["splits"][split]["columns"])
 
 

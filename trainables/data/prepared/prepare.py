@@ -1,6 +1,6 @@
 """A data set becomes a prepared set, shard by shard: it may be larger than memory, and be killed at any moment."""
 
-# Shapes: K rows of the pieces that are read together.
+# Shapes: K rows of the shards that are read together.
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 
+from trainables.common.errors import DataError
 from trainables.common.files import remove_half_written
-from trainables.data.base import SPLITS, DataError, Dataset, Part, Rows, Splits
-from trainables.data.prepared import index as prepared
-from trainables.data.prepared import mapped, shards, sources
+from trainables.data.base import SPLITS, Dataset, Part, Rows, Splits
+from trainables.data.prepared import index_file, mapped, shards, sources
 from trainables.data.prepared.disk import alone, check_room, disk_told, sync, write_durably
 from trainables.data.prepared.verify import damages
 
@@ -30,7 +30,7 @@ Told = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Piece:
+class PlannedShard:
     """The rows of one shard: `rows` of a split from its row `first` on."""
 
     split: str
@@ -50,7 +50,7 @@ def prepare(dataset: Dataset, root: Path, to: Path | None = None, told: Told = l
     What is there already and sound is kept, what is damaged is made anew. Of several processes one works and the others
     wait. Raises DataError.
     """
-    folder = prepared.folder_of(dataset, to or root)
+    folder = index_file.folder_of(dataset, to or root)
     if is_whole(dataset, folder):
         return folder
     splits = dataset.from_files(root)
@@ -71,62 +71,60 @@ def is_whole(dataset: Dataset, folder: Path) -> bool:
 
 def fill(folder: Path, dataset: Dataset, splits: Splits, root: Path, told: Told) -> None:
     """Make what the folder lacks of the set, the index last. Only who is `alone` may. Raises DataError and OSError."""
-    (folder / prepared.INDEX).unlink(missing_ok=True)
+    (folder / index_file.INDEX).unlink(missing_ok=True)
     remove_half_written(folder)
     parts = {split: part for split in SPLITS if (part := getattr(splits, split)) is not None}
-    pieces = [piece for split, part in parts.items() for piece in cut(split, part)]
+    plans = [plan for split, part in parts.items() for plan in cut(split, part)]
     stamps, common = sources.stamps(dataset, root), described(dataset, splits, root)
     columns = {split: shards.columns_of(part.take(slice(0)).read()) for split, part in parts.items()}
-    made = {piece: shard for piece in pieces if (shard := _kept(folder, piece, common, columns[piece.split]))}
-    missing = [piece for piece in pieces if piece not in made]
-    check_room(folder, sum(piece.bytes for piece in missing), ELSEWHERE)
-    done, of = sum(piece.bytes for piece in made), sum(piece.bytes for piece in pieces)
+    made = {plan: shard for plan in plans if (shard := _kept(folder, plan, common, columns[plan.split]))}
+    missing = [plan for plan in plans if plan not in made]
+    check_room(folder, sum(plan.bytes for plan in missing), ELSEWHERE)
+    done, of = sum(plan.bytes for plan in made), sum(plan.bytes for plan in plans)
     told(done, of)
     for split, part in parts.items():
-        for piece, rows in read(part, [piece for piece in missing if piece.split == split]):
-            made[piece] = _written(folder, piece, rows, common)
+        for plan, rows in read(part, [plan for plan in missing if plan.split == split]):
+            made[plan] = _written(folder, plan, rows, common)
             del rows  # before the next are read: it holds all that were read together
-            done += piece.bytes
+            done += plan.bytes
             told(done, of)
-    entries = {
-        split: _entry(columns[split], [made[piece] for piece in pieces if piece.split == split]) for split in parts
-    }
-    said = {prepared.NOTES: list(splits.notes)} if stamps or splits.notes else {}
+    entries = {split: _entry(columns[split], [made[plan] for plan in plans if plan.split == split]) for split in parts}
+    said = {index_file.NOTES: list(splits.notes)} if stamps or splits.notes else {}
     index = common | said | {"stamps": stamps, "splits": dict.fromkeys(SPLITS) | entries}
-    write_durably(folder / prepared.INDEX, [prepared.written(index)])
+    write_durably(folder / index_file.INDEX, [index_file.written(index)])
     sync(folder)
 
 
-def cut(split: str, part: Part) -> Iterator[Piece]:
-    """The pieces of a split, equally large but for the last."""
+def cut(split: str, part: Part) -> Iterator[PlannedShard]:
+    """The shards that a split makes, equally large but for the last."""
     row_bytes = math.prod(part.shape) * (part.x.element_size() if isinstance(part, Rows) else 1)
     step = max(SHARD_BYTES // row_bytes, 1)
     for number, first in enumerate(range(0, len(part), step)):
         rows = min(step, len(part) - first)
-        yield Piece(split, number, first, rows, rows * row_bytes)
+        yield PlannedShard(split, number, first, rows, rows * row_bytes)
 
 
-def read(part: Part, pieces: list[Piece]) -> Iterator[tuple[Piece, Rows]]:
-    """The rows of each piece. Files that are gone through from the front each time are so for many pieces at once."""
+def read(part: Part, plans: list[PlannedShard]) -> Iterator[tuple[PlannedShard, Rows]]:
+    """The rows of each shard. Files that are read from the front each time are so for many shards at once."""
     together = max(AT_ONCE_BYTES // SHARD_BYTES, 1) if getattr(part, "from_front", False) else 1
-    for start in range(0, len(pieces), together):
-        yield from _read_together(part, pieces[start : start + together])
+    for start in range(0, len(plans), together):
+        yield from _read_together(part, plans[start : start + together])
 
 
-def _read_together(part: Part, pieces: list[Piece]) -> Iterator[tuple[Piece, Rows]]:
-    index_K = torch.cat([torch.arange(piece.first, piece.first + piece.rows) for piece in pieces])
+def _read_together(part: Part, plans: list[PlannedShard]) -> Iterator[tuple[PlannedShard, Rows]]:
+    index_K = torch.cat([torch.arange(plan.first, plan.first + plan.rows) for plan in plans])
     rows, first = part.take(index_K).read(), 0
-    for piece in pieces:
-        yield piece, rows.take(slice(first, first + piece.rows))
-        first += piece.rows
+    for plan in plans:
+        yield plan, rows.take(slice(first, first + plan.rows))
+        first += plan.rows
 
 
-def described(dataset: Dataset, splits: Splits, root: Path) -> prepared.Index:
+def described(dataset: Dataset, splits: Splits, root: Path) -> index_file.Index:
     """What index and shards say of the whole set."""
     values = splits.train.range
     return {
-        "format": prepared.FORMAT,
-        "data": prepared.settings(dataset),
+        "format": index_file.FORMAT,
+        "data": index_file.settings(dataset),
         "shape": list(splits.train.shape),
         "range": None if values is None else list(values),
         "source": dataset.source,
@@ -138,21 +136,21 @@ def described(dataset: Dataset, splits: Splits, root: Path) -> prepared.Index:
     }
 
 
-def _kept(folder: Path, piece: Piece, common: prepared.Index, columns: dict[str, Any]) -> dict[str, Any] | None:
+def _kept(folder: Path, plan: PlannedShard, common: index_file.Index, columns: dict[str, Any]) -> dict[str, Any] | None:
     """A shard that an earlier process has made of the same files."""
-    path, head = folder / piece.file, shards.head_of(common, piece.split, piece.first)
-    return _shard(piece, path.read_bytes()) if shards.is_sound(path, piece.rows, head, columns) else None
+    path, head = folder / plan.file, shards.head_of(common, plan.split, plan.first)
+    return _shard(plan, path.read_bytes()) if shards.is_sound(path, plan.rows, head, columns) else None
 
 
-def _written(folder: Path, piece: Piece, rows: Rows, common: prepared.Index) -> dict[str, Any]:
-    content = shards.content_of(rows, shards.head_of(common, piece.split, piece.first))
-    write_durably(folder / piece.file, [content])
-    return _shard(piece, content)
+def _written(folder: Path, plan: PlannedShard, rows: Rows, common: index_file.Index) -> dict[str, Any]:
+    content = shards.content_of(rows, shards.head_of(common, plan.split, plan.first))
+    write_durably(folder / plan.file, [content])
+    return _shard(plan, content)
 
 
-def _shard(piece: Piece, content: Any) -> dict[str, Any]:
+def _shard(plan: PlannedShard, content: Any) -> dict[str, Any]:
     digest = hashlib.sha256(content).hexdigest()
-    return {"file": piece.file, "bytes": len(memoryview(content)), "sha256": digest, "rows": piece.rows}
+    return {"file": plan.file, "bytes": len(memoryview(content)), "sha256": digest, "rows": plan.rows}
 
 
 def _entry(columns: dict[str, Any], made: list[dict[str, Any]]) -> dict[str, Any]:

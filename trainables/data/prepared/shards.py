@@ -22,9 +22,10 @@ import pyarrow as pa
 import torch
 from pyarrow import ipc
 
-from trainables.data.base import DataError, Rows, Unfit, one_line
+from trainables.common.errors import DataError, Unfit, one_line
+from trainables.data.base import Rows
 from trainables.data.formats.locate import DAMAGED
-from trainables.data.prepared.index import AGAIN, CURE, compact
+from trainables.data.prepared.index_file import AGAIN, CURE, compact
 
 SHA256, COLUMNS = b"sha256", b"columns"
 DTYPES = {"x": ("uint8", "float32"), "y": ("int64",), "factors": ("int64",), "attributes": ("uint8",)}

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from trainables.data.base import DataError, Dataset
-from trainables.data.bounds import check_plain
+from trainables.common.errors import DataError
+from trainables.data.base import Dataset
+from trainables.data.base.bounds import check_plain
 from trainables.data.formats.archives import open_archive
 from trainables.data.formats.locate import find, sound
-from trainables.data.prepared.index import Index
+from trainables.data.prepared.index_file import Index
 
 BLOCK_BYTES = 1 << 20
 ANEW = "push it to another prefix then, and name that as data root"

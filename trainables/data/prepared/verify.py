@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from trainables.data.base import DataError, Dataset, Unfit
-from trainables.data.prepared import index as prepared
-from trainables.data.prepared import mapped, shards
+from trainables.common.errors import DataError, Unfit
+from trainables.data.base import Dataset
+from trainables.data.prepared import index_file, mapped, shards
 
 SHA256 = "sha256"
 
@@ -19,16 +19,16 @@ def damages(dataset: Dataset, folder: Path, told: Callable[[int, int], None] = l
 
     `told` is told of the bytes that are done, and of how many. Raises DataError where there is no finished set.
     """
-    if not (folder / prepared.INDEX).exists():
+    if not (folder / index_file.INDEX).exists():
         raise DataError(f"{folder}: no finished set: prepare it first.")
     try:
-        index = prepared.read_index(folder)
+        index = index_file.read_index(folder)
         mapped.check_index(index, dataset, folder)
     except DataError as error:
         yield str(error)
         return
-    done, of = 0, prepared.bytes_of(index)
-    for split, first, shard in prepared.shards_of(index):
+    done, of = 0, index_file.bytes_of(index)
+    for split, first, shard in index_file.shards_of(index):
         try:
             _check(folder, index, split, first, shard)
         except DataError as error:
@@ -37,7 +37,7 @@ def damages(dataset: Dataset, folder: Path, told: Callable[[int, int], None] = l
         told(done, of)
 
 
-def _check(folder: Path, index: prepared.Index, split: str, first: int, shard: dict[str, Any]) -> None:
+def _check(folder: Path, index: index_file.Index, split: str, first: int, shard: dict[str, Any]) -> None:
     """Raises DataError."""
     path = folder / shard["file"]
     mapped.shard_columns(folder, index, split, first, shard)

@@ -17,15 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trainables.common.errors import DataError, Unfit
 from trainables.common.files import remove_half_written
-from trainables.data.base import DataError, Dataset, Unfit
-from trainables.data.prepared import index as prepared
+from trainables.data.base import Dataset
+from trainables.data.prepared import index_file
 from trainables.data.prepared.disk import alone, check_room, disk_told, sync, write_durably
-from trainables.data.prepared.index import INDEX, PREPARED
+from trainables.data.prepared.index_file import INDEX, PREPARED
 from trainables.data.remote.s3 import (
     Absent,
+    BucketPath,
     Passing,
-    Place,
     Stopped,
     blocks,
     client,
@@ -68,9 +69,9 @@ class Unlike(Passing):
         super().__init__(text, "it is damaged in the bucket: delete it there and push the set again")
 
 
-def place_of(root: str, key: str) -> Place:
+def place_of(root: str, key: str) -> BucketPath:
     """Where the set with this key lies below s3://bucket/prefix. Raises DataError."""
-    return Place.of(root) / PREPARED / key
+    return BucketPath.of(root) / PREPARED / key
 
 
 def folder_of(dataset: Dataset, root: str, told: Told = lambda done, of: None) -> Path | None:
@@ -78,18 +79,18 @@ def folder_of(dataset: Dataset, root: str, told: Told = lambda done, of: None) -
 
     None where the bucket has none and the rows need no files from there. Raises DataError.
     """
-    folder = fetched(root, prepared.key(dataset), told)
+    folder = fetched(root, index_file.key(dataset), told)
     if folder is None and dataset.home:
         verbs = (f"vaeorch data {verb}" for verb in ("prepare", "push"))
         make, send = (f"'{verb} {dataset.name}{set_options(dataset)}" for verb in verbs)
         cure = f"where its files are run {make}', then {send} {root}'"
-        raise DataError(f"{place_of(root, prepared.key(dataset))}: no prepared set of '{dataset.name}': {cure}.")
+        raise DataError(f"{place_of(root, index_file.key(dataset))}: no prepared set of '{dataset.name}': {cure}.")
     return folder
 
 
 def set_options(dataset: Dataset) -> str:
     """What a verb must be told of a record's settings."""
-    chosen = dataset.model_dump(mode="json", exclude_defaults=True, exclude={"name"} | prepared.LIMITS)
+    chosen = dataset.model_dump(mode="json", exclude_defaults=True, exclude={"name"} | index_file.LIMITS)
     return "".join(f" --set {name}={json.dumps(value)}" for name, value in chosen.items())
 
 
@@ -114,7 +115,7 @@ def fetched(root: str, key: str, told: Told = lambda done, of: None) -> Path | N
 
 def sets(root: str) -> dict[str, int]:
     """The sets below `root`, by their keys, each with its size in bytes; not those that are unfinished."""
-    place = Place.of(root) / PREPARED
+    place = BucketPath.of(root) / PREPARED
     sizes: dict[str, int] = {}
     finished = set()
     for name, size in persistently(place, lambda: objects(place)).items():
@@ -124,7 +125,7 @@ def sets(root: str) -> dict[str, int]:
     return {key: size for key, size in sizes.items() if key in finished}
 
 
-def objects(place: Place) -> dict[str, int]:
+def objects(place: BucketPath) -> dict[str, int]:
     """All objects below a place, named from there, with their sizes. Raises Passing and DataError."""
     start = f"{place.path}/"
     with sorted_out(place):
@@ -132,7 +133,7 @@ def objects(place: Place) -> dict[str, int]:
         return {each["Key"].removeprefix(start): each["Size"] for page in pages for each in page.get("Contents", ())}
 
 
-def index_content(place: Place) -> bytes | None:
+def index_content(place: BucketPath) -> bytes | None:
     """The index.json of a set in a bucket; None where there is none. Raises DataError."""
     try:
         return persistently(place / INDEX, lambda: read_index(place))
@@ -140,27 +141,27 @@ def index_content(place: Place) -> bytes | None:
         return None
 
 
-def read_index(place: Place) -> bytes:
+def read_index(place: BucketPath) -> bytes:
     """The same at one attempt. Raises Passing, Absent and DataError."""
     at = place / INDEX
     with sorted_out(at):
         content = client().get_object(Bucket=at.bucket, Key=at.path)["Body"].read()
     try:
-        prepared.index_of(content)
+        index_file.index_of(content)
     except Unfit as error:
         raise Unlike(str(error)) from error
     return content
 
 
-def shards_in(content: bytes, at: Place | Path) -> list[Shard]:
+def shards_in(content: bytes, at: BucketPath | Path) -> list[Shard]:
     """The files that an index.json names, one after the other. Raises DataError that names where it lies."""
     try:
-        named = [shard for _, _, shard in prepared.shards_of(prepared.index_of(content))]
+        named = [shard for _, _, shard in index_file.shards_of(index_file.index_of(content))]
     except Unfit as error:
-        raise DataError(f"{at}: {error}: {prepared.CURE}.") from error
+        raise DataError(f"{at}: {error}: {index_file.CURE}.") from error
     odd = next((shard["file"] for shard in named if not re.fullmatch(PLAIN_NAME, shard["file"])), None)
     if odd is not None:
-        raise DataError(f"{at}: names '{odd}', which is no plain file name: {prepared.CURE}.")
+        raise DataError(f"{at}: names '{odd}', which is no plain file name: {index_file.CURE}.")
     return [Shard(shard["file"], shard["bytes"], shard["sha256"]) for shard in named]
 
 
@@ -173,7 +174,7 @@ def is_whole(folder: Path) -> bool:
         return False
 
 
-def fill(place: Place, content: bytes, folder: Path, told: Told) -> None:
+def fill(place: BucketPath, content: bytes, folder: Path, told: Told) -> None:
     """Fetch what a folder of the cache lacks of a set, the index last. Only who is `alone` may. Raises DataError."""
     (folder / INDEX).unlink(missing_ok=True)
     remove_half_written(folder)
@@ -218,7 +219,7 @@ class Count:
             raise
 
 
-def fetch_all(place: Place, shards: list[Shard], folder: Path, count: Count) -> None:
+def fetch_all(place: BucketPath, shards: list[Shard], folder: Path, count: Count) -> None:
     """Fetch files, several at once. The first that cannot be had, or Ctrl-C, stops the others."""
     files, stop = opened(place), threading.Event()
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -232,7 +233,7 @@ def fetch_all(place: Place, shards: list[Shard], folder: Path, count: Count) -> 
             raise
 
 
-def opened(place: Place) -> S3FileSystem:
+def opened(place: BucketPath) -> S3FileSystem:
     """pyarrow's view of a bucket. Raises DataError."""
 
     def attempt() -> S3FileSystem:
@@ -242,7 +243,7 @@ def opened(place: Place) -> S3FileSystem:
     return persistently(place, attempt)
 
 
-def fetch(files: S3FileSystem, at: Place, shard: Shard, folder: Path, count: Count, stop: threading.Event) -> None:
+def fetch(files: S3FileSystem, at: BucketPath, shard: Shard, folder: Path, count: Count, stop: threading.Event) -> None:
     """Fetch one file into a folder, whole and right or not at all. Raises DataError, OSError, Stopped."""
 
     def attempt() -> None:

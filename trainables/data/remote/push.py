@@ -7,14 +7,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from trainables.common.lazy import Late
-from trainables.data.base import DataError
-from trainables.data.prepared.index import INDEX
-from trainables.data.remote import fetch as bucket
-from trainables.data.remote.s3 import Absent, Passing, Place, blocks, client, persistently, sorted_out
+from trainables.common.errors import DataError
+from trainables.common.lazy import LazyModule
+from trainables.data.prepared.index_file import INDEX
+from trainables.data.remote import fetch
+from trainables.data.remote.s3 import Absent, BucketPath, Passing, blocks, client, persistently, sorted_out
 
-transfer = Late("boto3.s3.transfer")
-failures = Late("boto3.exceptions")
+transfer = LazyModule("boto3.s3.transfer")
+failures = LazyModule("boto3.exceptions")
 
 PART_BYTES = 16 << 20  # a file of so much goes in parts of so much
 PARTS_AT_ONCE = 8
@@ -23,21 +23,21 @@ KEPT_WRONG = "the server has kept something else than was sent"
 OLD_SERVER = "see to it; some servers need AWS_REQUEST_CHECKSUM_CALCULATION=when_required"
 
 
-def push(folder: Path, root: str, told: bucket.Told = lambda done, of: None) -> int:
+def push(folder: Path, root: str, told: fetch.Told = lambda done, of: None) -> int:
     """Put the prepared set in `folder` (prepared/KEY) below s3://bucket/prefix; how many files were sent, 0 if all
     was there.
 
     What an interrupted push has left there is kept. Raises DataError for a set that is not sound or not finished, and
     where another one lies under its key: sets never change.
     """
-    place, content = bucket.place_of(root, folder.name), _read_index(folder)
-    shards = bucket.shards_in(content, folder / INDEX)
-    there = bucket.index_content(place)
-    if there is not None and bucket.shards_in(there, place / INDEX) != shards:
+    place, content = fetch.place_of(root, folder.name), _read_index(folder)
+    shards = fetch.shards_in(content, folder / INDEX)
+    there = fetch.index_content(place)
+    if there is not None and fetch.shards_in(there, place / INDEX) != shards:
         raise DataError(f"{place}: holds another set under this key, and sets never change: name another prefix.")
     with sorted_out(place):
         speaker = client(ATTEMPTS)
-    number, count = 0, bucket.Count(told, 0, sum(shard.bytes for shard in shards))
+    number, count = 0, fetch.Count(told, 0, sum(shard.bytes for shard in shards))
     for shard in shards:
         _check(folder / shard.file, shard)
         if _has(speaker, place / shard.file, folder / shard.file, shard):
@@ -58,12 +58,12 @@ def _read_index(folder: Path) -> bytes:
         raise DataError(f"{folder}: no finished set ({error.strerror}): prepare it first.") from error
 
 
-def _check(path: Path, shard: bucket.Shard) -> None:
+def _check(path: Path, shard: fetch.Shard) -> None:
     if not shard.sound(path):
         raise DataError(f"{path}: is not the file that {INDEX} names: delete {path.parent} and prepare the set again.")
 
 
-def _has(speaker: Any, at: Place, path: Path, shard: bucket.Shard) -> bool:
+def _has(speaker: Any, at: BucketPath, path: Path, shard: fetch.Shard) -> bool:
     """Whether the bucket has just this file: by its ETag, and where a server has its own idea of that, by reading it.
 
     Raises DataError.
@@ -95,19 +95,19 @@ def _md5(content: bytes) -> bytes:
     return hashlib.md5(content, usedforsecurity=False).digest()
 
 
-def _reads_as(at: Place, shard: bucket.Shard) -> bool:
-    files = bucket.opened(at)
+def _reads_as(at: BucketPath, shard: fetch.Shard) -> bool:
+    files = fetch.opened(at)
 
     def read() -> bool:
         try:
-            return all(bucket.verified(shard, blocks(files, at)))
-        except bucket.Unlike:
+            return all(fetch.verified(shard, blocks(files, at)))
+        except fetch.Unlike:
             return False
 
     return persistently(at, read)
 
 
-def _send(speaker: Any, at: Place, path: Path, shard: bucket.Shard, count: bucket.Count) -> None:
+def _send(speaker: Any, at: BucketPath, path: Path, shard: fetch.Shard, count: fetch.Count) -> None:
     """Send a file, in parts where it is large, and see that the bucket has it. Raises DataError."""
     in_parts = transfer.TransferConfig(
         multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=PARTS_AT_ONCE
@@ -128,7 +128,7 @@ def _send(speaker: Any, at: Place, path: Path, shard: bucket.Shard, count: bucke
         _end_unfinished(speaker, at)
 
 
-def _end_unfinished(speaker: Any, at: Place) -> None:
+def _end_unfinished(speaker: Any, at: BucketPath) -> None:
     """Remove the parts of earlier uploads that were killed: nobody sees them, but they are paid for."""
 
     def end() -> None:
@@ -141,13 +141,13 @@ def _end_unfinished(speaker: Any, at: Place) -> None:
         persistently(at, end)
 
 
-def _send_index(speaker: Any, place: Place, content: bytes) -> None:
+def _send_index(speaker: Any, place: BucketPath, content: bytes) -> None:
     at = place / INDEX
 
     def attempt() -> None:
         with sorted_out(at):
             speaker.put_object(Bucket=at.bucket, Key=at.path, Body=content)
-        if bucket.read_index(place) != content:
+        if fetch.read_index(place) != content:
             raise Passing(KEPT_WRONG, OLD_SERVER)
 
     persistently(at, attempt)

@@ -15,17 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from trainables.common.lazy import Late
+from trainables.common.errors import DataError, one_line
+from trainables.common.lazy import LazyModule
 from trainables.common.roots import S3
-from trainables.data.base import DataError, one_line
 
 if TYPE_CHECKING:
     from pyarrow.fs import S3FileSystem
 
-boto3 = Late("boto3")
-config = Late("botocore.config")
-exceptions = Late("botocore.exceptions")
-fs = Late("pyarrow.fs")
+boto3 = LazyModule("boto3")
+config = LazyModule("botocore.config")
+exceptions = LazyModule("botocore.exceptions")
+fs = LazyModule("pyarrow.fs")
 
 ATTEMPTS = 4
 PAUSE_S = 0.5  # after the first attempt; doubles with each
@@ -44,22 +44,22 @@ Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
-class Place:
+class BucketPath:
     """A bucket and a path in it, "" being all of it."""
 
     bucket: str
     path: str = ""
 
     @staticmethod
-    def of(root: str) -> Place:
+    def of(root: str) -> BucketPath:
         """The place that s3://bucket/prefix names. Raises DataError."""
         bucket, *path = root.removeprefix(S3).rstrip("/").split("/")
         if not re.fullmatch(r"[\w.-]+", bucket, re.ASCII) or {"", ".", ".."} & {bucket, *path}:
             raise DataError(f"{root}: no plain path in a bucket: write s3://bucket/prefix.")
-        return Place(bucket, "/".join(path))
+        return BucketPath(bucket, "/".join(path))
 
-    def __truediv__(self, name: str) -> Place:
-        return Place(self.bucket, f"{self.path}/{name}" if self.path else name)
+    def __truediv__(self, name: str) -> BucketPath:
+        return BucketPath(self.bucket, f"{self.path}/{name}" if self.path else name)
 
     def __str__(self) -> str:
         return f"{S3}{self.bucket}/{self.path}"
@@ -95,7 +95,7 @@ def client(attempts: int = 1) -> Any:
     )
 
 
-def filesystem(place: Place) -> S3FileSystem:
+def filesystem(place: BucketPath) -> S3FileSystem:
     """pyarrow's view of the buckets, with the credentials, region and endpoint that boto3 has found."""
     session = boto3.session.Session()
     keys = session.get_credentials()
@@ -125,7 +125,7 @@ def region(speaker: Any, bucket: str) -> str:
 
 
 @contextmanager
-def sorted_out(place: Place) -> Iterator[None]:
+def sorted_out(place: BucketPath) -> Iterator[None]:
     """boto3's errors by what can be done about them. Raises Passing, Absent, and DataError for those that last."""
     try:
         yield
@@ -145,7 +145,7 @@ def sorted_out(place: Place) -> Iterator[None]:
         raise DataError(f"{place}: {one_line(error)}: mend the address or the AWS_ settings.") from error
 
 
-def _answered(place: Place, error: Any) -> Exception:
+def _answered(place: BucketPath, error: Any) -> Exception:
     """What the server's refusal is."""
     code = error.response.get("Error", {}).get("Code", "")
     text = error.response.get("Error", {}).get("Message", "")
@@ -160,7 +160,7 @@ def _answered(place: Place, error: Any) -> Exception:
     return DataError(f"{place}: refused ({one_line(Exception(said))}): {CHECK_CREDENTIALS}.")
 
 
-def blocks(files: S3FileSystem, place: Place) -> Iterator[bytes]:
+def blocks(files: S3FileSystem, place: BucketPath) -> Iterator[bytes]:
     """An object in pieces, as pyarrow reads it. Raises Passing, and DataError for what lasts."""
     try:
         with files.open_input_stream(f"{place.bucket}/{place.path}") as stream:
@@ -176,7 +176,7 @@ def blocks(files: S3FileSystem, place: Place) -> Iterator[bytes]:
         raise Passing(one_line(error).rstrip(" :")) from error
 
 
-def persistently(place: Place, action: Callable[[], Answer], stop: threading.Event | None = None) -> Answer:
+def persistently(place: BucketPath, action: Callable[[], Answer], stop: threading.Event | None = None) -> Answer:
     """What `action` gives, tried again after growing pauses where what went wrong may pass. Raises DataError, Stopped.
 
     `stop`, once set, ends the waiting.

@@ -11,8 +11,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_serializer, model_validator
 
+from trainables.common.errors import DataError, Unfit
 from trainables.common.lazy import np, torch
-from trainables.data.base import DataError, Dataset, Facts, Part, Rows, Splits, Unfit, hold_out
+from trainables.data.base import Dataset, Part, Rows, Splits, hold_out
 from trainables.data.formats.arrays import read
 from trainables.data.formats.folders import pictures
 from trainables.data.formats.labels import whole_numbers
@@ -80,10 +81,11 @@ class Array(Dataset):
     def wanted(self) -> tuple[tuple[str, ...], ...]:
         return ((self.path or self.images,),)
 
-    def _facts(self, root: Path) -> Facts:
-        return self.whole(root).facts()
+    def known_facts(self) -> None:
+        """None: only the user's files tell."""
+        return
 
-    def _open(self, root: Path) -> Splits:
+    def from_files(self, root: Path) -> Splits:
         field = "path" if self.path else "images"
         path = Path(getattr(self, field))
         try:

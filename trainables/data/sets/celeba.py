@@ -7,8 +7,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from trainables.common.errors import Unfit
 from trainables.common.lazy import np, torch
-from trainables.data.base import SPLITS, Attributes, Facts, Photographs, Splits, Stored, Unfit, hold_out
+from trainables.data.base import SPLITS, Attributes, Facts, Photographs, Splits, Stored, hold_out
 from trainables.data.formats.archives import Archive, open_archive
 from trainables.data.formats.decoding import Filter, album, of_size, resized
 from trainables.data.formats.locate import find_all, sound
@@ -83,14 +84,14 @@ class CelebA(Faces):
         "random": (162_732, 19_867, 20_000),
     }
 
-    def _facts(self, root: Path) -> Facts:
+    def known_facts(self) -> Facts:
         return Facts(SHAPE, self.range, *self.rows[self.split][:2])
 
     def wanted(self) -> tuple[tuple[str, ...], ...]:
         partition = ("celeba/list_eval_partition.txt",)
         return super().wanted() + ((partition,) if self.split == "official" else ())
 
-    def _open(self, root: Path) -> Splits:
+    def from_files(self, root: Path) -> Splits:
         images, listed, *partition = find_all(self, root)
         faces = self._faces(images, listed)
         if self.split == "random":
@@ -111,10 +112,10 @@ class CelebAHalf(Faces):
     images: ClassVar[int] = 10_000
     size: ClassVar[tuple[int, int]] = (89, 109)
 
-    def _facts(self, root: Path) -> Facts:
+    def known_facts(self) -> Facts:
         return Facts(SHAPE, self.range, self.images - 2_000, 1_000)
 
-    def _open(self, root: Path) -> Splits:
+    def from_files(self, root: Path) -> Splits:
         return hold_out(self._faces(*find_all(self, root)), 1_000, 1_000)
 
 

@@ -11,9 +11,10 @@ from typing import ClassVar, Literal
 
 from pydantic import PositiveInt
 
+from trainables.common.errors import DataError, Unfit
 from trainables.common.lazy import Image, np, parquet, torch
-from trainables.data.base import DataError, Facts, Photographs, Range, Rows, Splits, Stored, Unfit
-from trainables.data.bounds import check_memory, small_content
+from trainables.data.base import Facts, Photographs, Range, Rows, Splits, Stored
+from trainables.data.base.bounds import check_memory, small_content
 from trainables.data.formats.blocks import gather, load_npy
 from trainables.data.formats.decoding import Album, of_size
 from trainables.data.formats.locate import find_all, sound
@@ -68,7 +69,7 @@ class Cifar10(Photographs):
     def wanted(self) -> tuple[tuple[str, ...], ...]:
         return tuple((name,) for name in NAMES[self.files])
 
-    def _facts(self, root: Path) -> Facts:
+    def known_facts(self) -> Facts:
         known_rows, _ = ROWS[self.files]
         held = known_rows // 5 if self.val_from_train is None else self.val_from_train
         if held >= known_rows:
@@ -76,8 +77,8 @@ class Cifar10(Photographs):
             raise DataError(text, "val_from_train")
         return Facts(SHAPE, self.range, known_rows - held, held)
 
-    def _open(self, root: Path) -> Splits:
-        rows = self._facts(root).train_rows
+    def from_files(self, root: Path) -> Splits:
+        rows = self.known_facts().train_rows
         known, test = (_stored(half, self.range) for half in FORMS[self.files](find_all(self, root)))
         return Splits(known.take(slice(rows)), known.take(slice(rows, None)), test)
 

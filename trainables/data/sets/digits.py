@@ -28,10 +28,10 @@ class Digits(Dataset):
         "Alpaydin, Kaynak: Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998"
     )
 
-    def _facts(self, root: Path) -> Facts:
+    def known_facts(self) -> Facts:
         return Facts((1, 8, 8), UNIT, TRAIN_ROWS, VAL_ROWS)
 
-    def _open(self, root: Path) -> Splits:
+    def from_files(self, root: Path) -> Splits:
         table = np.loadtxt(bundled(), delimiter=",", dtype=np.int64)  # a row: 64 values and the digit
         images = np.rint(table[:, :-1] * (255 / INK)).astype(np.uint8).reshape(-1, 1, 8, 8)
         return hold_out(Rows(torch.from_numpy(images), torch.from_numpy(table[:, -1]), UNIT), VAL_ROWS)

@@ -10,8 +10,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from trainables.common.errors import Unfit
 from trainables.common.lazy import np
-from trainables.data.base import Unfit
 from trainables.data.formats.blocks import Npz, gather
 from trainables.data.formats.locate import find_all, sound
 from trainables.data.sets.grids import EveryCombination, Grid

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from trainables.common.errors import Unfit
 from trainables.common.lazy import np, torch
-from trainables.data.base import UNIT, Dataset, Facts, Rows, Splits, Unfit, hold_out
+from trainables.data.base import UNIT, Dataset, Facts, Rows, Splits, hold_out
 from trainables.data.formats.blocks import load_npy
 from trainables.data.formats.locate import find_all, sound
 
@@ -30,10 +31,10 @@ class Frey(Dataset):
     def wanted(self) -> tuple[tuple[str, ...], ...]:
         return (("freyfaces/freyfaces.npy",),)
 
-    def _facts(self, root: Path) -> Facts:
+    def known_facts(self) -> Facts:
         return Facts((1, HEIGHT, WIDTH), UNIT, ROWS - VAL_ROWS - TEST_ROWS, VAL_ROWS)
 
-    def _open(self, root: Path) -> Splits:
+    def from_files(self, root: Path) -> Splits:
         [path] = find_all(self, root)
         with sound(path):
             x_NHW = load_npy(path)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from trainables.common.errors import Unfit
 from trainables.common.lazy import np, torch
-from trainables.data.base import UNIT, Dataset, Factors, Facts, Rows, Splits, Stored, Unfit, hold_out
+from trainables.data.base import UNIT, Dataset, Factors, Facts, Rows, Splits, Stored, hold_out
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,10 @@ class EveryCombination(Dataset):
     def _pixels(self, root: Path) -> Callable[[np.ndarray], np.ndarray]:
         """A function from numbers of rows (K,) to their images (K, C, H, W) uint8; what it reads has been checked."""
 
-    def _facts(self, root: Path) -> Facts:
+    def known_facts(self) -> Facts:
         return Facts(self.shape, UNIT, self.grid.rows - self.val_from_train, self.val_from_train)
 
-    def _open(self, root: Path) -> Splits:
+    def from_files(self, root: Path) -> Splits:
         pixels = self._pixels(root)
 
         def fetch(index_K: np.ndarray) -> Rows:

@@ -10,8 +10,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from trainables.common.errors import Unfit
 from trainables.common.lazy import np, torch
-from trainables.data.base import Facts, Photographs, Rows, Splits, Stored, Unfit, hold_out
+from trainables.data.base import Facts, Photographs, Rows, Splits, Stored, hold_out
 from trainables.data.formats.blocks import Npz, gather
 from trainables.data.formats.locate import find_all, sound
 
@@ -45,10 +46,10 @@ class ImageNet32(Photographs):
     def wanted(self) -> tuple[tuple[str, ...], ...]:
         return tuple((f"imagenet32/{name}",) for name in NAMES)
 
-    def _facts(self, root: Path) -> Facts:
+    def known_facts(self) -> Facts:
         return Facts(SHAPE, self.range, self.images[0] - self.val_from_train, self.val_from_train)
 
-    def _open(self, root: Path) -> Splits:
+    def from_files(self, root: Path) -> Splits:
         *train, val = (Npz(path) for path in find_all(self, root))
         known, test = (self._joined(files, rows) for files, rows in zip((train, [val]), self.images, strict=True))
         held = hold_out(known, self.val_from_train)

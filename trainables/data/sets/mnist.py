@@ -16,8 +16,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, model_validator
 
+from trainables.common.errors import DataError, one_line
 from trainables.common.lazy import F, torch
-from trainables.data.base import UNIT, DataError, Dataset, Facts, Rows, Splits, one_line
+from trainables.data.base import UNIT, Dataset, Facts, Rows, Splits
 from trainables.data.formats.idx import find, read_pair
 from trainables.data.formats.locate import CURE
 
@@ -58,10 +59,10 @@ class Official(Published):
     val_from_train: int = Field(10_000, gt=0, lt=KNOWN_ROWS)
     """The last so many images of the training file validate: 10,000 in ARD-VAE and VIMAE, 5,000 in Intel-VAE."""
 
-    def _facts(self, root: Path) -> Facts:
+    def known_facts(self) -> Facts:
         return Facts((1, SIDE, SIDE), UNIT, KNOWN_ROWS - self.val_from_train, self.val_from_train)
 
-    def _open(self, root: Path) -> Splits:
+    def from_files(self, root: Path) -> Splits:
         known, test = self._published(root)
         train_rows = KNOWN_ROWS - self.val_from_train
         return Splits(known.take(slice(train_rows)), known.take(slice(train_rows, None)), test)
@@ -87,12 +88,12 @@ class Mnist32(Official):
     source: ClassVar[str] = "LeCun et al. 1998; ARD-VAE"
     margin: ClassVar[int] = 2  # pixels
 
-    def _facts(self, root: Path) -> Facts:
+    def known_facts(self) -> Facts:
         side = SIDE + 2 * self.margin
-        return replace(super()._facts(root), shape=(1, side, side))
+        return replace(super().known_facts(), shape=(1, side, side))
 
-    def _open(self, root: Path) -> Splits:
-        bare = super()._open(root)
+    def from_files(self, root: Path) -> Splits:
+        bare = super().from_files(root)
         return Splits(self._padded(bare.train), self._padded(bare.val), self._padded(bare.test))
 
     def _padded(self, rows: Rows) -> Rows:
@@ -122,12 +123,12 @@ class Mnist01(Published):
             raise ValueError("zeros and ones are both 0, which leaves no images: make one of them 1.")
         return self
 
-    def _facts(self, root: Path) -> Facts:
+    def known_facts(self) -> Facts:
         train, val, _ = self.each
         copies = self.zeros + self.ones
         return Facts((1, SIDE, SIDE), UNIT, copies * train, copies * val)
 
-    def _open(self, root: Path) -> Splits:
+    def from_files(self, root: Path) -> Splits:
         known, unseen = self._published(root)
         train, val, test = self.each
         parts = (known, 0, train), (known, train, train + val), (unseen, 0, test)

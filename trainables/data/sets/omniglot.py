@@ -9,8 +9,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from trainables.common.errors import Unfit
 from trainables.common.lazy import np, torch
-from trainables.data.base import UNIT, Dataset, Facts, Rows, Splits, Stored, Unfit, shuffled
+from trainables.data.base import UNIT, Dataset, Facts, Rows, Splits, Stored, shuffled
 from trainables.data.formats.archives import Archive, open_archive
 from trainables.data.formats.decoding import Album, of_size
 from trainables.data.formats.locate import find_all, sound
@@ -45,6 +46,7 @@ class Omniglot(Dataset):
 
     name: Literal["omniglot"] = "omniglot"
     files: Literal["official", "small", "small1", "small2"] = "official"
+    """Which archives: the official ones, or the authors' smaller sets, without test images."""
     rotations: bool = True
     """Add the drawings turned by 90, 180 and 270 degrees."""
     val_drawers: int = Field(2, gt=0, lt=DRAWERS)
@@ -62,7 +64,7 @@ class Omniglot(Dataset):
         names = BACKGROUND[self.files][0] + (EVALUATION[:1] if self.files == "official" else ())
         return tuple((f"{FOLDER}/{name}.zip", f"{FOLDER}/{name}") for name in names)
 
-    def _facts(self, root: Path) -> Facts:
+    def known_facts(self) -> Facts:
         each = BACKGROUND[self.files][1] * self._turns
         return Facts(SHAPE, UNIT, each * (DRAWERS - self.val_drawers), each * self.val_drawers)
 
@@ -75,7 +77,7 @@ class Omniglot(Dataset):
         """The characters."""
         return BACKGROUND[self.files][1] + (EVALUATION[1] if self.files == "official" else 0)
 
-    def _open(self, root: Path) -> Splits:
+    def from_files(self, root: Path) -> Splits:
         places, (names, characters) = find_all(self, root), BACKGROUND[self.files]
         known = self._drawings(places[: len(names)], characters, first_label=0)
         drawer_N = known.order // TURNS % DRAWERS

@@ -11,9 +11,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from trainables.common.errors import Unfit
 from trainables.common.lazy import h5py, np
-from trainables.data.base import Unfit
-from trainables.data.bounds import check_memory
+from trainables.data.base.bounds import check_memory
 from trainables.data.formats.blocks import BLOCK_BYTES, gather
 from trainables.data.formats.locate import find_all, sound
 from trainables.data.sets.grids import EveryCombination, Grid

@@ -39,10 +39,10 @@ class Synthetic(Dataset):
     def draw(self, rng: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray | None]:
         """Points (N, 2), and their labels (N,) where the distribution has parts."""
 
-    def _facts(self, root: Path) -> Facts:
+    def known_facts(self) -> Facts:
         return Facts((2,), None, self.rows, VAL_ROWS)
 
-    def _open(self, root: Path) -> Splits:
+    def from_files(self, root: Path) -> Splits:
         return Splits(self._drawn(TRAIN_STREAM, self.rows), self._drawn(VAL_STREAM, VAL_ROWS), None)
 
     def _drawn(self, stream: int, rows: int) -> Rows:

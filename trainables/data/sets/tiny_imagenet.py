@@ -7,8 +7,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from trainables.common.errors import Unfit
 from trainables.common.lazy import np
-from trainables.data.base import Facts, Photographs, Splits, Stored, Unfit, shuffled
+from trainables.data.base import Facts, Photographs, Splits, Stored, shuffled
 from trainables.data.formats.archives import Archive, open_archive
 from trainables.data.formats.decoding import album, of_size
 from trainables.data.formats.locate import find_all, sound
@@ -30,6 +31,7 @@ class TinyImageNet(Photographs):
 
     name: Literal["tiny_imagenet"] = "tiny_imagenet"
     files: Literal["official", "subset"] = "official"
+    """Which archive: the official one, or the one with 40 training images of each class."""
 
     source: ClassVar[str] = "Le & Yang 2015, Tiny ImageNet visual recognition challenge (Stanford CS 231N)"
     licence: ClassVar[str] = "none stated; ImageNet's terms: non-commercial research"
@@ -40,10 +42,10 @@ class TinyImageNet(Photographs):
     def wanted(self) -> tuple[tuple[str, ...], ...]:
         return (({"official": f"{TOP}.zip", "subset": f"{TOP}-subset.zip"}[self.files], TOP),)
 
-    def _facts(self, root: Path) -> Facts:
+    def known_facts(self) -> Facts:
         return Facts(SHAPE, self.range, CLASSES * PER_CLASS[self.files], VAL_ROWS)
 
-    def _open(self, root: Path) -> Splits:
+    def from_files(self, root: Path) -> Splits:
         archive = open_archive(*find_all(self, root))
         classes = tuple(sorted(archive.text(f"{TOP}/wnids.txt")))
         train = self._stored(archive, *_train(archive, classes, PER_CLASS[self.files]))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from trainables.common.errors import Undefined
 from trainables.data import Rows
-from trainables.metrics.provenance import Undefined
 from trainables.model import VAE
 from trainables.noise import Noise, seed_of
 

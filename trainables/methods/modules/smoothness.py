@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from trainables.terms import Pass
+from trainables.model import Pass
 
 LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainables.data.base import DataError, Unfit
+from trainables.common.errors import DataError, Unfit
 
 if TYPE_CHECKING:
     from trainables.data.base import Dataset

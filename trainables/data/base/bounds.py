@@ -7,7 +7,7 @@ import re
 import stat
 from pathlib import Path
 
-from trainables.data.base import Unfit
+from trainables.common.errors import Unfit
 
 MIB, GIB = 1 << 20, 1 << 30
 SMALL_BYTES = 64 * MIB  # what may be unpacked from however little
