@@ -1,0 +1,312 @@
+"""Who runs in a sweep: found when a slot asks, found again from the journal wherever it was cut. One slot, no Ray."""
+
+import shutil
+
+import pytest
+
+from orchestrator.clusters.resources import cpus
+from orchestrator.commands.dry_run import as_text, described
+from orchestrator.execution.run import finish
+from orchestrator.space.candidates import same_run
+from orchestrator.space.plan import Plan
+from orchestrator.sweep import reuse
+from orchestrator.sweep.ranking import configurations
+from orchestrator.sweep.reuse import Finished
+from tests.support.journals import Killed, journal_of
+from tests.support.one_slot import (
+    ASHA,
+    EPOCHS,
+    FEW,
+    LOW,
+    RATES,
+    SEARCH,
+    drawn,
+    drive,
+    entries_of,
+    opened,
+    spec_of,
+    value_of,
+)
+
+pytestmark = pytest.mark.usefixtures("fast_disk")
+
+SWEEPS = {
+    "optuna": drawn(),
+    "optuna with seeds, confirmed": drawn(trials=4, seeds=2, confirm={"top": 2, "seeds": 2}),
+    "optuna within a budget": drawn(budget={"epochs": 11}),
+    "few draws, closed and confirmed": drawn(
+        search=LOW, trials=3, scheduler=ASHA | {"reduction_factor": 4}, confirm={"top": 1, "seeds": 2}
+    ),
+    "hyperband, confirmed": spec_of(trials=5, scheduler=ASHA | {"name": "hyperband"}, confirm={"top": 1, "seeds": 3}),
+    "a budget that ends while the best are confirmed": spec_of(
+        RATES, scheduler={"name": "none"}, confirm={"top": 2, "seeds": 2}, budget={"epochs": 11}
+    ),
+}
+
+
+@pytest.mark.parametrize("spec", SWEEPS.values(), ids=SWEEPS)
+def test_a_sweep_cut_at_any_event_comes_to_the_same_end(tmp_path, spec):
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    results = drive(opened(whole, spec)).progress.ledger.results()
+    expected = journal_of(whole)
+    assert len(expected) > 20
+    for cut in range(1, len(expected)):
+        folder = tmp_path / "cut"
+        folder.mkdir()
+        with pytest.raises(Killed):
+            drive(opened(folder, spec, lines=cut))
+        assert drive(opened(folder, spec)).progress.ledger.results() == results
+        assert journal_of(folder) == expected, f"cut after {cut} events"
+        shutil.rmtree(folder)
+
+
+def test_a_sweep_of_few_trials_ends_with_one_trained_in_full_before_the_best_are_confirmed(tmp_path):
+    lineup = drive(opened(tmp_path, SWEEPS["few draws, closed and confirmed"]))
+    assert sorted(entry["epochs"] for entry in entries_of(lineup)) == [1, 1, EPOCHS]
+    kinds = [event["event"] for event in journal_of(tmp_path)]
+    assert "closing" in kinds and kinds.index("closing") < kinds.index("confirming")
+
+
+def test_a_budget_that_is_used_up_closes_nothing(tmp_path):
+    spec = spec_of(LOW, trials=3, scheduler=ASHA | {"reduction_factor": 4}, budget={"epochs": 3})
+    lineup = drive(opened(tmp_path, spec))
+    assert [entry["epochs"] for entry in entries_of(lineup)] == [1, 1, 1]
+    assert "closing" not in [event["event"] for event in journal_of(tmp_path)]
+
+
+def test_a_drawn_sweep_has_all_its_trials_and_none_twice(tmp_path):
+    lineup = drive(opened(tmp_path, drawn(trials=20)))
+    assert [entry["id"] for entry in entries_of(lineup)] == [f"{number:04d}" for number in range(1, 21)]
+    runs = [same_run(trial["run"]) for trial in lineup.progress.ledger.trials.values()]
+    assert len(set(runs)) == 20
+    assert {entry["status"] for entry in entries_of(lineup)} == {"completed", "stopped", "diverged"}
+
+
+def test_draws_follow_from_the_search_seed(tmp_path):
+    def configs(name: str, seed: int) -> list[dict]:
+        (tmp_path / name).mkdir()
+        return [entry["config"] for entry in entries_of(drive(opened(tmp_path / name, drawn(search_seed=seed))))]
+
+    assert configs("a", 3) == configs("b", 3) != configs("c", 4)
+
+
+def test_a_search_space_that_is_smaller_than_asked_is_drawn_in_full(tmp_path):
+    lineup = drive(opened(tmp_path, drawn(search=FEW, trials=8)))
+    assert len(lineup) == 3 and len(entries_of(lineup)) == 3
+
+
+def test_options_that_make_equal_runs_are_one_configuration_and_the_sweep_ends_in_order(tmp_path):
+    """`kl_warmup_epochs: 0` is the default, and 1 is 1.0."""
+    search = {"kl_warmup_epochs": {"choice": [0, 0.0, 1, 1.0, 2]}, "precision": {"choice": ["fp32", "bf16"]}}
+    lineup = drive(opened(tmp_path, drawn(search=search, trials=10)))
+    assert len(lineup) == 10 and len(entries_of(lineup)) == 6
+    assert [event["params"] is None for event in journal_of(tmp_path) if event["event"] == "drawn"] == [False] * 6 + [
+        True
+    ] * 4
+
+
+def test_what_cannot_run_is_drawn_again(tmp_path):
+    def allowed(found) -> bool:
+        return found.values["optimizer"]["lr"] < 1e-3
+
+    lineup = drive(opened(tmp_path, drawn(), allowed=allowed))
+    configs = [entry["config"] for entry in entries_of(lineup)]
+    assert len(configs) == 8 and all(config["optimizer.lr"] < 1e-3 for config in configs)
+
+
+def test_seeds_of_one_draw_are_trained_side_by_side(tmp_path):
+    lineup = drive(opened(tmp_path, drawn(trials=3, seeds=2)))
+    found = [(entry["id"], entry["configuration"], entry["seed"]) for entry in entries_of(lineup)]
+    assert found == [(f"{2 * one + seed + 1:04d}", one + 1, seed) for one in range(3) for seed in range(2)]
+
+
+def test_each_point_of_a_grid_is_searched_by_itself(tmp_path):
+    """The draws at one point are the same whatever the results at the other are."""
+    search = SEARCH | {"batch_size": {"grid": [32, 64]}}
+
+    def at_32(name: str, others: float) -> list[dict]:
+        (tmp_path / name).mkdir()
+        lineup = opened(tmp_path / name, drawn(search=search, scheduler={"name": "none"}))
+        for number in range(1, len(lineup) + 1):
+            config = lineup.enter(number)
+            worth = others if config["run"]["batch_size"] == 64 else 1.0
+            lineup.progress.begin(config["id"])
+            lineup.progress.report(config["id"], 1, {"val/elbo": worth * config["config"]["optimizer.lr"]})
+            lineup.progress.end(config["id"], "completed", None)
+        entries = lineup.progress.ledger.entries.values()
+        return [entry["config"] for entry in entries if entry["config"]["batch_size"] == 32]
+
+    assert len(at_32("a", 1.0)) == 8
+    assert at_32("b", -1.0) == at_32("c", 1.0)
+
+
+class Shelf:
+    """Has finished every second trial before."""
+
+    def like(self, config: dict) -> Finished | None:
+        """Its folder holds the run, which `taken` reads."""
+        return Finished(f"old/{config['id']}", config["run"]) if config["number"] % 2 else None
+
+
+@pytest.fixture
+def shelf(monkeypatch) -> Shelf:
+    def taken(found: Finished, folder) -> list[dict]:
+        return [{"val/elbo": value_of(found.folder, epoch)} for epoch in range(1, EPOCHS + 1)]
+
+    monkeypatch.setattr(reuse, "copy", taken)
+    return Shelf()
+
+
+@pytest.mark.parametrize("spec", [spec_of(LOW, trials=6), drawn(search=LOW, trials=6, budget={"epochs": 9})])
+def test_trials_of_earlier_sweeps_count_as_completed_and_cost_nothing(tmp_path, shelf, spec):
+    lineup = drive(opened(tmp_path, spec, shelf=shelf))
+    taken = [entry for entry in entries_of(lineup) if "reused_from" in entry]
+    assert [(entry["id"], entry["reused_from"]) for entry in taken] == [
+        (name, f"old/{name}") for name in ("0001", "0003", "0005")
+    ]
+    assert {(entry["status"], entry["epochs"], bool(entry["best"])) for entry in taken} == {("completed", EPOCHS, True)}
+    trained = sum(entry["epochs"] for entry in entries_of(lineup) if entry not in taken)
+    assert trained == sum(event["event"] == "epoch" for event in journal_of(tmp_path))
+    if spec.budget:
+        assert lineup.progress.account.spent == {"epochs": trained}
+
+
+def test_trials_of_earlier_sweeps_are_told_like_any_other(tmp_path, shelf):
+    news = drive(opened(tmp_path, spec_of(LOW, trials=2), shelf=shelf)).progress.take_news()
+    first = [(name, *values[:2]) for name, trial, *values in news if trial == "0001"]
+    assert [name for name, *_ in first] == ["trial_started", *["epoch"] * EPOCHS, "trial_ended"]
+    assert first[-1] == ("trial_ended", "completed", "reused from old/0001")
+
+
+def test_trials_of_earlier_sweeps_take_their_places_at_the_rungs(tmp_path, shelf):
+    lineup = drive(opened(tmp_path, spec_of(LOW, trials=6), shelf=shelf))
+    rungs = lineup.progress.core.rungs
+    assert all({1, 3, 5} <= rung.scores.keys() and {1, 3, 5} <= rung.promoted for rung in rungs)
+
+
+def test_a_sweep_that_takes_trials_over_may_be_cut_anywhere(tmp_path, shelf):
+    spec = drawn(search=LOW, trials=6, confirm={"top": 1, "seeds": 2})
+    (tmp_path / "whole").mkdir()
+    results = drive(opened(tmp_path / "whole", spec, shelf=shelf)).progress.ledger.results()
+    expected = journal_of(tmp_path / "whole")
+    for cut in range(1, len(expected)):
+        folder = tmp_path / str(cut)
+        folder.mkdir()
+        with pytest.raises(Killed):
+            drive(opened(folder, spec, cut, shelf=shelf))
+        assert drive(opened(folder, spec, shelf=shelf)).progress.ledger.results() == results
+        assert journal_of(folder) == expected
+
+
+def test_code_that_changes_while_a_sweep_runs_is_noted(tmp_path):
+    lineup = opened(tmp_path, spec_of(RATES))
+    assert lineup.progress.ledger.results()["made_with"] is None  # nobody said it
+    for folder, codes, kept in (("a", ["x", "x"], {"code": "x"}), ("b", ["x", "y", "x"], None)):
+        (tmp_path / folder).mkdir()
+        for code in codes:
+            progress = opened(tmp_path / folder, spec_of(RATES), made_with={"code": code}).progress
+        assert progress.ledger.results()["made_with"] == kept
+
+
+def test_the_best_are_confirmed_in_full_with_fresh_seeds(tmp_path):
+    spec = drawn(trials=6, seeds=2, confirm={"top": 2, "seeds": 3})
+    lineup = drive(opened(tmp_path, spec))
+    results = lineup.progress.ledger.results()
+    before = results | {"trials": entries_of(lineup)}
+    best = [one["configuration"] for one in configurations(before)[:2]]
+    again = entries_of(lineup, "confirm")
+    assert [(entry["configuration"], entry["seed"]) for entry in again] == [
+        (configuration, seed) for configuration in best for seed in (2, 3, 4)
+    ]
+    assert {(entry["status"], entry["epochs"]) for entry in again} == {("completed", EPOCHS)}
+    for entry in again:
+        same = next(one for one in entries_of(lineup) if one["configuration"] == entry["configuration"])
+        assert entry["config"] == same["config"]
+
+
+def test_fewer_configurations_than_are_to_be_confirmed_are_all_confirmed(tmp_path):
+    lineup = drive(opened(tmp_path, spec_of(FEW | RATES, trials=1, confirm={"top": 99, "seeds": 1})))
+    assert len(lineup) == 3 + 3
+    assert len(entries_of(lineup, "confirm")) == 2  # one rate diverges at once: there is nothing to confirm
+
+
+def test_a_budget_ends_a_sweep_with_what_it_has(tmp_path):
+    lineup = drive(opened(tmp_path, drawn(trials=50, budget={"epochs": 11})))
+    results = lineup.progress.ledger.results()
+    assert sum(entry["epochs"] for entry in results["trials"]) == 11
+    assert results["budget"] == {"epochs": {"limit": 11, "spent": 11}, "used_up": True}
+    [cut] = [entry for entry in results["trials"] if entry["reason"] == "budget: 11 epochs"]
+    assert cut["status"] == "stopped" and lineup.progress.over
+    assert {cut["id"]} == lineup.progress.cut
+    paused = [entry for entry in results["trials"] if entry["status"] == "stopped" and entry is not cut]
+    assert paused and all(entry["reason"] == f"asha@{entry['epochs']}" for entry in paused)
+
+
+def test_a_sweep_within_its_budget_is_not_marked(tmp_path):
+    lineup = drive(opened(tmp_path, spec_of(RATES, budget={"epochs": 1000})))
+    results = lineup.progress.ledger.results()
+    assert results["budget"]["used_up"] is False and len(results["trials"]) == 3
+
+
+def test_the_end_of_a_sweep_tells_of_its_budget(tmp_path):
+    told = []
+
+    class Tracker:
+        def sweep_ended(self, *values):
+            told.append(values)
+
+    lineup = drive(opened(tmp_path, drawn(trials=50, budget={"epochs": 11})))
+    finish(lineup.progress.ledger, "completed", Tracker(), Tracker())
+    assert [(status, tags["used_up"]) for status, _, tags in told] == [("completed", "budget: 11 epochs")] * 2
+
+
+def test_a_last_epoch_counts_though_it_uses_up_the_budget(tmp_path):
+    lineup = drive(opened(tmp_path, spec_of(RATES, scheduler={"name": "none"}, budget={"epochs": EPOCHS})))
+    [entry] = entries_of(lineup)
+    assert (entry["status"], entry["reason"]) == ("completed", None)
+
+
+def test_the_plan_counts_trials_that_are_not_known_yet(tmp_path):
+    spec = drawn(trials=6, seeds=2, confirm={"top": 2, "seeds": 3}, resources={"cpus_per_worker": cpus()})
+    planned = described(Plan.of(spec), tmp_path)
+    assert (planned["trials"], planned["confirming"], planned["slots"]) == (12 + 6, 6, 1)
+    assert planned["epochs_at_most"] == 18 * EPOCHS
+    assert planned["epochs_expected"] == 12 * (1 + 1 / 2 + 2 / 4) + 6 * EPOCHS
+    assert "18 trials (6 configurations, 2 seeds each), 6 of them to confirm the best" in as_text(planned)
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "count", "expected", "note"),
+    [
+        (ASHA, 1, EPOCHS, None),  # one trial trains in full, and of a trial alone there is nothing to say
+        (ASHA, 3, 3 + 1.5 + 2, "3 trials are too few to be halved down to one (that takes 4)"),
+        (ASHA, 4, 4 + 2 + 2, None),
+        (ASHA | {"reduction_factor": 4}, 3, 3 + 3, "3 trials are too few to be halved down to one (that takes 4)"),
+        (ASHA | {"name": "hyperband"}, 4, 5 + 4 + 4, "2 trials of a bracket are too few"),
+        ({"name": "none"}, 2, 2 * EPOCHS, None),
+    ],
+)
+def test_the_plan_knows_that_one_at_least_is_trained_in_full(tmp_path, scheduler, count, expected, note):
+    spec = spec_of(LOW, trials=count, scheduler=scheduler)
+    planned = described(Plan.of(spec), tmp_path)
+    assert planned["epochs_at_most"] == count * EPOCHS
+    assert planned["epochs_expected"] == round(expected)
+    assert len(planned["notes"]) == (note is not None)
+    if note:
+        [said] = planned["notes"]
+        assert said.startswith(note) and said.endswith(
+            f"the best of each rung goes on, so one is trained to epoch {EPOCHS}."
+        )
+
+
+def test_the_plan_expects_no_more_than_the_budget(tmp_path):
+    planned = described(Plan(drawn(budget={"epochs": 5}), []), tmp_path)
+    assert planned["epochs_expected"] == 5 and "budget     epochs 5" in as_text(planned)
+
+
+def test_examples_of_what_may_be_drawn_have_each_option_and_each_end():
+    configs = [trial.config for trial in Plan(drawn(), []).examples]
+    assert {config["optimizer.lr"] for config in configs} == {1e-4, 1e-1}
+    assert {config.get("method.mapping.clusters") for config in configs} == {None, 2, 5}
+    assert [trial.config for trial in Plan(drawn(search={}, trials=1), []).examples] == [{}]
