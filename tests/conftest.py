@@ -10,11 +10,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import BESIDE, ROOT
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: small tensors, and processes that share the cores
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in what a script starts with `&`; our children inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-BESIDE = Path(__file__).parents[1].parent / "shared" / "data"
+END_TO_END = ROOT / "tests" / "end_to_end"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts whole sweeps on real Ray last, as they take minutes; the others keep their order."""
+    items.sort(key=lambda item: END_TO_END in item.path.parents)
 
 
 @pytest.fixture(scope="session")
@@ -68,11 +76,27 @@ def vaeorch(monkeypatch, capsys, request):
 @pytest.fixture
 def spec(tmp_path) -> Path:
     """The file of a run, as a user writes it."""
-    from tests.specs import RUN
+    from tests.support.specs import RUN
 
     file = tmp_path / "tiny.yaml"
     file.write_text(RUN)
     return file
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    """Tensors are made in double precision."""
+    import torch
+
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture
+def fast_disk(monkeypatch) -> None:
+    """Losses of power are not what is tested."""
+    monkeypatch.setattr(os, "fsync", lambda file: None)
 
 
 @pytest.fixture(scope="session")
@@ -90,7 +114,7 @@ def s3_server() -> Iterator[int]:
 @pytest.fixture
 def bucket(s3_server, monkeypatch, tmp_path) -> Iterator:
     """An empty bucket that can be told to misbehave, to which all AWS_ settings lead; and an empty cache."""
-    from tests.bucket_faults import Proxy, create_loader
+    from tests.support.bucket_faults import Proxy, create_loader
     from trainables.data.remote import s3
 
     for name in [name for name in os.environ if name.startswith("AWS_")]:

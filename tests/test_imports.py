@@ -4,11 +4,11 @@ import ast
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.support import ROOT
+
 FORBIDDEN = {"ray", "mlflow", "click", "rich", "orchestrator"}
 HEAVY = {"torch", "ray", "mlflow", "sklearn", "scipy", "pandas", "pyarrow", "matplotlib", "optuna", "boto3", "PIL"}
 

@@ -14,7 +14,8 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).parents[1]
+from tests.support import ROOT
+
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -135,7 +136,7 @@ def test_no_folder_that_a_run_leaves_changes_what_lint_says(tmp_path):
     for package in ("orchestrator", "trainables", "tests", "benchmarks"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     before = ruff(tmp_path)
-    modules = [path.stem for path in (ROOT / "tests").glob("*.py")]
+    modules = {path.stem for path in (ROOT / "tests").rglob("*.py")}
     for left in [*modules, "runs", "mlruns", "mlartifacts", "numpy", "torch", "click", "pytest", "rich"]:
         (tmp_path / left).mkdir()
         (tmp_path / "tests" / left).mkdir()

@@ -20,12 +20,12 @@ from orchestrator.space.plan import Plan
 from orchestrator.space.trials import list_trials, notes, selected
 from orchestrator.spec.published import Printed
 from orchestrator.spec.records import SweepSpec
-from tests.conftest import BESIDE
-from tests.paper_tables import PAPERS, Cell, Number, read_table
+from tests.support import BESIDE, ROOT
+from tests.support.paper_tables import PAPERS, Cell, Number, read_table
 from trainables.data.loading import read_facts
 from trainables.run import Run
 
-FILES = sorted((Path(__file__).parents[1] / "search_spaces" / "papers").glob("*.yaml"))
+FILES = sorted((ROOT / "search_spaces" / "papers").glob("*.yaml"))
 TRAININGS = {
     "intel_table_1": (5 + 1 + 3) * 10,
     "intel_table_2": 6 * 10,

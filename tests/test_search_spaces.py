@@ -1,5 +1,4 @@
 import json
-from pathlib import Path
 
 import jsonschema
 import pytest
@@ -8,10 +7,11 @@ from ruamel.yaml import YAML
 from orchestrator.checks.read import read_spec, schema
 from orchestrator.space.plan import Plan
 from orchestrator.space.trials import list_trials, notes
+from tests.support import ROOT
 from trainables.data.loading import read_facts
 from trainables.run import Run
 
-SHIPPED = sorted((Path(__file__).parents[1] / "search_spaces").glob("*.yaml"))
+SHIPPED = sorted((ROOT / "search_spaces").glob("*.yaml"))
 TRAININGS = {
     "quickstart": 16,
     "ardvae_mnist": 3 * 5,

@@ -1,0 +1,69 @@
+"""A private Ray comes up where that takes long, as on a machine with much other work."""
+
+import subprocess
+import threading
+from importlib import import_module
+
+import pytest
+import ray
+
+from orchestrator.clusters import local as local_ray
+from tests.support.waiting import until
+
+psutil = import_module("psutil")  # Ray brings it
+
+
+@pytest.fixture
+def looks(monkeypatch):
+    """Ray looks for its node, which is there at the fourth look; what it finds."""
+    from ray._private import services
+
+    failures = [RuntimeError("no such node")] * 3
+
+    def get_node(address: str, node: str) -> dict:
+        if failures:
+            raise failures.pop()
+        return {"node": node, "gcs": address}
+
+    found = []
+    monkeypatch.setattr(services, "get_node", get_node)
+    monkeypatch.setattr(ray, "init", lambda **how: found.append(services.get_node("here", "7")))
+    yield found
+    assert services.get_node is get_node  # for others Ray is as it was
+
+
+def test_a_node_that_comes_up_late_is_waited_for(looks, tmp_path):
+    local_ray.start(tmp_path, gpus=0, dashboard_port=None)
+    assert looks == [{"node": "7", "gcs": "here"}]
+
+
+def test_a_node_that_does_not_come_up_is_not_waited_for_without_end(looks, tmp_path, monkeypatch):
+    monkeypatch.setattr(local_ray, "START_S", -1)
+    with pytest.raises(RuntimeError, match="no such node"):
+        local_ray.start(tmp_path, gpus=0, dashboard_port=None)
+
+
+def kill_the_first(name: str) -> None:
+    """As soon as this process starts a process of that name."""
+    known = set(psutil.Process().children())
+
+    def kill() -> None:
+        until(lambda: any(child.name() == name for child in set(psutil.Process().children()) - known))
+        next(child for child in psutil.Process().children() if child.name() == name and child not in known).kill()
+
+    threading.Thread(target=kill, daemon=True).start()
+
+
+def test_a_raylet_that_ends_while_ray_starts_is_started_again_and_nothing_is_left():
+    before = set(psutil.Process().children(recursive=True))
+    kill_the_first("raylet")
+    with local_ray.private_ray(gpus_used=False, dashboard=False):
+        assert ray.get(ray.remote(lambda: "works").remote()) == "works"
+    assert set(psutil.Process().children(recursive=True)) <= before
+
+
+def test_what_does_not_end_by_itself_is_killed(monkeypatch):
+    monkeypatch.setattr(local_ray, "ENDING_S", 0.1)
+    with subprocess.Popen(["sleep", "300"]) as stubborn:
+        local_ray.end({psutil.Process(stubborn.pid)})
+        assert not psutil.pid_exists(stubborn.pid)

@@ -1,0 +1,140 @@
+"""What `resume` refuses, who may work in a sweep's folder, and how signals wait for their turn. No Ray."""
+
+import fcntl
+import io
+import json
+import os
+import signal
+import threading
+import time
+from contextlib import suppress
+
+import pytest
+from rich.console import Console
+
+from orchestrator import signals as stopping
+from orchestrator.commands.resume import beginning, resume
+from orchestrator.errors import UserError
+from orchestrator.reporting.console import Board, PlainLines
+from orchestrator.signals import Deferred, Noted, Terminated
+from orchestrator.storage import layout, locks
+from orchestrator.storage.journal import Journal, JournalError
+from orchestrator.sweep.folder import claim
+from tests.support.sweeps import spec_of, trials_of
+
+
+def refused(folder, name="held") -> str:
+    with pytest.raises(UserError) as caught:
+        resume(name, folder, None, "sqlite:////nowhere/mlflow.db", None, False)
+    [line] = caught.value.lines
+    return line
+
+
+def test_a_sweep_that_is_running_is_refused_in_one_line(tmp_path):
+    with locks.driver(claim(tmp_path, spec_of("held"))):
+        assert "held: another process trains or evaluates here." in refused(tmp_path)
+
+
+def test_a_sweep_that_never_was_is_refused_with_those_there_are(tmp_path):
+    claim(tmp_path, spec_of("other"))
+    assert refused(tmp_path).endswith(f"no sweep was started here. Sweeps in {tmp_path}: other.")
+
+
+def test_an_occupied_folder_says_how_to_go_on(tmp_path):
+    claim(tmp_path, spec_of("held"))
+    with pytest.raises(UserError, match=f"holds another sweep. Go on with it: vaeorch resume held --out {tmp_path};"):
+        claim(tmp_path, spec_of("held"))
+
+
+def test_a_journal_of_another_version_is_refused(tmp_path):
+    [trial] = trials_of({})
+    event = {"event": "sweep", "format": 1, "source": "a.yaml", "data_root": None, "answer": None}
+    Journal(tmp_path).append(event | {"trials": [vars(trial)]})
+    assert beginning(Journal(tmp_path))["trials"] == [trial]
+    (tmp_path / "journal.jsonl").write_text(json.dumps(event | {"trials": [vars(trial) | {"colour": 1}]}) + "\n")
+    with pytest.raises(JournalError, match="journal.jsonl:1: was begun by another version"):
+        beginning(Journal(tmp_path))
+
+
+def test_a_sweep_killed_before_its_journal_begins_from_its_spec(tmp_path):
+    assert beginning(Journal(tmp_path)) == {"source": None, "data_root": None, "reuse": False, "trials": []}
+
+
+def test_a_driver_waits_for_the_slots_of_the_one_before(tmp_path):
+    slot = (tmp_path / layout.SLOTS_LOCK).open("w")
+    fcntl.flock(slot, fcntl.LOCK_SH)
+    threading.Timer(0.5, slot.close).start()
+    begun = time.monotonic()
+    with locks.driver(tmp_path):
+        assert time.monotonic() - begun > 0.4
+
+
+def test_a_slot_that_does_not_end_is_told_of(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "PATIENCE_S", 0.2)
+    with (tmp_path / layout.SLOTS_LOCK).open("w") as slot:
+        fcntl.flock(slot, fcntl.LOCK_SH)
+        with pytest.raises(UserError, match="still train here"), locks.driver(tmp_path):
+            pass
+
+
+def test_slots_may_share_the_folder_of_a_driver(tmp_path):
+    with locks.driver(tmp_path):
+        locks.slot(tmp_path)
+        with (tmp_path / layout.SLOTS_LOCK).open("w") as other:
+            fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    locks.slot(tmp_path).close()
+
+
+@pytest.mark.parametrize(
+    ("number", "error", "code"), [(signal.SIGINT, KeyboardInterrupt, 130), (signal.SIGTERM, Terminated, 143)]
+)
+def test_a_signal_waits_for_its_turn_and_the_second_does_not(number, error, code):
+    before = signal.getsignal(number)
+    with Deferred() as stop:
+        stop.check()
+        os.kill(os.getpid(), number)
+        with pytest.raises(error) as caught:
+            stop.check()
+        assert type(caught.value) is error and stopping.exit_code(caught.value) == code
+        with pytest.raises(error):
+            os.kill(os.getpid(), number)
+    assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize("kind", [Deferred, Noted])
+def test_a_signal_that_is_ignored_stays_ignored_as_in_what_a_script_starts_in_the_background(kind):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with kind() as stop:
+            os.kill(os.getpid(), signal.SIGINT)
+            stop.check()
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # as Tune does
+            stop.install()
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_the_past_is_on_the_board_and_not_in_the_words():
+    words = io.StringIO()
+    board = Board("a", "m", "max", trials=3, expected_epochs=4)
+    view = PlainLines(board, Console(file=words))
+    news = [("trial_started", "1", {}, "1"), ("epoch", "1", 1, {"m": 2.0}), ("trial_started", "2", {}, "2")]
+    view.recall([*news, ("trial_ended", "2", "failed", "why", {})], ["1"])
+    assert words.getvalue() == "a: 3 trials\n"
+    assert board.counts() == "1 paused, 1 waiting, 1 failed" and board.best == (2.0, "1", 1)
+    view.trial_resumed("1")
+    view.trial_noticed("1", "goes on from checkpoint.previous.pt")
+    assert words.getvalue().splitlines()[1:] == ["1 resumed", "1 goes on from checkpoint.previous.pt"]
+    assert "left" not in board.times()  # how fast it is now is not known
+
+
+def test_a_signal_that_raised_where_it_was_lost_is_raised_again():
+    with Noted() as stop:
+        stop.check()
+        with suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+        with pytest.raises(KeyboardInterrupt):
+            stop.check()

@@ -1,0 +1,46 @@
+"""What a dry run says of a sweep: trials, slots, and epochs to expect."""
+
+import pytest
+
+from orchestrator.clusters.resources import cpus
+from orchestrator.commands.dry_run import as_text, described
+from orchestrator.space.plan import Plan
+from tests.support.one_slot import ASHA, EPOCHS, LOW, drawn, spec_of
+
+
+def test_the_plan_counts_trials_that_are_not_known_yet(tmp_path):
+    spec = drawn(trials=6, seeds=2, confirm={"top": 2, "seeds": 3}, resources={"cpus_per_worker": cpus()})
+    planned = described(Plan.of(spec), tmp_path)
+    assert (planned["trials"], planned["confirming"], planned["slots"]) == (12 + 6, 6, 1)
+    assert planned["epochs_at_most"] == 18 * EPOCHS
+    assert planned["epochs_expected"] == 12 * (1 + 1 / 2 + 2 / 4) + 6 * EPOCHS
+    assert "18 trials (6 configurations, 2 seeds each), 6 of them to confirm the best" in as_text(planned)
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "count", "expected", "note"),
+    [
+        (ASHA, 1, EPOCHS, None),  # one trial trains in full, and of a trial alone there is nothing to say
+        (ASHA, 3, 3 + 1.5 + 2, "3 trials are too few to be halved down to one (that takes 4)"),
+        (ASHA, 4, 4 + 2 + 2, None),
+        (ASHA | {"reduction_factor": 4}, 3, 3 + 3, "3 trials are too few to be halved down to one (that takes 4)"),
+        (ASHA | {"name": "hyperband"}, 4, 5 + 4 + 4, "2 trials of a bracket are too few"),
+        ({"name": "none"}, 2, 2 * EPOCHS, None),
+    ],
+)
+def test_the_plan_knows_that_one_at_least_is_trained_in_full(tmp_path, scheduler, count, expected, note):
+    spec = spec_of(LOW, trials=count, scheduler=scheduler)
+    planned = described(Plan.of(spec), tmp_path)
+    assert planned["epochs_at_most"] == count * EPOCHS
+    assert planned["epochs_expected"] == round(expected)
+    assert len(planned["notes"]) == (note is not None)
+    if note:
+        [said] = planned["notes"]
+        assert said.startswith(note) and said.endswith(
+            f"the best of each rung goes on, so one is trained to epoch {EPOCHS}."
+        )
+
+
+def test_the_plan_expects_no_more_than_the_budget(tmp_path):
+    planned = described(Plan(drawn(budget={"epochs": 5}), []), tmp_path)
+    assert planned["epochs_expected"] == 5 and "budget     epochs 5" in as_text(planned)

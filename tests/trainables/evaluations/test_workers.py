@@ -1,0 +1,124 @@
+"""Evaluations by two real gloo workers: their findings are those of one, numbers and complaints alike."""
+
+import pickle
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from tests.support.evaluations import a_model, a_small, with_attributes, zeros_and_ones
+from trainables.common.errors import CheckpointError, DataError
+from trainables.common.records import name_of
+from trainables.data import Mnist01
+from trainables.evaluations import EVALUATIONS, context
+from trainables.evaluations.context import EvaluationContext
+from trainables.evaluations.downstream import probes
+from trainables.evaluations.evaluate import evaluate, find
+from trainables.sums import rank_and_world
+from trainables.train import Training
+
+CASES = {
+    "ard_vae": ("digits", ["frechet", "frechet_intel", "frechet_ard", "prd", "active", "mse", "hoyer", "rate", "mmd"]),
+    "sylvester_vae": ("digits", ["rate", "svm", "forest", "attributes", "parzen", "iwae", "mse", "hoyer"]),
+    "geco_l0_arm_vae": ("sprites", ["factor_vae", "mig", "active", "rate", "frechet"]),
+    "ard_vae student_t": ("sprites", ["factor_vae", "mig", "dz_time", "iwae"]),
+    "intel_vae learned sectors": ("mnist01", ["uncertainty", "proportion"]),
+    "intel_vae hierarchical": ("digits", ["traversals", "hoyer"]),
+    "vimae logistic": ("digits", ["rate", "mmd", "iwae", "attributes"]),
+}
+ACROSS_BLOCKS = {"generated": 1130, "features": "classifier", "published": True}
+
+
+def findings(folder):
+    """Of all cases, and of what is missing to worker 1 alone, or too little."""
+    probes.FOREST_TEST_ROWS = probes.ATTRIBUTE_TEST_ROWS = 40
+    found = {}
+    for example, (data, names) in CASES.items():
+        seen = EvaluationContext(with_attributes_if_any(Training(a_model(example, data))), folder / "kept")
+        for name in names:
+            pixels = {"features": "pixels"} if data == "sprites" else {}
+            found[example, name] = find(a_small(name, **ACROSS_BLOCKS | pixels), seen)
+    seen = EvaluationContext(Training(a_model()))
+    found["few", "mmd"] = find(a_small("mmd", split="val"), seen)
+    context.FEATURES["classifier"] = missing
+    found["missing", "frechet"] = find(a_small("frechet"), seen)
+    return found
+
+
+def with_attributes_if_any(training):
+    return with_attributes(training) if training.run.data.name == "digits" else training
+
+
+def missing(source):
+    if rank_and_world() != (0, 2):
+        raise DataError("no such file: get it.")
+
+
+def worker(rank, folder):
+    torch.set_num_threads(1)
+    torch.set_default_dtype(torch.float64)
+    Mnist01.from_files = zeros_and_ones
+    dist.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=2)
+    found = findings(folder)
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        list(evaluate(a_model(), folder / "none.pt", []))
+    (folder / f"{rank}.pickle").write_bytes(pickle.dumps(found))
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def of_one_and_two(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("workers")
+    context = mp.get_context("spawn")
+    processes = [context.Process(target=worker, args=(rank, folder)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Mnist01, "from_files", zeros_and_ones)
+        for name in ("FOREST_TEST_ROWS", "ATTRIBUTE_TEST_ROWS"):
+            patch.setattr(probes, name, 40)
+        patch.setitem(context.FEATURES, "classifier", context.FEATURES["classifier"])
+        threads = torch.get_num_threads()
+        torch.set_default_dtype(torch.float64)
+        torch.set_num_threads(1)  # as in the workers
+        try:
+            alone = findings(folder)
+        finally:
+            torch.set_default_dtype(torch.float32)
+            torch.set_num_threads(threads)
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
+    return alone, *(pickle.loads((folder / f"{rank}.pickle").read_bytes()) for rank in range(2))
+
+
+def test_both_workers_hold_the_same_findings(of_one_and_two):
+    _, first, second = of_one_and_two
+    assert first == second
+
+
+@pytest.mark.parametrize(("example", "name"), [(example, name) for example in CASES for name in CASES[example][1]])
+def test_two_workers_find_what_one_does(example, name, of_one_and_two):
+    alone, two, _ = (found[example, name] for found in of_one_and_two)
+    plain = replace(alone, seconds=0, values={}, pictures={})
+    assert replace(two, seconds=0, values={}, pictures={}) == plain
+    assert two.pictures.keys() == alone.pictures.keys()
+    if name == "dz_time":
+        assert two.values.keys() == alone.values.keys()
+    else:
+        assert two.values == pytest.approx(alone.values, rel=1e-9, abs=1e-12)
+    assert alone.values or alone.pictures or (example, name) == ("vimae logistic", "iwae")
+
+
+def test_every_evaluation_is_among_these():
+    assert {name for _, names in CASES.values() for name in names} == {name_of(kind) for kind in EVALUATIONS}
+
+
+@pytest.mark.parametrize(("case", "said"), [("few", "90 codes, 1000 needed"), ("missing", "no such file")])
+def test_what_is_too_little_or_missing_to_one_is_told_by_all(case, said, of_one_and_two):
+    for found in of_one_and_two:
+        (finding,) = (finding for (example, _), finding in found.items() if example == case)
+        assert said in finding.undefined and finding.lasting == (case == "few")

@@ -1,0 +1,92 @@
+"""ARD-VAE's switches: how relevance weighs the Jacobian, which axes generate, and the Student-t KL in validation."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import nn
+
+from tests.support.small_runs import a_run
+from trainables.distributions.divergences import sampled_kl
+from trainables.distributions.posteriors import Gaussian
+from trainables.distributions.priors import StudentTARD
+from trainables.noise import Noise
+from trainables.relevance import measure
+from trainables.train import Training, train
+
+
+def noise(rows, seed=0):
+    return Noise(seed, rows=slice(rows), total=rows)
+
+
+def trained(**fields):
+    return next(train(a_run(method={"name": "ard_vae", "dz_size": 101} | fields, epochs=1))).training
+
+
+@pytest.mark.parametrize(("form", "count"), [("square_mean_abs", 1), ("mean_square", 2)])
+def test_relevance_form_decides_the_active_count(form, count):
+    """Axis 0 moves one pixel everywhere with slope 1, axis 1 another, on the p = 16 % of rows beyond 1, with slope 0.4.
+
+    The squares of the mean slopes are 1 and 0.004 (0.4 % of the total), the mean squares 1 and 0.025.
+    """
+    training = Training(a_run(method={"name": "ard_vae", "relevance": form}))
+    vae = training.learner.vae
+    with torch.no_grad():
+        for parameter in vae.parameters():
+            parameter.zero_()  # the codes are N(0, I), but for axis 5, which the decoder does not look at
+        first, last = [module for module in vae.encoder.modules() if isinstance(module, nn.Linear)]
+        first.weight[0], last.weight[5, 0] = 1.0, 1.0
+        vae.decoder[0].weight[:3, :2] = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 0.4]])
+        vae.decoder[0].bias[2] = -0.4
+        vae.decoder[2].weight[:2, :3] = 0.01 * torch.tensor([[1.0, -1.0, 0.0], [0.0, 0.0, 1.0]])
+    assert training.validate()["val/active"] == count
+
+
+@pytest.mark.parametrize("form", ["square_mean_abs", "mean_square"])
+def test_generation_moves_the_active_axes_from_their_mean_by_the_second_moment(form):
+    training = trained(relevance=form)
+    vae, rows = training.learner.vae, training.splits.train
+    with torch.no_grad():
+        for part in (vae.encoder[-1].weight[2:6], vae.decoder[0].weight[:, 2:]):
+            part.zero_()
+        vae.encoder[-1].bias[2:6] = torch.tensor([0.5, -1.0, 2.0, 0.0])
+    z = training.run.method.sampler(vae, rows, seed=4)(noise(20_000)).double()
+    found = measure(vae, rows.batch(torch.arange(300)), form, seed=4)
+    assert found.active().tolist()[2:] == [False] * 4
+    torch.testing.assert_close(z[:, 2:], torch.tensor([0.5, -1.0, 2.0, 0.0]).double().expand(20_000, 4))
+    torch.testing.assert_close(z.mean(0), found.mean_D, rtol=0, atol=0.1)
+    active = found.active()
+    torch.testing.assert_close(z.var(0)[active], found.variance_D[active], rtol=0.05, atol=0)
+
+
+def test_generation_from_all_axes_is_from_the_prior():
+    training = trained(generate="all")
+    vae = training.learner.vae
+    z = training.run.method.sampler(vae, training.splits.train, 0)(noise(100))
+    assert torch.equal(z, vae.prior.sample(noise(100)))
+
+
+def test_sampled_kl_to_the_student_t_prior_matches_quadrature():
+    prior = StudentTARD(1)
+    prior.absorb({"rows": torch.tensor(5.0), "square_D": torch.tensor([10.0])})
+    mean, sd, draws = 0.7, 0.5, 4000
+    q = Gaussian(torch.full((20, 1), mean), torch.full((20, 1), 2 * math.log(sd)))
+    y = np.linspace(-6, 8, 200_001)
+    log_q, log_p = stats.norm.logpdf(y, mean, sd), stats.t.logpdf(y, df=5, scale=math.sqrt(2))
+    exact = np.trapezoid(np.exp(log_q) * (log_q - log_p), y)
+    found = sampled_kl(q, prior, noise(20), draws)
+    assert found.mean().item() == pytest.approx(exact, abs=4.5 * found.std().item() / math.sqrt(20))
+
+
+def test_validation_takes_64_samples_of_the_student_t_kl_and_training_one():
+    training = Training(a_run("ard_vae student_t"))
+    x, noise_B, _ = next(training.batches(torch.arange(64), "train"))
+    learner = training.learner
+    with torch.no_grad():
+        q, prior = learner.vae.encode(x), learner.vae.prior
+        y = q.draw(noise_B).y_BD
+        torch.testing.assert_close(learner(x, noise_B)["kl"][1], q.log_prob(y) - prior.log_prob(y))
+        learner.eval()
+        torch.testing.assert_close(learner(x, noise_B)["kl"][1], sampled_kl(q, prior, noise_B, 64))

@@ -1,0 +1,91 @@
+"""A model whose latents tell nothing of the images has no active axis; the count of any other is as published."""
+
+import numpy as np
+import pytest
+import torch
+
+from tests.support.small_runs import a_run
+from trainables.metrics.active import active_counts
+from trainables.metrics.basic import active
+from trainables.metrics.view import look
+from trainables.relevance import collapsed, fewest, measure, moments, relevance, sensitivity
+from trainables.train import Training
+
+ROWS = 4000
+GENERATOR = torch.Generator().manual_seed(0)
+
+
+def codes(between, within, offset=0.0):
+    """Samples and means of axes that vary so much over images, and so much around their mean."""
+    between, within = torch.tensor(between).double(), torch.tensor(within).double()
+    mean = offset + between * torch.randn(ROWS, len(between), generator=GENERATOR, dtype=torch.float64)
+    return mean + within * torch.randn(mean.shape, generator=GENERATOR, dtype=torch.float64), mean
+
+
+def by_hand(z, mean):
+    z, mean = z.numpy(), mean.numpy()
+    return bool(np.all((mean.var(0) < 0.01 * z.var(0)) | (np.ptp(mean, 0) == 0)))
+
+
+@pytest.mark.parametrize(
+    ("between", "within", "expected"),
+    [
+        ([0.0, 0.0], [1.0, 1.0], True),
+        ([0.05, 0.08], [1.0, 1.0], True),
+        ([0.05, 0.12], [1.0, 1.0], False),  # of one axis alone
+        ([1.0, 1.0], [0.1, 0.5], False),
+        ([0.0, 0.0], [0.0, 0.0], True),  # a deterministic encoder that sees nothing
+        ([1e-4, 0.0], [0.0, 0.0], False),  # and one that sees little
+    ],
+)
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
+@pytest.mark.parametrize("offset", [0.0, -3.0])
+def test_a_model_is_collapsed_whatever_the_scale_and_place_of_its_axes(between, within, expected, scale, offset):
+    z, mean = codes(between, within, offset)
+    assert collapsed(moments(scale * z, scale * mean)) is by_hand(z, mean) is expected
+
+
+def test_a_constant_that_single_precision_rounds_is_a_constant():
+    mean = torch.full((ROWS, 2), 0.7) * (1 + torch.rand(ROWS, 1, generator=GENERATOR) * 1e-7)
+    assert collapsed(moments(mean, mean))
+
+
+def test_of_one_image_nothing_can_be_told():
+    z, mean = torch.ones(1, 2), torch.zeros(1, 2)
+    assert not collapsed(moments(z, mean))
+
+
+def test_sums_of_shares_tell_what_those_of_all_rows_do():
+    z, mean = codes([0.2, 0.2], [1.0, 1.0], 2.0)
+    parts = [moments(*some) for some in zip(z.split([1000, 3000]), mean.split([1000, 3000]), strict=True)]
+    added = {name: parts[0][name] + parts[1][name] for name in parts[0]}
+    for name, value in moments(z, mean).items():
+        torch.testing.assert_close(added[name], value, rtol=1e-12, atol=1e-9)
+    assert collapsed(added) is collapsed(moments(z, mean)) is False
+
+
+def seen(blind):
+    """A view of an untrained model whose encoder sees all, or nothing of the images, and its training."""
+    training = Training(a_run("vae"))
+    with torch.no_grad():
+        last = [module for module in training.learner.vae.encoder.modules() if isinstance(module, torch.nn.Linear)][-1]
+        last.weight[:6] *= 0.0 if blind else 10.0
+    return look(training.learner, training.splits.val, 32, 0, torch.device("cpu")), training
+
+
+def test_a_collapsed_model_has_no_active_axis_and_generates_as_before():
+    view, training = seen(blind=True)
+    assert active(view) == 0
+    assert training.validate()["val/active"] == 0
+    sums = moments(view.z_ND, view.mean_ND), sensitivity(view.vae, view.first_JD)
+    assert set(active_counts(*sums).values()) == {0.0}
+    x = training.splits.train.batch(torch.arange(100))
+    assert measure(view.vae, x).active().any()  # what generation moves, by the published rule
+
+
+def test_the_count_of_a_model_that_sees_is_the_published_one():
+    view, _ = seen(blind=False)
+    sums = moments(view.z_ND, view.mean_ND), sensitivity(view.vae, view.first_JD)
+    assert not collapsed(sums[0])
+    assert active(view) == int(fewest(relevance(*sums, view.vae.relevance_form).score_D).sum()) > 0
+    assert active_counts(*sums)["active_99"] == active(view)
