@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.storage.trial_folder import TrialFolder
-from orchestrator.tracking.saved_view import View
+from orchestrator.tracking.saved_view import SavedView
 from orchestrator.tracking.tracker import Tracker
 from trainables.run import Run
 from trainables.train import Report, train
@@ -61,7 +61,7 @@ def told(folder: Path, epochs: int) -> tuple[float, float]:
     (folder / "spec.yaml").write_text("name: report\n")
     tracker = Tracker(f"sqlite:///{folder}/mlflow.db", "report", "report", folder)
     data = {"name": "digits", "source": "scikit-learn", "shape": [1, 8, 8]}
-    view = View(OBJECTIVE, "max", [], [], [], (), 1)
+    view = SavedView(OBJECTIVE, "max", [], [], [], (), 1)
     tracker.sweep_started("", (folder / "spec.yaml").read_text(), {}, data, view)
     tracker.trial_started("0000", {}, "0000")
     tracker.epoch("0000", 1, METRICS)

@@ -18,7 +18,7 @@ from orchestrator.shell import command, command_for
 from orchestrator.signals import Noted
 from orchestrator.storage import layout, locks
 from orchestrator.storage.disk import disk_errors_told
-from orchestrator.storage.evaluations_file import EvaluatedModel, Finding
+from orchestrator.storage.evaluations_file import EvaluatedModel, StoredResult
 from orchestrator.storage.sweep_folder import recorded_root
 from orchestrator.storage.workspace import Workspace
 from orchestrator.sweep.changes import check_data, datasets, recorded_origin
@@ -113,7 +113,7 @@ def progress(console: Console, total: int) -> Iterator[Callable[[str], None]]:
         yield step
 
 
-def line_of(model: str, finding: Finding) -> str:
+def line_of(model: str, finding: StoredResult) -> str:
     """A finding in one line."""
     numbers = "  ".join(f"{name} {show(value)}" for name, value in finding["values"].items())
     drawn = f"pictures {', '.join(finding['pictures'])}"

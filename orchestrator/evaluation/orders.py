@@ -9,7 +9,7 @@ from rich.console import Console
 from orchestrator.errors import UserError
 from orchestrator.evaluation.jobs import Job
 from orchestrator.evaluation.models import TrainedModel
-from orchestrator.storage.evaluations_file import Finding, Findings, key_of, newest, provenance_of, read
+from orchestrator.storage.evaluations_file import EvaluationsFile, StoredResult, key_of, newest, provenance_of, read
 from orchestrator.terminal import say
 from orchestrator.tracking.spool import PARENT
 from orchestrator.tracking.tracker import Tracker
@@ -24,12 +24,12 @@ class Order:
     """What is asked of one model, and what has been found of it so far. Raises UserError for what cannot be read."""
 
     def __init__(self, model: TrainedModel, asked: list[Evaluation], identities: list[dict[str, Any]], again: bool):
-        self.model, self.files, self.run = model, Findings(model.folder), model.run
+        self.model, self.files, self.run = model, EvaluationsFile(model.folder), model.run
         self.asked = {evaluation.name: evaluation.model_dump(mode="json") for evaluation in asked}
         pairs = zip(self.asked, identities, strict=True)
         self.keys = {metric: key_of(model.digest, metric, identity) for metric, identity in pairs}
         known = {} if again else self.files.known
-        self.found: dict[str, Finding] = {metric: known[key] for metric, key in self.keys.items() if key in known}
+        self.found: dict[str, StoredResult] = {metric: known[key] for metric, key in self.keys.items() if key in known}
 
     @property
     def lacking(self) -> list[dict[str, Any]]:
@@ -41,7 +41,7 @@ class Order:
         where = {"checkpoint": str(self.model.checkpoint), "data_root": data_root, "kept": str(shared)}
         return {"id": self.model.id, "run": self.run, "evaluations": self.lacking} | where if self.lacking else None
 
-    def take(self, finding: Finding, pictures: dict[str, bytes]) -> None:
+    def take(self, finding: StoredResult, pictures: dict[str, bytes]) -> None:
         """Keep a finding, unless it may be another one tomorrow. Raises OSError."""
         metric = finding["metric"]
         finding = finding | {"checkpoint": self.model.digest}
@@ -84,7 +84,7 @@ class Ending:
         return self.stop
 
 
-def current(model: TrainedModel) -> list[Finding]:
+def current(model: TrainedModel) -> list[StoredResult]:
     """What holds of the checkpoint that a model has now. Raises UserError."""
     known = read(model.folder).values()
     return newest(finding for finding in known if finding["checkpoint"] == model.digest) if known else []

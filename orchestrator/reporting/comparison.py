@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.reporting import tables
-from orchestrator.storage.evaluations_file import EvaluatedModel, Finding, provenance_of
+from orchestrator.storage.evaluations_file import EvaluatedModel, StoredResult, provenance_of
 from orchestrator.storage.json_files import finite_or_null
 from orchestrator.terminal import say
 from orchestrator.text import show
@@ -60,7 +60,7 @@ def compare(models: Sequence[EvaluatedModel]) -> Comparison:
     return found
 
 
-def _numbers(name: str, having: list[tuple[EvaluatedModel, Finding]]) -> dict[str, dict[str, float]]:
+def _numbers(name: str, having: list[tuple[EvaluatedModel, StoredResult]]) -> dict[str, dict[str, float]]:
     """Those of one value by label and id; of a value that is not finite, nan."""
     numbers: dict[str, dict[str, float]] = {}
     for model, finding in having:
@@ -69,7 +69,7 @@ def _numbers(name: str, having: list[tuple[EvaluatedModel, Finding]]) -> dict[st
     return numbers
 
 
-def _undefined(pairs: list[tuple[EvaluatedModel, Finding]]) -> list[str]:
+def _undefined(pairs: list[tuple[EvaluatedModel, StoredResult]]) -> list[str]:
     """A line for each reason, with all metrics that have it and the models that it holds for."""
     models: dict[tuple[str, str], list[str]] = {}
     for model, finding in pairs:
@@ -81,7 +81,7 @@ def _undefined(pairs: list[tuple[EvaluatedModel, Finding]]) -> list[str]:
     return [f"{', '.join(names)}: none for {ids}: {reason}" for (ids, reason), names in metrics.items()]
 
 
-def _mixed(having: list[tuple[EvaluatedModel, Finding]]) -> str:
+def _mixed(having: list[tuple[EvaluatedModel, StoredResult]]) -> str:
     """How the provenances of the first finding and of another differ; empty where all are alike."""
     (first, one), *others = having
     for model, other in others:

@@ -9,7 +9,7 @@ from orchestrator.reporting import tables
 from orchestrator.sweep.ranking import RANKED, UNSOUND, best_summary, best_value, configurations, ranked, replicated
 from orchestrator.text import listed, show, with_reason
 
-Board = tuple[list[str], list[tuple[list[Any], dict[str, Any]]]]
+Table = tuple[list[str], list[tuple[list[Any], dict[str, Any]]]]
 Ending = Callable[[dict[str, Any]], str]
 
 MOST_REASONS = 10  # told at the end of a sweep without a result
@@ -38,12 +38,12 @@ def leaderboard(results: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
     trials' best values, their standard deviation (of the population) and how many they are.
     """
     paths = list(dict.fromkeys(path for trial in results["trials"] for path in trial["config"]))
-    names, rows = BOARDS[replicated(results)](results, _ending)
+    names, rows = TABLES[replicated(results)](results, _ending)
     cells = [[rank, *row, *map(config.get, paths)] for rank, (row, config) in enumerate(rows, start=1)]
     return ["rank", *names, *paths], cells
 
 
-def _of_trials(results: dict[str, Any], ending: Ending) -> Board:
+def _of_trials(results: dict[str, Any], ending: Ending) -> Table:
     metric = results["objective"]["metric"]
     rows = [
         ([trial["id"], best_value(trial, metric), trial["epochs"], ending(trial)], trial["config"])
@@ -52,7 +52,7 @@ def _of_trials(results: dict[str, Any], ending: Ending) -> Board:
     return ["trial", metric, "epochs", "status"], rows
 
 
-def _of_configurations(results: dict[str, Any], ending: Ending) -> Board:
+def _of_configurations(results: dict[str, Any], ending: Ending) -> Table:
     rows = []
     for one in configurations(results):
         mean, std = (math.nan if one[key] is None else one[key] for key in ("mean", "std"))
@@ -62,7 +62,7 @@ def _of_configurations(results: dict[str, Any], ending: Ending) -> Board:
     return ["configuration", f"mean {results['objective']['metric']}", "std", "n", "status"], rows
 
 
-BOARDS = {False: _of_trials, True: _of_configurations}
+TABLES = {False: _of_trials, True: _of_configurations}
 """Whether there are several seeds -> the names and the rows of the leaderboard, each row with its configuration.
 
 How a trial ended is told as the second argument does.
@@ -92,7 +92,7 @@ def as_json(results: dict[str, Any]) -> str:
 def as_table(results: dict[str, Any], width: int, most: int | None = None) -> str:
     """The leaderboard for a terminal of so many columns: what varies stands in one, and long reasons stand below."""
     several = replicated(results)
-    names, rows = BOARDS[several](results, _briefly)
+    names, rows = TABLES[several](results, _briefly)
     header = ["rank", *names, "varies" if several else "configuration"]
     cells = [list(map(show, (rank, *row))) for rank, (row, _) in enumerate(rows[:most], start=1)]
     texts = [listed(config) for _, config in rows[:most]]

@@ -14,7 +14,7 @@ from trainables.metrics.provenance import Provenance
 
 PARTS = {"metric": str, "values": dict, "undefined": str, "epoch": int, "pictures": list, "checkpoint": str}
 
-Finding = dict[str, Any]
+StoredResult = dict[str, Any]
 """The plain values of a `trainables.evaluations.EvaluationResult`; pictures are files, named from the folder."""
 
 
@@ -24,14 +24,14 @@ def key_of(checkpoint_sha256: str, metric: str, identity: Mapping[str, Any]) -> 
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-class Findings:
+class EvaluationsFile:
     """The findings about the model in `folder`, by their keys, the newest last. Raises UserError for a damaged file."""
 
     def __init__(self, folder: Path):
         self.folder = folder
         self.known = read(folder)
 
-    def keep(self, key: str, finding: Finding, pictures: Mapping[str, bytes]) -> Finding:
+    def keep(self, key: str, finding: StoredResult, pictures: Mapping[str, bytes]) -> StoredResult:
         """Add a finding as the newest, its pictures first; the finding as it is kept. Raises OSError."""
         for name, content in pictures.items():
             path = self.folder / layout.EVALUATION_PICTURES / key / name
@@ -53,14 +53,14 @@ class Findings:
             self.known = ordered
             self._write()
 
-    def _without(self, keys: Iterable[str]) -> dict[str, Finding]:
+    def _without(self, keys: Iterable[str]) -> dict[str, StoredResult]:
         return {key: finding for key, finding in self.known.items() if key not in keys}
 
     def _write(self) -> None:
         write_whole(self.folder / layout.EVALUATIONS, json.dumps(self.known, indent=2, allow_nan=False) + "\n")
 
 
-def read(folder: Path) -> dict[str, Finding]:
+def read(folder: Path) -> dict[str, StoredResult]:
     """All findings about the model in `folder`. Raises UserError."""
     file = folder / layout.EVALUATIONS
     if not file.exists():
@@ -72,7 +72,7 @@ def read(folder: Path) -> dict[str, Finding]:
     return known
 
 
-def newest(findings: Iterable[Finding]) -> list[Finding]:
+def newest(findings: Iterable[StoredResult]) -> list[StoredResult]:
     """Of findings in their order those that hold: one that has a value, or says that there is none, which no later one
     of its metric has or says anew."""
     kept, later = [], {}
@@ -94,7 +94,7 @@ def with_findings(trial: dict[str, Any], folder: Path) -> dict[str, Any]:
     return trial | ({"evaluations": found} if found else {})
 
 
-def provenance_of(finding: Finding) -> Provenance:
+def provenance_of(finding: StoredResult) -> Provenance:
     """What a finding rests on, out of plain values."""
     return Provenance.from_plain(finding["provenance"])
 
@@ -105,6 +105,6 @@ class EvaluatedModel:
 
     label: str
     id: str
-    findings: Sequence[Finding]
+    findings: Sequence[StoredResult]
     folder: Path
     """In which the pictures of findings lie."""

@@ -294,9 +294,9 @@ class MlflowStore:
     def _view(self, run_id: str, events: Sequence[Mapping[str, Any]]) -> None:
         [event] = events
         if saved_view.known(self._page_version()) and event["view"].keys() == {
-            one.name for one in fields(saved_view.View)
+            one.name for one in fields(saved_view.SavedView)
         }:
-            view, identity = saved_view.View(**event["view"]), self.identity
+            view, identity = saved_view.SavedView(**event["view"]), self.identity
             key = f"vaeorch-{identity.uid}"
             tag, value = saved_view.view_tag(view, key, identity.sweep, identity.uid, event["time"])
             self._client.set_experiment_tag(self._experiment(), tag, value)

@@ -34,7 +34,7 @@ SECTIONS = {  # of the page, from top to bottom; by default three charts are in 
 
 
 @dataclass(frozen=True)
-class View:
+class SavedView:
     """What a sweep wants to see: its objective (`mode` "min" or "max"), its parameters, further metrics as curves.
 
     `axes` are the parameters for parallel coordinates; `pictures` are names such as `samples`; `first_epoch` is the one
@@ -56,7 +56,7 @@ def known(version: str) -> bool:
     return version.startswith(KNOWN)
 
 
-def view_tag(view: View, key: str, sweep: str, uid: str, time_ms: int) -> tuple[str, str]:
+def view_tag(view: SavedView, key: str, sweep: str, uid: str, time_ms: int) -> tuple[str, str]:
     """The experiment tag (its name, its value) that makes the view `key` of the runs of `sweep`, which has `uid`."""
     state = base64.b64encode(zlib.compress(json.dumps(page_state(view, uid)).encode(), 9)).decode()
     value = {"name": sweep, "createdAt": time_ms, "updatedAt": time_ms, "state": f"deflate;{state}"}
@@ -71,7 +71,7 @@ def link(base: str, experiment_id: str, key: str | None) -> str:
     return f"{base.rstrip('/')}/#/experiments/{experiment_id}/runs?{urlencode(query)}"
 
 
-def page_state(view: View, uid: str) -> dict[str, Any]:
+def page_state(view: SavedView, uid: str) -> dict[str, Any]:
     """The state of the page of the sweep `uid`, in the page's own words."""
     titles, charts = _titles(view), _charts(view)
     used = {chart["metricSectionId"] for chart in charts}
@@ -105,7 +105,7 @@ def _groups(param: str) -> dict[str, Any]:
     return {"aggregateFunction": "average", "groupByKeys": [{"mode": "param", "groupByData": param}]}
 
 
-def _titles(view: View) -> dict[str, str]:
+def _titles(view: SavedView) -> dict[str, str]:
     """The columns of the table from left to right, each with its title."""
     return {
         f"{kind}.`{title}`": title
@@ -123,7 +123,7 @@ def _section(key: str, layout: Mapping[str, Any]) -> dict[str, Any]:
     return {"uuid": key, "display": True, "isReordered": True, "deleted": False, "isGenerated": False, **layout}
 
 
-def _charts(view: View) -> list[dict[str, Any]]:
+def _charts(view: SavedView) -> list[dict[str, Any]]:
     charts = [_curve(metric) for metric in (view.objective, *view.curves)]
     if view.axes:
         charts.append(_parallel(view))
@@ -138,7 +138,7 @@ def _chart(kind: str, key: str, section: str, runs: int, words: Mapping[str, Any
     return {**common, "isGenerated": False, "deleted": False, **words}
 
 
-def _parallel(view: View) -> dict[str, Any]:
+def _parallel(view: SavedView) -> dict[str, Any]:
     words = {"selectedParams": list(view.axes), "selectedMetrics": [view.objective], "showAllRuns": False}
     return _chart("PARALLEL", "parallel", SWEEP, SHOWN_RUNS, words)
 

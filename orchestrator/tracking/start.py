@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.space.trials import parameters
 from orchestrator.storage import layout
-from orchestrator.tracking.saved_view import View
+from orchestrator.tracking.saved_view import SavedView
 from orchestrator.tracking.tracker import Tracker, provenance
 from trainables.common.roots import Root
 from trainables.data.loading import read_facts
@@ -54,11 +54,11 @@ def open_run(uri: str, spec: "SweepSpec", folder: Path, source: str, data_root: 
     return tracker
 
 
-def view_of(spec: "SweepSpec", trials: "list[Trial]", data_root: Root) -> View:
+def view_of(spec: "SweepSpec", trials: "list[Trial]", data_root: Root) -> SavedView:
     """What MLflow's page shows of a sweep with such trials. Raises DataError."""
     configs, metric = [parameters(spec, trial) for trial in trials], spec.objective.metric
     shape, epochs = read_facts(spec.run.data, data_root).shape, spec.run.epochs
-    return View(
+    return SavedView(
         objective=metric,
         mode=spec.objective.mode,
         params=list(dict.fromkeys(path for config in configs for path in config)),

@@ -24,7 +24,7 @@ from typing import Any
 from orchestrator.tracking.identity import is_recorded, opened, recorded_store
 from orchestrator.tracking.mlflow_store import Identity, MlflowStore, set_environment
 from orchestrator.tracking.run_events import STATUS, well_formed
-from orchestrator.tracking.saved_view import BEST, PICTURE_PREFIX, View, link
+from orchestrator.tracking.saved_view import BEST, PICTURE_PREFIX, SavedView, link
 from orchestrator.tracking.sending import PATIENCE_S, Sender
 from orchestrator.tracking.spool import FILES, PARENT, Spool, TrackingError
 from orchestrator.tracking.store_address import check_store
@@ -88,7 +88,7 @@ class Tracker:
         config: str,
         tags: Mapping[str, str],
         dataset: Mapping[str, Any],
-        view: View,
+        view: SavedView,
     ) -> None:
         """Tell of the sweep itself; to be told again when it is resumed.
 

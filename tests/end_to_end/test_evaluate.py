@@ -17,7 +17,7 @@ from orchestrator.commands import evaluate as verb
 from orchestrator.evaluation import orders
 from orchestrator.evaluation.jobs import DIED
 from orchestrator.storage import layout
-from orchestrator.storage.evaluations_file import Findings, key_of, with_findings
+from orchestrator.storage.evaluations_file import EvaluationsFile, key_of, with_findings
 from orchestrator.storage.sweep_folder import recorded_root
 from orchestrator.sweep.results import read_results
 from orchestrator.tracking.mlflow_store import connect
@@ -377,7 +377,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(evaluate, target, words, said):
 def test_results_of_a_sweep_that_goes_on_leave_out_findings_of_an_older_epoch(tmp_path):
     finding = {"metric": "mse", "settings": {}, "values": {"mse": float("nan")}, "undefined": "", "epoch": 3}
     finding["checkpoint"] = "abc"
-    Findings(tmp_path).keep(key_of("abc", "mse", {}), finding, {"a.png": b"png"})
+    EvaluationsFile(tmp_path).keep(key_of("abc", "mse", {}), finding, {"a.png": b"png"})
     [(key, expected)] = kept(tmp_path).items()
     assert expected["values"] == {"mse": None} and expected["pictures"] == [f"{layout.EVALUATION_PICTURES}/{key}/a.png"]
     assert (tmp_path / expected["pictures"][0]).read_bytes() == b"png"

@@ -3,10 +3,10 @@
 import json
 
 from orchestrator.tracking.spool import PARENT
-from orchestrator.tracking.tracker import Tracker, View, provenance
+from orchestrator.tracking.tracker import SavedView, Tracker, provenance
 
 DATASET = {"name": "digits", "source": "scikit-learn", "shape": [1, 8, 8], "train_rows": 1297, "val_rows": 250}
-VIEW = View("val/elbo", "max", ["method.beta"], ["method.beta"], ["val/kl"], ["samples"], 3)
+VIEW = SavedView("val/elbo", "max", ["method.beta"], ["method.beta"], ["val/kl"], ["samples"], 3)
 
 
 def tracker_of(folder, uri):

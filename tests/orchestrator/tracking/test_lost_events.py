@@ -13,12 +13,12 @@ from PIL import Image
 from orchestrator.tracking import sending
 from orchestrator.tracking.identity import recorded_store
 from orchestrator.tracking.mlflow_store import connect
-from orchestrator.tracking.saved_view import View
+from orchestrator.tracking.saved_view import SavedView
 from orchestrator.tracking.store_address import default_store, sqlite_file
 from orchestrator.tracking.tracker import Tracker, sync
 from tests.support.waiting import until
 
-VIEW = View("val/elbo", "max", [], [], [], ["samples"], 1)
+VIEW = SavedView("val/elbo", "max", [], [], [], ["samples"], 1)
 DATASET = {"name": "digits", "source": "scikit-learn"}
 LONG_S = 120.0
 

@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from orchestrator.tracking.mlflow_store import prepare_store
-from orchestrator.tracking.saved_view import SECTIONS, View, known, link, page_state
+from orchestrator.tracking.saved_view import SECTIONS, SavedView, known, link, page_state
 from orchestrator.tracking.spool import TrackingError
 from orchestrator.tracking.start import axes_of
 from orchestrator.tracking.store_address import check_store
@@ -90,7 +90,7 @@ def test_a_store_of_another_version_is_told(made_together, tmp_path):
 def view(**changes):
     words = {"objective": "val/elbo", "mode": "max", "params": ["method.beta", "method.mapping.gamma"]}
     charts = {"axes": ["method.beta"], "curves": ["val/kl"], "pictures": ["samples"], "first_epoch": 3}
-    return View(**words | charts | changes)
+    return SavedView(**words | charts | changes)
 
 
 @pytest.mark.parametrize(("mode", "ascending"), [("max", False), ("min", True)])
