@@ -269,7 +269,7 @@ def test_without_a_search_there_is_one_trial(tmp_path):
     [
         ("absent.npy", None, "there is no such file"),
         ("broken.npy", b"\x93NUMPY nonsense", ""),
-        ("cut.npz", gzip.compress(b"no archive"), ""),
+        ("cut.npz", gzip.compress(b"no archive", mtime=0), ""),
     ],
 )
 def test_a_data_file_that_cannot_be_read_is_a_mistake_at_its_path(tmp_path, name, content, what):
