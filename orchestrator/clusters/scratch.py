@@ -45,7 +45,7 @@ def scratch_folder() -> Iterator[Path]:
 def remove_left_over(parent: Path) -> None:
     """Remove the folders of this user's drivers that are gone, except those that another machine has made here."""
     for folder in parent.glob(f"{PREFIX}*"):
-        with suppress(OSError):  # it is another user's, or has no locks, or its driver lives
+        with suppress(OSError):  # it is another user's, or has no locks, or its driver is running
             if folder.lstat().st_uid == os.getuid() and _left_over(folder):
                 _remove(folder)
 
@@ -53,7 +53,7 @@ def remove_left_over(parent: Path) -> None:
 def _left_over(folder: Path) -> bool:
     """Whether the driver that made it on this machine is gone. One killed at its start or end has left no name in it.
 
-    Raises OSError where the driver lives.
+    Raises OSError where the driver is running.
     """
     host = ""
     with suppress(FileNotFoundError), (folder / DRIVER).open("r+") as driver:
