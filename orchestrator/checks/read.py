@@ -62,7 +62,7 @@ def schema() -> dict[str, Any]:
     made = SweepSpec.model_json_schema()
     made["patternProperties"] = {"^x-": {"description": "The user's own, such as anchors; not read."}}
     option = made["$defs"]["Option"]
-    option["anyOf"] = option.pop("oneOf")  # a domain is a mapping, too
+    option["anyOf"] = option.pop("oneOf")  # a domain is a mapping too: both alternatives match it
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
 
 

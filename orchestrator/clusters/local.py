@@ -48,7 +48,7 @@ def private_ray(gpus_used: bool, dashboard: bool, cure: str = "Try again.") -> I
     Raises UserError, with `cure`, when Ray does not start or dies, and when no temporary folder can be written.
     """
     os.environ.update(ENVIRONMENT)
-    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # or Ray would write one into the home folder
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # or Ray writes a token into the home folder
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     import ray
 
@@ -91,7 +91,7 @@ def start_or_tell(scratch: Path, gpus: int, dashboard_port: int | None, cure: st
 
     Raises UserError, with `cure`.
     """
-    import psutil  # Ray brings it
+    import psutil  # a dependency of Ray
 
     deadline = time.monotonic() + START_S
     others = descendants(psutil.Process())
@@ -99,7 +99,7 @@ def start_or_tell(scratch: Path, gpus: int, dashboard_port: int | None, cure: st
         try:
             start(scratch, gpus, dashboard_port)
             return descendants(psutil.Process()) - others
-        except (Exception, RayLost) as error:  # of any kind: Ray raises a bare Exception when time is up
+        except (Exception, RayLost) as error:  # any kind: Ray raises a bare Exception when time is up
             end(descendants(psutil.Process()) - others)
             if isinstance(error, RayLost) and time.monotonic() < deadline:
                 continue

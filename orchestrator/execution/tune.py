@@ -99,7 +99,7 @@ class Scheduler(TrialScheduler):
         self.promoted: Trial | None = None  # to continue, but it may still be writing its checkpoint
 
     def on_trial_add(self, tune_controller, trial: Trial) -> None:
-        if number(trial) in self.trials:  # a retry: it has its slot, and Tune starts it again by itself
+        if number(trial) in self.trials:  # a retry: it has its slot, and Tune itself restarts it
             return
         self.trials[number(trial)] = trial
         if trial.config.get("id") not in self.state.standing:

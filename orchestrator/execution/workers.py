@@ -71,7 +71,7 @@ class Group:
         self.life.start()
 
     def results(self, config: dict) -> Iterator[dict]:
-        """What `trial_folder.results` yields, each epoch once. Raises GroupError."""
+        """Train a trial. Yields what `trial_folder.results` yields, each epoch once. Raises GroupError."""
         ray.get(self.mailbox.begin.remote(config))
         heard, self.failures = 0, []
         while True:

@@ -85,7 +85,7 @@ def as_markdown(results: dict[str, Any]) -> str:
 
 
 def as_json(results: dict[str, Any]) -> str:
-    """results.json itself."""
+    """The content of results.json."""
     return json.dumps(results, indent=2) + "\n"
 
 
