@@ -1,8 +1,8 @@
-"""What went wrong, told so that it can be mended."""
+"""Errors for the user: what went wrong, in lines that say how to fix it."""
 
 
 class Told(Exception):
-    """An end with lines for the user, and no traceback."""
+    """Ends the program with lines for the user and without a traceback."""
 
     def __init__(self, *lines: str):
         super().__init__("\n".join(lines))
@@ -10,8 +10,8 @@ class Told(Exception):
 
 
 class UserError(Told):
-    """The user's mistake: one line for each thing to mend. The command line prints them and exits with code 2."""
+    """The user's mistake: one line for each thing to fix. The command line prints them and exits with code 2."""
 
 
 class NoResult(Told):
-    """What was asked for was tried, and nothing came of it: the reasons. The command line exits with code 1."""
+    """The work ran and gave no result: the reasons. The command line prints them and exits with code 1."""

@@ -1,6 +1,6 @@
-"""Standard output and error that may fail: a reader that has gone, a full disk, a terminal that was closed.
+"""Standard output and error that may fail: the reader has gone, the disk is full, the terminal was closed.
 
-None of these ends what is at work. What cannot be said there is kept in the folder of the run.
+None of these ends work that has begun. Output that cannot be written goes to a log in the folder of the run.
 """
 
 import errno
@@ -16,13 +16,13 @@ from pathlib import Path
 from orchestrator.errors import UserError
 from orchestrator.storage import layout
 
-MOST_KEPT = 2**20  # bytes that wait for a folder, or for room
-ESCAPES = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")  # colours and movements of a terminal
-CLOSED_PIPE = 128 + 13  # how a shell shows the end of a program whose reader has gone
+MOST_KEPT = 2**20  # bytes that wait until the log has a folder, or the disk has room
+ESCAPES = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")  # a terminal's codes for colours and cursor movements
+CLOSED_PIPE = 128 + 13  # the exit code that shells report when the reader of a pipe has gone (SIGPIPE)
 
 
 class Work:
-    """What outlives its output, if there is any such work, and its log."""
+    """Whether work has begun that outlives its output, and the log for output that cannot be written."""
 
     def __init__(self):
         self.forget()
@@ -31,7 +31,7 @@ class Work:
         self.begun, self.log, self.kept = False, None, b""
 
     def say(self, words: bytes) -> None:
-        """Write to the log; what has to wait, for its folder or for room, comes first next time."""
+        """Append to the log. Bytes that cannot be written yet are kept, and come first next time."""
         self.kept = (self.kept + ESCAPES.sub(b"", words))[-MOST_KEPT:]
         if self.log:
             with suppress(OSError), self.log.open("ab", buffering=0) as file:
@@ -42,21 +42,21 @@ work = Work()
 
 
 def outlive() -> None:
-    """From here on neither an output that fails nor the loss of the terminal (SIGHUP) ends this process.
+    """From here on neither failing output nor the loss of the terminal (SIGHUP) ends this process.
 
-    SIGTERM does, and Ctrl-C.
+    SIGTERM and Ctrl-C still do.
     """
     work.begun = True
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def log_to(folder: Path) -> None:
-    """Keep in `folder` what cannot be said."""
+    """Log in `folder` what standard output and error cannot take."""
     work.log = folder / layout.LOG
 
 
 class Lasting(io.FileIO):
-    """Standard output or error. Once it has failed, its words go to the log, and whoever writes hears nothing of it."""
+    """Standard output or error. Once it has failed, its bytes go to the log, and writers see no error."""
 
     def __init__(self, number: int):
         super().__init__(number, "w", closefd=False)
@@ -71,7 +71,7 @@ class Lasting(io.FileIO):
             else:
                 if written is not None:
                     return written
-                select.select([], [self], [])  # it does not block, and is full for now
+                select.select([], [self], [])  # the stream is non-blocking and full: wait for room
         work.say(bytes(words))
         return len(words)
 
@@ -89,12 +89,12 @@ class Lasting(io.FileIO):
 
 
 def protect() -> None:
-    """Put a Lasting stream in the place of standard output and of standard error. Others, as of tests, stay."""
+    """Replace standard output and error by Lasting streams. Streams on other files, such as a test's, stay."""
     work.forget()
     for number in range(3):
         try:
             os.fstat(number)
-        except OSError:  # closed: or the next file that is opened would take its place
+        except OSError:  # closed: the next file to be opened would get its number
             os.open(os.devnull, os.O_RDWR)
     sys.stdout, sys.stderr = _lasting(sys.stdout, 1), _lasting(sys.stderr, 2)
 
@@ -103,24 +103,25 @@ def _lasting(stream, number: int):
     try:
         if stream is not None and (stream.fileno() != number or isinstance(_raw(stream), Lasting)):
             return stream
-    except (ValueError, OSError):  # no file
+    except (ValueError, OSError):  # the stream is on no file
         return stream
-    if stream is None:  # it was closed, and its number may be another file's by now
+    if stream is None:  # it was closed, and another file may have its number by now
         return open(os.devnull, "w")
-    errors = "backslashreplace" if stream.errors == "strict" else stream.errors  # an unknown letter ends nothing
+    errors = "backslashreplace" if stream.errors == "strict" else stream.errors  # no error for an unencodable character
     return io.TextIOWrapper(io.BufferedWriter(Lasting(number)), stream.encoding, errors, line_buffering=True)
 
 
 def _raw(stream):
-    """What is below a stream's buffers; it may have none."""
+    """The stream below a stream's buffers; None if there is none."""
     buffer = getattr(stream, "buffer", None)
     return getattr(buffer, "raw", buffer)
 
 
 def settle() -> None:
-    """The end of a verb, whose work counts. If it was to be read and no more, it has failed where its output has.
+    """Flush at the end of a verb. A verb that only prints has failed if its output could not be written.
 
-    Quietly, if the reader has gone. Raises UserError.
+    Then this exits without a message if the reader has gone, else raises UserError. Work that has begun (`outlive`)
+    has not failed.
     """
     sys.stdout.flush()
     error = getattr(_raw(sys.stdout), "error", None)

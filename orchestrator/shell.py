@@ -1,11 +1,11 @@
-"""What a user may type into a shell next, quoted as a shell needs it."""
+"""Commands that a user may type next, quoted for the shell."""
 
 import shlex
 from pathlib import Path
 
 
 def command(verb: str, name: str, out: Path) -> str:
-    """What to type to do something with a sweep, a trial or a run in OUT."""
+    """The command that applies a verb to a sweep, a trial or a run in OUT."""
     return shlex.join(["vaeorch", verb, name, "--out", str(out)])
 
 

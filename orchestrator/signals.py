@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: both end what runs in order, each with its own exit code."""
+"""Ctrl-C and SIGTERM: both end a run in order, each with its own exit code."""
 
 import signal
 from types import FrameType
@@ -17,7 +17,7 @@ def listen() -> None:
 
 
 def exit_code(stop: KeyboardInterrupt) -> int:
-    """130 for Ctrl-C, 143 for SIGTERM, as shells have it."""
+    """130 for Ctrl-C, 143 for SIGTERM, as in shells."""
     return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
 
 
@@ -26,9 +26,10 @@ def _raise(number: int, frame: FrameType | None) -> None:
 
 
 class Deferred:
-    """Inside this context a signal raises only where `check` is called, so that nothing is left half done.
+    """Delays signals: inside this context a signal raises only where `check` is called, so nothing is left half done.
 
-    A second one raises at once. One that was ignored stays so, as Ctrl-C is by what a script starts with `&`.
+    A second signal raises at once. A signal that was ignored stays ignored, as Ctrl-C is in what a script starts with
+    `&`.
     """
 
     def __init__(self):
@@ -44,12 +45,12 @@ class Deferred:
             signal.signal(number, handler)
 
     def install(self) -> None:
-        """Take the signals, also back from others who took them meanwhile."""
+        """Install the handlers, also after other code has replaced them."""
         for number, before in self._before.items():
             signal.signal(number, signal.SIG_IGN if before is signal.SIG_IGN else self._note)
 
     def check(self) -> None:
-        """Raises KeyboardInterrupt or Terminated if a signal came."""
+        """Raises KeyboardInterrupt or Terminated if a signal has come."""
         if self.number is not None:
             _raise(self.number, None)
 
@@ -60,9 +61,9 @@ class Deferred:
 
 
 class Noted(Deferred):
-    """Inside this context a signal raises at once, as ever; `check` raises it again.
+    """Records signals: inside this context a signal raises at once, as usual, and `check` raises it again.
 
-    For an exception that is raised below C code may be lost there.
+    The first exception may be lost in C code that calls Python.
     """
 
     def _note(self, number: int, frame: FrameType | None) -> None:

@@ -1,6 +1,6 @@
-"""Consoles for people: the only place that makes them, so that no text of a user's is ever taken for markup.
+"""Makes every console that users see, so that no text from a user is taken for markup.
 
-Brackets, links, `:smile:` and escape sequences in names, values and reasons stand as they were written.
+Brackets, links, `:smile:` and escape sequences in names, values and reasons are shown as written.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from rich.text import Text
 
 
 class PlainConsole(Console):
-    """Shows all text as it is."""
+    """Prints text literally: without markup, emoji codes and highlighting."""
 
     def __init__(self, **options: Any):
         super().__init__(markup=False, emoji=False, highlight=False, **options)
@@ -27,20 +27,20 @@ def console(stderr: bool = False) -> Console:
 
 
 def say(to: Console, line: str) -> None:
-    """Print a line in full; a terminal breaks it, and a pipe gets it in one piece."""
+    """Print a line in full: a terminal wraps it, a pipe gets it unbroken."""
     to.print(line, soft_wrap=True)
 
 
 def cut(line: str) -> Text:
-    """A line of a panel: what does not fit gives way to an ellipsis."""
+    """A line of a panel, cut off with an ellipsis where it does not fit."""
     return Text(visible(line), overflow="ellipsis")
 
 
 def description_column() -> TextColumn:
-    """What a progress bar is about."""
+    """The column with the description of a progress bar."""
     return TextColumn("{task.description}", markup=False)
 
 
 def visible(text: str) -> str:
-    """The text with its control characters, which a terminal would obey, and lone surrogates written out."""
+    """The text with its control characters, which a terminal would obey, and lone surrogates escaped."""
     return "".join(ascii(char)[1:-1] if char != "\n" and category(char) in ("Cc", "Cs") else char for char in text)

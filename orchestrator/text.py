@@ -1,4 +1,4 @@
-"""Values, configurations and sizes in the words that people read. Tables are made in `reporting/`."""
+"""Formats values, configurations and sizes for people. `reporting/tables.py` makes tables."""
 
 import math
 from collections import Counter
@@ -12,12 +12,12 @@ def mebibytes(size: int) -> str:
 
 
 def with_reason(status: str, reason: str | None) -> str:
-    """As `stopped (asha@9)`."""
+    """Such as `stopped (asha@9)`."""
     return f"{status} ({reason})" if reason else status
 
 
 def show(value: Any) -> str:
-    """A value as a cell of a table."""
+    """A value as a cell of a table: four significant digits, `-` for nan, nothing for None."""
     if value is None:
         return ""
     if isinstance(value, float):
@@ -26,7 +26,7 @@ def show(value: Any) -> str:
 
 
 def listed(config: dict[str, Any]) -> str:
-    """A configuration in one line, its paths cut to what tells them apart: `method=ard_vae beta=0.15 latent_dim=4`."""
+    """A configuration in one line, its paths as short as is unambiguous: `method=ard_vae beta=0.15 latent_dim=4`."""
     shorts = {path: path.removesuffix(".name").rpartition(".")[2] for path in config}
     unique = Counter(shorts.values())
     return " ".join(
@@ -35,6 +35,6 @@ def listed(config: dict[str, Any]) -> str:
 
 
 def label_of(trial: dict[str, Any], several_seeds: bool) -> str:
-    """What a trial of results.json is called beside others; those of one configuration have one name."""
+    """The name of a trial of results.json in tables. With several seeds it is that of the trial's configuration."""
     name = f"#{trial['configuration']}" if several_seeds else trial["id"]
     return f"{name} {listed(trial['config'])}".strip()

@@ -1,4 +1,4 @@
-"""Every value that a sweep could take, checked by building its Run before anything starts: a typo costs a second."""
+"""Checks every value that a sweep could take, by building its Run before anything starts: a typo costs a second."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -34,13 +34,13 @@ WHOLE = {
     "quniform": "Make low, high and step whole numbers.",
     "normal": "Write a randint, or a choice.",
 }
-"""Domains of numbers that need not be whole -> what to write in their place."""
+"""Domains that draw numbers which need not be whole -> what to write in their place."""
 
 
 class Checker:
-    """Gathers what is wrong with the candidates of one document; nothing is told twice.
+    """Collects what is wrong with the candidates of one document, each problem once.
 
-    `metric` is the objective's, None where the document has no sound one; `data_root` is where the data sets lie.
+    `metric` is the objective's, None where the document has no valid one; `data_root` is where the data sets are.
     """
 
     def __init__(self, document: Document, metric: str | None, data_root: Root):
@@ -48,14 +48,14 @@ class Checker:
         self.metric = metric
         self.facts = cache(lambda data: _facts(data, data_root))
         self.told: dict[tuple[KeyPath, str], Problem] = {}
-        self.unknown: set[str] = set()  # keys of the search that no run has, whatever the others are
+        self.unknown: set[str] = set()  # keys of the search that no run has, whatever values the other keys take
 
     @property
     def problems(self) -> list[Problem]:
         return list(self.told.values())
 
     def check_search(self, base: dict[str, Any], search: Search) -> None:
-        """The run as it stands, the search as such, then the run with each probe of each domain in it."""
+        """Check the run without its search, the search itself, then the run with each probe of each domain in it."""
         self._check(Candidate(base, {}, {}, {}))
         wrong = list(mistakes(search))
         unsound = {path[1] for path, _ in wrong}
@@ -68,20 +68,20 @@ class Checker:
             self._check(candidate, f"With {_listed(varied)}.", shown=("search", key))
 
     def check_trials(self, candidates: list[Candidate]) -> None:
-        """The combinations that were drawn, up to the first that cannot run: the others would be its like."""
+        """Check drawn combinations up to the first that cannot run: others would most likely fail alike."""
         for number, candidate in enumerate(candidates, start=1):
             if self.told:
                 return
             self._check(candidate, f"So it is in trial {number}: {_listed(candidate.config)}.")
 
     def allows(self, candidate: Candidate) -> bool:
-        """Whether a configuration can run. What was found before is forgotten."""
+        """Whether a configuration can run. Discards the problems that were found before."""
         self.told.clear()
         self._check(candidate)
         return not self.told
 
     def _check(self, candidate: Candidate, tried: str = "", shown: KeyPath | None = None) -> None:
-        """`tried` tells which combination of values this is, wherever a place below `shown` does not tell it."""
+        """`tried` names the combination of values; a problem at a path below `shown` does not need it."""
         try:
             run = candidate.run
         except ValidationError as error:
@@ -102,7 +102,7 @@ class Checker:
             self._tell(("objective", "metric"), f"{lacks} {cure(self.metric, run.metric_names())}")
 
     def _whole(self, path: KeyPath, finding: Finding) -> str:
-        """The finding's text; where a number that need not be whole was drawn, the domain of whole ones."""
+        """The finding's text or, where a domain draws numbers that must be whole and are not, which domain to write."""
         there = value_at(self.document.values, path)
         steps = (*path, *there) if isinstance(there, dict) else path
         word = next((step for step in reversed(steps) if step in WHOLE), None)
@@ -112,7 +112,7 @@ class Checker:
         return f"must be a whole number, and '{word}' draws others. {WHOLE[word].format(*ends)}"
 
     def _combined(self, run: Run) -> Iterator[Finding]:
-        """Values that are sound by themselves, but not together or not with the data."""
+        """Values that are valid alone, but not together or not with the data."""
         facts = self.facts(run.data)
         if isinstance(facts, DataError):
             yield Finding(("data", *read_path(facts.field)), str(facts))
@@ -132,7 +132,7 @@ def _facts(data: Dataset, data_root: Root) -> Facts | DataError:
 
 
 def _in_spec(candidate: Candidate, finding: Finding) -> KeyPath:
-    """The path in the spec of what a finding about a candidate's run speaks of."""
+    """The path in the spec of what a finding about a candidate's run refers to."""
     for depth in range(len(finding.path), 0, -1):
         origin = candidate.origins.get(finding.path[:depth])
         if origin and finding.of_key and depth == len(finding.path):
@@ -143,7 +143,7 @@ def _in_spec(candidate: Candidate, finding: Finding) -> KeyPath:
 
 
 def _alternative(candidate: Candidate, finding: Finding, in_spec: KeyPath) -> str:
-    """Says for which alternative a key is unknown, where the alternative is chosen elsewhere in the spec."""
+    """Names the alternative that lacks an unknown key, where the alternative is chosen elsewhere in the spec."""
     values, origin, told = candidate.values, None, ""
     for depth, step in enumerate(finding.path[:-1] if finding.of_key else (), start=1):
         values = values[step]

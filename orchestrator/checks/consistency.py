@@ -1,4 +1,4 @@
-"""Values of a spec that are sound by themselves, but not together, or not with what its paper prints."""
+"""Finds values of a spec that are valid alone, but not together, and rows of `paper` that no configuration has."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 
 def inconsistencies(spec: "SweepSpec") -> Iterator[tuple[KeyPath, str]]:
-    """Values that are sound by themselves, but not together: (place in the spec, what and its cure)."""
+    """Values that are valid alone, but not together: (path in the spec, what is wrong and its cure)."""
     yield from _mistakes_of_objective(spec)
     if spec.budget:
         yield from _mistakes_of_budget(spec)
-    if not any(search_mistakes(spec.search)):  # they are told as those of the search
+    if not any(search_mistakes(spec.search)):  # `Checker.check_search` reports those
         yield from _mistakes_of_number(spec)
         yield from _mistakes_of_paths(spec)
 
 
 def _mistakes_of_number(spec: "SweepSpec") -> Iterator[tuple[KeyPath, str]]:
-    """Of how many trials are asked for."""
+    """Mistakes in the number of trials and trainings."""
     walked = isinstance(spec.searcher, GridSearch)
     random = any(map(is_random, spec.search.values())) and not walked
     if random and "trials" not in spec.model_fields_set:
@@ -47,7 +47,7 @@ def _mistakes_of_number(spec: "SweepSpec") -> Iterator[tuple[KeyPath, str]]:
 
 
 def _endless(spec: "SweepSpec") -> Iterator[tuple[KeyPath, str]]:
-    """Domains that no grid can walk through."""
+    """Domains that a grid search cannot enumerate."""
     for key, domain in spec.search.items():
         for inner in domains_in(domain):
             if not is_countable(inner):
@@ -56,7 +56,7 @@ def _endless(spec: "SweepSpec") -> Iterator[tuple[KeyPath, str]]:
 
 
 def _mistakes_of_paths(spec: "SweepSpec") -> Iterator[tuple[KeyPath, str]]:
-    """Of what may not vary beside other parts of the spec."""
+    """Searched paths that other parts of the spec forbid to vary."""
     keys = {path: key for key in spec.search for path in paths_of(key)}
     for field, varies in {"seeds": spec.seeds > 1, "confirm": spec.confirm}.items():
         if "seed" in keys and varies:
@@ -69,7 +69,7 @@ def _mistakes_of_paths(spec: "SweepSpec") -> Iterator[tuple[KeyPath, str]]:
 def _mistakes_of_objective(spec: "SweepSpec") -> Iterator[tuple[KeyPath, str]]:
     if odd := spec.objective.oddity():
         yield ("objective", "mode"), f"{odd} Leave 'mode' out, or write {DIRECTIONS[spec.objective.metric]}."
-    elif spec.objective.mode is None and spec.objective.metric in DIRECTIONS:  # of an unknown metric others tell
+    elif spec.objective.mode is None and spec.objective.metric in DIRECTIONS:  # `Checker` reports an unknown metric
         why = f"{spec.objective.metric} is better neither high nor low as such"
         yield ("objective", "mode"), f"is missing: {why}. Write max or min."
 
@@ -82,7 +82,7 @@ def _mistakes_of_budget(spec: "SweepSpec") -> Iterator[tuple[KeyPath, str]]:
 
 
 def paper_mistakes(spec: "SweepSpec") -> Iterator[tuple[KeyPath, str]]:
-    """Rows of no configuration, in an otherwise sound spec: (place in the spec, what is wrong and its cure)."""
+    """Rows of no configuration, in an otherwise valid spec: (path in the spec, what is wrong and its cure)."""
     runs = [trial.run for trial in Plan.of(spec).examples] if spec.paper else []
     for index, printed in enumerate(spec.paper):
         found = list(_unknown(printed.row, runs))

@@ -1,4 +1,7 @@
-"""Reads the spec of a sweep from its YAML file, and checks it as a whole: a mistake anywhere costs a second."""
+"""Reads the spec of a sweep from its YAML file and checks the whole of it: a mistake anywhere costs a second.
+
+`spec/records.py` has the fields of a spec, `check.py` and `consistency.py` have the checks.
+"""
 
 import json
 from collections.abc import Collection, Iterable
@@ -26,10 +29,14 @@ def read_spec(
     taken: Collection[str] = (),
     recorded: bool = False,
 ) -> SweepSpec:
-    """The spec in a YAML file, with the settings of `--set` in it, every value it could take having been checked.
+    """The spec in a YAML file, with the settings of `--set` applied and every value that it could take checked.
 
-    Raises SpecError with all mistakes. `data_root` is where the data sets lie. A name in `taken` is a mistake, too.
-    The mode of a `recorded` spec, of a sweep that has begun, is kept though it may be odd.
+    Raises SpecError with all mistakes.
+
+    Args:
+        data_root: where the data sets are.
+        taken: names that the sweep may not have.
+        recorded: whether the spec is of a sweep that has begun; then its objective may have an odd mode.
     """
     document = _without_notes(override(read_yaml(file), settings))
     spec, problems = _validated(document)
@@ -55,12 +62,12 @@ def schema() -> dict[str, Any]:
     made = SweepSpec.model_json_schema()
     made["patternProperties"] = {"^x-": {"description": "The user's own, such as anchors; not read."}}
     option = made["$defs"]["Option"]
-    option["anyOf"] = option.pop("oneOf")  # a domain is a mapping, too
+    option["anyOf"] = option.pop("oneOf")  # a domain is a mapping too: both alternatives match it
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
 
 
 def _without_notes(document: Document) -> Document:
-    """Without the keys `x-...`, which hold what is the user's own, such as anchors."""
+    """The document without the keys `x-...`, which hold the user's own content, such as anchors."""
     values = {key: value for key, value in document.values.items() if not key.startswith("x-")}
     return Document(values, document.places)
 
@@ -81,7 +88,7 @@ def _metric(document: Document) -> str | None:
 
 
 def _complete(run: dict[str, Any]) -> dict[str, Any]:
-    """A run with its defaults; an unsound one with those of absent fields, so that its search can be checked too."""
+    """A run with its defaults; an invalid one with those of absent fields, so that its search can be checked too."""
     try:
         return build(run).model_dump(mode="json")
     except ValidationError:
@@ -89,17 +96,17 @@ def _complete(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def _readable(search: Any) -> Search:
-    """Those entries of a search that are sound, whatever the others are."""
+    """The valid entries of a search."""
     entry = TypeAdapter(SweepSpec.model_fields["search"].annotation)
     sound = {}
     for path, domain in search.items() if isinstance(search, dict) else ():
         try:
             sound |= entry.validate_json(json.dumps({path: domain}))
         except ValidationError:
-            continue  # told by the spec's own validation
+            continue  # the spec's own validation reports it
     return sound
 
 
 def _resolved(spec: SweepSpec) -> SweepSpec:
-    """With numbers in place of defaults that depend on others."""
+    """The spec with numbers in place of defaults that depend on other values."""
     return spec.model_copy(update={"scheduler": spec.scheduler.resolved(spec.run.epochs)})

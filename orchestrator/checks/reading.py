@@ -1,4 +1,4 @@
-"""Every data set is read before anything starts: which, how far it is, and what of it was left out is told."""
+"""Reads every data set before anything starts, and prints which, how far reading is, and what was left out."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -19,7 +19,7 @@ from trainables.data.base.progress import heard
 from trainables.data.loading import load_splits, read_facts
 from trainables.data.remote.fetch import folder_of
 
-EVERY_S = 10.0  # a line, where there is no terminal
+EVERY_S = 10.0  # between lines, where there is no terminal
 
 
 def load_all(datasets: Iterable[Dataset], data_root: Root, console: Console) -> None:
@@ -38,7 +38,7 @@ def load_all(datasets: Iterable[Dataset], data_root: Root, console: Console) -> 
 
 
 def facts_of(dataset: Dataset, data_root: Root) -> Facts:
-    """The facts of a data set; where one's own files must be read for them and are many or large that is told.
+    """The facts of a data set. Prints progress where many or large files of the user's own are read for them.
 
     Raises DataError.
     """
@@ -51,7 +51,7 @@ def facts_of(dataset: Dataset, data_root: Root) -> Facts:
 
 
 def size_on_disk(dataset: Dataset) -> int:
-    """Bytes of the file of one's own; 0 of a folder, and of what cannot be had."""
+    """Bytes of the user's own file; 0 for a folder, and for a file that cannot be read."""
     try:
         [[name]] = dataset.wanted()
         return Path(name).stat().st_size if Path(name).is_file() else 0
@@ -60,14 +60,14 @@ def size_on_disk(dataset: Dataset) -> int:
 
 
 def described(dataset: Dataset) -> str:
-    """A data set with its settings, as `celeba crop=148`."""
+    """A data set with its settings, such as `celeba crop=148`."""
     own = dataset.model_dump(mode="json", exclude_defaults=True, exclude={"name"})
     return " ".join([dataset.name, *(f"{name}={value}" for name, value in own.items())])
 
 
 @contextmanager
 def rows_told(console: Console, name: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal, a line now and then elsewhere; and what is to be told how many rows are read."""
+    """A progress bar on a terminal, lines elsewhere. Yields a function to call with the rows read and their total."""
     if not console.is_terminal:
         yield lines_told(console, name)
         return
@@ -80,7 +80,7 @@ def rows_told(console: Console, name: str) -> Iterator[Callable[[int, int], None
 
 
 def lines_told(console: Console, name: str) -> Callable[[int, int], None]:
-    """Says a line at most every so many seconds."""
+    """A function that prints how many rows are read, at most every EVERY_S seconds."""
     last = time.monotonic()
 
     def told(done: int, of: int) -> None:
@@ -93,7 +93,7 @@ def lines_told(console: Console, name: str) -> Callable[[int, int], None]:
 
 
 def fetch(dataset: Dataset, root: str) -> Path | None:
-    """Fetch the prepared set of a bucket under a progress bar; None where there is none and none is needed.
+    """Fetch a prepared set from a bucket with a progress bar; None where there is none and none is needed.
 
     Raises DataError.
     """
@@ -103,9 +103,9 @@ def fetch(dataset: Dataset, root: str) -> Path | None:
 
 @contextmanager
 def bar(what: str, aloud: bool = False) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on a terminal, and what is to be told how many bytes are done, and of how many.
+    """A progress bar on a terminal. Yields a function to call with the bytes done and their total.
 
-    Elsewhere there is a line where it is to be `aloud`.
+    Elsewhere it prints one line if `aloud`, and nothing otherwise.
     """
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 

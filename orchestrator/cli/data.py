@@ -1,4 +1,7 @@
-"""vaeorch data: a verb each, thin. Everything heavy is imported by the verb that needs it."""
+"""`vaeorch data`: one thin function for each verb; `commands/datasets.py` does the work.
+
+Each function itself imports what is slow to import, so that `--help` is fast.
+"""
 
 import click
 
@@ -87,7 +90,7 @@ def push(name, place, settings, data_root) -> None:
 
 
 def _say(action, root: Root, *dataset, **more) -> None:
-    """Print what an action on a data root says, or raise UserError."""
+    """Print what an action on a data root returns. Raises UserError."""
     from trainables.common.errors import DataError
     from trainables.common.roots import data_root
 

@@ -1,4 +1,7 @@
-"""vaeorch: one verb each, thin. Everything heavy is imported by the verb that needs it."""
+"""`vaeorch`: one thin function for each verb; `orchestrator/commands/` does the work.
+
+Each function itself imports what is slow to import, so that `--help` is fast.
+"""
 
 import sys
 
@@ -183,8 +186,8 @@ def methods() -> None:
 def main() -> None:
     """The entry point.
 
-    Exit codes: 0 fine, 2 the user's mistake (a line for each), 130 Ctrl-C, 143 SIGTERM, 1 nothing came of it (with the
-    reasons), or a fault of ours (a traceback), 141 the reader of what was printed has gone.
+    Exit codes: 0 success, 1 no result (the reasons are printed) or a bug in vaeorch (a traceback), 2 the user's mistake
+    (a line for each), 130 Ctrl-C, 141 the reader of standard output has gone, 143 SIGTERM.
     """
     signals.listen()
     output.protect()
@@ -204,7 +207,7 @@ def main() -> None:
 
 
 def _ended(stop: KeyboardInterrupt | None) -> None:
-    """The end of a sweep, with its exit code."""
+    """Exit with the code of the signal that stopped a verb, if one did."""
     if stop:
         sys.exit(signals.exit_code(stop))
 

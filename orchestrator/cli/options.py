@@ -1,4 +1,4 @@
-"""Arguments and options that several verbs have."""
+"""Arguments and options that several verbs share."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from trainables.common.roots import root_of
 
 
 def one_line(context: click.Context, option: click.Parameter, folder: Path) -> Path:
-    """The folder, whose name must fit in a line: of files, and of what is printed."""
+    """The folder. Raises UserError for a line break in its name: files and messages need it in one line."""
     if {"\n", "\r"} & set(str(folder)):
         raise UserError(f"--out: {str(folder)!r} has a line break in it. Choose another folder.")
     return folder

@@ -1,4 +1,4 @@
-"""Where trials run: the Ray that they run on, and how many of them find room there.
+"""Where trials run: the Ray that they run on, and how many of them fit there at a time.
 
 `local.py` starts a private Ray on this machine, `resources.py` counts what its nodes have.
 """

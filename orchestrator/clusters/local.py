@@ -1,4 +1,4 @@
-"""A private Ray on this machine: its resources, its start and its end."""
+"""Starts and ends a private Ray on this machine. `private_ray` is the entry point."""
 
 import logging
 import os
@@ -17,13 +17,13 @@ from orchestrator.errors import UserError
 
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",  # the old output of Tune can be silenced
-    "RAY_worker_niceness": "0",  # trials have the priority of who started the sweep; 15 starves beside other work
+    "RAY_AIR_NEW_OUTPUT": "0",  # Tune's old output, which can be silenced
+    "RAY_worker_niceness": "0",  # trials keep the sweep's priority; Ray's 15 starves beside other work
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths mean the same in a slot
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a slot that asked for no GPU sees none
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # Tune's own account of the sweep is never read
+    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # seconds between Tune's own snapshots of the sweep, which are never read
 }
 LOOPBACK = "lo" if sys.platform == "linux" else "lo0"  # the network interface
 ON_LOOPBACK = {
@@ -31,28 +31,28 @@ ON_LOOPBACK = {
     "GLOO_SOCKET_IFNAME": LOOPBACK,
     "NCCL_SOCKET_IFNAME": LOOPBACK,
 }
-START_S = 180  # for Ray to come up, where it takes long
-ENDING_S = 3  # for its processes to end by themselves when it has ended
+START_S = 180  # for Ray to start, on a slow machine
+ENDING_S = 3  # for Ray's processes to end by themselves after its shutdown
 HOST, API_SERVER = "127.0.0.1", "RAY_API_SERVER_ADDRESS"
-VITAL = ("gcs_server", "raylet")  # of Ray's processes
+VITAL = ("gcs_server", "raylet")  # Ray's processes without which it does nothing
 OBJECT_STORE_BYTES = 100 * 2**20  # results are small; the default takes a third of the memory
 
 
 @contextmanager
 def private_ray(gpus_used: bool, dashboard: bool, cure: str = "Try again.") -> Iterator[Path]:
-    """A Ray that only this process knows, quiet, and a scratch folder that goes with it.
+    """A quiet Ray that only this process uses. Yields its scratch folder, which is removed at the end.
 
-    A Ray that this process is connected to already is used as it is. With `dashboard` it can be asked for the state of
-    its actors: so Ray Train finds out that a slot is dead, and gives its workers' places back.
+    A Ray that this process is connected to already is used as it is. With `dashboard` Ray answers queries about its
+    actors: so Ray Train finds out that a slot is dead, and frees the resources of its workers.
 
-    Raises UserError when the folder for temporary files cannot be written, and when Ray does not start.
+    Raises UserError, with `cure`, when Ray does not start or dies, and when no temporary folder can be written.
     """
     os.environ.update(ENVIRONMENT)
-    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # or Ray would write one into the home folder
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # or Ray writes a token into the home folder
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     import ray
 
-    ray._private.worker._worker_logs_enabled = False  # or it tells of dead workers on our standard output
+    ray._private.worker._worker_logs_enabled = False  # or Ray prints to our standard output which workers died
     with scratch_folder() as scratch:
         if ray.is_initialized():
             yield scratch
@@ -70,11 +70,11 @@ def private_ray(gpus_used: bool, dashboard: bool, cure: str = "Try again.") -> I
 
 
 class RayLost(BaseException):
-    """A process of the private Ray has died without which it does nothing. No trial is to blame, and none can go on."""
+    """A process has died that the private Ray cannot do without. No trial is to blame, and none can continue."""
 
 
 def check_ray() -> None:
-    """Raises RayLost. Of a Ray that is not this process's own nothing is known."""
+    """Raises RayLost if a VITAL process has died. A Ray that this process did not start is not checked."""
     from ray._private import worker
 
     started = worker._global_node.all_processes if worker._global_node else {}
@@ -84,14 +84,14 @@ def check_ray() -> None:
 
 
 def start_or_tell(scratch: Path, gpus: int, dashboard_port: int | None, cure: str) -> set:
-    """Start Ray; the processes that this has started. None is left where it fails.
+    """Start Ray, and return the processes that this started. If it fails, none of them is left.
 
-    A raylet ends by itself where the machine is so busy that its helpers take longer than 15 s: then Ray is started
+    A raylet ends by itself if its helpers need more than 15 s to start, as on a busy machine: then Ray is started
     again, for `START_S` altogether.
 
     Raises UserError, with `cure`.
     """
-    import psutil  # Ray brings it
+    import psutil  # a dependency of Ray
 
     deadline = time.monotonic() + START_S
     others = descendants(psutil.Process())
@@ -99,7 +99,7 @@ def start_or_tell(scratch: Path, gpus: int, dashboard_port: int | None, cure: st
         try:
             start(scratch, gpus, dashboard_port)
             return descendants(psutil.Process()) - others
-        except (Exception, RayLost) as error:  # of any kind: Ray raises a bare Exception when time is up
+        except (Exception, RayLost) as error:  # any kind: Ray raises a bare Exception when time is up
             end(descendants(psutil.Process()) - others)
             if isinstance(error, RayLost) and time.monotonic() < deadline:
                 continue
@@ -111,9 +111,9 @@ def start(scratch: Path, gpus: int, dashboard_port: int | None) -> None:
     import ray
     from ray._private import services
 
-    known = {"TMPDIR": str(scratch)}  # the dashboard leaves files
+    known = {"TMPDIR": str(scratch)}  # or the dashboard leaves files elsewhere
     if dashboard_port:
-        known[API_SERVER] = f"http://{HOST}:{dashboard_port}"  # or with two Rays here the wrong one may be asked
+        known[API_SERVER] = f"http://{HOST}:{dashboard_port}"  # or with two Rays here the wrong one may be queried
     with inherited(known), one_machine(), replaced(services, "get_node", patient(services.get_node)):
         ray.init(
             address="local",
@@ -131,9 +131,9 @@ def start(scratch: Path, gpus: int, dashboard_port: int | None) -> None:
 
 
 def patient(find: Callable) -> Callable:
-    """Ray looks for its node for 30 s, and gives up. On a machine with much other work it takes longer.
+    """Wraps Ray's search for its node to last START_S. Ray gives up after 30 s, too soon on a busy machine.
 
-    The function raises RayLost when there is nothing to wait for.
+    The function raises RayLost when the raylet has ended.
     """
 
     def found(*values):
@@ -152,7 +152,7 @@ def patient(find: Callable) -> Callable:
 
 
 def raylet_has_ended() -> bool:
-    """Whether this process has started a raylet that has ended, and that nobody has asked for its exit code yet."""
+    """Whether a raylet that this process started has ended, and nothing has read its exit code yet (a zombie)."""
     import psutil
 
     return any(
@@ -161,7 +161,7 @@ def raylet_has_ended() -> bool:
 
 
 def descendants(process) -> set:
-    """All processes that a process has started, and those that they have, as psutil knows them."""
+    """All processes that a process has started, directly or through others, as psutil.Process objects."""
     import psutil
 
     with suppress(psutil.NoSuchProcess):
@@ -170,9 +170,9 @@ def descendants(process) -> set:
 
 
 def end(processes: set) -> None:
-    """Wait a moment for processes that are ending, and kill those that do not.
+    """Wait ENDING_S for processes to end, and kill those that do not.
 
-    The agents of a raylet ask for a lost gcs_server for a while before they end.
+    The agents of a raylet look for a lost gcs_server for a while before they end.
     """
     import psutil
 
@@ -185,7 +185,7 @@ def end(processes: set) -> None:
 
 @contextmanager
 def one_machine() -> Iterator[None]:
-    """A Ray that is started meanwhile, or connected to, listens to this machine alone, as on a Mac."""
+    """Inside this context a Ray that is started, or connected to, listens on loopback only, as it does on a Mac."""
     from ray._private import ray_constants
 
     with inherited(ON_LOOPBACK), replaced(ray_constants, "ENABLE_RAY_CLUSTER", False):
@@ -194,7 +194,7 @@ def one_machine() -> Iterator[None]:
 
 @contextmanager
 def replaced(place: Any, name: str, value: Any) -> Iterator[None]:
-    """Another value for what Ray has no setting for."""
+    """Replaces an attribute inside this context, where Ray has no setting."""
     before = getattr(place, name)
     setattr(place, name, value)
     try:
@@ -205,7 +205,7 @@ def replaced(place: Any, name: str, value: Any) -> Iterator[None]:
 
 @contextmanager
 def inherited(known: dict[str, str]) -> Iterator[None]:
-    """Environment variables for the processes that are started meanwhile, and theirs."""
+    """Sets environment variables inside this context, for the processes that are started there."""
     before = {name: os.environ.get(name) for name in known}
     os.environ.update(known)
     try:
@@ -217,7 +217,7 @@ def inherited(known: dict[str, str]) -> Iterator[None]:
 
 
 def free_port() -> int:
-    """A port of this machine alone that nobody listens at."""
+    """A free TCP port on loopback."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return probe.getsockname()[1]

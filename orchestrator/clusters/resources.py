@@ -1,4 +1,4 @@
-"""How many trials are trained at a time: from what a trial takes and what the nodes have."""
+"""Counts how many trials can train at a time, from what a trial takes and what the nodes have."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ HEAD_NODE = "node:__internal_head__"  # a resource that Ray gives the head node,
 
 
 def count_slots(resources) -> int:
-    """How many trials are trained at a time with `resources` of a spec: on the cluster, or on this machine alone.
+    """How many trials can train at a time with a spec's `resources`: on the cluster, or on this machine alone.
 
     Raises UserError when there is not enough for one.
     """
@@ -33,7 +33,7 @@ def count_slots(resources) -> int:
 
 
 def spread(room: list[int], workers: int) -> int:
-    """Groups of `workers` on as many different nodes; at worst Ray fills the smallest nodes first."""
+    """How many groups fit that have each worker on another node, at worst: if Ray fills the smallest nodes first."""
     groups = 0
     while len(room := sorted(filter(None, room))) >= workers:
         room = [places - 1 for places in room[:workers]] + room[workers:]
@@ -41,7 +41,7 @@ def spread(room: list[int], workers: int) -> int:
     return groups
 
 
-PLACEMENTS = {  # how many groups of workers find room on nodes with places for so many workers each
+PLACEMENTS = {  # -> how many groups of workers fit on nodes, each with room for so many workers
     "PACK": lambda room, workers: sum(room) // workers,
     "SPREAD": lambda room, workers: sum(room) // workers,
     "STRICT_PACK": lambda room, workers: sum(places // workers for places in room),
@@ -51,7 +51,7 @@ PLACEMENTS = {  # how many groups of workers find room on nodes with places for 
 
 def nodes(gpus_used: bool) -> list[dict[str, float]]:
     """The CPUs and GPUs of each node of the Ray that this process is connected to, else of this machine."""
-    ray = sys.modules.get("ray")  # to import it takes a second, and what is not imported is not connected
+    ray = sys.modules.get("ray")  # importing it takes a second; if it is not imported, it is not connected
     if ray and ray.is_initialized():
         alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         return [{"cpus": node.get("CPU", 0), "gpus": node.get("GPU", 0)} for node in alive]
@@ -63,9 +63,9 @@ def place(nodes: list[dict[str, float]]) -> str:
 
 
 def slot_share(resources) -> dict[str, float]:
-    """What Tune sets aside for a slot: what its worker takes, or next to nothing where Ray Train places the workers.
+    """What Tune reserves for a slot: what its worker takes, or next to nothing where Ray Train places the workers.
 
-    Such a slot stays on the head node, which the loss of any other node leaves alone.
+    Then the slot itself runs on the head node, so that it survives the loss of any other node.
     """
     if resources.workers > 1:
         return {HEAD_NODE: 0.001}
@@ -73,7 +73,7 @@ def slot_share(resources) -> dict[str, float]:
 
 
 def shares(devices: float, each: float) -> int:
-    """How many takers of `each` devices there is room for; a part of a device lies on one device."""
+    """How many takers of `each` devices fit; a fraction of a device is not split over two devices."""
     return int(devices) * int(1 / each) if each < 1 else int(devices / each)
 
 

@@ -1,6 +1,6 @@
-"""The folder of a private Ray: nobody else may look into it, and it goes with the driver, or at the next one's start.
+"""The folder of a private Ray, closed to other users. The driver removes it, or else the next driver at its start.
 
-Ray opens what it writes to everybody. So its own folder lies in one of ours that is closed.
+Everybody may open what Ray writes. So Ray's folder is inside a folder with mode 0700.
 """
 
 import fcntl
@@ -18,20 +18,20 @@ from orchestrator.errors import UserError
 
 PREFIX, DRIVER, RAYS_OWN = "vaeorch-", "driver", "r"
 USUAL = "/tmp"
-LONGEST_BYTES = 20  # of its parent: the longest path of a socket that Ray makes has 87 more, and may have 107
-REMOVALS = 10  # tries
-NAMED_WITHIN_S = 60.0  # the name of the machine is in a new folder
-PLAIN = re.compile(rf"[\w./+-]{{1,{LONGEST_BYTES}}}", re.ASCII)  # what Ray's command lines take without harm
+LONGEST_BYTES = 20  # of its parent's path: Ray's longest socket path has 87 more, and may have 107
+REMOVALS = 10  # attempts
+NAMED_WITHIN_S = 60.0  # a new folder has the name of its machine by then
+PLAIN = re.compile(rf"[\w./+-]{{1,{LONGEST_BYTES}}}", re.ASCII)  # paths that are safe in Ray's command lines
 
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A new folder for Ray's sockets and logs, while this lasts. Raises UserError."""
+    """Yields a new folder for Ray's sockets and logs, and removes it at the end. Raises UserError."""
     for place in {_usual(), USUAL}:
         remove_left_over(Path(place))
     folder = _made()
-    with (folder / DRIVER).open("w") as driver:  # Python closes it in the programs that are started: the lock is ours
-        with suppress(OSError):  # of a file system without locks; then nobody else removes it
+    with (folder / DRIVER).open("w") as driver:  # child programs do not inherit it: the lock ends with us
+        with suppress(OSError):  # the file system has no locks: then no other driver removes the folder
             fcntl.flock(driver, fcntl.LOCK_EX)
             driver.write(socket.gethostname())
             driver.flush()
@@ -43,17 +43,17 @@ def scratch_folder() -> Iterator[Path]:
 
 
 def remove_left_over(parent: Path) -> None:
-    """Remove the folders of this user's drivers that are gone; those that another machine has made here stay."""
+    """Remove the folders of this user's drivers that are gone, except those that another machine has made here."""
     for folder in parent.glob(f"{PREFIX}*"):
-        with suppress(OSError):  # it is another user's, or has no locks, or its driver lives
+        with suppress(OSError):  # it is another user's, or has no locks, or its driver is running
             if folder.lstat().st_uid == os.getuid() and _left_over(folder):
                 _remove(folder)
 
 
 def _left_over(folder: Path) -> bool:
-    """Whether the driver that made it here is gone. One that was killed early or late has left no name in it.
+    """Whether the driver that made it on this machine is gone. One killed at its start or end has left no name in it.
 
-    Raises OSError where the driver lives.
+    Raises OSError where the driver is running.
     """
     host = ""
     with suppress(FileNotFoundError), (folder / DRIVER).open("r+") as driver:
@@ -80,7 +80,7 @@ def _made() -> Path:
 
 
 def _remove(folder: Path) -> None:
-    """What Ray's last processes write meanwhile may keep it; then it is still known whose it was."""
+    """Remove the folder. If Ray's last processes still write there, it stays for a later driver to remove."""
     for _ in range(REMOVALS):
         shutil.rmtree(folder / RAYS_OWN, ignore_errors=True)
         if not (folder / RAYS_OWN).exists():

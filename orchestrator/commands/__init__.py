@@ -1,6 +1,6 @@
-"""One file for each verb of the command line: what it does, in order, and what it says.
+"""One file for each verb of the command line: what it does, in order, and what it prints.
 
-`sweep.py` is the one to read first. Verbs hand the work on to the packages below.
+Read `sweep.py` first. The verbs leave the work itself to the other packages of orchestrator/.
 """
 
 __all__ = [

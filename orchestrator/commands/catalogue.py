@@ -1,4 +1,4 @@
-"""All that a spec can name, with one line for each."""
+"""Lists all that a spec can name, with one line for each."""
 
 from trainables.common.records import name_of, summary
 from trainables.data import DATASETS
@@ -22,7 +22,7 @@ TABLES = {
 
 
 def catalogue() -> dict[str, list[tuple[str, str, str]]]:
-    """Section -> (name, what it is, where it comes from)."""
+    """Section -> (name, summary, source) of each entry."""
     sections = {
         title: [(name_of(record), summary(record), record.source) for record in table]
         for title, table in TABLES.items()
@@ -32,7 +32,7 @@ def catalogue() -> dict[str, list[tuple[str, str, str]]]:
 
 
 def as_text() -> str:
-    """The catalogue for people."""
+    """The catalogue as text, a line for each entry."""
     lines = []
     for title, rows in catalogue().items():
         lines += ["", title] if lines else [title]

@@ -1,4 +1,7 @@
-"""What `vaeorch data` says of data sets: which there are, what is known of each, what lies below a data root."""
+"""The verbs of `vaeorch data`: list, describe, prepare, verify and push data sets.
+
+Each returns the text that `cli/data.py` prints.
+"""
 
 import json
 from collections import Counter
@@ -23,7 +26,7 @@ from trainables.data.remote.fetch import index_content, place_of, sets
 
 
 def asked(name: str, settings: Iterable[str] = ()) -> Dataset:
-    """The data set of a name, with the settings of `--set`. Raises SpecError with all mistakes."""
+    """The data set of a name, with the settings of `--set`. Raises UserError, with all mistakes in the settings."""
     record = next((record for record in DATASETS if name_of(record) == name), None)
     if record is None:
         raise UserError(f"unknown data set {show_value(name)}. {cure(name, map(name_of, DATASETS))}")
@@ -36,7 +39,7 @@ def asked(name: str, settings: Iterable[str] = ()) -> Dataset:
 
 
 def listed(root: Path | str) -> str:
-    """Every data set in one line: name, shape, rows, what of it lies below the data root, what it is, its licence."""
+    """A line for each data set: name, shape, rows, files and prepared sets below the data root, summary, licence."""
     rows = [("NAME", "SHAPE", "TRAIN + VAL ROWS", "FILES", "PREPARED", "WHAT IT IS  [LICENCE]")]
     prepared_of = Counter(map(index_file.name_in, _finished(root)))
     rows += [_line(record, root, prepared_of[name_of(record)]) for record in DATASETS]
@@ -48,7 +51,7 @@ def _line(record: type[Dataset], root: Path | str, number: int) -> tuple[str, ..
     shape, rows, files = "any", "any", "your own"
     try:
         dataset = record()
-    except ValidationError:  # it wants to know which files are meant
+    except ValidationError:  # it requires settings that name the user's own files
         pass
     else:
         facts = read_facts(dataset, root)
@@ -65,7 +68,7 @@ def _there(found: list[bool]) -> str:
 
 
 def told(dataset: Dataset, root: Path | str) -> str:
-    """All that is known of a data set, its rows unread but for one's own. Raises DataError."""
+    """All that is known of a data set. It reads rows of the user's own files only. Raises DataError."""
     facts, (place, index) = read_facts(dataset, root), _index(dataset, root)
     rows = [("settings", _settings(dataset)), ("a row", f"{_shape(facts.shape)} {_range(facts)}")]
     rows += [("rows", f"{count} {split}") for split, count in _rows(facts, index)]
@@ -81,19 +84,19 @@ def told(dataset: Dataset, root: Path | str) -> str:
 
 
 def _notes(dataset: Dataset, root: Path | str, index: index_file.Index | None) -> Iterable[str]:
-    """What was left out or taken otherwise: of one's own files, or as a prepared set says. Raises DataError."""
+    """What reading the user's own files, or preparing the set, left out or changed. Raises DataError."""
     return open_splits(dataset, root).notes if dataset.is_own else (index or {}).get(index_file.NOTES, ())
 
 
 def _finished(root: Path | str) -> dict[str, Any]:
-    """The keys of all sets that are prepared below a data root, and where they lie. Raises DataError."""
+    """The key of each set that is prepared below a data root, and where it is. Raises DataError."""
     if in_bucket(root):
         return {key: place_of(root, key) for key in sorted(sets(root))}
     return {folder.name: folder for folder in index_file.finished(root)}
 
 
 def _index(dataset: Dataset, root: Path | str) -> tuple[Any, index_file.Index | None]:
-    """Where the prepared set of a record lies, and its index; None where there is none. Raises DataError."""
+    """Where the prepared set of a record belongs, and its index, None if it is not prepared. Raises DataError."""
     if in_bucket(root):
         place = place_of(root, index_file.key(dataset))
         content = index_content(place)
@@ -116,7 +119,7 @@ def _range(facts: Facts) -> str:
 
 
 def _rows(facts: Facts, index: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
-    """How many there are of each split; test rows are known of a prepared set only."""
+    """The purpose and the number of rows of each split; only a prepared set tells how many test rows there are."""
     counts = {"train": facts.train_rows, "val": facts.val_rows}
     if index and index["splits"]["test"]:
         counts["test"] = index["splits"]["test"]["rows"]
@@ -135,7 +138,7 @@ def _size(path: Path | None) -> str:
 
 
 def prepare(dataset: Dataset, root: Path | str, to: Path | str | None) -> str:
-    """Prepare a data set under a progress bar; what there is now. Raises DataError."""
+    """Prepare a data set with a progress bar, and describe the result. Raises DataError and UserError."""
     from trainables.data.prepared.prepare import prepare as make
 
     for place in filter(in_bucket, (to, root)):
@@ -147,7 +150,7 @@ def prepare(dataset: Dataset, root: Path | str, to: Path | str | None) -> str:
 
 
 def push(dataset: Dataset, root: Path | str, to: str) -> str:
-    """Push a prepared set into a bucket under a progress bar; what is there now. Raises DataError and UserError."""
+    """Push a prepared set into a bucket with a progress bar, and describe it. Raises DataError and UserError."""
     from trainables.data.remote.push import push as send
 
     if in_bucket(root) or not in_bucket(to):
@@ -159,9 +162,9 @@ def push(dataset: Dataset, root: Path | str, to: str) -> str:
 
 
 def verify(dataset: Dataset, root: Path | str) -> str:
-    """Compute the checksums of a prepared set anew; what is sound. Raises UserError with a line for each damage.
+    """Recompute the checksums of a prepared set, and describe it. Raises UserError with a line for each damage.
 
-    Of a bucket this machine's copy is meant.
+    For a set in a bucket this checks the machine's own copy.
     """
     from trainables.data.prepared.verify import damages
 

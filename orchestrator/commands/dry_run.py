@@ -1,4 +1,4 @@
-"""What a sweep will do, told before it starts: `sweep --dry-run` prints it, `sweep` prints its notes."""
+"""Describes a sweep before it starts: `sweep --dry-run` prints all of it, `sweep` its notes."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def described(plan: Plan, folder: Path) -> dict[str, Any]:
-    """A plan for the sweep in `folder`, in plain values. Raises UserError: this machine lacks resources."""
+    """The plan of the sweep in `folder`, in plain values. Raises UserError where resources are lacking."""
     spec = plan.spec
     epochs = [trial.run["epochs"] for trial in plan.trials] or [most_of_any(plan)] * plan.searching
     again = plan.confirming * spec.run.epochs
@@ -41,13 +41,13 @@ def described(plan: Plan, folder: Path) -> dict[str, Any]:
 
 
 def print_plan(plan: Plan, folder: Path, json_wanted: bool) -> None:
-    """Print what a sweep would do in `folder`. Raises UserError: this machine lacks resources."""
+    """Print what a sweep would do in `folder`. Raises UserError where resources are lacking."""
     planned = described(plan, folder)
     click.echo(json.dumps(planned, indent=2) if json_wanted else as_text(planned))
 
 
 def as_text(plan: dict[str, Any]) -> str:
-    """The plan for people."""
+    """The plan as text."""
     resources, seeds = dict(plan["resources"]), plan["seeds"]
     searching = plan["trials"] - plan["confirming"]
     times = f" ({searching // seeds} configurations, {seeds} seeds each)" if seeds > 1 else ""
@@ -68,7 +68,7 @@ def as_text(plan: dict[str, Any]) -> str:
 
 
 def most_of_any(plan: Plan) -> int:
-    """The epochs of the longest run of a search."""
+    """The epochs of the longest run that the search can reach."""
     return max([plan.spec.run.epochs, *(trial.run["epochs"] for trial in plan.examples)])
 
 
@@ -77,7 +77,7 @@ def within_budget(spec: "SweepSpec", epochs: float) -> float:
 
 
 def named(record: dict[str, Any]) -> str:
-    """A record with a name in a few words; what is not set is left out."""
+    """A record in one line: its name and the fields that are set."""
     return (
         f"{record['name']} {pairs({key: value for key, value in record.items() if value and key != 'name'})}".rstrip()
     )
@@ -90,7 +90,7 @@ def pairs(values: dict[str, Any]) -> str:
 
 
 def flow(value: Any) -> str:
-    """Plain values as YAML writes them in one line."""
+    """Plain values in YAML's one-line (flow) style."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {flow(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, list):

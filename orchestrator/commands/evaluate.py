@@ -1,4 +1,7 @@
-"""The verb `evaluate`: numbers about trained models, after the fact. Each is kept with its model and sent to MLflow."""
+"""The verb `evaluate`: measures trained models. Each result is kept with its model and sent to MLflow.
+
+`evaluation/orders.py` says what each model still lacks, `evaluation/jobs.py` measures it.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,8 +37,8 @@ from trainables.common.roots import recorded
 def evaluate(target: str, workspace: Workspace, asked: Selection, form: str) -> KeyboardInterrupt | None:
     """Measure trained models of the sweep or run `target` and print their numbers side by side.
 
-    What stopped it, if anything did. Raises UserError, TrackingError, Fault, and NoResult if nothing could be measured;
-    what was found by then is kept.
+    Returns what stopped it, or None. Raises UserError, TrackingError, Fault, and NoResult if nothing could be measured;
+    results that were found before an error are kept.
     """
     evaluations = select_evaluations(asked.metrics, asked.settings)
     folder, models = trained_models(workspace.out, target, asked.trials)
@@ -58,13 +61,13 @@ def evaluate(target: str, workspace: Workspace, asked: Selection, form: str) -> 
 
 
 def reasons(orders: list["Order"]) -> list[str]:
-    """Why nothing was found, each reason once."""
+    """Why nothing could be measured, each reason once."""
     found = (finding for order in orders for finding in order.found.values())
     return list(dict.fromkeys(f"  {finding['metric']}: {finding['undefined']}" for finding in found))
 
 
 def stored(out: Path, target: str) -> Comparison:
-    """What is known of the trained models of a sweep or run, the newest of each value. Raises UserError."""
+    """The known results for the trained models of a sweep or run, the newest of each value. Raises UserError."""
     folder, models = trained_models(out, target, None if "/" in target else ALL)
     found = [EvaluatedModel(model.label, model.id, current(model), model.folder) for model in models]
     known = [measured for measured in found if measured.findings]
@@ -74,7 +77,7 @@ def stored(out: Path, target: str) -> Comparison:
 
 
 def measure(orders: list[Order], refused: list[str], data_root: str | None, shared: Path, console: Console) -> Ending:
-    """Have all that is lacking measured, and tell of it as it comes. Lines are added to `refused`."""
+    """Measure all that is lacking, and print each result as it comes. Adds lines to `refused`."""
     jobs = [job for order in orders if (job := order.job(data_root, shared))]
     by_id = {order.model.id: order for order in orders}
     failed: list[str] = []
@@ -95,16 +98,16 @@ def measure(orders: list[Order], refused: list[str], data_root: str | None, shar
 
 @contextmanager
 def progress(console: Console, total: int) -> Iterator[Callable[[str], None]]:
-    """A bar on a terminal, and a line for each finding: what is yielded is called with it, or with nothing to say.
+    """A progress bar on a terminal. Yields a function to call after each finding, with its line or an empty string.
 
-    That a model has no such number is told once, with the reason, below the table.
+    A finding without numbers has no line: the reason is printed once, below the table.
     """
     columns = description_column(), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console, disable=not (total and console.is_terminal)) as bar:
         task = bar.add_task("evaluating", total=total)
 
         def step(line: str) -> None:
-            if bar.live.is_started and not console.is_terminal:  # it was lost
+            if bar.live.is_started and not console.is_terminal:  # the terminal was lost
                 bar.stop()
             if line:
                 say(console, line)
@@ -122,7 +125,7 @@ def line_of(model: str, finding: StoredResult) -> str:
 
 @contextmanager
 def recorder(folder: Path, uri: str | None, console: Console) -> Iterator[Tracker | None]:
-    """The Tracker of a sweep that was recorded; None of a run that was trained alone. Raises UserError."""
+    """Yields the Tracker of a folder that was recorded in MLflow; None for any other. Raises UserError."""
     if not is_recorded(folder):
         if uri:
             raise UserError(f"{folder}: was not recorded in MLflow: leave out --tracking-uri.")
@@ -139,7 +142,7 @@ def recorder(folder: Path, uri: str | None, console: Console) -> Iterator[Tracke
 
 
 def side_by_side(orders: list[Order]) -> Comparison:
-    """What was found of each model; of several seeds those of a configuration under one name."""
+    """Compares what was found of each model. Models that differ in their seed alone share a label."""
     return compare(
         [EvaluatedModel(of.model.label, of.model.id, list(of.found.values()), of.model.folder) for of in orders]
     )

@@ -12,7 +12,7 @@ from orchestrator.terminal import console, say
 
 
 def print_leaderboard(out: Path, name: str, form: str) -> None:
-    """Print the leaderboard of OUT/NAME, and why there is no result if there is none. Raises UserError."""
+    """Print the leaderboard of OUT/NAME or, if it has no result, the reasons too. Raises UserError."""
     found = read_results(out, name)
     if form == "table":
         say(console(), as_table(found, console().width))

@@ -1,9 +1,9 @@
-"""The verb `resume`: a sweep goes on from its folder alone."""
+"""The verb `resume`: resumes a sweep from its folder alone. `sweep.py` has what it shares with the verb `sweep`."""
 
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 
@@ -30,14 +30,11 @@ from orchestrator.tracking.tracker import sync
 from trainables.common.files import remove_half_written
 from trainables.common.roots import Root, root_of
 
-if TYPE_CHECKING:
-    pass
-
 
 def resume(name: str, workspace: Workspace, json_wanted: bool) -> KeyboardInterrupt | None:
-    """Go on with the sweep in OUT/NAME as it was started, but for the store and the data root, if they are given.
+    """Resume the sweep in OUT/NAME as it was started, except for a store or data root that `workspace` gives.
 
-    Of a sweep that is over it tells the results again. What stopped it, if anything did. Raises UserError,
+    If the sweep has finished, print its results again. Returns what stopped it, or None. Raises UserError,
     TrackingError, DataError, and NoResult.
     """
     out, folder = workspace.out, workspace.folder(name)
@@ -58,7 +55,7 @@ def resume(name: str, workspace: Workspace, json_wanted: bool) -> KeyboardInterr
             facts["source"] or str(folder / layout.SPEC),
             facts["reuse"],
         )
-        # First: beside files of other shapes the spec's values would be said to be wrong.
+        # First: if the files now have other shapes, `read_spec` would blame values of the spec.
         sets = datasets(trial.run for trial in facts["trials"])
         check_data(origin(journal.events), sets, start.data_root)
         spec = read_spec(folder / layout.SPEC, data_root=start.data_root, recorded=True)
@@ -72,7 +69,7 @@ def resume(name: str, workspace: Workspace, json_wanted: bool) -> KeyboardInterr
 
 
 def tell_changes(journal: Journal, plan: Plan, data_root: Root, console: Console) -> None:
-    """Say what is not as it was when the sweep began, if it has. Raises UserError for what its journal contradicts."""
+    """Print what has changed since the sweep began. Raises UserError for changes that contradict its journal."""
     if not journal.events:
         return
     of = origin(journal.events)
@@ -83,21 +80,21 @@ def tell_changes(journal: Journal, plan: Plan, data_root: Root, console: Console
 
 
 def _results(out: Path, name: str) -> dict[str, Any] | None:
-    """What results.json says; None where it is lost or damaged: the journal has all of it."""
+    """The content of results.json; None if it is lost or damaged: then it is made again from the journal."""
     with suppress(UserError):
         return read_results(out, name)
 
 
 def tell_oddity(console: Console, objective: Objective) -> None:
-    """Say so if a sweep, begun by an older version, takes the worst trials for the best."""
+    """Print a note if the sweep, begun by an older version, ranks the worst trials as the best."""
     if odd := objective.oddity():
         say(console, f"note         objective.mode: {odd} The sweep was begun so, and stays so.")
 
 
 def beginning(journal: Journal) -> dict[str, Any]:
-    """How the sweep was started: source, data root and trials; none of them if it was killed before it said so.
+    """How the sweep was started: source, data root, reuse, trials. All are empty if it was killed before it noted them.
 
-    The trials are not drawn anew: another version might draw others. Raises JournalError.
+    The trials are read, not drawn again: another version might draw others. Raises JournalError.
     """
     if not journal.events:
         return {"source": None, "data_root": None, "reuse": False, "trials": []}

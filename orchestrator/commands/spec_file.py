@@ -1,4 +1,4 @@
-"""The spec that a verb is given: read with the command line's own settings in it. And its schema."""
+"""Reads the spec that a verb is given, with the command line's settings applied, and prints the schema of specs."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What verbs say of MLflow's store, and `sync`: sends what a sweep could not send while it ran."""
+"""What verbs print about MLflow's store, and the verb `sync`, which sends what a sweep could not send."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from orchestrator.tracking.identity import unused_environment
 
 
 def tell_of_store(folder: Path, given: str | None) -> None:
-    """Say so where the environment names another store than the sweep's own, and none is given."""
+    """Print a line if the environment names another store than the sweep's own, and none is given."""
     if not given and (line := unused_environment(folder)):
         click.echo(line, err=True)
 

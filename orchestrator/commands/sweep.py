@@ -1,4 +1,7 @@
-"""What the verbs `sweep` and `train` do once the spec is sound: data, places, watchers, and the last words."""
+"""The verb `sweep`, and what it shares with `resume`: data, store, view, tracker and the closing summary.
+
+`execution/run.py` runs the sweep itself.
+"""
 
 from pathlib import Path
 
@@ -31,11 +34,11 @@ SHOWN = 10  # trials in the closing leaderboard
 
 
 def sweep(plan: Plan, workspace: Workspace, source: Path, json_wanted: bool, reuse: bool) -> KeyboardInterrupt | None:
-    """Run a new sweep, whose spec is in the file `source`, and tell of it. What stopped it, if anything did.
+    """Run a new sweep, whose spec is in the file `source`, and print its results.
 
-    Raises UserError, TrackingError, DataError, and NoResult.
+    Returns what stopped it, or None. Raises UserError, TrackingError, DataError, and NoResult.
     """
-    count_slots(plan.spec.resources)  # told before anything is read
+    count_slots(plan.spec.resources)  # a lack of resources is reported before data are read
     uri = workspace.tracking_uri or store_for_new(workspace.out)
     prepare(plan, uri, workspace.data_root, terminal.console(stderr=json_wanted))
     folder = claim(workspace.out, plan.spec)
@@ -54,9 +57,9 @@ def prepare(plan: Plan, uri: str, data_root: Root, console: Console) -> None:
 def run_and_tell(
     plan: Plan, folder: Path, out: Path, uri: str, start: Start, json_wanted: bool
 ) -> KeyboardInterrupt | None:
-    """Run a sweep whose folder is claimed, from wherever it left off, and tell of it. What stopped it, if anything.
+    """Run a sweep whose folder is claimed, from wherever it left off, and print its results.
 
-    `out` is the folder's parent, as the user wrote it.
+    `out` is the folder's parent, as the user wrote it. Returns what stopped it, or None.
     """
     output.log_to(folder)
     console, objective = terminal.console(stderr=json_wanted), plan.spec.objective
@@ -67,7 +70,7 @@ def run_and_tell(
             say(console, f"note         {note}")
         sizes = planned["trials"], planned["epochs_expected"]
         view = watch(Board(plan.spec.name, objective.metric, objective.mode, *sizes), console)
-        stopped = True  # unless it comes to its end
+        stopped = True  # unless `run_sweep` says otherwise
         try:
             outcome = run_sweep(plan, folder, tracker, view, start)
             stopped = outcome.interrupted
@@ -75,16 +78,16 @@ def run_and_tell(
             view.close()
             left = tracker.close(*([HASTE_S, HASTE_S] if stopped else []))
         close(console, outcome, out, left, json_wanted)
-    except KeyboardInterrupt:  # before it began, or for the second time
+    except KeyboardInterrupt:  # before it began, or by a second signal
         say(console, f"resume       {command_for('resume', folder)}")
         raise
     return outcome.stop
 
 
 def close(console: Console, outcome: Outcome, out: Path, left: Left, json_wanted: bool) -> None:
-    """The last words of a sweep: the leaderboard, where the best is, and what to do next.
+    """Print a sweep's leaderboard, where the files of its best trial are, and the commands to type next.
 
-    Raises NoResult for one that came to its end without a trial that can be ranked.
+    Raises NoResult if the sweep has ended without a trial that can be ranked.
     """
     name = outcome.results["name"]
     if json_wanted:

@@ -1,4 +1,4 @@
-"""The verb `train`: one run, here and without Ray. `sweep/single_run.py` tells MLflow of it."""
+"""The verb `train`: one run in this process, without Ray. `sweep/single_run.py` logs it to MLflow."""
 
 import math
 from collections.abc import Iterator
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 
 
 def train(spec: "SweepSpec", workspace: Workspace, source: str) -> None:
-    """Train the spec's run into OUT/NAME, a line per epoch; goes on from that folder's checkpoint if there is one.
+    """Train the spec's run into OUT/NAME, a line per epoch. It resumes from the folder's checkpoint if there is one.
 
-    MLflow is told of it at the workspace's store, else where it was told before, else where the environment or `out`
-    has its store. Raises UserError, and NoResult for a run that diverges.
+    The run is logged to the workspace's store, else to the store it was logged to before, else to the store of the
+    environment or of `out`. Raises UserError, and NoResult for a run that diverges or has no finite objective.
     """
     from orchestrator.storage.trial_folder import TrialFolder, results
 
@@ -79,7 +79,7 @@ def train(spec: "SweepSpec", workspace: Workspace, source: str) -> None:
 
 @contextmanager
 def faults_told(folder: Path, console: Console) -> Iterator[None]:
-    """Say how a run that was trained alone goes on, and raise UserError for what only the user can mend."""
+    """Print how to resume an interrupted run. Raises UserError for errors that only the user can fix."""
     try:
         yield
     except KeyboardInterrupt:
@@ -94,7 +94,7 @@ def faults_told(folder: Path, console: Console) -> Iterator[None]:
 
 
 def shares_told(trial: "TrialFolder", console: Console) -> Hear:
-    """Says now and then how far the trial's epoch is."""
+    """A function that prints, now and then, how far the trial's epoch is."""
     lines = Lines()
 
     def hear(share: float, seconds: float) -> None:
@@ -106,7 +106,7 @@ def shares_told(trial: "TrialFolder", console: Console) -> Hear:
 
 
 def config_of(spec: "SweepSpec", data_root: Root) -> dict[str, Any]:
-    """What a run that is trained alone is made of, in plain values, as a slot's trials are."""
+    """The config of a run that is trained alone, in plain values, in the form that a slot's trials have."""
     return {
         "id": spec.name,
         "config": {},
@@ -119,7 +119,7 @@ def config_of(spec: "SweepSpec", data_root: Root) -> dict[str, Any]:
 
 
 def tell_changes_of_run(folder: Path, sets: list[Dataset], data_root: Root, console: Console) -> None:
-    """Say what is not as it was when the run in `folder` began. Raises UserError where that is its data."""
+    """Print what has changed since the run in `folder` began. Raises UserError if its data have."""
     of = origin_of_run(folder)
     check_data(of, sets, data_root)
     for line in told(of, made_with(data_root)):
@@ -127,7 +127,7 @@ def tell_changes_of_run(folder: Path, sets: list[Dataset], data_root: Root, cons
 
 
 def epoch_line(result: dict[str, Any], epochs: int) -> str:
-    """One epoch for people."""
+    """The result of an epoch in one line."""
     if result["diverged"]:
         return f"diverged: {result['diverged']}"
     metrics = "  ".join(f"{name} {show(value)}" for name, value in result["metrics"].items())

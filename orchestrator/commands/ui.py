@@ -10,7 +10,7 @@ from orchestrator.tracking.store_address import is_server, page_of, store_for_ne
 
 
 def show(name: str | None, out: Path, uri: str | None, port: int) -> int:
-    """Print the page's address, and serve it where no server does yet, until Ctrl-C; the server's exit code."""
+    """Print the page's address; if the store is no server, serve it until Ctrl-C. Returns the server's exit code."""
     uri = uri or (recorded_store(out / name) if name else None) or store_for_new(out)
     base = page_of(uri) if is_server(uri) else f"http://{ui.HOST}:{port}"
     page = ui.page(out / name, uri, base) if name else base

@@ -1,4 +1,7 @@
-"""Trained models measured, several at a time on Ray. What crosses to another process is plain values."""
+"""Measures trained models, several at a time on Ray. Only plain values cross process borders.
+
+`trainables/evaluations/evaluate.py` makes the numbers.
+"""
 
 import traceback
 from collections import deque
@@ -15,25 +18,25 @@ from trainables.run import Run
 
 Job = dict[str, Any]
 """What is to be measured: `id` of the model, `run`, `checkpoint`, `evaluations` (their fields), `data_root`, and
-`kept`, the folder of what models share, such as a trained feature network."""
+`kept`, the cache folder that models share, for example for a trained feature network."""
 
 Answer = dict[str, Any]
 """`id` of the model and one of: `finding` with its `pictures` (PNG by name); `refused`, a line for the user; `failed`,
-the story of a fault of ours."""
+the traceback of a bug."""
 
 
 AGAIN = "The same command goes on from here."
-LOOK_S = 1.0  # between looks whether Ray still lives
+LOOK_S = 1.0  # between checks that Ray is alive
 DIED = "its process died, perhaps for want of memory: make room, then the same command goes on from here."
 
 
 def answers(jobs: list[Job]) -> Iterator[Answer]:
-    """Every finding as soon as it is there. One model alone is measured in this process."""
+    """Yields every answer as soon as it is there. A single model is measured in this process."""
     return examine(jobs[0], cpus()) if len(jobs) == 1 else _on_ray(jobs)
 
 
 def examine(job: Job, threads: int) -> Iterator[Answer]:
-    """The findings about one model, one after the other, by so many threads."""
+    """Measure one model with so many threads. Yields an answer after each evaluation."""
     import torch
 
     from trainables.common.errors import CheckpointError, DataError
@@ -50,7 +53,7 @@ def examine(job: Job, threads: int) -> Iterator[Answer]:
         except (DataError, CheckpointError) as error:
             yield {"id": job["id"], "refused": str(error)}
             return
-        except Exception as error:  # of any kind: it is of one evaluation, and the others go on
+        except Exception as error:  # any kind: only this evaluation has failed, the others continue
             if fault := fault_in(error):
                 told = f"{place(fault, where[2])}: cannot be written: {fault.strerror}. Free room, then try again."
                 yield {"id": job["id"], "refused": told}
@@ -85,5 +88,5 @@ def _on_ray(jobs: list[Job]) -> Iterator[Answer]:
 
 
 def threads_each(cpus: list[int], jobs: int) -> int:
-    """How many threads each of so many jobs has on nodes with so many CPUs: all have work, and each fits on a node."""
+    """Threads per job for `jobs` jobs on nodes with so many CPUs each: all get some, and each fits on any node."""
     return max(1, min(sum(cpus) // jobs, min(cpus)))

@@ -1,4 +1,4 @@
-"""The trained models that somebody asks about: trials of a sweep, or a run that was trained alone."""
+"""Finds the trained models of a target: trials of a sweep, or a run that was trained alone."""
 
 import hashlib
 import re
@@ -21,12 +21,12 @@ ALL, BEST, USUAL = "all", re.compile(r"best:([1-9]\d*)"), "best:5"
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A trained model. `id` is that of its trial; of a run that was trained alone, the name of its folder."""
+    """A trained model. `id` is that of its trial or, for a run that was trained alone, the name of its folder."""
 
     id: str
     folder: Path
     checkpoint: Path
-    label: str  # what it is called beside others; those of one configuration have one name
+    label: str  # its name in tables; with several seeds that of its configuration
 
     @cached_property
     def digest(self) -> str:
@@ -39,7 +39,7 @@ class TrainedModel:
 
     @cached_property
     def run(self) -> dict[str, Any]:
-        """The whole Run that made it, in plain values. Raises UserError."""
+        """The Run that trained it, in plain values. Raises UserError."""
         file = self.folder / layout.CONFIG
         cure = "Train the model again: a sweep or run that goes on writes it anew."
         run = read_object(file, cure).get("run")
@@ -49,9 +49,10 @@ class TrainedModel:
 
 
 def trained_models(out: Path, target: str, trials: str | None = None) -> tuple[Path, list[TrainedModel]]:
-    """The folder of the sweep or run `target` in `out`, and its trained models that `trials` asks for.
+    """The folder of the sweep or run `target` in `out`, and those of its trained models that `trials` selects.
 
-    `target` may be a trial, as SWEEP/ID. `trials` is `all`, `best:N` or ids with commas between. Raises UserError.
+    `target` may be a trial, as SWEEP/ID. `trials` is `all`, `best:N` or ids with commas between; None is `best:5`.
+    Raises UserError.
     """
     name, _, trial = target.partition("/")
     folder = (out / name).resolve()
@@ -69,7 +70,7 @@ def trained_models(out: Path, target: str, trials: str | None = None) -> tuple[P
 
 
 def _of_sweep(folder: Path, trials: str, target: str) -> list[TrainedModel]:
-    """`target` is what the user wrote, of one trial."""
+    """The models that `trials` selects. `target` is what the user wrote, SWEEP/ID, if that names the trial."""
     results = read_results(folder.parent, folder.name)
     trained = [_subject(folder, trial, replicated(results)) for trial in ranked(results) if trial["checkpoint"]]
     if not trained:
@@ -87,7 +88,7 @@ def _of_sweep(folder: Path, trials: str, target: str) -> list[TrainedModel]:
 
 
 def _subject(folder: Path, trial: dict[str, Any], several_seeds: bool) -> TrainedModel:
-    """By its place in the sweep's folder, which may have been moved since."""
+    """The model of a trial. Its paths are made from the sweep's folder, which may have been moved since training."""
     home = folder / layout.TRIALS / trial["id"]
     checkpoint = home / Path(trial["checkpoint"]).name
     return TrainedModel(trial["id"], home, checkpoint, label_of(trial, several_seeds))

@@ -1,4 +1,7 @@
-"""What is asked of each model, what has been found of it, and how measuring ended. `commands/evaluate.py` uses it."""
+"""Holds what is asked of each model, what has been found of it, and how measuring ended.
+
+`commands/evaluate.py` uses it; `storage/evaluations_file.py` keeps the findings.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +20,11 @@ from trainables.evaluations import Evaluation
 
 
 class Fault(Exception):
-    """A fault of ours, with the stories of the workers that met it."""
+    """A bug met while measuring, with the tracebacks from the workers that met it."""
 
 
 class Order:
-    """What is asked of one model, and what has been found of it so far. Raises UserError for what cannot be read."""
+    """What is asked of one model, and what has been found so far. Raises UserError for files that cannot be read."""
 
     def __init__(self, model: TrainedModel, asked: list[Evaluation], identities: list[dict[str, Any]], again: bool):
         self.model, self.files, self.run = model, EvaluationsFile(model.folder), model.run
@@ -37,12 +40,12 @@ class Order:
         return [own for metric, own in self.asked.items() if metric not in self.found]
 
     def job(self, data_root: str | None, shared: Path) -> Job | None:
-        """What is still to be measured, if anything."""
+        """What is still to be measured; None if nothing is."""
         where = {"checkpoint": str(self.model.checkpoint), "data_root": data_root, "kept": str(shared)}
         return {"id": self.model.id, "run": self.run, "evaluations": self.lacking} | where if self.lacking else None
 
     def take(self, finding: StoredResult, pictures: dict[str, bytes]) -> None:
-        """Keep a finding, unless it may be another one tomorrow. Raises OSError."""
+        """Add a finding. It is kept on disk if `lasting`; one without its data, say, is not. Raises OSError."""
         metric = finding["metric"]
         finding = finding | {"checkpoint": self.model.digest}
         self.found[metric] = self.files.keep(self.keys[metric], finding, pictures) if finding["lasting"] else finding
@@ -53,7 +56,7 @@ class Order:
         return any(finding["pictures"] or set(finding["values"].values()) - {None} for finding in findings)
 
     def close(self, tracker: Tracker | None, folder: Path) -> None:
-        """Make what was found, also long ago, the newest, here and in MLflow. Raises OSError."""
+        """Make what was found, by earlier commands too, the newest in its file and in MLflow. Raises OSError."""
         uid = PARENT if self.model.folder == folder else self.model.id  # a run that was trained alone has no trials
         self.files.renew(self.keys.values())
         for metric, finding in self.found.items() if tracker else ():
@@ -66,14 +69,14 @@ class Order:
 
 @dataclass(frozen=True)
 class Ending:
-    """How measuring ended: what stopped it, lines for the user, and stories of faults of ours."""
+    """How measuring ended: what stopped it, lines for the user (`refused`), and tracebacks of bugs (`failed`)."""
 
     stop: KeyboardInterrupt | None
     refused: list[str]
     failed: list[str]
 
     def judge(self, console: Console) -> KeyboardInterrupt | None:
-        """What stopped it. Raises Fault and UserError, if nothing did."""
+        """What stopped measuring, after printing the lines. If nothing did, raises Fault or UserError with them."""
         if self.stop:
             for line in dict.fromkeys([*self.refused, *self.failed]):
                 say(console, line)
@@ -85,13 +88,13 @@ class Ending:
 
 
 def current(model: TrainedModel) -> list[StoredResult]:
-    """What holds of the checkpoint that a model has now. Raises UserError."""
+    """The newest findings about the checkpoint that a model has now. Raises UserError."""
     known = read(model.folder).values()
     return newest(finding for finding in known if finding["checkpoint"] == model.digest) if known else []
 
 
 def orders_of(models: list[TrainedModel], asked: list[Evaluation], again: bool) -> tuple[list[Order], list[str]]:
-    """An order for each model, and a line for each that cannot be read."""
+    """An order for each model, and a line for each model that cannot be read."""
     identities = [evaluation.identity() for evaluation in asked]
     orders, refused = [], []
     for model in models:

@@ -1,4 +1,4 @@
-"""Which evaluations are asked for on the command line, and with which settings."""
+"""Reads which evaluations the command line asks for, and with which settings."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -20,16 +20,16 @@ KNOWN = {name_of(record): record for record in EVALUATIONS}
 
 @dataclass(frozen=True)
 class Selection:
-    """What is asked for on the command line."""
+    """What the command line asks for."""
 
     metrics: str = ALL
     """Names of evaluations with commas between, or `all`."""
     settings: tuple[str, ...] = ()
     """METRIC.FIELD=VALUE, or FIELD=VALUE for each of them that has this field."""
     trials: str | None = None
-    """`all`, `best:N` or ids with commas between; None: the best few."""
+    """`all`, `best:N` or ids with commas between; None is `best:5`, or the trial that the target names."""
     again: bool = False
-    """Whether to measure what is known, too."""
+    """Whether to measure again what is known."""
 
 
 def select_evaluations(metrics: str, settings: Iterable[str]) -> list[Evaluation]:
@@ -70,7 +70,7 @@ def _names(metrics: str) -> list[str]:
 
 
 def _strangers(values: dict[str, Any], names: list[str]) -> Iterator[tuple[KeyPath, str]]:
-    """Settings of no evaluation that is asked for."""
+    """Settings that no evaluation asked for can take: (path, what is wrong and its cure)."""
     fields = {field for name in names for field in _fields(name)}
     for key, value in values.items():
         if key in KNOWN and not isinstance(value, dict):
@@ -84,7 +84,7 @@ def _strangers(values: dict[str, Any], names: list[str]) -> Iterator[tuple[KeyPa
 
 
 def _absent(evaluation: Evaluation) -> Iterator[tuple[KeyPath, str]]:
-    """A file that is named and not there."""
+    """Files that a setting names and that do not exist."""
     weights = getattr(evaluation, "weights", None)
     if weights and not Path(weights).is_file():
         yield ("weights",), f"{weights}: no such file: mend the path."
@@ -95,7 +95,7 @@ def _fields(name: str) -> list[str]:
 
 
 def _settings(values: dict[str, Any], name: str) -> dict[str, Any]:
-    """Those of all that this evaluation has too, and its own."""
+    """The settings of an evaluation: those for all that it has too, overridden by its own."""
     own = values.get(name)
     shared = {field: values[field] for field in _fields(name) if field in values}
     return shared | (own if isinstance(own, dict) else {}) | {"name": name}

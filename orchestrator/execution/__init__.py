@@ -1,6 +1,7 @@
 """Runs a sweep on Ray.
 
-`run.py` is the way in; `tune.py` is what Ray Tune calls, `slot.py` where trials train, `workers.py` their groups.
+Start with `run.py`. `tune.py` is what Ray Tune calls in this process. Trials train in `slot.py`; with several workers
+each, in the groups of `workers.py`, which get their orders through `mailbox.py`.
 """
 
 __all__ = ["oom", "run"]  # the modules that others import

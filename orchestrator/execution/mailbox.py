@@ -1,4 +1,4 @@
-"""The one channel between a slot and its worker group: orders go in, answers come out. Knows nothing of Ray."""
+"""The one channel between a slot and its worker group: orders go in, answers come out. It does not import Ray."""
 
 import asyncio
 from collections import deque
@@ -10,11 +10,11 @@ DRAW = "draw"  # draw the pictures of the epoch just finished; answered with {}
 class Mailbox:
     """Holds the orders for a worker group, and its answers, until they are fetched.
 
-    An order is a trial's config, which takes the place of the trial before it; or STEP or DRAW, which each get one
-    answer; or None: end. Every worker reads the same orders, by number from 0, so all do the same thing.
+    An order is a trial's config, which replaces the trial before it; or STEP or DRAW, which get one answer each; or
+    None: end. Every worker reads the same orders, by number from 0, so all do the same thing.
 
-    A group that was started anew is a new incarnation. It begins with the trial that is running and the order that is
-    unanswered. What an older one says is refused: after a node is lost its workers may go on for a while.
+    A restarted group is a new incarnation. It begins with the current trial and the unanswered order. Answers from an
+    older incarnation are refused: after a node is lost, the workers on other nodes may continue for a while.
     """
 
     def __init__(self):
@@ -29,7 +29,7 @@ class Mailbox:
     # for the slot
 
     async def begin(self, trial: dict) -> None:
-        """Let the group turn to `trial`, and forget the one before."""
+        """Order the group to train `trial`, and forget the trial before."""
         self.trial, self.unanswered = trial, None
         self.events.clear()
         await self._put(trial)
@@ -40,7 +40,7 @@ class Mailbox:
         await self._put(order)
 
     async def next(self, seconds: float) -> dict | None:
-        """The next event: {"answer": ...} or {"reason", "own"} of a failure; None if there is none for `seconds`."""
+        """The next event: {"answer"}, or {"reason", "trial_fault"} of a failure; None if `seconds` pass without one."""
         async with self.changed:
             try:
                 await asyncio.wait_for(self.changed.wait_for(lambda: self.events), seconds)
@@ -49,14 +49,14 @@ class Mailbox:
             return self.events.popleft()
 
     async def close(self) -> None:
-        """Let every worker end as soon as it has done what it was told."""
+        """Order every worker to end once it has carried out its earlier orders."""
         self.closed = True
         await self._put(None)
 
     # for the group
 
     async def register(self) -> int:
-        """Called once by each new group: its incarnation, to be told with all that it says."""
+        """Register a new group, once. Returns its incarnation, which the group passes with every call."""
         self.incarnation += 1
         self.orders = [order for order in (self.trial, self.unanswered) if order is not None]
         if self.closed:
@@ -65,7 +65,7 @@ class Mailbox:
         return self.incarnation
 
     async def order(self, incarnation: int, number: int) -> dict | str | None:
-        """Order `number` of this incarnation, as soon as it is given; None: end."""
+        """Order `number` of this incarnation, as soon as it is given. None: end, also for a group that was replaced."""
         async with self.changed:
             await self.changed.wait_for(lambda: incarnation != self.incarnation or number < len(self.orders))
         return self.orders[number] if incarnation == self.incarnation else None
@@ -75,7 +75,7 @@ class Mailbox:
         return incarnation == self.incarnation
 
     async def answer(self, incarnation: int, answer: dict) -> bool:
-        """What became of the order. False, and nothing said, if the group that did it has been replaced."""
+        """Answer the order. Returns False, and passes nothing on, if the group that answers has been replaced."""
         if incarnation != self.incarnation:
             return False
         self.unanswered = None
@@ -84,7 +84,7 @@ class Mailbox:
         return True
 
     async def fail(self, reason: str, trial_fault: bool) -> None:
-        """Workers failed. `trial_fault`: by what the trial raised, and would raise again."""
+        """Report that workers failed. `trial_fault`: the trial itself raised the error, and would raise it again."""
         self.events.append({"reason": reason, "trial_fault": trial_fault})
         await self._wake()
 

@@ -1,4 +1,7 @@
-"""A sweep's folder, and the sweep itself: a private Ray, Tune's loop, results.json at every trial's end."""
+"""Runs a sweep in its folder: a private Ray, Tune's loop, and results.json written at every trial's end.
+
+`tune.py` is what Tune calls; `sweep/state.py` holds the state of the sweep.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +18,7 @@ from orchestrator.sweep.ranking import best_summary
 from orchestrator.sweep.results_file import ResultsFile
 from orchestrator.sweep.trial_queue import TrialQueue
 
-RETRIES = 1  # of a trial whose process or code failed; it goes on from its last checkpoint
+RETRIES = 1  # of a trial whose process or code failed; it resumes from its last checkpoint
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Outcome:
 
     folder: Path
     results: dict
-    stop: KeyboardInterrupt | None  # by which it was interrupted, before every trial had come to its end
+    stop: KeyboardInterrupt | None  # what interrupted it before every trial had ended; None if nothing did
 
     @property
     def interrupted(self) -> bool:
@@ -32,12 +35,12 @@ class Outcome:
 
 
 def run_sweep(plan: Plan, folder: Path, tracker, console, start: Start = USUAL) -> Outcome:
-    """Run a sweep, from wherever the journal in `folder` left off; `claim` gave the folder, `locks.driver` holds it.
+    """Run a sweep from wherever the journal in `folder` left off; `claim` made the folder, `locks.driver` is held.
 
-    Ctrl-C and SIGTERM end the sweep in order. Tracker and console are told of the trials as `events.Audience` says, and
-    at last of the end: `sweep_ended(status, best_metrics, tags)`, status "completed" or "aborted".
+    Ctrl-C and SIGTERM end the sweep in order. `sweep.events.Listeners` says how tracker and console are notified of
+    trials; last of all, `sweep_ended(status, best_metrics, tags)` has the status "completed" or "aborted".
 
-    Raises UserError for resources that this machine has not, a journal that does not fit the spec, and a full disk.
+    Raises UserError for lacking resources, a journal that does not fit the spec, and a full disk.
     """
     slots, stop = min(count_slots(plan.spec.resources), len(plan)), None
     with disk_errors_told(folder, f"Free room, then go on: {command_for('resume', folder)}"):
@@ -62,7 +65,7 @@ def run_sweep(plan: Plan, folder: Path, tracker, console, start: Start = USUAL) 
 
 
 def finish(results_file: ResultsFile, status: str, tracker, console) -> None:
-    """Tell of the sweep's end, and of its best trial or configuration if it has one."""
+    """Notify tracker and console of the sweep's end, with its best trial or configuration if it has one."""
     metrics, tags = best_summary(results_file.results())
     tags |= {"used_up": results_file.budget.empty} if results_file.budget.empty else {}
     for listener in (tracker, console):
@@ -80,7 +83,7 @@ def tune_all(queue: TrialQueue, listeners: Listeners, slots: int) -> None:
         from orchestrator.execution.slot import Slot
         from orchestrator.execution.tune import Listener, Scheduler, Silence, Source
 
-        # What Tune passes on in a runtime_env is logged by Ray. Slots inherit the credentials as they are.
+        # Ray logs what Tune passes on in a runtime_env. Slots inherit AWS credentials without that.
         class_cache.ENV_VARS_TO_PROPAGATE = {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name[:3] != "AWS"}
         with Deferred() as stop, faults_raised():
             tune.run(

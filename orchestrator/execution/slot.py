@@ -1,4 +1,7 @@
-"""The place where trials train, one after the other: a Tune Trainable that Tune hands from trial to trial."""
+"""The slot: a Tune Trainable in which trials train one after the other.
+
+`storage/trial_folder.py` trains a trial from wherever its folder left off.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,11 +13,11 @@ from orchestrator.storage.trial_folder import TrialFolder, results
 
 
 class Slot(tune.Trainable):
-    """Trains in this process, or with its own group of workers. It lives on from trial to trial.
+    """Trains in this process, or with its own group of workers. Tune reuses it from trial to trial.
 
     Its config is plain values: `id`, `number`, `folder`, `run`, `config`, `seed`, `last_epoch`, `objective` {metric,
-    mode}, `data_root`, `pictures_every`, `threads`, `resources` of the spec. Where a trial stands is known from its
-    folder alone, whichever slot takes it up.
+    mode}, `data_root`, `pictures_every`, `threads`, `resources` of the spec. A trial's folder alone says how far it
+    is, so any slot can resume it.
     """
 
     def setup(self, config: dict) -> None:
@@ -36,7 +39,7 @@ class Slot(tune.Trainable):
         return {"path": str(Path(self.config["folder"]) / layout.CHECKPOINT)}
 
     def load_checkpoint(self, checkpoint: dict) -> None:
-        """Nothing to do: `step` begins from the trial's folder."""
+        """Nothing to do: `step` resumes from the trial's folder."""
 
     def cleanup(self) -> None:
         self.results.close()
@@ -44,7 +47,7 @@ class Slot(tune.Trainable):
 
 
 class Here:
-    """Trains in this process. The counterpart of `workers.Group`."""
+    """Trains in this process. `workers.Group` has the same methods."""
 
     def results(self, config: dict) -> Iterator[dict]:
         import torch
@@ -61,6 +64,6 @@ class Here:
 
 
 def group(config: dict, scratch: Path):
-    from orchestrator.execution.workers import Group  # Ray Train: only where it is used
+    from orchestrator.execution.workers import Group  # it imports Ray Train: only where that is used
 
     return Group(config, scratch)

@@ -1,7 +1,9 @@
-"""What Tune calls: the source of trials, the scheduler, and the listener. They carry questions and answers, no more.
+"""What Tune calls: the source of trials, the scheduler, and the listener. They only pass on questions and answers.
 
-Tune starts whatever trial is PENDING as soon as it can. So a new trial is PAUSED from the first: then it is the
-scheduler alone that decides which trial gets a slot, and when.
+`sweep/trial_queue.py` decides which trials there are, `sweep/state.py` what each of them does next.
+
+Tune starts every PENDING trial as soon as it can. So a new trial is PAUSED from the start: then the scheduler alone
+decides which trial gets a slot, and when.
 """
 
 import re
@@ -28,19 +30,19 @@ from orchestrator.sweep.trial_queue import TrialQueue
 
 DECISIONS = {base.CONTINUE: TrialScheduler.CONTINUE, base.PAUSE: TrialScheduler.PAUSE, base.STOP: TrialScheduler.STOP}
 LONGEST_REASON = 300  # characters
-DIED = "died unexpectedly"  # what Ray says of a process that was killed
-OOM_WORDS = (  # what it says when it did so itself
+DIED = "died unexpectedly"  # Ray's words for a process that was killed
+OOM_WORDS = (  # Ray's words when it has killed the process itself
     *("NODE_OUT_OF_MEMORY", "ray.exceptions.OutOfMemoryError"),
     "killed due to the node running low on memory",
 )
 OOM_REASON = "Its process was killed because memory ran out. Give a trial more of it, or run fewer at a time."
-MEMORY_RETRIES = 3  # of a trial whose process Ray has killed because memory was short, beside those of other failures
+MEMORY_RETRIES = 3  # of a trial whose process Ray killed because memory was short; other failures have their own
 MEMORY_NOTICE = "Memory was short, so Ray killed its process. It goes on from its last epoch ({} of {} times)."
-METRICS = "metrics/"  # before their names where Tune has flattened a result
+METRICS = "metrics/"  # the prefix of their names in a result that Tune has flattened
 
 
 class PatientTrial(Trial):
-    """A trial that does not pay with its tries for a shortage of memory, which may be another one's fault."""
+    """A trial whose retries are not used up by a shortage of memory, which may be another trial's fault."""
 
     memory_kills = 0  # so far
 
@@ -52,7 +54,7 @@ class PatientTrial(Trial):
 
 
 class Source(SearchAlgorithm):
-    """Gives Tune a trial for each number that is left; who has it may be found later, by `Scheduler`.
+    """Gives Tune a trial for each number that is left. `Scheduler` may find out later which trial has the number.
 
     It is finished when the last trial has ended: until then Tune keeps a paused trial's actor for the next trial.
     """
@@ -85,19 +87,19 @@ class Source(SearchAlgorithm):
 
 
 class Scheduler(TrialScheduler):
-    """Asks `progress` what to do, and keeps `slots` slots busy."""
+    """Asks the TrialQueue and its SweepState what to do, and keeps `slots` slots busy."""
 
     def __init__(self, queue: TrialQueue, slots: int):
         super().__init__()
         self.queue, self.state, self.slots = queue, queue.state, slots
         self.trials: dict[int, Trial] = {}
-        self.broken: deque[Trial] = deque()  # those that an earlier process left in the middle of something
+        self.broken: deque[Trial] = deque()  # those that an earlier process left running, or pausing
         self.new: deque[Trial] = deque()  # never started
-        self.later: deque[Trial] = deque()  # never started, and not before all others have ended
-        self.promoted: Trial | None = None  # goes on, but perhaps it is still writing its checkpoint
+        self.later: deque[Trial] = deque()  # never started; they start once all others have ended
+        self.promoted: Trial | None = None  # to continue, but it may still be writing its checkpoint
 
     def on_trial_add(self, tune_controller, trial: Trial) -> None:
-        if number(trial) in self.trials:  # a retry: it has its slot, and Tune starts it again by itself
+        if number(trial) in self.trials:  # a retry: it has its slot, and Tune itself restarts it
             return
         self.trials[number(trial)] = trial
         if trial.config.get("id") not in self.state.standing:
@@ -133,7 +135,7 @@ class Scheduler(TrialScheduler):
         return trial
 
     def _close(self, tune_controller) -> None:
-        """Nothing is left to do but what was to be done later, if the budget allows it."""
+        """Nothing else is left: stop the paused trials but those in `later`, which may start now, budget allowing."""
         if self.state.budget.empty:
             self.later.clear()
         for paused in [trial for trial in self.trials.values() if trial.status == Trial.PAUSED]:
@@ -142,9 +144,9 @@ class Scheduler(TrialScheduler):
         self.new, self.later = self.later, deque()
 
     def _next(self, tune_controller) -> Trial | None:
-        """A broken trial, else one that goes on, else a new one. None while the one that goes on awaits its slot.
+        """A broken trial, else the promoted one, else a new one. None while the promoted one is still pausing.
 
-        What needs no slot may leave others to be promoted: so each time all is asked again.
+        A new trial that needs no slot may cause a promotion: so the loop asks for both again after it.
         """
         if self.broken:
             return self.broken.popleft()
@@ -162,7 +164,7 @@ class Scheduler(TrialScheduler):
                 return trial
 
     def _goes_on(self) -> bool:
-        """Whether a paused trial is to have a slot: it was promoted or, no new one being left, closes the search."""
+        """Whether a paused trial is to have a slot: it was promoted, or no new trial is left and the search closes."""
         if self.promoted is None:
             number = self.state.next()
             if number is None and not self.new and self._all_began():
@@ -171,7 +173,7 @@ class Scheduler(TrialScheduler):
         return self.promoted is not None
 
     def _enter(self, trial: Trial, tune_controller) -> Trial | None:
-        """The trial, which was never started, if it needs a slot."""
+        """The trial, which was never started, with its config; None if it needs no slot."""
         if config := self.queue.enter(number(trial)):
             trial.config.update(config)
             return trial
@@ -182,25 +184,25 @@ class Scheduler(TrialScheduler):
         return [trial for trial in self.trials.values() if trial.status in (Trial.RUNNING, Trial.PENDING)]
 
     def _all_began(self) -> bool:
-        """Whether all that have a slot have begun there: `progress` knows of no other."""
+        """Whether every trial with a slot has begun there: SweepState knows of those only."""
         return all(trial.config["id"] in self.state.results_file.entries for trial in self._busy())
 
     def _broken(self, trial: Trial) -> bool:
-        """Was it on its way, or pausing, with its pictures still to be drawn?"""
+        """Whether an earlier process left it running, or pausing with its pictures still to be drawn."""
         name, folder = trial.config["id"], Path(trial.config["folder"])
         paused, epochs = self.state.standing[name], self.state.results_file.entries[name]["epochs"]
         return not paused or not layout.pictures_folder(folder, epochs).exists()
 
 
 class Listener(Callback):
-    """Hears from Tune what happens to trials, and passes it on to `progress`, which decides what is new in it."""
+    """Passes on what Tune reports of trials to SweepState, which decides what is new in it."""
 
     def __init__(self, state: SweepState, listeners: Listeners, stop: Deferred):
         self.state, self.listeners, self.stop = state, listeners, stop
         self.oom_kills = oom_kills()
 
     def setup(self, **info) -> None:
-        self.stop.install()  # Tune has taken Ctrl-C by now
+        self.stop.install()  # Tune has installed its own handler of Ctrl-C by now
 
     def on_trial_start(self, iteration, trials, trial: Trial, **info) -> None:
         if not self.state.begin(trial.config["id"]):
@@ -222,7 +224,7 @@ class Listener(Callback):
     def on_trial_complete(self, iteration, trials, trial: Trial, **info) -> None:
         last = trial.last_result
         if trial.config.get("id") not in self.state.standing:
-            return  # it never had a slot: nobody has its number, or it was taken from an earlier sweep
+            return  # it never had a slot: its number has no trial, or an earlier sweep's was reused
         if last.get("diverged"):
             self.state.end(trial.config["id"], "diverged", last["diverged"])
         elif last.get("finished"):
@@ -232,8 +234,8 @@ class Listener(Callback):
 
     def on_trial_recover(self, iteration, trials, trial: Trial, **info) -> None:
         check_ray()
-        if self.stop.number is None and not self._fault(trial):  # or its process was ended together with this one
-            self.state.begin(trial.config["id"])  # its slot may have failed before it had it
+        if self.stop.number is None and not self._fault(trial):  # else the signal ended its process too
+            self.state.begin(trial.config["id"])  # its slot may have failed before it began there
             self._count_restarts(trial)
             self._retry(trial)
 
@@ -250,15 +252,15 @@ class Listener(Callback):
             self.oom_kills = oom_kills()
 
     def _fault(self, trial: Trial) -> OSError | None:
-        """The disk's fault that made the trial fail: it is not the trial's, and ends the sweep; `resume` goes on."""
+        """The disk error that made the trial fail, if one did. It ends the sweep, not the trial, until `resume`."""
         last = Path(trial.error_file).read_text(encoding="utf-8").rpartition("Failure # ")[2]
         self.state.error = self.state.error or fault_told(last)
         return self.state.error
 
     def on_step_end(self, iteration, trials, **info) -> None:
-        """Tell what is new: here an error of a listener or of the disk ends the sweep, and is seen.
+        """Notify the listeners of what is new. Errors of a listener or of the disk end the sweep if raised here.
 
-        In its other calls Tune takes an error for the trial's.
+        In its other callbacks Tune takes them for errors of the trial.
         """
         self.state.check()
         check_ray()
@@ -275,7 +277,7 @@ class Listener(Callback):
         self._passing("trial_noticed", trial, MEMORY_NOTICE.format(trial.memory_kills, MEMORY_RETRIES))
 
     def _count_restarts(self, trial: Trial) -> None:
-        """Count those of its worker group that are noted in its folder: so none is lost with a slot, or with us."""
+        """Count the restarts of its worker group that its folder notes: a note survives the slot and this process."""
         name, file = trial.config["id"], layout.restarts_file(Path(trial.config["folder"]))
         noted = len(file.read_text(encoding="utf-8").splitlines()) if file.exists() else 0
         for _ in range(noted - self.state.retries[name, GROUP]):
@@ -286,9 +288,9 @@ class Listener(Callback):
 
 
 class Silence(TrialProgressCallback):
-    """Stands where Tune would put its own, which prints a line for each trial that ends without a result in this life.
+    """Replaces Tune's reporter, which prints a line for each trial that ends without a result in this process.
 
-    That is so of every trial that had paused before a resume, and is not called back.
+    Every trial that paused before a resume, and is not promoted after it, ends so.
     """
 
     def _print(self, msg: str) -> None:
@@ -296,14 +298,14 @@ class Silence(TrialProgressCallback):
 
 
 def number(trial: Trial) -> int:
-    """The trial's number in the sweep, by which the core knows it."""
+    """The trial's number in the sweep, by which the scheduler's core knows it."""
     return trial.config["number"]
 
 
 def reason_of(text: str, oom_killed: bool = False) -> str:
-    """One line of what Tune wrote of a trial's failures: the last exception, or how its process died.
+    """One line from Tune's text on a trial's failures: the last exception, or how its process died.
 
-    `oom_killed`: the system has just killed some process for want of memory.
+    `oom_killed`: the system has just killed some process because memory ran out.
     """
     last = re.split(r"^Failure # .*\n", text, flags=re.MULTILINE)[-1]
     if any(word in last for word in OOM_WORDS) or (oom_killed and DIED in last):

@@ -1,7 +1,8 @@
-"""Many workers for one trial after another: what each of them runs, and the slot's side of it.
+"""Trains one trial after another with a group of workers: what each worker runs, and the slot's side of it.
 
-The only file that knows Ray Train. It places the workers, makes their process group and starts them anew when one is
-lost; checkpoints, results and trials are ours. A group lives as long as its slot: to start one costs 50 CPU-seconds.
+The only file that uses Ray Train, which places the workers, makes their process group and restarts them when one is
+lost. Checkpoints, results and trials are not Ray Train's. A group lives as long as its slot: starting one costs 50
+CPU-seconds. `Group` is the slot's side, `serve` is what a worker runs; orders and answers pass through `mailbox.py`.
 """
 
 import importlib
@@ -35,19 +36,19 @@ from trainables.sums import from_all, rank_and_world
 from trainables.train import Report, train
 
 ENVIRONMENT = {
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # between looks at the workers: how soon an end or a loss is seen
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # a process that would warn of a node's end; we are ready for any
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # between checks of the workers: how soon an end or a loss is noticed
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # it would warn before a node ends; any loss is handled anyway
     "RAY_TRAIN_METRICS_ENABLED": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths mean the same in a worker
 }
 RESTARTS = 3  # of a group in a row, with no new epoch in between
-STARTS = 10  # tries to find room for a group, of a minute each: a lost node may come back
-LOOK_SECONDS = 1.0  # between looks whether the group still lives
-CLOSE_SECONDS = 60.0  # for the workers to end what they are at
+STARTS = 10  # attempts to find room for a group, a minute each: a lost node may come back
+LOOK_SECONDS = 1.0  # between checks that the group is alive
+CLOSE_SECONDS = 60.0  # for the workers to carry out their last order
 
 
 class WorkerError(Exception):
-    """What a worker raised, with its traceback as text. `own`: raised by the trial, not for want of another worker."""
+    """What a worker raised, its traceback as text. `trial_fault`: the trial raised it, not the loss of a worker."""
 
     def __init__(self, traceback: str, trial_fault: bool):
         super().__init__(traceback, trial_fault)
@@ -59,7 +60,7 @@ class GroupError(Exception):
 
 
 class Group:
-    """A slot's workers. `results` has them train a trial, wherever its folder left off."""
+    """A slot's workers. `results` trains a trial with them, from wherever its folder left off."""
 
     def __init__(self, config: dict, scratch: Path):
         os.environ.update(ENVIRONMENT)
@@ -70,13 +71,13 @@ class Group:
         self.life.start()
 
     def results(self, config: dict) -> Iterator[dict]:
-        """What `trial_folder.results` yields, each epoch once. Raises GroupError."""
+        """Train a trial. Yields what `trial_folder.results` yields, each epoch once. Raises GroupError."""
         ray.get(self.mailbox.begin.remote(config))
         heard, self.failures = 0, []
         while True:
             result = self._ask(STEP, Path(config["folder"]))
             if result["diverged"] is None and result["epoch"] <= heard:
-                continue  # a group that was started anew repeats the epoch of its checkpoint
+                continue  # a restarted group repeats the epoch of its checkpoint
             notice = {"notice": f"{self.failures[-1]} Started anew."} if self.failures else {}
             heard, self.failures = result["epoch"], []
             yield result | notice
@@ -86,7 +87,7 @@ class Group:
         self._ask(DRAW, Path(config["folder"]))
 
     def close(self) -> None:
-        """End the workers in order, so that Ray Train gives their places back itself."""
+        """End the workers in order, so that Ray Train itself frees their resources."""
         ray.get(self.mailbox.close.remote())
         self.life.join(CLOSE_SECONDS)
 
@@ -116,7 +117,7 @@ class Group:
 
 
 def trainer(config: dict, mailbox, scratch: Path) -> TorchTrainer:
-    """Ray Train's part, for the `resources` of a slot's config. `scratch` is a folder for what it writes."""
+    """The TorchTrainer for the `resources` of a slot's config. `scratch` is a folder for what Ray Train writes."""
     of = config["resources"]
     whole_gpus = of["gpus_per_worker"] >= 1
     return TorchTrainer(
@@ -132,14 +133,14 @@ def trainer(config: dict, mailbox, scratch: Path) -> TorchTrainer:
         run_config=RunConfig(
             name="group",
             storage_path=str(scratch),
-            failure_config=FailureConfig(max_failures=-1, controller_failure_limit=STARTS),  # `Group` has the bounds
+            failure_config=FailureConfig(max_failures=-1, controller_failure_limit=STARTS),  # `Group` limits restarts
             callbacks=[Failures(mailbox)],
         ),
     )
 
 
 class GroupConfig(TorchConfig):
-    """How the workers find each other: by torch's store, whose port asks nobody for a token."""
+    """Makes torch's store, by which the workers find each other, private: its port asks for no token."""
 
     @property
     def backend_cls(self):
@@ -153,20 +154,20 @@ class Backend(_TorchBackend):
 
 
 def keep_store_private() -> None:
-    """In a worker: from here on torch's store listens to this machine alone, where the whole group is on it."""
+    """In a worker: from here on torch's store listens on loopback only, if the whole group is on this machine."""
     rendezvous = importlib.import_module("torch.distributed.rendezvous")  # the package has a function of that name
     rendezvous.TCPStore = store
 
 
 def store(*, host_name: str, port: int, is_master: bool, **more) -> torch.distributed.TCPStore:
-    """A TCPStore, which else listens to all the world, whatever its address."""
+    """A TCPStore that listens on loopback only if that is its host. Torch's own always listens on all interfaces."""
     if is_master and host_name == HOST:
         more["master_listen_fd"] = socket.create_server((HOST, port)).detach()
     return torch.distributed.TCPStore(host_name=host_name, port=port, is_master=is_master, **more)
 
 
 class Failures(UserCallback):
-    """Tells the mailbox why workers failed, before the group is started anew. Runs beside Ray Train's controller."""
+    """Reports to the mailbox why workers failed. Ray Train's controller calls it before it restarts the group."""
 
     def __init__(self, mailbox):
         self.mailbox = mailbox
@@ -184,13 +185,13 @@ def serve(config: dict) -> None:
     """What every worker runs. Raises WorkerError."""
     try:
         obey(config["mailbox"])
-    except Exception as error:  # of any kind: Ray Train passes exceptions on, but not where they were raised
-        lonely = type(error) is RuntimeError or isinstance(error, torch.distributed.DistError)  # as gloo, nccl raise
+    except Exception as error:  # any kind: Ray Train passes exceptions on without their tracebacks
+        lonely = type(error) is RuntimeError or isinstance(error, torch.distributed.DistError)  # as gloo and nccl raise
         raise WorkerError(traceback.format_exc(), trial_fault=not lonely) from None
 
 
 def obey(mailbox) -> None:
-    """Do as the mailbox says, until it says: end."""
+    """Carry out the mailbox's orders until it says: end."""
     leads = rank_and_world()[0] == 0
     incarnation = from_all(leads and ray.get(mailbox.register.remote()))[0]
     node = ray.get_runtime_context().get_node_id()
@@ -225,7 +226,7 @@ class Leader:
         return next(self.results)
 
     def draw(self) -> dict:
-        if not self.folder.lines:  # the group was started anew since the epoch: this takes it up from its checkpoint
+        if not self.folder.lines:  # the group was restarted after the epoch: `step` resumes from its checkpoint
             self.step()
         self.folder.draw()
         return {}
@@ -247,7 +248,7 @@ class Follower:
 
 
 def follow(trial: dict) -> Iterator[None]:
-    """Train in step with worker 0, which is in `trial_folder.results`."""
+    """Train in step with worker 0, which runs `trial_folder.results`."""
     resume = from_all(None)[0]
     if resume:
         yield
@@ -266,14 +267,14 @@ class SharedFolder(TrialFolder):
         self.workers, self.may_write = workers, may_write
 
     def open(self) -> Path | None:
-        """The checkpoint to go on from, for all workers. Notes who takes the trial up."""
+        """The checkpoint to resume from, for all workers. Notes in the folder which workers train from here on."""
         checkpoint = super().open()
         taken_up = {"after_epoch": len(self.lines), "workers": self.workers}
         append_whole(self.path / layout.WORKERS, json.dumps(taken_up))
         return from_all(checkpoint)[0]
 
     def keep(self, report: Report, draw: bool) -> None:
-        """Keep the epoch, unless another group has taken the trial over."""
+        """Keep the epoch. Raises GroupError if another group has taken over the trial."""
         if not self.may_write():
             raise GroupError("This group of workers has been replaced.")
         super().keep(report, draw)

@@ -1,6 +1,6 @@
-"""What people see of sweeps: the board while one runs, the leaderboard, evaluations side by side.
+"""Shows sweeps to people: progress while one runs, the leaderboard, and evaluations side by side.
 
-`console.py`, `leaderboard.py` and `comparison.py`; all of them make their tables in `tables.py`.
+These are `console.py`, `leaderboard.py` and `comparison.py`. The last two make their tables with `tables.py`.
 """
 
 __all__ = ["comparison", "console", "leaderboard"]  # the modules that others import

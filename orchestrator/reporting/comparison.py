@@ -1,4 +1,4 @@
-"""Findings of many models side by side. Numbers that were made in different ways are not put into one row."""
+"""Compares findings about many models side by side. Numbers that were made in different ways do not share a row."""
 
 import json
 import math
@@ -20,7 +20,7 @@ SIDE_BY_SIDE = 8  # models that have a column each; more have a row each
 
 @dataclass(frozen=True)
 class Row:
-    """One value of all models: the metric that it is of, its numbers by label and id, and what they rest on."""
+    """One value of all models: its metric, its numbers by label and id, and their provenance as a line."""
 
     metric: str
     numbers: dict[str, dict[str, float]]
@@ -29,7 +29,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was found of each label, value by value; lines that say what is missing, and why, and where pictures are."""
+    """What was found for each label, value by value, and lines on what is missing, why, and where pictures are."""
 
     labels: list[str]
     rows: dict[str, Row]
@@ -38,7 +38,7 @@ class Comparison:
 
 
 def compare(models: Sequence[EvaluatedModel]) -> Comparison:
-    """All values of all findings. One whose provenances differ among the models is refused with the reason."""
+    """All values of all findings. A value whose provenance differs between models is left out, with the reason."""
     found = Comparison(list(dict.fromkeys(model.label for model in models)), {}, [], [])
     pairs = [(model, finding) for model in models for finding in model.findings]
     for metric in dict.fromkeys(finding["metric"] for _, finding in pairs):
@@ -61,7 +61,7 @@ def compare(models: Sequence[EvaluatedModel]) -> Comparison:
 
 
 def _numbers(name: str, having: list[tuple[EvaluatedModel, StoredResult]]) -> dict[str, dict[str, float]]:
-    """Those of one value by label and id; of a value that is not finite, nan."""
+    """The numbers of one value by label and id; nan for a number that is not finite."""
     numbers: dict[str, dict[str, float]] = {}
     for model, finding in having:
         value = finding["values"][name]
@@ -110,7 +110,7 @@ def grid(found: Comparison) -> list[list[str]]:
 
 
 def notes(found: Comparison) -> list[str]:
-    """What the numbers rest on, a line for each metric and way of making them, what is missing, where pictures are."""
+    """A line for each metric and provenance of its numbers, then what is missing and where pictures are."""
     ways: dict[tuple[str, str], list[str]] = {}
     for name, row in found.rows.items():
         ways.setdefault((row.metric, row.rests_on), []).append(name)
@@ -123,14 +123,14 @@ def notes(found: Comparison) -> list[str]:
 
 
 def as_table(found: Comparison, width: int) -> str:
-    """The grid for a terminal of so many columns. Models have short names, which lines below it tell in full."""
+    """The grid for a terminal of so many columns. Models have short names in it, and their full names below it."""
     header, *rows = grid(replace(found, labels=[_short(label) for label in found.labels], rows=_short_rows(found)))
     names = [label for label in found.labels if label != _short(label)]
     return "\n".join([*tables.blocks(header, rows, width), *names])
 
 
 def _short(label: str) -> str:
-    """As `label_of` begins it, which tells models apart."""
+    """The first word of `label_of`, which is enough to distinguish models."""
     return label.partition(" ")[0]
 
 
@@ -142,13 +142,13 @@ def _short_rows(found: Comparison) -> dict[str, Row]:
 
 
 def as_markdown(found: Comparison) -> str:
-    """The grid, and below it what the numbers rest on."""
+    """The grid, and the notes below it."""
     header, *rows = grid(found)
     return "\n".join([tables.as_markdown(header, rows, align="---:"), *(f"- {note}" for note in notes(found))]) + "\n"
 
 
 def as_csv(found: Comparison) -> str:
-    """A line for each number, with full precision and what it rests on."""
+    """A line for each number, with full precision and its provenance."""
     rows = [
         [label, id, name, number, row.metric, row.rests_on]
         for name, row in found.rows.items()
@@ -159,7 +159,7 @@ def as_csv(found: Comparison) -> str:
 
 
 def as_json(found: Comparison) -> str:
-    """All of it; a number that is not finite is null."""
+    """All of the comparison; a number that is not finite is null."""
     values = {
         name: {
             "metric": row.metric,
@@ -173,7 +173,7 @@ def as_json(found: Comparison) -> str:
 
 
 def print_all(found: Comparison, form: str, console) -> None:
-    """The numbers and what they rest on, on the rich console where a table is wanted, else on standard output."""
+    """Print the comparison: a table and notes on the rich console, any other form on standard output."""
     if form != TABLE:
         print(FORMATS[form](found), end="")
         return

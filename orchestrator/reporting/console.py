@@ -1,6 +1,6 @@
 """The view of a running sweep: a live panel on a terminal, plain lines elsewhere.
 
-Both hear of the trials as `tuning.Listener` says.
+`sweep/events.py` notifies both of what happens to trials.
 """
 
 import math
@@ -28,7 +28,7 @@ MOST_RUNNING = 12  # trials listed in the panel
 
 @dataclass
 class Board:
-    """What is known of a sweep at a moment. `expected_epochs` is what the whole sweep is thought to take."""
+    """What is known of a sweep at a moment. `expected_epochs` is an estimate for the whole sweep."""
 
     name: str
     metric: str
@@ -41,9 +41,9 @@ class Board:
     within: dict[str, float] = field(default_factory=dict)  # trial -> share of its epoch, if that takes long
     best: tuple[float, str, int] | None = None  # objective, trial, epoch
     epochs: int = 0
-    recalled: int = 0  # of these epochs, trained before this process
+    recalled: int = 0  # epochs among these that were trained before this process
     started: float = field(default_factory=time.monotonic)
-    first_epoch: float | None = None  # when it was done
+    first_epoch: float | None = None  # when the first epoch of this process was done
 
     def begin(self, trial: str, config: dict[str, Any]) -> None:
         self.states[trial], self.configs[trial] = "running", config
@@ -58,7 +58,7 @@ class Board:
             self.best = (value, trial, epoch)
 
     def counts(self) -> str:
-        """As `2 running, 5 paused, 9 waiting`."""
+        """Such as `2 running, 5 paused, 9 waiting`."""
         counts = Counter(self.states.values())
         counts["waiting"] = self.trials - len(self.states)
         return ", ".join(f"{counts[state]} {SHOWN.get(state, state)}" for state in STATES if counts[state])
@@ -71,7 +71,7 @@ class Board:
         return min(0.99, self.epochs / self.expected_epochs) if self.expected_epochs else 0.0
 
     def times(self) -> str:
-        """Time gone and, once it can be told, about how long is left."""
+        """The time since the start and, once it can be estimated, the time left."""
         now = time.monotonic()
         gone = clock(now - self.started)
         if self.first_epoch is None or self.epochs < self.recalled + 2 or self.share() in (0.0, 1.0):
@@ -87,13 +87,13 @@ class Board:
 
 
 class View:
-    """What both views do: keep the board."""
+    """What both views share: they keep the board up to date."""
 
     def __init__(self, board: Board):
         self.board = board
 
     def recall(self, news: list[tuple], paused: list[str]) -> None:
-        """What happened before this process, as the other methods would have been told."""
+        """Take in events from before this process, each as the name of a method and its values, and print nothing."""
         for name, *values in news:
             getattr(View, name)(self, *values)
         self.board.states.update(dict.fromkeys(paused, "paused"))
@@ -109,7 +109,7 @@ class View:
         self.board.epoch(trial, epoch, metrics[self.board.metric])
 
     def trial_within(self, trial: str, epoch: int, share: float, seconds: float) -> None:
-        """So much of the trial's epoch is done, which began so many seconds ago."""
+        """The share of the trial's epoch that is done, and the seconds since it began."""
         self.board.within[trial] = share
 
     def trial_paused(self, trial: str) -> None:
@@ -119,7 +119,7 @@ class View:
         self.board.states[trial] = status
 
     def sweep_ended(self, status: str, best_metrics: dict[str, float], tags: dict[str, str]) -> None:
-        """The last words are not this view's."""
+        """Does nothing here: the verbs print the closing summary."""
 
     def close(self) -> None:
         """Leave the terminal as it was found."""
@@ -166,11 +166,11 @@ class PlainLines(View):
 
 
 class LivePanel(PlainLines):
-    """A panel that is drawn anew until the sweep ends, and then stays; plain lines once its terminal is lost."""
+    """A panel that is redrawn until the sweep ends, and then stays; plain lines once its terminal is lost."""
 
     def __init__(self, board: Board, console: Console):
         self.board = board
-        self.live = Live(console=console, get_renderable=self.render, refresh_per_second=4)  # draws it at once
+        self.live = Live(console=console, get_renderable=self.render, refresh_per_second=4)  # it renders at once
         super().__init__(board, console)
         self.live.start()
 
@@ -178,7 +178,7 @@ class LivePanel(PlainLines):
         self.live.stop()
 
     def say(self, text: str) -> None:
-        """The panel shows it; of a terminal that is lost the log tells it."""
+        """Nothing, as the panel shows it. Once the terminal is lost, print the line, which then goes to the log."""
         if not self.console.is_terminal:
             self.live.stop()
             super().say(text)
@@ -203,12 +203,12 @@ class LivePanel(PlainLines):
 
 
 def watch(board: Board, console: Console) -> PlainLines | LivePanel:
-    """The view that fits where the output goes."""
+    """A LivePanel on a terminal, PlainLines elsewhere."""
     return LivePanel(board, console) if console.is_terminal else PlainLines(board, console)
 
 
 def clock(seconds: float) -> str:
-    """As `0:42`, `12:05` or `1:02:03`."""
+    """Such as `0:42`, `12:05` or `1:02:03`."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

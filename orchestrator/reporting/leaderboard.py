@@ -1,4 +1,4 @@
-"""What a sweep found: the leaderboard of results.json, as a table for people and for programs."""
+"""The leaderboard of results.json, as a table for people and for programs. `sweep/ranking.py` ranks the trials."""
 
 import json
 import math
@@ -12,8 +12,8 @@ from orchestrator.text import listed, show, with_reason
 Table = tuple[list[str], list[tuple[list[Any], dict[str, Any]]]]
 Ending = Callable[[dict[str, Any]], str]
 
-MOST_REASONS = 10  # told at the end of a sweep without a result
-LONGEST_REASON = 20  # characters that a table has room for beside a status, as in `stopped (asha@9)`
+MOST_REASONS = 10  # listed for a sweep without a result
+LONGEST_REASON = 20  # characters that fit beside a status in a table, as in `stopped (asha@9)`
 
 
 def misfortunes(results: dict[str, Any]) -> list[str]:
@@ -65,7 +65,7 @@ def _of_configurations(results: dict[str, Any], ending: Ending) -> Table:
 TABLES = {False: _of_trials, True: _of_configurations}
 """Whether there are several seeds -> the names and the rows of the leaderboard, each row with its configuration.
 
-How a trial ended is told as the second argument does.
+The second argument makes the text on how a trial ended.
 """
 
 
@@ -79,18 +79,18 @@ def as_csv(results: dict[str, Any]) -> str:
 
 
 def as_markdown(results: dict[str, Any]) -> str:
-    """The leaderboard for a paper's notes."""
+    """The leaderboard in Markdown."""
     header, rows = leaderboard(results)
     return tables.as_markdown(header, [list(map(show, row)) for row in rows])
 
 
 def as_json(results: dict[str, Any]) -> str:
-    """results.json itself."""
+    """The content of results.json."""
     return json.dumps(results, indent=2) + "\n"
 
 
 def as_table(results: dict[str, Any], width: int, most: int | None = None) -> str:
-    """The leaderboard for a terminal of so many columns: what varies stands in one, and long reasons stand below."""
+    """The leaderboard for a terminal of so many columns: what varies is in one column, long reasons follow below."""
     several = replicated(results)
     names, rows = TABLES[several](results, _briefly)
     header = ["rank", *names, "varies" if several else "configuration"]
@@ -105,12 +105,12 @@ def as_table(results: dict[str, Any], width: int, most: int | None = None) -> st
 
 
 def _briefly(trial: dict[str, Any]) -> str:
-    """How a trial ended, without a reason that would take the room of all else."""
+    """How a trial ended, without a reason that is too long for a table."""
     return trial["status"] if len(trial["reason"] or "") > LONGEST_REASON else _ending(trial)
 
 
 def _reasons(trials: list[dict[str, Any]]) -> list[str]:
-    """Why trials ended, in full: a line for each reason, with those that ended so."""
+    """Why trials ended, in full: a line for each reason, with the trials that ended so."""
     ids: dict[str, list[str]] = {}
     for trial in trials:
         ids.setdefault(f"{trial['status']}: {trial['reason']}", []).append(trial["id"])

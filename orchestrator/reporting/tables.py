@@ -1,6 +1,7 @@
-"""Tables: as lines for a terminal, where nothing is cut, as Markdown and as CSV. All tables are made here.
+"""Renders tables: as lines for a terminal, as Markdown and as CSV.
 
-What a terminal has no room for stands further down, in full. `leaderboard.py` and `comparison.py` say what is in them.
+Nothing is cut off: cells that do not fit a terminal's width follow further down. `leaderboard.py` and `comparison.py`
+choose what is in the tables.
 """
 
 import csv
@@ -14,15 +15,15 @@ from rich.cells import cell_len
 from orchestrator.terminal import visible
 
 GAP = "  "
-NARROWEST = 24  # terminal columns that a text beside numbers has at least, or it stands below them
+NARROWEST = 24  # terminal columns that a text needs to stand beside numbers, else it stands below them
 
 Row = Sequence[str]
 
 
 def with_texts(header: Row, rows: Sequence[Row], texts: Sequence[str], width: int) -> list[str]:
-    """Rows of cells, each with a text beside it or, where there is no room for that, below it.
+    """Rows of cells, each with a text beside it or, where that does not fit, below it.
 
-    The last of `header` is that of the texts. Cells that a very narrow terminal has no room for go to the text, named.
+    The last of `header` is that of the texts. Cells that do not fit a very narrow terminal go below, with their names.
     """
     table = [list(map(_flat, row)) for row in (header[:-1], *rows)]
     texts, widths = list(map(_flat, (header[-1], *texts))), _widths(table)
@@ -42,7 +43,7 @@ def with_texts(header: Row, rows: Sequence[Row], texts: Sequence[str], width: in
 
 
 def blocks(header: Row, rows: Sequence[Row], width: int) -> list[str]:
-    """Rows of cells under their header: as many columns beside the first one as there is room for, the others below."""
+    """Rows of cells under their header, in blocks: as many columns beside the first as fit, the others further down."""
     table = [list(map(_flat, row)) for row in (header, *rows)]
     widths, at, lines = _widths(table), 1, []
     while at < len(widths):
@@ -55,7 +56,7 @@ def blocks(header: Row, rows: Sequence[Row], width: int) -> list[str]:
 
 
 def as_markdown(header: Row, rows: Sequence[Row], align: str = "---") -> str:
-    """A table in Markdown. `align` is the rule below each column but the first: `---:` puts numbers to the right."""
+    """A table in Markdown. `align` is the rule below each header but the first: `---:` aligns numbers right."""
     lines = [header, ["---", *[align] * (len(header) - 1)], *rows]
     return "".join("| " + " | ".join(map(_in_markdown, line)) + " |\n" for line in lines)
 
@@ -84,19 +85,19 @@ def _taken(widths: Sequence[int]) -> int:
 
 
 def _fitting(widths: Sequence[int], width: int) -> int:
-    """How many of the first columns there is room for; at least one."""
+    """How many of the first columns fit; at least one."""
     return max([1, *(count for count in range(1, len(widths) + 1) if _taken(widths[:count]) <= width)])
 
 
 def _line(row: Row, widths: Sequence[int], left: int = 0) -> str:
-    """Cells to the right of their columns, the first `left` of them to the left."""
+    """Cells aligned right in their columns, the first `left` of them aligned left."""
     filled = [" " * (width - cell_len(cell)) for cell, width in zip(row, widths[: len(row)], strict=True)]
     cells = [cell + fill if n < left else fill + cell for n, (cell, fill) in enumerate(zip(row, filled, strict=True))]
     return GAP.join(cells).rstrip()
 
 
 def _hanging(first: str, text: str, width: int) -> Iterator[str]:
-    """`first`, and beside it the text, folded where it is wider."""
+    """`first`, and beside it the text, wrapped to `width`."""
     folded = textwrap.wrap(text, max(1, width), break_on_hyphens=False) or [""]
     yield (first + folded[0]).rstrip()
     yield from (" " * cell_len(first) + line for line in folded[1:])
