@@ -94,7 +94,7 @@ def close(console: Console, outcome: Outcome, out: Path, left: Left, json_wanted
         print(as_json(outcome.results), end="")
     say(console, as_table(outcome.results, console.width, SHOWN))
     best = next((trial for trial in ranked(outcome.results) if trial["checkpoint"]), None)
-    lines = [f"results      {outcome.folder / 'results.json'}"]
+    lines = [f"results      {outcome.folder / layout.RESULTS}"]
     if best:
         lines.insert(0, f"checkpoint   {best['checkpoint']}")
         lines.insert(1, f"pictures     {layout.trial_folder(outcome.folder, best['id']) / layout.PICTURES}")
