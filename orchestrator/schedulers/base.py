@@ -45,7 +45,7 @@ class Scheduler(Protocol):
 class SchedulerRecord(Record):
     """What a spec says of its scheduler. With the defaults here every trial trains to its end."""
 
-    decides_epochs: ClassVar[bool] = False  # whether it decides how long a trial trains: no search may vary that then
+    decides_epochs: ClassVar[bool] = False  # whether it decides how long trials train: a search may not vary it then
 
     name: str
 

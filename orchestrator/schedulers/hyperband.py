@@ -37,10 +37,10 @@ class Hyperband(Asha):
 
 
 class HyperbandBrackets:
-    """Bracket s is a PromotionAsha with grace grace_epochs * eta^s; one whose grace is max_epochs has no rung.
+    """Bracket s is a PromotionAsha whose grace is grace_epochs * eta^s.
 
-    Like PromotionAsha it changes only through `report`, `abandon`, `next` and `close`, and its answers follow from the
-    calls before.
+    One whose grace reaches max_epochs has no rung, so its trials train in full. Like PromotionAsha this changes only
+    through `report`, `abandon`, `next` and `close`, and its answers follow from the calls before.
     """
 
     def __init__(self, mode: str, max_epochs: int, grace_epochs: int, reduction_factor: int):

@@ -1,4 +1,4 @@
-"""Enumerates a search space: the configurations that are known before the sweep starts, and how many it has.
+"""Enumerates a search space: the configurations that are known before the sweep starts, and the number of trainings.
 
 The rules:
 - A path under `search` is relative to `run`. Shorter paths are applied first: `method` chooses a whole method, then

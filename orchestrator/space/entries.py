@@ -54,7 +54,7 @@ class Circle(Exception):
 
 
 ABSENT = object()
-"""The value at a path that a run does not have."""
+"""Marks that a run has no value at a path."""
 
 
 def value_at(values: Any, path: KeyPath) -> Any:

@@ -18,7 +18,7 @@ MOST_TRIED = 10_000  # combinations of options, after which a `when` is assumed 
 
 
 def probing(base: dict[str, Any], search: Search, unknown: Collection[str] = ()) -> Iterator[tuple[str, Candidate]]:
-    """The key of each entry, with candidates that take each probe of each of its domains.
+    """Pairs of an entry's key and a candidate, which together take each probe of each domain of each entry.
 
     The other domains take their first probe or, if the entry has a `when`, the first picks with which that holds.
     Entries whose keys are in `unknown`, which may grow meanwhile, are left out of the candidates of others: with them

@@ -52,7 +52,7 @@ def draw(spec: "SweepSpec", point: "Point", known: list[Known], seed: list[int])
 
 
 def draw_random(spec: "SweepSpec", point: "Point", seed: list[int]) -> Draw:
-    """The same, but drawn at random: results are not used, and it is fast."""
+    """Like `draw`, but at random: fast, and without regard to results."""
     rng = np.random.default_rng(seed)
     return _drawn(spec, point, lambda name, scale: _by_chance(rng, scale))
 
@@ -102,7 +102,7 @@ def _study(spec: "SweepSpec", known: list[Known], seed: list[int]):
 
 
 def _frozen(known: Known, distributions: dict[str, "BaseDistribution"]) -> "FrozenTrial":
-    """A trial as Optuna's. Of those that did not finish, TPE ranks one that reached a later epoch higher."""
+    """A trial in Optuna's form. Of those that did not finish, TPE ranks one that reached a later epoch higher."""
     from optuna.trial import TrialState, create_trial
 
     worst = {"state": TrialState.PRUNED}  # without any value: ranked behind all that have one

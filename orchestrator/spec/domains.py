@@ -36,8 +36,8 @@ class Pick(NamedTuple):
 class Scale(NamedTuple):
     """The numbers from `low` to `high` that stand for the values of a domain.
 
-    The numbers are equally likely: `whole` numbers only, or all real numbers, in their logarithm if `log`. Neighbouring
-    numbers stand for similar values, unless they are mere `labels`.
+    The numbers are equally likely: only the `whole` ones, or all real ones, uniform in their logarithm if `log`.
+    Neighbouring numbers stand for similar values, unless they are mere `labels`.
     """
 
     low: float
@@ -103,7 +103,7 @@ def wanted_values(wanted: Any) -> list[Any]:
 
 
 def one_of(wanted: Any) -> Collection[Any]:
-    """The same for membership tests: a set where all values are hashable."""
+    """Those values for membership tests: a set if all of them are hashable."""
     try:
         return frozenset(wanted_values(wanted))
     except TypeError:  # lists or mappings are among them
@@ -178,11 +178,11 @@ class Choice(Domain):
 
 
 class Walked(Domain):
-    """Not drawn from, but walked through in full, whatever `trials` is; several such are crossed."""
+    """A domain that is walked through in full, not drawn from; several are crossed."""
 
 
 class Grid(Walked):
-    """Every option of a list, whatever `trials` is; several grids are crossed. Options are those of a choice."""
+    """Every option of a list, whatever `trials` is; several grids are crossed. Options are as in a choice."""
 
     grid: Annotated[tuple["Option", ...], Field(min_length=1), AfterValidator(_no_entry)]
 

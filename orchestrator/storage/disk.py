@@ -12,6 +12,7 @@ from pathlib import Path
 
 from orchestrator.errors import UserError
 
+# FAULTS are the disk's own. ERRORS also has those of a folder that cannot be written.
 FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.ESTALE, errno.ENOLCK)
 ERRORS = (*FAULTS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
 STORY = re.compile(r"\[errno (\d+)\] [^:\n]*(?:: '([^'\n]+)')?", re.IGNORECASE)
@@ -43,7 +44,7 @@ def faults_raised() -> Iterator[None]:
 
 
 def fault_in(error: BaseException) -> OSError | None:
-    """The disk fault that caused an exception or that its text mentions: the text may be all that reached us."""
+    """The disk fault that caused an exception or that its text mentions: another process may send only the text."""
     link: BaseException | None = error
     while link:
         if isinstance(link, OSError) and link.errno in FAULTS:

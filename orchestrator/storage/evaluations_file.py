@@ -78,8 +78,8 @@ def read(folder: Path) -> dict[str, Finding]:
 def newest(findings: Iterable[Finding]) -> list[Finding]:
     """The findings that still hold, in their order.
 
-    A finding holds if no later one of its metric replaces it: if it has a value that none of these has or, where it has
-    no values, if there is none.
+    A finding holds if it has a value that no later finding of its metric has. One without values holds if its metric
+    has no later finding.
     """
     kept, later = [], {}
     for finding in reversed(list(findings)):

@@ -90,7 +90,7 @@ class TrialFolder:
         return (self.previous, checkpoint.epoch_of(self.previous)) if self.previous.exists() else (None, 0)
 
     def keep(self, report: Report, draw: bool) -> None:
-        """Write the epoch just finished to the folder. The checkpoint comes last: with it the epoch counts as done."""
+        """Write the epoch just finished, with pictures if `draw`; the checkpoint last: with it the epoch is done."""
         self.report = report
         within_epoch.forget(self.path)
         line = {"epoch": report.epoch, "images": report.images, "seconds": report.seconds} | report.metrics

@@ -128,7 +128,7 @@ class Files:
         self.answers: dict[str, bool] = {}
 
     def unchanged(self, run: dict[str, Any]) -> bool:
-        """Whether the files of a Run's data set are. Each set is checked once. Raises STRANGE errors and DataError."""
+        """Whether the data files of a Run are unchanged; each set is checked once. Raises STRANGE and DataError."""
         key = same_run(run["data"])
         if key not in self.answers:
             self.answers[key] = self._older(run["data"]) if self.known is None else self._same(run)
@@ -138,7 +138,7 @@ class Files:
         return not changed(self.known, Run.model_validate(run).data, self.data_root)
 
     def _older(self, data: dict[str, Any]) -> bool:
-        """Whether the user's own file, or folder with all in it, is older than the sweep. Other data count as same."""
+        """Whether the user's own file, or folder with all in it, is older than the sweep. True for other data sets."""
         own = data.get("path") or data.get("images")
         began = (self.sweep / layout.SPEC).stat().st_mtime
         return not own or all(path.stat().st_mtime < began for path in (Path(own), *Path(own).rglob("*")))

@@ -38,7 +38,7 @@ def results_of(folder: Path) -> dict[str, Any]:
 
 
 class Teller:
-    """Context that logs a run that is trained alone to MLflow: each epoch once, and at the end how it ended.
+    """Context manager that logs a run that is trained alone to MLflow: each epoch once, and at the end how it ended.
 
     `open_tracker` is called at the first result. Afterwards `lines` are what to print for the user.
     """

@@ -109,7 +109,7 @@ class SweepState:
         return self._do("promoted") if self.core.due() and not self.budget.empty else None
 
     def close(self) -> int | None:
-        """The same when no new trial is left and `next` has none: the scheduler is closed, as its `close` says."""
+        """The same by the scheduler's `close`: for when no new trial is left and `next` has none."""
         return None if self.budget.empty else self._do("closing")
 
     def retry(self, trial: str, of: str = SLOT) -> None:

@@ -1,4 +1,4 @@
-"""A process that runs a server, and ends it when the process that asked for it ends, even by a kill.
+"""A process that runs a server, and ends it when the process that asked for it ends, even if that is killed.
 
 That process holds the other end of standard input, which closes when it ends. This needs nothing of the operating
 system but process groups, and also ends all processes that the server has started.

@@ -226,7 +226,7 @@ class MlflowStore:
         return self.experiment_id
 
     def _artifacts(self) -> str | None:
-        """The location of artifacts: None for a server, which decides it; for a database the folder beside the store.
+        """The location of artifacts: None for a server, which decides it; for a database a folder in OUT.
 
         MLflow itself would give a database a folder relative to the working directory.
         """

@@ -1,4 +1,4 @@
-"""Sends the events of a spool to a receiver: on a thread of its own, or once and at once.
+"""Sends the events of a spool to a receiver: on a thread of its own, or once in the calling thread.
 
 Whatever fails, an event is sent later, or set aside where `sync` finds it. Only `close` ends the thread.
 """
@@ -46,7 +46,7 @@ class Receiver(Protocol):
 
 
 class Sender:
-    """Sends a spool's events to a receiver: on a thread of its own (`start`), or once and at once (`flush`)."""
+    """Sends a spool's events to a receiver: on a thread of its own (`start`), or once in the calling thread (`flush`)."""
 
     def __init__(self, spool: Spool, receiver: Receiver):
         self.spool, self.receiver = spool, receiver
@@ -61,7 +61,7 @@ class Sender:
         self._thread.start()
 
     def flush(self, patience_s: float = PATIENCE_S) -> None:
-        """Send all that can be sent, here and now, also what was set aside; give up if the receiver does not answer."""
+        """Send all that can be sent in this thread, also what was set aside; give up if the receiver is silent."""
         self._progress_s, self._patience_s = time.monotonic(), patience_s
         self._closing.set()
         self._run()

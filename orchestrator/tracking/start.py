@@ -71,7 +71,7 @@ def view_of(spec: "SweepSpec", trials: "list[Trial]", data_root: Root) -> View:
 
 
 def axes_of(configs: list[dict[str, Any]]) -> list[str]:
-    """The varying parameters that all trials have, and not text and numbers mixed: MLflow cannot draw the others."""
+    """The parameters that vary, that all trials have, and that do not mix text and numbers: MLflow draws no others."""
     shared = [path for path in configs[0] if all(path in config for config in configs)]
     columns = {path: [config[path] for config in configs] for path in shared}
     varying = {path: values for path, values in columns.items() if any(value != values[0] for value in values)}

@@ -121,7 +121,7 @@ def check_store(uri: str) -> None:
 
 
 def check_early(uri: str) -> None:
-    """The same, but leave no file or folder behind: other mistakes must be reported before a folder is made."""
+    """Like `check_store`, but leave no file or folder behind: other mistakes are reported before a folder is made."""
     file = sqlite_file(uri) if is_sqlite(uri) else None
     if file is None or file.exists():
         check_store(uri)
