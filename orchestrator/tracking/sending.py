@@ -46,7 +46,7 @@ class Receiver(Protocol):
 
 
 class Sender:
-    """Sends a spool's events to a receiver: on a thread of its own (`start`), or once in the calling thread (`flush`)."""
+    """Sends a spool's events to a receiver: on a thread of its own (`start`), or once in the caller's (`flush`)."""
 
     def __init__(self, spool: Spool, receiver: Receiver):
         self.spool, self.receiver = spool, receiver

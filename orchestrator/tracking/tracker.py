@@ -1,8 +1,8 @@
 """Logs a sweep to MLflow: one run for the sweep, and a child run for each trial.
 
 Methods of Tracker take what happened, as plain values, and return at once: they append events to the spool of the
-sweep's folder, and a thread (`sending.py`) sends them. A new Tracker on the same folder, after a kill, continues the
-same runs, and does not log again an epoch that is trained again.
+sweep's folder, and a thread (`sending.py`) sends them. After a kill, a new Tracker on the same folder continues the
+same runs, and does not log an epoch twice that is trained twice.
 """
 
 import getpass
