@@ -1,6 +1,6 @@
-"""Which trials stop early. A scheduler is one file, and one line in `table.py`.
+"""Schedulers decide which trials stop early. Each is one file, and one line in `table.py`.
 
-Read `base.py` first: what a scheduler is asked, and by whom.
+Read `base.py` first: it defines the calls that a scheduler answers.
 """
 
 __all__ = ["asha", "base", "run_all", "table"]  # the modules that others import

@@ -1,10 +1,10 @@
-"""Asynchronous Hyperband: several ASHAs side by side, from one that stops trials early to one that stops none.
+"""Asynchronous Hyperband: several ASHAs side by side, each stopping trials later than the one before.
 
 Sources: Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning", section 3.1 (brackets and their
 early-stopping rates s); the brackets' sizes are those of Li et al. 2018, "Hyperband", Algorithm 1. How brackets share
-the slots is ours: trials are dealt to brackets by number, a bracket takes no slot from another's running trial, and for
-a free slot the promotions of the first bracket come first. Each bracket is closed as an Asha is, so that it ends with a
-trial trained in full.
+the slots is this project's choice: trials are assigned to brackets by number, a bracket takes no slot from another's
+running trial, and a free slot goes to the promotions of the first bracket first. Each bracket is closed as ASHA is, so
+that at least one of its trials is trained in full.
 """
 
 from collections import Counter
@@ -16,8 +16,8 @@ from orchestrator.schedulers.asha import Asha, PromotionAsha
 class Hyperband(Asha):
     """Several ASHAs side by side: the first with grace_epochs, each further one with reduction_factor times as many.
 
-    A hedge against an objective that says little early on: the last one trains its trials in full, and of each other
-    one trial at least is.
+    This hedges against an objective that says little early on: the last one stops trials late, if at all, and each
+    trains at least one trial in full.
     """
 
     competitors: ClassVar[str] = "trials of a bracket"
@@ -37,10 +37,10 @@ class Hyperband(Asha):
 
 
 class HyperbandBrackets:
-    """Bracket s is an Asha whose grace is grace_epochs * eta^s. The last ones have no rung: they train in full.
+    """Bracket s is a PromotionAsha whose grace is grace_epochs * eta^s.
 
-    Like Asha it changes only through `report`, `abandon`, `next` and `close`, and its answers follow from the calls
-    before them.
+    One whose grace reaches max_epochs has no rung, so its trials train in full. Like PromotionAsha this changes only
+    through `report`, `abandon`, `next` and `close`, and its answers follow from the calls before.
     """
 
     def __init__(self, mode: str, max_epochs: int, grace_epochs: int, reduction_factor: int):
@@ -57,7 +57,7 @@ class HyperbandBrackets:
         self.brackets[self.deal.bracket(trial)].abandon(trial)
 
     def next(self) -> int | None:
-        """Promote a paused trial of the first bracket that has one to promote, and give its number."""
+        """Promote a paused trial of the first bracket that has one to promote, and return its number."""
         promoted = (bracket.next() for bracket in self.brackets)
         return next((trial for trial in promoted if trial is not None), None)
 
@@ -66,28 +66,28 @@ class HyperbandBrackets:
         return any(bracket.due() for bracket in self.brackets)
 
     def close(self, standing: dict[int, bool]) -> int | None:
-        """Promote a paused trial of the first bracket where none runs and one is to go on; `standing` as for Asha."""
+        """Promote a paused trial of the first bracket where none runs and one is to go on; `standing` as in base.py."""
         dealt = {trial: self.deal.bracket(trial) for trial in standing}
         own = ({trial: standing[trial] for trial in standing if dealt[trial] == s} for s in range(len(self.brackets)))
         promoted = (bracket.close(of) for bracket, of in zip(self.brackets, own, strict=True))
         return next((trial for trial in promoted if trial is not None), None)
 
     def reason(self, trial: int) -> str:
-        """Why a paused trial was never called back, as `bracket 1: asha@9`."""
+        """Why a paused trial was never promoted, as `bracket 1: asha@9`."""
         bracket = self.deal.bracket(trial)
         return f"bracket {bracket}: {self.brackets[bracket].reason(trial)}"
 
 
 class Deal:
-    """Deals trials 1, 2, ... to brackets so that, at any time, each has about its share."""
+    """Assigns trials 1, 2, ... to brackets so that, at any time, each has about its share."""
 
     def __init__(self, sizes: list[int]):
         self.sizes = sizes
         self.counts = [0] * len(sizes)
-        self.brackets: list[int] = []  # of the trials dealt so far
+        self.brackets: list[int] = []  # of the trials assigned so far
 
     def bracket(self, trial: int) -> int:
-        """The bracket of a trial, whatever the order in which trials are asked for."""
+        """The bracket of a trial. It does not depend on the order in which trials are asked for."""
         while len(self.brackets) < trial:
             behind = min(range(len(self.sizes)), key=lambda each: (self.counts[each] + 1) / self.sizes[each])
             self.counts[behind] += 1
@@ -96,7 +96,7 @@ class Deal:
 
 
 def bracket_graces(grace_epochs: int, reduction_factor: int, max_epochs: int) -> list[int]:
-    """The epochs that each trial of a bracket gets: grace_epochs * eta^s up to max_epochs; at least one bracket."""
+    """The grace epochs of each bracket: grace_epochs * eta^s up to max_epochs; at least one bracket."""
     graces = [grace_epochs]
     while graces[-1] * reduction_factor <= max_epochs:
         graces.append(graces[-1] * reduction_factor)
@@ -104,5 +104,5 @@ def bracket_graces(grace_epochs: int, reduction_factor: int, max_epochs: int) ->
 
 
 def bracket_sizes(brackets: int, reduction_factor: int) -> list[int]:
-    """The trials of each bracket s = 0 ... S in one round of Hyperband: ceil((S + 1) / (S + 1 - s) * eta^(S - s))."""
+    """How many trials bracket s = 0 ... S has in a round of Hyperband: ceil((S + 1) / (S + 1 - s) * eta^(S - s))."""
     return [-(-brackets * reduction_factor ** (brackets - 1 - s) // (brackets - s)) for s in range(brackets)]

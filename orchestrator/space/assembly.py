@@ -1,4 +1,7 @@
-"""From a search to the values of a run: one value of each active domain put into its place."""
+"""Makes the values of a run from a search: puts one value of each active domain into its place.
+
+`assemble` makes one candidate, `every` one for each combination of options.
+"""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -13,14 +16,14 @@ from orchestrator.spec.yaml_file import put
 from trainables.run import Run
 
 Picker = Callable[[Domain, KeyPath], Pick]
-"""Takes one value of a domain; the path is the domain's place in the spec."""
+"""Chooses one value of a domain; the path is the domain's place in the spec."""
 
 Options = Callable[[Domain, KeyPath], Sequence[Pick]]
-"""The values of a domain that are tried, at least one."""
+"""The values of a domain to try, at least one."""
 
 
 class Origin(NamedTuple):
-    """What in the spec a value of a run comes from."""
+    """Where in the spec a value of a run comes from."""
 
     domain: KeyPath
     value: KeyPath  # the option, or the end of a range, within the domain
@@ -28,7 +31,7 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True)
 class Candidate:
-    """Values for a Run with one value of each active domain in them."""
+    """Values for a Run, one value of each active domain among them."""
 
     values: dict[str, Any]
     config: dict[str, Any]  # what varies: path -> value, in the order in which it was applied
@@ -37,12 +40,12 @@ class Candidate:
 
     @cached_property
     def run(self) -> Run:
-        """Made once, however often it is looked at. Raises pydantic's ValidationError."""
+        """The Run, built at the first access. Raises pydantic's ValidationError."""
         return build(self.values)
 
     @cached_property
     def complete(self) -> dict[str, Any]:
-        """The run in plain values, all defaults written out. Raises pydantic's ValidationError."""
+        """The run as plain values, all defaults written out. Raises pydantic's ValidationError."""
         return self.run.model_dump(mode="json")
 
 
@@ -52,14 +55,14 @@ def build(values: dict[str, Any]) -> Run:
 
 
 def copied(tree: Any) -> Any:
-    """Plain values, in which a change does not reach the original."""
+    """A copy of plain values: changes to it do not affect the original."""
     if isinstance(tree, dict):
         return {key: copied(value) for key, value in tree.items()}
     return list(map(copied, tree)) if isinstance(tree, list) else tree
 
 
 def assemble(base: dict[str, Any], ordered: list[Entry], pick: Picker) -> Candidate:
-    """The values of `base` with one value of each active domain put in. Inactive ones are not picked from."""
+    """The values of `base` with one value of each active domain put in. `pick` is not called for inactive ones."""
     made = Candidate(copied(base), {}, {}, {})
     put_in = []
     for entry in ordered:
@@ -79,11 +82,11 @@ def assemble(base: dict[str, Any], ordered: list[Entry], pick: Picker) -> Candid
 
 
 class Odometer:
-    """Picks for one combination of options after the other; of the domains that are asked for, the last turns first."""
+    """Picks one combination of options after the other; of the domains asked for, the last changes fastest."""
 
     def __init__(self, options: Options):
         self.options = options
-        self.numbers: list[int] = []  # of the option that each domain stands at, in the order of asking
+        self.numbers: list[int] = []  # of each domain's current option, in the order of asking
         self.counts: list[int] = []
         self.picks: dict[KeyPath, Pick] = {}  # by the domains' places
         self.domains: dict[KeyPath, Domain] = {}
@@ -98,7 +101,7 @@ class Odometer:
         return self.picks[where]
 
     def turn(self) -> bool:
-        """Go on to the next combination. False if there is none."""
+        """Step to the next combination. False if there is none."""
         while self.counts and self.numbers[-1] + 1 == self.counts[-1]:
             self.numbers.pop()
             self.counts.pop()
@@ -110,7 +113,7 @@ class Odometer:
 
 
 def every(base: dict[str, Any], ordered: list[Entry], odometer: Odometer) -> Iterator[Candidate]:
-    """A candidate for each combination of options; only domains that are active in it multiply their number."""
+    """A candidate for each combination of options; a domain multiplies their number only where it is active."""
     yield assemble(base, ordered, odometer.pick)
     while odometer.turn():
         yield assemble(base, ordered, odometer.pick)
@@ -141,7 +144,7 @@ def _render(tree: Any, pick: Picker, at: KeyPath, where: KeyPath, origins: dict[
 
 
 def _plain_value(values: Any, at: KeyPath) -> KeyPath | None:
-    """The path of a value on the way to `at` that is no mapping, if there is one."""
+    """The path of the first value on the way to `at` that is not a mapping, if there is one."""
     for depth, step in enumerate(at[:-1], start=1):
         values = values.get(step)
         if not isinstance(values, dict):

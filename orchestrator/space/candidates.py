@@ -1,4 +1,4 @@
-"""The search space: its configurations, and the list of those trials that are known up front.
+"""Enumerates a search space: the configurations that are known before the sweep starts, and the number of trainings.
 
 The rules:
 - A path under `search` is relative to `run`. Shorter paths are applied first: `method` chooses a whole method, then
@@ -7,12 +7,12 @@ The rules:
   the other domains: (points) x (trials) configurations. A `zip` is a grid over rows that set several paths together.
 - The searcher `grid` walks through every domain; `optuna` draws while the sweep runs, so nothing is known up front.
 - An entry whose `when` does not hold sets nothing: a grid then makes no further points.
-- The draw number k of a domain is a function of search_seed, k and the domain's place in the spec. More trials, or a
-  further domain, leave the draws there were as they are.
+- Draw k of a domain is a function of search_seed, k and the domain's place in the spec. So more trials, or another
+  domain, do not change the other draws.
 - Each configuration is trained with `seeds` seeds: run.seed, run.seed + 1, ... Its replicas stand next to each other in
-  the list of trials. Whatever stops trials early takes each replica for a trial of its own.
-- No two configurations make equal runs, however they are written: one that was drawn before is drawn again. Where there
-  are fewer than asked for, all are listed, and `notes` says so.
+  the list of trials. Schedulers treat each replica as a trial of its own.
+- No two configurations make equal runs, however they are written: a repeated draw is replaced by a new one. Where there
+  are fewer than asked for, all are listed, and `trials.notes` says so.
 """
 
 import itertools
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
     from orchestrator.spec.records import SweepSpec
 
 MOST_TRAININGS = 10_000  # of one sweep
-MOST_REPEATS = 1_000  # draws in a row that are all known, until a space counts as exhausted
+MOST_REPEATS = 1_000  # draws in a row that are all known, after which a space counts as exhausted
 
 Point = dict[KeyPath, Pick]
-"""Where each grid that is active stands, by the grids' places."""
+"""A point of the grids: the place of each active grid in the spec -> its value."""
 
 
 def trainings(spec: "SweepSpec", most_points: int | None = None) -> int:
-    """The number of trainings that a search asks for. Of the grids' points no more than `most_points` are counted."""
+    """The number of trainings that a search asks for, counting at most `most_points` points of the grids."""
     walk, values, draws = (_points, _of_grids, spec.trials)
     if spec.searcher.name == "grid":
         walk, values, draws = (_combinations, _of_all, 1)
@@ -54,24 +54,24 @@ def trainings(spec: "SweepSpec", most_points: int | None = None) -> int:
 
 
 def _count(tree: Any, values: Callable[[Domain], Iterable[Pick]]) -> int:
-    """How many combinations a tree of mappings and domains has, each domain taking these values."""
+    """How many combinations a tree of mappings and domains has, where each domain takes `values` of it."""
     if isinstance(tree, Domain):
         return sum(_count(pick.value, values) for pick in values(tree))
     return math.prod(_count(below, values) for below in tree.values()) if isinstance(tree, dict) else 1
 
 
 def is_random(domain: Domain) -> bool:
-    """Whether anything in a domain is drawn."""
+    """Whether any part of a domain is drawn."""
     return any(not isinstance(inner, Walked) for inner in domains_in(domain))
 
 
 def candidates(spec: "SweepSpec") -> list[Candidate]:
-    """The configurations that are known up front, each once."""
+    """The configurations that are known before the sweep starts, each once."""
     return list({identity(found): found for found in LISTED[spec.searcher.name](spec)}.values())
 
 
 def identity(found: Candidate) -> str:
-    """The same for configurations that make equal runs; the values themselves of one that makes none."""
+    """A key that is equal for configurations of equal runs; if the values make no valid Run, a key of the values."""
     try:
         return same_run(found.complete)
     except ValidationError:
@@ -79,12 +79,12 @@ def identity(found: Candidate) -> str:
 
 
 def same_run(run: dict[str, Any]) -> str:
-    """The same for equal runs."""
+    """A key that is equal for equal runs."""
     return json.dumps(run, sort_keys=True)
 
 
 def places(spec: "SweepSpec") -> list[Point]:
-    """Where in the grids each configuration lies that is drawn while the sweep runs, in the order of their drawing."""
+    """The grid point of each configuration that is drawn while the sweep runs, in the order of drawing."""
     if spec.searcher.name != "optuna":
         return []
     room = [(point, min(spec.trials, _size(spec, point))) for point in _points(spec)]
@@ -93,14 +93,14 @@ def places(spec: "SweepSpec") -> list[Point]:
 
 def _at_random(spec: "SweepSpec") -> Iterator[Candidate]:
     """The first draw at each point of the grids, then the second, ..."""
-    if not any(map(is_random, spec.search.values())):  # a point is its only draw
+    if not any(map(is_random, spec.search.values())):  # nothing is drawn: each point is one configuration
         return (found for found, _ in _walk_grids(spec))
     per_point = [list(_draws(spec, point)) for point in _points(spec)]
     return (found for draw in itertools.zip_longest(*per_point) for found in draw if found)
 
 
 def _combinations(spec: "SweepSpec") -> Iterator[Candidate]:
-    """All values of all domains, crossed; of a domain with more than a sweep may have trainings, not all."""
+    """All values of all domains, crossed; of one domain at most MOST_TRAININGS + 1, which is too many for a sweep."""
     values: dict[KeyPath, list[Pick]] = {}
 
     def known(domain: Domain, where: KeyPath) -> list[Pick]:
@@ -112,7 +112,7 @@ def _combinations(spec: "SweepSpec") -> Iterator[Candidate]:
 
 
 LISTED = {"random": _at_random, "grid": _combinations, "optuna": lambda spec: ()}
-"""The searcher's name -> the configurations that are known up front, some perhaps more than once."""
+"""The searcher's name -> the configurations that are known before the sweep starts, some perhaps more than once."""
 
 
 def _of_all(spec: "SweepSpec", domain: Domain) -> Iterator[Pick]:
@@ -121,17 +121,17 @@ def _of_all(spec: "SweepSpec", domain: Domain) -> Iterator[Pick]:
 
 
 def _of_grids(spec: "SweepSpec", domain: Domain) -> Sequence[Pick]:
-    """The values of a domain that tell points of the grids apart."""
+    """All values of a grid, but only one of any other domain, so that only grids multiply the points."""
     return domain.probes()[: None if isinstance(domain, Walked) else 1]
 
 
 def _points(spec: "SweepSpec") -> Iterator[Point]:
-    """All points of the grids. Which grids are active is no matter of chance: `probing.idle` sees to that."""
+    """All points of the grids. No draw decides which grids are active: `probing.idle` refuses such a search."""
     return (point for _, point in _walk_grids(spec))
 
 
 def _walk_grids(spec: "SweepSpec") -> Iterator[tuple[Candidate, Point]]:
-    """The points of the grids, and a configuration at each: the only one, where nothing is drawn."""
+    """The points of the grids, and a configuration at each: the only one, if nothing is drawn."""
     grids = Odometer(lambda domain, where: _of_grids(spec, domain))
     for found in every(spec.run.model_dump(mode="json"), in_order(spec.search), grids):
         domains = grids.domains.items()
@@ -163,8 +163,8 @@ def _drawn(spec: "SweepSpec", domain: Domain, where: KeyPath, draw: int, point: 
 def _size(spec: "SweepSpec", point: Point) -> float:
     """How many configurations there are at one point of the grids, if no two options are alike.
 
-    Counted no further than `trials`: choice by choice, times the sizes of the other domains that are active with it.
-    A `when` may look at a number of a range, so beside one no range is counted: it has room for any number of draws.
+    It counts no further than `trials`: for each combination of choices, the product of the sizes of the other domains
+    that are active. If the search has a `when`, which may depend on a number of a range, each range counts as infinite.
     """
     base, ordered = spec.run.model_dump(mode="json"), in_order(spec.search)
     conditional = any(entry.domain.when for entry in ordered)

@@ -1,6 +1,6 @@
 """The entries of a search: the paths that each sets, whether it is active, and the order in which they are applied.
 
-An entry comes after those that it builds on: those that set something above one of its paths (`method` before
+An entry is applied after those that it depends on: those that set something above one of its paths (`method` before
 `method.beta`), and those that set something its `when` looks at.
 """
 
@@ -24,12 +24,12 @@ class Entry(NamedTuple):
 
 
 class Order:
-    """Of many entries, which each of them builds on, found by their paths."""
+    """Finds, by their paths, the entries that each entry depends on."""
 
     def __init__(self, entries: Iterable[Entry]):
         self.entries = list(entries)
-        self.at: dict[KeyPath, list[int]] = {}  # path -> places in `entries` of those that set it
-        self.below: dict[KeyPath, list[int]] = {}  # path -> of those that set something below it
+        self.at: dict[KeyPath, list[int]] = {}  # path -> indices in `entries` of those that set it
+        self.below: dict[KeyPath, list[int]] = {}  # path -> indices of those that set something below it
         for number, entry in enumerate(self.entries):
             for path in entry.paths:
                 self.at.setdefault(path, []).append(number)
@@ -37,7 +37,7 @@ class Order:
                     self.below.setdefault(path[:depth], []).append(number)
 
     def before(self, entry: Entry) -> list[Entry]:
-        """Those that must be applied before this one, in the order of the entries."""
+        """The entries that must be applied before this one, in the order of `entries`."""
         found = {number for path in entry.paths for number in self._above(path)}
         found = {number for number in found if self.entries[number].key != entry.key}
         for path, _ in entry.domain.conditions:
@@ -50,11 +50,11 @@ class Order:
 
 
 class Circle(Exception):
-    """Entries that wait for each other; its arguments are their keys."""
+    """Entries that depend on each other in a circle; its arguments are their keys."""
 
 
 ABSENT = object()
-"""Stands for the value at a path that a run has not."""
+"""Marks that a run has no value at a path."""
 
 
 def value_at(values: Any, path: KeyPath) -> Any:
@@ -75,7 +75,7 @@ def meets(wanted: Collection[Any], value: Any) -> bool:
 
 
 def in_order(search: Search) -> list[Entry]:
-    """The entries as they are applied: in the user's order, but each after those it builds on. Raises Circle."""
+    """The entries in the order of application: the user's, but each after those it depends on. Raises Circle."""
     entries = [Entry(key, tuple(map(read_path, paths_of(key))), domain) for key, domain in search.items()]
     order, ordered = Order(entries), {}
 
@@ -93,7 +93,7 @@ def in_order(search: Search) -> list[Entry]:
 
 
 def needed_by(key: str, ordered: list[Entry]) -> list[Entry]:
-    """The entry with this key and all those that it builds on, in order."""
+    """The entry with this key and all those that it depends on, in order."""
     order, needed = Order(ordered), {key}
     for entry in reversed(ordered):
         if entry.key in needed:
@@ -102,7 +102,7 @@ def needed_by(key: str, ordered: list[Entry]) -> list[Entry]:
 
 
 def mistakes(search: Search) -> Iterator[tuple[KeyPath, str]]:
-    """What is wrong with the entries as such, whatever the run: (place in the spec, what and its cure)."""
+    """Mistakes in the entries themselves, whatever the run: (place in the spec, what is wrong and its cure)."""
     first: dict[str, str] = {}  # path -> the key where it was first
     for key, domain in search.items():
         yield from _shape(key, domain)

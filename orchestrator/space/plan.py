@@ -1,4 +1,4 @@
-"""A sweep before it starts: made once from its spec, then handed to whoever runs it, records it or tells of it."""
+"""The plan of a sweep: made once from its spec, then passed to all code that runs, records or reports the sweep."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,24 +15,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plan:
-    """A spec, and its trials that are known up front: none where a searcher draws them while the sweep runs."""
+    """A spec, and its trials that are known before the start: none if a searcher draws them while the sweep runs."""
 
     spec: "SweepSpec"
     trials: list[Trial]
 
     @classmethod
     def of(cls, spec: "SweepSpec") -> Self:
-        """The plan of a sweep that is new. One that is resumed has its trials from its journal."""
+        """The plan of a new sweep. A resumed sweep reads its trials from its journal."""
         return cls(spec, list_trials(spec))
 
     @cached_property
     def places(self) -> list[Point]:
-        """Where in the grids each configuration lies that is drawn while the sweep runs, in the order of drawing."""
+        """The grid point of each configuration that is drawn while the sweep runs, in the order of drawing."""
         return places(self.spec)
 
     @cached_property
     def searching(self) -> int:
-        """How many trials search."""
+        """How many trials the search has."""
         return len(self.trials) or len(self.places) * self.spec.seeds
 
     @cached_property
@@ -47,7 +47,7 @@ class Plan:
 
     @cached_property
     def examples(self) -> list[Trial]:
-        """The trials that are known up front; where there are none, those with each option and each end of a range."""
+        """The trials known before the start; if there are none, trials with each option and each end of a range."""
         if self.trials:
             return self.trials
         run = self.spec.run.model_dump(mode="json")

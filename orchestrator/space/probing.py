@@ -1,4 +1,7 @@
-"""What a search can reach, found by trying: each probe of each domain, and whether a `when` can hold at all."""
+"""Finds by trying what a search can reach: each probe of each domain, and whether a `when` can hold at all.
+
+A probe is an option of a domain, or an end of its range (`Domain.probes`).
+"""
 
 import itertools
 import json
@@ -11,14 +14,15 @@ from orchestrator.space.entries import ABSENT, Entry, in_order, meets, needed_by
 from orchestrator.spec.diagnostics import KeyPath, cure, read_path, show_path, show_value
 from orchestrator.spec.domains import Domain, Pick, Search, Walked, domains_in, one_of, wanted_values
 
-MOST_TRIED = 10_000  # combinations of options, until a `when` is given the benefit of the doubt
+MOST_TRIED = 10_000  # combinations of options, after which a `when` is assumed to hold for some
 
 
 def probing(base: dict[str, Any], search: Search, unknown: Collection[str] = ()) -> Iterator[tuple[str, Candidate]]:
-    """Candidates with each probe of each domain, and the key of the entry that is probed.
+    """Pairs of an entry's key and a candidate, which together take each probe of each domain of each entry.
 
-    The others stand at their first probe, or where the entry has a `when`, at the first with which it holds. Those
-    whose keys are in `unknown`, which may grow meanwhile, take no part: each candidate would be refused for all.
+    The other domains take their first probe or, if the entry has a `when`, the first picks with which that holds.
+    Entries whose keys are in `unknown`, which may grow meanwhile, are left out of the candidates of others: with them
+    every candidate would be refused.
     """
     ordered = known = in_order(search)
     own = {entry.key: entry for entry in ordered}
@@ -41,7 +45,7 @@ def _picker(chosen: dict[KeyPath, int], others: dict[KeyPath, Pick]) -> Callable
 
 
 def _variations(tree: Any, where: KeyPath) -> Iterator[dict[KeyPath, int]]:
-    """Numbers of probes for some domains, by their places: all probes of all domains of `tree`, one at a time."""
+    """Probe numbers by the domains' places, which together take all probes of all domains of `tree`, one at a time."""
     if isinstance(tree, Domain):
         for number, (below, value) in enumerate(tree.probes()):
             yield from ({where: number, **inner} for inner in _variations(value, where + below))
@@ -53,7 +57,7 @@ def _variations(tree: Any, where: KeyPath) -> Iterator[dict[KeyPath, int]]:
 
 
 def idle(base: dict[str, Any], search: Search) -> Iterator[tuple[KeyPath, str]]:
-    """What is wrong with each `when` of a search without circles: (place in the spec, what and its cure)."""
+    """Mistakes in each `when` of a search without circles: (place in the spec, what is wrong and its cure)."""
     ordered = in_order(search)
     for key, domain in search.items():
         if not domain.when:
@@ -69,18 +73,18 @@ def idle(base: dict[str, Any], search: Search) -> Iterator[tuple[KeyPath, str]]:
 
 @dataclass
 class Seen:
-    """What was found at the path of a condition."""
+    """What the candidates hold at the path of a condition."""
 
     values: list[Any] = field(default_factory=list)
     known: set[str] = field(default_factory=set)  # the same, as JSON
-    deepest: int = 0  # steps of the path that lead somewhere
-    beside: dict[str, None] = field(default_factory=dict)  # the keys there
+    deepest: int = 0  # the most steps of the path that exist in a candidate
+    beside: dict[str, None] = field(default_factory=dict)  # the keys at that depth
 
 
 class Reach:
-    """What the `when` of one entry meets as the entries that it builds on take all their options.
+    """Tries all options of the entries that one entry depends on, and notes where its `when` holds.
 
-    `active_with` are picks with which it holds, None if there are none; `cut` tells that not all have been tried.
+    `active_with` are the first picks with which it holds, None if there are none; `cut`: not all were tried.
     """
 
     def __init__(self, base: dict[str, Any], ordered: list[Entry], key: str):
@@ -88,13 +92,13 @@ class Reach:
         self.entries = needed_by(key, ordered)
         self.active_with: dict[KeyPath, Pick] | None = None
         self.seen = {path: Seen() for path in self.when}
-        self.by_grids: dict[frozenset, set[bool]] = {}  # options of the grids -> was it active?
+        self.by_grids: dict[frozenset, set[bool]] = {}  # options of the other grids -> whether the entry was active
         self.cut = False
         self.options: dict[KeyPath, list[Pick]] = {}  # of each domain, by its place
         self._try_all(base)
 
     def left_to_chance(self) -> bool:
-        """Whether the entry is a grid that is active or not with the same options of all others."""
+        """Whether the entry is a grid that is sometimes active and sometimes not at one point of the other grids."""
         grid = any(isinstance(entry.domain, Walked) for entry in self.entries if entry.key == self.key)
         return grid and any(len(found) > 1 for found in self.by_grids.values())
 
@@ -124,7 +128,7 @@ class Reach:
         return self.options[where]
 
     def _options_of(self, domain: Domain, where: KeyPath) -> list[Pick]:
-        """All that may matter to a `when`; of the entry's own values the first."""
+        """All values that may matter to a `when`; of the entry's own domains only the first probe."""
         if where[:2] == ("search", self.key):
             return [domain.probes()[0]]
         conditions = (wanted for entry in self.entries for wanted in entry.domain.when.values())
@@ -132,7 +136,7 @@ class Reach:
         return [*domain.probes(), *(Pick((), value) for value in asked if domain.takes(value))]
 
     def _grids(self, odometer: Odometer) -> frozenset:
-        """Where the grids stand, but for the entry's own."""
+        """The current options of all grids except the entry's own."""
         return frozenset(
             (where, odometer.picks[where].below)
             for where, domain in odometer.domains.items()
@@ -141,7 +145,7 @@ class Reach:
 
 
 def _look(values: dict[str, Any], path: KeyPath, seen: Seen) -> None:
-    """Note what a run has at a path, or how far it leads."""
+    """Note the value that a run has at a path, or how far the path exists."""
     found = value_at(values, path)
     if found is not ABSENT:
         if (told := json.dumps(found, sort_keys=True)) not in seen.known:

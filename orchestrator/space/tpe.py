@@ -1,7 +1,8 @@
-"""The searcher `optuna`: configurations drawn one by one, from what is known of the trials so far.
+"""The searcher `optuna`: draws configurations one by one with TPE, from what is known of the trials so far.
 
-A draw is a function of search_seed, the configuration's number and what is known. No sampler lives from one draw to the
-next, so a sweep that is resumed draws what it would have drawn: all that is known stands in its journal.
+A draw is a function of a seed (which `sweep/trial_queue.py` makes from search_seed and the configuration's number) and
+of what is known. No sampler is kept between draws, so a resumed sweep draws what it would have drawn: its journal holds
+all that is known.
 """
 
 import warnings
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 RUNNING, HALFWAY, DONE, WORST = "running", "halfway", "done", "worst"
 
 Params = dict[str, float]
-"""What was drawn: the place of each domain in the spec -> the number on its scale."""
+"""What was drawn: the place of each domain in the spec -> a number on the domain's scale."""
 
 
 class Known(NamedTuple):
@@ -33,8 +34,8 @@ class Known(NamedTuple):
 
     params: Params
     state: str
-    epoch: int  # the last
-    value: float | None  # the objective after it; None: not finite
+    epoch: int  # the last one trained
+    value: float | None  # the objective after that epoch; None: not finite
 
 
 class Draw(NamedTuple):
@@ -45,13 +46,13 @@ class Draw(NamedTuple):
 
 
 def draw(spec: "SweepSpec", point: "Point", known: list[Known], seed: list[int]) -> Draw:
-    """A configuration at a point of the grids; `seed` is whole numbers. It may be one that was drawn before."""
+    """Draw a configuration by TPE at a point of the grids; `seed` is whole numbers. It may repeat an earlier one."""
     asked = _study(spec, known, seed).ask()
     return _drawn(spec, point, lambda name, scale: _suggested(asked, name, scale))
 
 
 def draw_random(spec: "SweepSpec", point: "Point", seed: list[int]) -> Draw:
-    """The same without a thought, and quickly."""
+    """Like `draw`, but at random: fast, and without regard to results."""
     rng = np.random.default_rng(seed)
     return _drawn(spec, point, lambda name, scale: _by_chance(rng, scale))
 
@@ -101,10 +102,10 @@ def _study(spec: "SweepSpec", known: list[Known], seed: list[int]):
 
 
 def _frozen(known: Known, distributions: dict[str, "BaseDistribution"]) -> "FrozenTrial":
-    """A trial in Optuna's words. Of those that did not come to their end, what reached a later epoch is better."""
+    """A trial in Optuna's form. Of those that did not finish, TPE ranks one that reached a later epoch higher."""
     from optuna.trial import TrialState, create_trial
 
-    worst = {"state": TrialState.PRUNED}  # without any value: behind all that have one
+    worst = {"state": TrialState.PRUNED}  # without any value: ranked behind all that have one
     words = {
         RUNNING: {"state": TrialState.RUNNING},
         HALFWAY: worst | {"intermediate_values": {known.epoch: known.value}},
@@ -118,7 +119,7 @@ def _frozen(known: Known, distributions: dict[str, "BaseDistribution"]) -> "Froz
 
 
 def _drawn_from(tree: Any, where: KeyPath = ("search",)) -> Iterator[tuple[KeyPath, Domain]]:
-    """The place of each domain that is drawn from, and the domain."""
+    """Each domain that is drawn from, with its place in the spec."""
     if isinstance(tree, Domain):
         if not isinstance(tree, Walked):
             yield where, tree
@@ -130,7 +131,7 @@ def _drawn_from(tree: Any, where: KeyPath = ("search",)) -> Iterator[tuple[KeyPa
 
 
 def _distribution(scale: Scale) -> "BaseDistribution":
-    """As `_suggested` makes it."""
+    """The distribution that `_suggested` draws from."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     if scale.labels:

@@ -1,4 +1,4 @@
-"""The trials of a sweep that are known up front, and what a trial is in plain values. `plan.py` counts all of them."""
+"""The trials of a sweep that are known before it starts, and what a trial is. `plan.py` counts all trials."""
 
 from collections.abc import Sized
 from dataclasses import dataclass
@@ -28,13 +28,13 @@ class Trial:
 
 
 def list_trials(spec: "SweepSpec") -> list[Trial]:
-    """All trainings that are known up front, in the order in which they start; the same list for the same spec."""
+    """All trials that are known before the sweep starts, in the order of their start; the same for the same spec."""
     numbered = enumerate(candidates(spec), start=1)
     return [trial for configuration, found in numbered for trial in replicas(spec, configuration, found)]
 
 
 def replicas(spec: "SweepSpec", configuration: int, found: Candidate) -> list[Trial]:
-    """The trainings of one configuration, one for each seed."""
+    """The trials of one configuration, one for each seed."""
     first = found.complete["seed"]
     return [
         Trial(number, configuration, copied(found.config), copied(found.complete) | {"seed": seed}, seed)
@@ -53,13 +53,13 @@ def numbers_of(spec: "SweepSpec", configuration: int) -> range:
 
 
 def parameters(spec: "SweepSpec", trial: Trial) -> dict[str, Any]:
-    """What tells a trial from the others: what varies, and where replicas are, its configuration, seed and stage."""
+    """What distinguishes a trial: what varies; with replicas, configuration and seed; with `confirm`, its stage."""
     replica = {"configuration": trial.configuration, "seed": trial.seed} if spec.replicated else {}
     return trial.config | replica | ({"stage": trial.stage} if spec.confirm else {})
 
 
 def notes(spec: "SweepSpec", trials: Sized) -> list[str]:
-    """What the user should know of the number of trials of a search."""
+    """A note for the user if the search holds fewer configurations than were asked for."""
     asked, found = trainings(spec) // spec.seeds, len(trials) // spec.seeds
     if found == asked:
         return []

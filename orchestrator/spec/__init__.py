@@ -1,6 +1,6 @@
 """What a user writes: the records of a spec, the domains of its search, and where in the file a mistake is.
 
-`records.py` is the spec itself; `yaml_file.py` and `diagnostics.py` know files, lines and words.
+`records.py` is the spec itself; `yaml_file.py` reads the file, and `diagnostics.py` words the mistakes.
 """
 
 __all__ = ["diagnostics", "domains", "records", "yaml_file"]  # the modules that others import

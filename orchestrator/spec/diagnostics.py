@@ -1,4 +1,4 @@
-"""The user's mistakes in plain words, all of them at once: `FILE:LINE: PATH: what is wrong. Cure.`"""
+"""Reports the user's mistakes in plain words, all at once: `FILE:LINE: PATH: what is wrong. Cure.`"""
 
 import difflib
 import re
@@ -17,14 +17,14 @@ LONGEST_VALUE = 60  # characters of a value that a message quotes
 
 
 class Location(NamedTuple):
-    """Where a value was written, as the user sees it. Messages are sorted by `order`."""
+    """Where a value was written, as shown to the user. Messages are sorted by `order`."""
 
     order: int
     text: str
 
 
 class Problem(NamedTuple):
-    """One mistake: where it was written, of which value it speaks, what is wrong and how to mend it."""
+    """One mistake: where it was written, which value it concerns, what is wrong and how to mend it."""
 
     place: Location
     path: KeyPath
@@ -36,7 +36,7 @@ class Problem(NamedTuple):
 
 
 class SpecError(UserError):
-    """Every mistake that was found, as `lines`: in the order of the file, none of them twice."""
+    """All mistakes that were found, as `lines`: in the order of the file, each once."""
 
     def __init__(self, problems: Iterable[Problem]):
         self.problems = sorted(problems, key=lambda problem: problem.place)
@@ -62,7 +62,7 @@ def read_path(text: str) -> KeyPath:
 
 
 def show_value(value: Any) -> str:
-    """A value as one would write it in YAML, cut to a readable length."""
+    """A value as written in YAML, cut to a readable length."""
     text = repr(value) if isinstance(value, str) else _flow(value)
     return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 3] + "..."
 
@@ -83,7 +83,7 @@ def near(word: str, words: Iterable[str]) -> str | None:
 
 
 def cure(word: Any, words: Iterable[str]) -> str:
-    """How to mend a word that is none of `words`: the one that is near, and all of them."""
+    """How to mend a word that is none of `words`: suggests the nearest, if any, and lists all."""
     words = list(words)
     meant = near(str(word), words)
     return (f"Did you mean '{meant}'? " if meant else "") + f"Known: {', '.join(words)}."
@@ -105,23 +105,23 @@ SENTENCES = {
     "missing": "is missing.",
     "value_error": "{error}",
 }
-"""Pydantic's type of error -> what the user reads. `value` is what was written, the rest is the error's context."""
+"""Pydantic's error type -> the message. `value` is what the user wrote, the rest comes from the error's context."""
 
 
 def findings(error: ValidationError, record: type[BaseModel], values: Any) -> Iterator[Finding]:
-    """Pydantic's findings about `values`, which were meant for `record`, in the user's words and with their paths."""
+    """Pydantic's errors about `values`, which were read as `record`, in the user's words and with the user's paths."""
     for detail in error.errors(include_url=False):
         if not _is_echo(detail):
             yield SPECIAL.get(detail["type"], _sentence)(_walk(detail["loc"], record, values), detail)
 
 
 def _is_echo(detail: dict) -> bool:
-    """Pydantic leaves unsound entries out of a list and then finds the list too short."""
+    """Whether an error only follows from others: pydantic drops invalid entries of a list, then finds it too short."""
     return detail["type"] == "too_short" and len(detail["input"]) != detail["ctx"]["actual_length"]
 
 
 class _Walk(NamedTuple):
-    """Where pydantic's location leads once the labels of alternatives are left out."""
+    """Where pydantic's error location leads, without its labels of alternatives."""
 
     path: KeyPath
     parents: tuple[type[BaseModel], ...]  # the records that the mapping around the value can be
@@ -140,7 +140,7 @@ def _walk(location: KeyPath, record: type[BaseModel], value: Any) -> _Walk:
 
 
 def _is_label(step: str | int, value: Any) -> bool:
-    """Whether a step leads nowhere: it names a member of a union, as <choice> does, or says [key], for a bad key."""
+    """Whether a step is a label, not a key: <choice> names a member of a union, [key] marks a bad key."""
     if isinstance(value, dict):
         return step not in value and str(step).startswith(("<", "["))
     return isinstance(step, str)
@@ -191,7 +191,7 @@ def _no_name(walk: _Walk, detail: dict) -> Finding:
 
 
 def _no_mapping(walk: _Walk, detail: dict) -> Finding:
-    """Somebody who writes `method: ard_vae` means a name."""
+    """For text it suggests a name: a user who writes `method: ard_vae` means {name: ard_vae}."""
     meant = f" Write {{name: {detail['input']}}}." if isinstance(detail["input"], str) and _named(walk.records) else ""
     return Finding(walk.path, f"must be a mapping, not {show_value(detail['input'])}.{meant}")
 

@@ -1,7 +1,7 @@
-"""The domains of a search: what a path may take. Each is a mapping with one key, `{loguniform: [0.1, 30]}`.
+"""The domains of a search: the values that a path may take. Each is a mapping with one key, `{loguniform: [0.1, 30]}`.
 
 An entry of `search` may also say `when` it is active: `{uniform: [0, 1], when: {method.name: intel_vae}}`. And one
-may set several paths together: `network.latent_dim, method.beta: {zip: [[8, 0.5], [16, 1.0]]}`.
+entry may set several paths together: `network.latent_dim, method.beta: {zip: [[8, 0.5], [16, 1.0]]}`.
 """
 
 import math
@@ -27,7 +27,7 @@ Countable = Annotated[int, Field(ge=-EXACT, le=EXACT)]
 
 
 class Pick(NamedTuple):
-    """A value that a domain can take, in which further domains may stand, and where it is written below the domain."""
+    """A value of a domain, which may contain further domains, and its path below the domain in the spec."""
 
     below: KeyPath
     value: Any
@@ -36,8 +36,8 @@ class Pick(NamedTuple):
 class Scale(NamedTuple):
     """The numbers from `low` to `high` that stand for the values of a domain.
 
-    Each is as likely: of `whole` numbers each one, of others each stretch, of its logarithm if `log`. Numbers near each
-    other stand for values that are alike, unless they are mere `labels`.
+    The numbers are equally likely: only the `whole` ones, or all real ones, uniform in their logarithm if `log`.
+    Neighbouring numbers stand for similar values, unless they are mere `labels`.
     """
 
     low: float
@@ -48,7 +48,7 @@ class Scale(NamedTuple):
 
 
 def path_in_run(path: str) -> str:
-    """A path below `run`, as it was written. Raises ValueError."""
+    """Check that `path` is relative to `run`, and return it. Raises ValueError."""
     if not re.fullmatch(r"[^.\[\]]+(\.[^.\[\]]+)*", path):
         raise ValueError("is no path. Write keys with dots between them, such as network.latent_dim.")
     if path.startswith("run."):
@@ -57,35 +57,35 @@ def path_in_run(path: str) -> str:
 
 
 class Domain(Record):
-    """What one path of a run may take."""
+    """The values that one path of a run may take."""
 
     when: dict[Annotated[str, AfterValidator(path_in_run)], Any] = Field({}, exclude_if=lambda when: not when)
     """Path relative to `run` -> the value, or a list of the values, with which this entry is active.
 
-    All of them must hold, else the entry sets nothing. Seen are values that are written in the run or set by the
-    search, not the defaults of an option that leaves them out.
+    All of them must hold, else the entry sets nothing. They see values that are written in the run or set by the
+    search, not the defaults that an option leaves out.
     """
 
     @cached_property
     def conditions(self) -> tuple[tuple[KeyPath, Collection[Any]], ...]:
-        """Of `when`: each path, and the values of which one must be there."""
+        """The conditions of `when`: each path, and the values of which it must have one."""
         return tuple((read_path(path), one_of(wanted)) for path, wanted in self.when.items())
 
     @abstractmethod
     def probes(self) -> tuple[Pick, ...]:
-        """Every option, or both ends of a range: if a run takes these, it takes all that lies between."""
+        """Every option, or both ends of a range: a run that accepts these accepts all values between."""
 
     def sample(self, rng: Generator) -> Pick:
-        """One value at random: one of the probes, each as likely, unless a domain has values between them."""
+        """One value at random: here one of the probes, all equally likely. Domains with values between override it."""
         probes = self.probes()
         return probes[rng.integers(len(probes))]
 
     def size(self) -> float:
-        """How many values there are, options counting as one each."""
+        """How many values there are; an option counts as one, whatever it contains."""
         return math.inf
 
     def scale(self) -> Scale:
-        """The numbers that stand for its values: here those of its options, from 0."""
+        """The numbers that stand for its values: here the indices of its options, from 0."""
         return Scale(0, len(self.probes()) - 1, whole=True, labels=True)
 
     def at(self, number: float) -> Pick:
@@ -93,17 +93,17 @@ class Domain(Record):
         return self.probes()[number]
 
     def takes(self, value: Any) -> bool:
-        """Whether a number that is no probe can be among the samples, other than by a wonder."""
+        """Whether a value that is no probe has a probability above 0 of being sampled."""
         return False
 
 
 def wanted_values(wanted: Any) -> list[Any]:
-    """What a condition of a `when` asks for: any of these."""
+    """The values that a condition of a `when` accepts."""
     return wanted if isinstance(wanted, list) else [wanted]
 
 
 def one_of(wanted: Any) -> Collection[Any]:
-    """The same to look a value up in, at once where that can be."""
+    """Those values for membership tests: a set if all of them are hashable."""
     try:
         return frozenset(wanted_values(wanted))
     except TypeError:  # lists or mappings are among them
@@ -118,14 +118,14 @@ def _rising(ends: tuple) -> tuple:
 
 
 def _no_grid(options: tuple) -> tuple:
-    """How often would a random option's grid be walked through? Nobody could say, so it is refused."""
+    """Refuse a grid in a random option: how often it is walked through would depend on the draws."""
     if any(isinstance(domain, Walked) for option in options for domain in domains_in(option)):
         raise ValueError("cannot have a grid in an option. Make it a 'grid', or the grid in it a 'choice'.")
     return options
 
 
 def _no_entry(options: tuple) -> tuple:
-    """An option is a condition by itself, and its domains have one path each: their own."""
+    """Refuse `when` and `zip` in an option: choosing it is a condition already, and a domain in it has one path."""
     for domain in (domain for option in options for domain in domains_in(option)):
         for word, found in {"when": domain.when, "zip": isinstance(domain, Zip)}.items():
             if found:
@@ -147,12 +147,12 @@ def domains_in(tree: Any) -> Iterator["Domain"]:
 
 
 def is_countable(domain: "Domain") -> bool:
-    """Whether a domain has an end of values."""
+    """Whether a domain has finitely many values."""
     return domain.scale().whole
 
 
 def steps(domain: "Domain", points: int | None) -> Iterator[Pick]:
-    """All values of a domain, in order; of one without an end of them `points`, evenly apart on its scale."""
+    """All values of a domain, in order; if there are infinitely many, `points` values, evenly spaced on its scale."""
     low, high, log, whole, _ = domain.scale()
     if whole:
         return map(domain.at, range(int(low), int(high) + 1))
@@ -162,7 +162,7 @@ def steps(domain: "Domain", points: int | None) -> Iterator[Pick]:
 
 
 class Choice(Domain):
-    """One of a list, each as likely. Options may be mappings with domains of their own, to any depth."""
+    """One of a list, all equally likely. Options may be mappings with domains of their own, to any depth."""
 
     choice: Annotated[tuple["Option", ...], Field(min_length=1), AfterValidator(_no_entry), AfterValidator(_no_grid)]
 
@@ -178,11 +178,11 @@ class Choice(Domain):
 
 
 class Walked(Domain):
-    """Not drawn from, but walked through in full, whatever `trials` is; several such are crossed."""
+    """A domain that is walked through in full, not drawn from; several are crossed."""
 
 
 class Grid(Walked):
-    """Each of a list, in full, whatever `trials` is; several grids are crossed. Options as those of a choice."""
+    """Every option of a list, whatever `trials` is; several grids are crossed. Options are as in a choice."""
 
     grid: Annotated[tuple["Option", ...], Field(min_length=1), AfterValidator(_no_entry)]
 
@@ -318,7 +318,7 @@ class Normal(Domain):
         return tuple(Pick((), mean + z * deviation) for z in (-WIDEST_NORMAL, 0.0, WIDEST_NORMAL))
 
     def scale(self) -> Scale:
-        """The share of the values that lie below."""
+        """The cumulative probability of a value."""
         return Scale(0, 1)
 
     def at(self, number: float) -> Pick:
@@ -345,11 +345,11 @@ DOMAINS: tuple[type[Domain], ...] = (
     QUniform,
     Normal,
 )
-"""The domains, one line each."""
+"""The domains that a spec can name."""
 
 
 def domain_name(domain: type[Domain]) -> str:
-    """The word by which a user asks for this domain."""
+    """The word by which a user names this domain."""
     return next(field for field in domain.model_fields if field != "when")
 
 
@@ -364,7 +364,7 @@ def _domain_label(value: Any) -> str | None:
 
 
 def _option_label(value: Any) -> str | None:
-    """A mapping of one key is a domain if the key is the name of one, or was meant to be."""
+    """A mapping with one key counts as a domain if the key names one, or seems to be a misspelt name."""
     label = _domain_label(value)
     if label and (label[1:-1] in NAMES or (near(label[1:-1], NAMES) and isinstance(value[label[1:-1]], list))):
         return label
@@ -384,7 +384,7 @@ Option = TypeAliasType(
     "Option",
     _alternatives(_option_label, Annotated[dict[str, "Option"], Tag("<mapping>")], Annotated[Any, Tag("<value>")]),
 )
-"""What an option may be: a plain value, a domain, or a mapping that holds such."""
+"""What an option may be: a plain value, a domain, or a mapping of such."""
 
 for recursive in (Choice, Grid, Zip):
     recursive.model_rebuild()

@@ -1,14 +1,11 @@
-"""What a paper prints for configurations of a sweep: its numbers, kept beside the spec that trains them again."""
+"""The numbers that a paper prints for configurations of a sweep, kept in the spec that trains these again."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, NonNegativeFloat
 
 from orchestrator.spec.domains import path_in_run
 from trainables.common.records import Record
-
-if TYPE_CHECKING:
-    pass
 
 Measure = Literal[
     "fid",  # Frechet distance of generated images' Inception features
@@ -32,13 +29,13 @@ class Printed(Record):
     """A number that a paper prints for one row of a table."""
 
     row: Annotated[dict[Annotated[str, AfterValidator(path_in_run)], Any], Field(min_length=1)]
-    """Path relative to `run` -> its value in the configurations that the number is of."""
+    """Path relative to `run` -> its value in the configurations that the number describes."""
     metric: Measure
     """What was measured."""
     condition: str = ""
-    """How, where a paper measures it in several ways: with so many labels, under noise, with all axes."""
+    """The condition, where a paper measures under several: a number of labels, noise, all axes."""
     mean: float
-    """Over the paper's trainings, or of its only one."""
+    """Mean over the paper's trainings, or the value of its only one."""
     std: NonNegativeFloat | None = None
     """Standard deviation over the paper's trainings; None where it prints none."""
     table: str

@@ -1,4 +1,4 @@
-"""The spec of a sweep: what a user writes in YAML, in records. `checks/read.py` reads and checks them."""
+"""The spec of a sweep: what a user writes in YAML, as records. `checks/read.py` reads and checks a spec."""
 
 import re
 from typing import Annotated, Any, ClassVar, Literal
@@ -44,7 +44,7 @@ BETTER = {"max": "higher", "min": "lower"}
 
 
 class Objective(Record):
-    """What a sweep looks for."""
+    """The metric that a sweep optimises."""
 
     metric: str = "val/elbo"
     """The metric by which trials are ranked."""
@@ -60,7 +60,10 @@ class Objective(Record):
         return values | {"mode": DIRECTIONS.get(metric) if isinstance(metric, str) else None}
 
     def oddity(self) -> str | None:
-        """The mode that an older sweep may have, and a new one must not: it takes the worst trials for the best."""
+        """What is wrong with a mode that contradicts the metric's direction; None if it does not.
+
+        A sweep of an earlier version may have such a mode. A new one must not: it would rank the worst trials first.
+        """
         own = DIRECTIONS.get(self.metric)
         if own in (None, self.mode):
             return None
@@ -68,7 +71,7 @@ class Objective(Record):
 
 
 class RandomSearch(Record):
-    """Draws each value by chance, whatever the results are."""
+    """Draws each value at random, whatever the results are."""
 
     name: Literal["random"] = "random"
 
@@ -78,19 +81,19 @@ class GridSearch(Record):
 
     name: Literal["grid"] = "grid"
     points: Annotated[int, Field(ge=2)] | None = None
-    """Values of each uniform, loguniform and normal, evenly apart: of their logarithms, of the shares below them."""
+    """Values of each uniform, loguniform (by logarithm) and normal (by cumulative probability), evenly spaced."""
 
 
 class OptunaSearch(Record):
     """TPE of Optuna: draws each configuration, when its turn comes, near those that did well so far.
 
-    Each point of the grids has a search of its own, so all get the same number of draws. What it knows of a trial is
-    the objective after its last epoch; a trial that diverged or failed is the worst.
+    Each point of the grids has a search of its own, so all get the same number of draws. A trial is judged by the
+    objective after its last epoch; one that diverged or failed counts as the worst.
     """
 
     name: Literal["optuna"] = "optuna"
     startup_trials: PositiveInt = 10
-    """Trials with results before which it draws by chance."""
+    """Trials that must have results before it stops drawing at random."""
 
     source: ClassVar[str] = "Watanabe 2023, Tree-structured Parzen estimator (multivariate, in groups)"
 
@@ -103,27 +106,27 @@ SEARCHERS: tuple[type[Record], ...] = (
 
 
 class Confirm(Record):
-    """After the search: the best configurations again, in full and with seeds that they have not had."""
+    """Trains the best configurations again after the search, in full and with seeds that they have not had."""
 
     top: PositiveInt
-    """Configurations."""
+    """How many of the best configurations."""
     seeds: PositiveInt
     """Trainings of each of them. The leaderboard ranks them by the mean of these alone, above all others."""
 
 
 class Budget(Record):
-    """Ends a sweep in order: no trial is started or promoted any more, those that run end after their epoch."""
+    """Ends a sweep in order: no trial is started or promoted any more, and those that run end after their epoch."""
 
     epochs: PositiveInt | None = None
-    """Of all trials together, trained in this sweep."""
+    """Epochs of all trials together, trained in this sweep."""
     hours: PositiveFloat | None = None
-    """While the sweep runs; the time until it is resumed does not count."""
+    """Hours that the sweep runs; the time until it is resumed does not count."""
     gpu_hours: PositiveFloat | None = None
-    """Time that trials train, times the GPUs that each of them has."""
+    """Hours that trials train, times the GPUs that each of them has."""
 
 
 class Resources(Record):
-    """What one trial takes."""
+    """The processes, CPUs and GPUs of one trial."""
 
     workers: PositiveInt = 1
     """Processes that share a trial's batches. The numbers do not depend on how many."""
@@ -131,7 +134,7 @@ class Resources(Record):
     gpus_per_worker: Annotated[NonNegativeFloat, AfterValidator(_share_of_gpus)] = 0
     """Parts of a GPU are allowed: 0.5 puts two workers on one."""
     placement: Literal["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"] = "PACK"
-    """Of a trial's workers: on few machines, on many; strict: on one alone, on as many as there are workers."""
+    """A trial's workers are PACKed on few machines or SPREAD over many; STRICT: all on one, or each on its own."""
 
 
 class SweepSpec(Record):
@@ -150,7 +153,7 @@ class SweepSpec(Record):
     seeds: PositiveInt = 1
     """Trainings of each configuration: with run.seed, run.seed + 1, ... They are ranked by their mean."""
     search_seed: NonNegativeInt = 0
-    """Decides what is drawn. The trainings' own seed is run.seed."""
+    """Seed of the search's draws. The trainings' own seed is run.seed."""
     searcher: choice(SEARCHERS) = RandomSearch()
     confirm: Confirm | None = None
     budget: Budget | None = None

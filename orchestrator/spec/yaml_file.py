@@ -1,4 +1,4 @@
-"""YAML 1.2 as plain values, with the place of each. Nothing is ever constructed: a file is data, whatever it says."""
+"""Reads YAML 1.2 as plain values, with the place of each. It never constructs objects: a file is only data."""
 
 import copy
 import stat
@@ -31,7 +31,7 @@ SCALARS: dict[str, Callable[[Any, ScalarNode], Any]] = {
     TAG + "int": lambda constructor, node: constructor.construct_yaml_int(node),
     TAG + "float": lambda constructor, node: constructor.construct_yaml_float(node),
     TAG + "str": lambda constructor, node: node.value,
-    TAG + "timestamp": lambda constructor, node: node.value,  # no type of YAML 1.2's core: text
+    TAG + "timestamp": lambda constructor, node: node.value,  # no type of YAML 1.2's core schema: text
     TAG + "value": lambda constructor, node: node.value,
 }
 """The tags of plain values: all others would construct something."""
@@ -42,20 +42,20 @@ Locate = Callable[[int], Location]
 
 @dataclass(frozen=True)
 class Document:
-    """A mapping that a user wrote, and where each of its values stands."""
+    """A mapping that a user wrote, and where each of its values was written."""
 
     values: dict[str, Any]
     places: dict[KeyPath, Location]
 
     def place(self, path: KeyPath) -> Location:
-        """Where the value at `path` was written, or else what is around it."""
+        """Where the value at `path` was written or, if it was not, the nearest value around it."""
         while path not in self.places:
             path = path[:-1]
         return self.places[path]
 
 
 def read_yaml(file: str | Path) -> Document:
-    """The mapping in `file`. Raises SpecError: a file that cannot be read, or is not plain YAML with a mapping."""
+    """The mapping in `file`. Raises SpecError if it cannot be read, or is not plain YAML with a mapping."""
     values, places = _parse(_text(file), lambda line: Location(line, f"{file}:{line}"))
     if not isinstance(values, dict):
         what = "is empty" if values is None else f"must hold a mapping, not {show_value(values)}"
@@ -95,7 +95,10 @@ def put(values: dict, path: KeyPath, value: Any) -> list[KeyPath]:
 
 
 def _setting(setting: str, place: Location) -> tuple[KeyPath, Any, Iterable[KeyPath]]:
-    """The path below `search` is one key, dots and all: --set search.network.latent_dim='{choice: [2, 4]}'."""
+    """Parse PATH=VALUE into the path, the value, and the paths within the value.
+
+    The path below `search` is one key, dots included: --set search.network.latent_dim='{choice: [2, 4]}'.
+    """
     path, equals, text = setting.partition("=")
     steps = read_path(path)
     if not equals or not steps or not all(isinstance(step, str) for step in steps):
@@ -125,8 +128,8 @@ def _text(file: str | Path) -> str:
 
 
 def _bounded(file: Path) -> bytes:
-    """What a file holds. Raises OSError, and ValueError for what is no file or too large to be a spec."""
-    if not stat.S_ISREG(file.stat().st_mode):  # a device has no end, and a pipe may never have a beginning
+    """The content of a file. Raises OSError, and ValueError for what is no file or too large to be a spec."""
+    if not stat.S_ISREG(file.stat().st_mode):  # to read a device may never end, and a pipe may block
         raise ValueError("is no file, but a folder, a pipe or a device. Name a file of YAML.")
     with file.open("rb") as opened:
         raw = opened.read(MOST_BYTES + 1)
@@ -136,7 +139,10 @@ def _bounded(file: Path) -> bytes:
 
 
 def _parse(text: str, locate: Locate) -> tuple[Any, dict[KeyPath, Location]]:
-    """Raises SpecError for the first error of syntax, or for everything in the YAML that is not plain data."""
+    """The plain values in `text`, and the place of each.
+
+    Raises SpecError for the first syntax error, or for everything in the YAML that is not plain data.
+    """
     try:
         yaml = YAML(typ="safe", pure=True)
         yaml.Composer = _Composer
@@ -169,7 +175,7 @@ class _TooMany(Exception):
 
 
 class _Composer(Composer):
-    """Counts the nodes while it makes them, so that a long or deep text is given up early."""
+    """Counts the nodes while it makes them, so that a text with too many, or too deep ones, is refused early."""
 
     made = depth = 0
 
@@ -186,7 +192,7 @@ class _Composer(Composer):
 
 
 class _Reader:
-    """Turns nodes into plain values and notes the place of each; gathers what is no plain data."""
+    """Turns nodes into plain values and notes the place of each; collects a problem for each that is not plain data."""
 
     def __init__(self, locate: Locate):
         self.constructor = YAML(typ="safe", pure=True).constructor

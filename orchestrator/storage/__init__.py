@@ -1,6 +1,6 @@
-"""What lies on the disk: the files of sweeps, trials and runs, written whole or not at all.
+"""The files of sweeps, trials and runs on the disk, written whole or not at all.
 
-`layout.py` names every file; each other module owns one kind of them.
+`layout.py` names every file; most other modules read and write one kind of them.
 """
 
 __all__ = [

@@ -1,4 +1,7 @@
-"""What the disk refuses is nobody's fault: whatever ran ends in order, and goes on once the disk is mended."""
+"""Errors of the disk, such as a full one: the command ends with a UserError, and can be resumed once that is mended.
+
+Such an error may reach this process as the cause of another exception, or only in the text of one.
+"""
 
 import errno
 import os
@@ -9,6 +12,7 @@ from pathlib import Path
 
 from orchestrator.errors import UserError
 
+# FAULTS are the disk's own. ERRORS also has those of a folder that cannot be written.
 FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.ESTALE, errno.ENOLCK)
 ERRORS = (*FAULTS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
 STORY = re.compile(r"\[errno (\d+)\] [^:\n]*(?:: '([^'\n]+)')?", re.IGNORECASE)
@@ -16,7 +20,7 @@ STORY = re.compile(r"\[errno (\d+)\] [^:\n]*(?:: '([^'\n]+)')?", re.IGNORECASE)
 
 @contextmanager
 def disk_errors_told(folder: Path, cure: str = "Free room or choose another --out.") -> Iterator[None]:
-    """Raises UserError for what only the user can mend; any other exception is ours."""
+    """Raises UserError in place of a disk error, which only the user can mend. Other exceptions pass unchanged."""
     try:
         yield
     except UserError:
@@ -30,7 +34,7 @@ def disk_errors_told(folder: Path, cure: str = "Free room or choose another --ou
 
 @contextmanager
 def faults_raised() -> Iterator[None]:
-    """Raises the fault of the disk that another exception tells of: Tune wraps what it meets."""
+    """Raises the disk fault behind another exception, if there is one: Tune wraps exceptions in its own."""
     try:
         yield
     except Exception as error:
@@ -40,7 +44,7 @@ def faults_raised() -> Iterator[None]:
 
 
 def fault_in(error: BaseException) -> OSError | None:
-    """The fault of the disk that an exception came of, or tells of: its text may be all that came to this process."""
+    """The disk fault that caused an exception or that its text mentions: another process may send only the text."""
     link: BaseException | None = error
     while link:
         if isinstance(link, OSError) and link.errno in FAULTS:
@@ -50,12 +54,12 @@ def fault_in(error: BaseException) -> OSError | None:
 
 
 def fault_told(story: str) -> OSError | None:
-    """The fault of the disk that the text of exceptions tells of."""
+    """The disk fault that the text of an exception mentions."""
     told = ((int(found[1]), found[2]) for found in STORY.finditer(story))
     return next((OSError(number, os.strerror(number), file) for number, file in told if number in FAULTS), None)
 
 
 def place(fault: OSError, folder: Path) -> str:
-    """What cannot be written: the folder, or a file elsewhere."""
+    """What cannot be written: `folder`, or a file outside it."""
     elsewhere = isinstance(fault.filename, str) and folder not in Path(fault.filename).parents
     return fault.filename if elsewhere else str(folder)

@@ -1,4 +1,7 @@
-"""What has been found of a trained model: evaluations.json in its folder, so that nothing is measured twice."""
+"""The file evaluations.json of a trained model: its evaluation results, stored so that nothing is measured twice.
+
+Here a finding is one such result in plain values.
+"""
 
 import hashlib
 import json
@@ -15,24 +18,24 @@ from trainables.metrics.provenance import Provenance
 PARTS = {"metric": str, "values": dict, "undefined": str, "epoch": int, "pictures": list, "checkpoint": str}
 
 StoredResult = dict[str, Any]
-"""The plain values of a `trainables.evaluations.EvaluationResult`; pictures are files, named from the folder."""
+"""The plain values of a `trainables.evaluations.EvaluationResult`; pictures are paths, relative to the folder."""
 
 
 def key_of(checkpoint_sha256: str, metric: str, identity: Mapping[str, Any]) -> str:
-    """What a finding is kept under: it is the same whenever the model, the metric and its settings are."""
+    """The key of a finding: equal whenever the model, the metric and its settings are equal."""
     text = json.dumps([checkpoint_sha256, metric, identity], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class EvaluationsFile:
-    """The findings about the model in `folder`, by their keys, the newest last. Raises UserError for a damaged file."""
+    """The findings about the model in `folder`, by key, the newest last. Raises UserError for a damaged file."""
 
     def __init__(self, folder: Path):
         self.folder = folder
         self.known = read(folder)
 
     def keep(self, key: str, finding: StoredResult, pictures: Mapping[str, bytes]) -> StoredResult:
-        """Add a finding as the newest, its pictures first; the finding as it is kept. Raises OSError."""
+        """Write the pictures, then add the finding as the newest. Returns it as it is stored. Raises OSError."""
         for name, content in pictures.items():
             path = self.folder / layout.EVALUATION_PICTURES / key / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,7 +49,7 @@ class EvaluationsFile:
         return self.known[key]
 
     def renew(self, keys: Iterable[str]) -> None:
-        """Make these, where they are known, the newest, in this order. Raises OSError."""
+        """Make those of these findings that are stored the newest, in this order. Raises OSError."""
         asked = {key: self.known[key] for key in keys if key in self.known}
         ordered = self._without(asked) | asked
         if list(ordered) != list(self.known):
@@ -73,8 +76,11 @@ def read(folder: Path) -> dict[str, StoredResult]:
 
 
 def newest(findings: Iterable[StoredResult]) -> list[StoredResult]:
-    """Of findings in their order those that hold: one that has a value, or says that there is none, which no later one
-    of its metric has or says anew."""
+    """The findings that still hold, in their order.
+
+    A finding holds if it has a value that no later finding of its metric has. One without values holds if its metric
+    has no later finding.
+    """
     kept, later = [], {}
     for finding in reversed(list(findings)):
         names, metric = set(finding["values"]), finding["metric"]
@@ -85,9 +91,9 @@ def newest(findings: Iterable[StoredResult]) -> list[StoredResult]:
 
 
 def with_findings(trial: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """A trial of results.json with the newest findings about its model, where there are any.
+    """A trial of results.json with the newest findings about its model, if there are any.
 
-    Those about a model of another epoch, before the trial went on, are left out.
+    Findings about the model of another epoch, from before the trial was continued, are left out.
     """
     epoch = trial["best"].get("epoch", trial["epochs"])
     found = newest(finding for finding in read(folder).values() if finding["epoch"] == epoch)
@@ -95,16 +101,16 @@ def with_findings(trial: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def provenance_of(finding: StoredResult) -> Provenance:
-    """What a finding rests on, out of plain values."""
+    """What a finding rests on, from plain values."""
     return Provenance.from_plain(finding["provenance"])
 
 
 @dataclass(frozen=True)
 class EvaluatedModel:
-    """A trained model, or, of several seeds, one of a configuration's: `label` is what they are called together."""
+    """One trained model. The models of a configuration's seeds share one `label`."""
 
     label: str
     id: str
     findings: Sequence[StoredResult]
     folder: Path
-    """In which the pictures of findings lie."""
+    """To which the paths of pictures are relative."""

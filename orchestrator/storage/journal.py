@@ -1,7 +1,7 @@
-"""The journal of a sweep: one line of JSON per event, on the disk before anybody acts on it. It is only added to.
+"""The journal of a sweep: an append-only file, one line of JSON per event, on the disk before anything acts on it.
 
-It says all that a sweep decided; `progress.Progress` plays it again. `resume` needs nothing else but the spec and the
-trials' own folders. Numbers that are not finite are written as Python writes them, so that they come back as they were.
+It holds all that a sweep decided; `sweep/state.py` replays it. Besides it, `resume` needs only the spec and the trials'
+own folders. Numbers that are not finite are written as Python writes them, so that they are read back unchanged.
 """
 
 import json
@@ -16,18 +16,18 @@ from orchestrator.storage.json_files import write_whole
 from orchestrator.storage.metric_lines import from_json, metrics_of
 from trainables.common import files
 
-START = rb'(?<=.)(?=\{"event":)'  # of a line behind another
+START = rb'(?<=.)(?=\{"event":)'  # of a second event within one line
 EPOCH = re.compile(rb'\{"event":"epoch","trial":"(\w+)","epoch":(\d+),')
 
 
 class JournalError(UserError):
-    """A journal that cannot be played again."""
+    """A journal that cannot be replayed."""
 
 
 class Journal:
-    """The file OUT/NAME/journal.jsonl: what is in it already, and how to add to it.
+    """The file OUT/NAME/journal.jsonl: reads what is in it, and appends to it.
 
-    `events` are those of earlier processes. A last line that a kill left half written is dropped: nobody had acted on
+    `events` are those of earlier processes. A last line that a kill left half written is dropped: nothing had acted on
     it. Only the process that has the sweep's lock may make a Journal. Raises JournalError for a damaged line.
     """
 
@@ -49,7 +49,7 @@ class Journal:
             write_whole(self.path, "".join(map(written, self.events)))
 
     def append(self, event: dict) -> None:
-        """Add an event; it outlives this process, and a loss of power, from here on. Raises OSError (disk full)."""
+        """Append an event. It then survives the end of this process and a loss of power. Raises OSError (disk full)."""
         files.append(self.path, written(event).encode())
 
 
@@ -66,9 +66,9 @@ def parsed(line: bytes) -> Any:
 
 
 def events_of(folder: Path, line: bytes) -> list[dict]:
-    """The event of a line; several, where an earlier version wrote behind a line that a full disk had cut short.
+    """The event of a line; several, where an earlier version appended to a line that a full disk had cut short.
 
-    None if one of them is lost.
+    An empty list if one of them is lost.
     """
     found = parsed(line)
     if isinstance(found, dict) and isinstance(found.get("event"), str):
@@ -79,9 +79,9 @@ def events_of(folder: Path, line: bytes) -> list[dict]:
 
 
 def restored(folder: Path, half: bytes) -> dict | None:
-    """The event that a half-written line began to tell of. Of an epoch, the trial's own folder holds the rest.
+    """The event whose half-written line this is; None if it is lost. Of an epoch, the trial's folder holds the rest.
 
-    What was decided upon it, `Progress` decides again.
+    The scheduler's answer is not restored: `SweepState` decides it again.
     """
     if not (epoch := EPOCH.match(half)):
         return None

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, where they are, and numbers that every reader of JSON takes."""
+"""JSON files that are written whole or not at all, with null for the numbers that JSON cannot hold."""
 
 import json
 from math import isfinite
@@ -16,7 +16,7 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def read_object(file: Path, cure: str) -> dict[str, Any]:
-    """The JSON object in a file. Raises UserError, with `cure`, where it cannot be read or holds something else."""
+    """The JSON object in a file. Raises UserError, with `cure` in it, if it cannot be read or holds something else."""
     try:
         found = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
@@ -27,12 +27,12 @@ def read_object(file: Path, cure: str) -> dict[str, Any]:
 
 
 def holds(found: Any, parts: dict[str, type]) -> bool:
-    """Whether this is an object with values of these types under these keys."""
+    """Whether `found` is an object with values of these types under these keys."""
     return isinstance(found, dict) and all(isinstance(found.get(key), kind) for key, kind in parts.items())
 
 
 def append_whole(path: Path, line: str) -> None:
-    """Add a line to a file, on the disk: the whole of it, or nothing. Raises OSError."""
+    """Append a line to a file and force it to the disk: the whole of it, or nothing. Raises OSError."""
     append(path, f"{line}\n".encode())
 
 

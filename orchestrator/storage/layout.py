@@ -1,4 +1,4 @@
-"""The names of all files and folders that a sweep, a trial and a run have. Nobody else spells one."""
+"""The names of all files and folders that a sweep, a trial and a run have. No other module spells one out."""
 
 from pathlib import Path
 
@@ -14,9 +14,9 @@ SPEC = "spec.yaml"
 JOURNAL = "journal.jsonl"
 RESULTS = "results.json"
 TRIALS = "trials"  # a folder for each
-SPOOL = "spool"  # what MLflow is told
-IDENTITY = "identity.json"  # in the spool: who the sweep is in MLflow
-LOG = "console.log"  # what was said where nobody could read it
+SPOOL = "spool"  # events for MLflow
+IDENTITY = "identity.json"  # in the spool: the sweep's identity in MLflow
+LOG = "console.log"  # output that the terminal or pipe could not take
 DRIVER_LOCK, SLOTS_LOCK = "lock", "slots.lock"
 
 # In the folder of a trial, or of a run that is trained alone.
@@ -42,16 +42,16 @@ def pictures_folder(trial: Path, epoch: int) -> Path:
 
 
 def restarts_file(trial: Path) -> Path:
-    """What says in a trial's folder, a line for each, when its worker group was lost and started anew."""
+    """The file in a trial's folder with a line for each time that its worker group was lost and started again."""
     return trial / RESTARTS
 
 
 def identity_file(sweep: Path) -> Path:
-    """What says in a sweep's folder who it is in MLflow."""
+    """The file in a sweep's folder with its identity in MLflow."""
     return sweep / SPOOL / IDENTITY
 
 
 def names_with(out: Path, *files: str) -> str:
-    """The sweeps and runs in OUT that have one of these files in their folder, with commas between."""
+    """The sweeps and runs in OUT that have one of these files in their folder, separated by commas."""
     found = {path.relative_to(out).parts[0] for file in files for path in out.glob(f"*/{file}")}
     return ", ".join(sorted(found)) or "none yet"

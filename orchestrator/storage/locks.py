@@ -1,6 +1,6 @@
-"""Who works in a sweep's folder: one driver, and the processes of its slots. A lock goes with the process that has it.
+"""Locks on a sweep's folder, for its one driver and the processes of its slots. A lock ends with its process.
 
-Python closes these files in the programs that a process starts, so nobody inherits a lock.
+Python closes these files in the programs that a process starts, so none of them inherits a lock.
 """
 
 import fcntl
@@ -19,9 +19,9 @@ PATIENCE_S = 60.0  # for the slots of a driver that was killed: Ray ends them wi
 
 @contextmanager
 def driver(folder: Path) -> Iterator[None]:
-    """Be the one driver of the sweep in `folder`, whose slots are all gone.
+    """Make this process the only driver of the sweep in `folder`, once all slots of an earlier driver have ended.
 
-    Raises UserError if another process is, or if slots of an earlier one do not end.
+    Raises UserError if another process is the driver, or if slots of an earlier one do not end.
     """
     with (folder / layout.DRIVER_LOCK).open("w") as file, (folder / layout.SLOTS_LOCK).open("w") as slots:
         if not _taken(file):
@@ -37,7 +37,7 @@ def driver(folder: Path) -> Iterator[None]:
 
 @cache
 def slot(folder: Path) -> IO:
-    """Say that this process trains for the sweep in `folder`, for as long as it lives."""
+    """Mark this process, for as long as it lives, as one that trains for the sweep in `folder`."""
     file = (folder / layout.SLOTS_LOCK).open("w")
     fcntl.flock(file, fcntl.LOCK_SH)
     return file

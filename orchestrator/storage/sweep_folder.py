@@ -1,21 +1,17 @@
-"""What the folder of a sweep or run tells of how it was started, without its spec being read."""
+"""Reads from the folder of a sweep or run how it was started, without reading its spec."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from orchestrator.storage import layout
 from orchestrator.storage.journal import Journal
 from orchestrator.storage.json_files import read_object
 from trainables.common.roots import Root, root_of
 
-if TYPE_CHECKING:
-    pass
-
 
 def recorded_root(folder: Path) -> Root:
-    """The data root with which the sweep or run in `folder` was started; None for the usual one.
+    """The data root with which the sweep or run in `folder` was started; None for the default one.
 
-    Only who has the folder's lock may ask. Raises JournalError.
+    Only the process that has the folder's lock may call this, as it opens the journal. Raises JournalError.
     """
     if (folder / layout.CONFIG).exists():
         cure = "Give --data-root, or train the model again."

@@ -1,15 +1,15 @@
-"""What a trial keeps on disk, and its work from wherever its folder left off. Knows nothing of Ray.
+"""A trial's folder on disk, and the training that resumes from it (`results`). It uses no Ray.
 
-config.json             the trial's id, its place in the search space, the whole run, where its data lie
+config.json             the trial's id, its place in the search space, the whole run, where its data are
 metrics.jsonl           one line per epoch
 checkpoint.pt           the state after the last epoch
-checkpoint.previous.pt  the state an epoch earlier, should the other be damaged
+checkpoint.previous.pt  the state an epoch earlier, in case the other is damaged
 best.pt                 the model after the epoch with the best objective
 pictures/0009/          the pictures drawn after epoch 9
-error.txt               the whole story of a failure
-workers.jsonl   of a trial with many workers: who took it up, after which epoch, and where they ran
-within_epoch.json       how far an epoch is that takes long, while it lasts
-restarts.txt    of a trial with many workers: one line each time they were lost and started anew
+error.txt               the traceback of a failure
+workers.jsonl           of a trial with many workers: who took it up, after which epoch, and where they ran
+within_epoch.json       how far a long epoch is, while it runs
+restarts.txt            of a trial with many workers: one line each time they were lost and started again
 """
 
 import json
@@ -31,7 +31,7 @@ from trainables.common.roots import root_of
 from trainables.run import Run
 from trainables.train import Report, reopen, train
 
-IDENTITY = ("id", "config", "seed", "objective", "run", "data_root")  # of a slot's config, what config.json holds
+IDENTITY = ("id", "config", "seed", "objective", "run", "data_root")  # keys of a slot's config in config.json
 
 
 class TrialFolder:
@@ -41,16 +41,16 @@ class TrialFolder:
         self.path, self.metric = path, metric
         self.sign = {"max": 1.0, "min": -1.0}[mode]
         self.checkpoint, self.previous = path / layout.CHECKPOINT, path / layout.PREVIOUS_CHECKPOINT
-        self.notice: str | None = None  # what the user should know of how the trial was taken up again
+        self.notice: str | None = None  # what the user should know of how the trial was resumed
         self.report: Report | None = None  # of the epoch just finished
-        self.reopen: Callable[[], Report] | None = None  # makes it from the checkpoint that the trial goes on from
+        self.reopen: Callable[[], Report] | None = None  # makes it from the checkpoint to resume from
         self.lines: list[dict] = []  # of metrics.jsonl, one per epoch
         self.best = -math.inf  # sign * objective
 
     def open(self) -> Path | None:
-        """The checkpoint to go on from, if there is one; metrics.jsonl is cut back to its epoch.
+        """The checkpoint to resume from, if there is one; metrics.jsonl is cut back to its epoch.
 
-        A damaged checkpoint is set aside for the one before. Raises CheckpointError when none can be read.
+        A damaged checkpoint is renamed, and the one before it is used. Raises CheckpointError when none can be read.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         for folder in (self.path, self.path / layout.PICTURES):
@@ -66,7 +66,7 @@ class TrialFolder:
         return kept
 
     def _known(self, file: Path, epochs: int) -> list[dict]:
-        """The lines of so many epochs. None where one is lost: the trial begins anew, which gives the same numbers."""
+        """The lines of these epochs. Empty if one is lost: the trial starts again, which gives the same numbers."""
         try:
             lines = [from_json(text) for text in file.read_text(encoding="utf-8").splitlines()[:epochs]]
             sound = [line["epoch"] for line in lines] == list(range(1, epochs + 1))
@@ -78,7 +78,7 @@ class TrialFolder:
         return []
 
     def _newest(self) -> tuple[Path | None, int]:
-        """The last checkpoint that can be read, and its epoch; no file, and 0, if none was ever written."""
+        """The last checkpoint that can be read, and its epoch; None and 0 if none was ever written."""
         if self.checkpoint.exists():
             try:
                 return self.checkpoint, checkpoint.epoch_of(self.checkpoint)
@@ -90,7 +90,7 @@ class TrialFolder:
         return (self.previous, checkpoint.epoch_of(self.previous)) if self.previous.exists() else (None, 0)
 
     def keep(self, report: Report, draw: bool) -> None:
-        """Keep the epoch just finished. The checkpoint comes last: with it the epoch counts as done."""
+        """Write the epoch just finished, with pictures if `draw`; the checkpoint last: with it the epoch is done."""
         self.report = report
         within_epoch.forget(self.path)
         line = {"epoch": report.epoch, "images": report.images, "seconds": report.seconds} | report.metrics
@@ -106,7 +106,7 @@ class TrialFolder:
         report.save(self.checkpoint)
 
     def draw(self) -> None:
-        """The pictures of the epoch just finished, unless they are there. All or none."""
+        """Draw the pictures of the epoch just finished, all or none, unless they are there."""
         folder = layout.pictures_folder(self.path, len(self.lines))
         if not self.lines or folder.exists():
             return
@@ -118,19 +118,19 @@ class TrialFolder:
             shutil.rmtree(beside, ignore_errors=True)
 
     def note(self, share: float, seconds: float) -> None:
-        """Note how far the epoch under way is."""
+        """Write how far the running epoch is."""
         within_epoch.note(self.path, len(self.lines) + 1, share, seconds)
 
     def _score(self, line: dict) -> float:
-        """The objective, more being better; what is not finite is worst."""
+        """The objective with its sign set so that more is better; -inf if it is not finite."""
         return self.sign * line[self.metric] if math.isfinite(line[self.metric]) else -math.inf
 
 
 def results(config: dict, folder: TrialFolder, hear: Hear | None = None) -> Iterator[dict]:
     """Train a trial and yield a result of plain values per epoch; see `result` for its keys.
 
-    `hear` is told how far an epoch is that takes long; where there is none, that is noted in the folder.
-    A trial that is taken up again first repeats the epoch of its checkpoint: whoever listens may not have heard of it.
+    `hear` receives how far a long epoch is; without it, that is written to the folder.
+    A resumed trial first repeats the epoch of its checkpoint: a kill may have kept the caller from receiving it.
     """
     run = Run.model_validate(config["run"])
     last_epoch = config.get("last_epoch", run.epochs)
@@ -155,7 +155,10 @@ def results(config: dict, folder: TrialFolder, hear: Hear | None = None) -> Iter
 
 
 def result(folder: TrialFolder, line: dict, last_epoch: int) -> dict:
-    """One epoch as it crosses process borders: `value` is the objective, `finished` is true after the last epoch."""
+    """One epoch as plain values, to be passed to another process.
+
+    `value` is the objective, `finished` is true after the last epoch, `done` when no further result follows.
+    """
     finished = line["epoch"] == last_epoch
     counts = {key: line[key] for key in COUNTS}
     value, metrics = line[folder.metric], metrics_of(line)

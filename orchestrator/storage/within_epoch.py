@@ -1,4 +1,4 @@
-"""How far a trial is within an epoch that takes long: noted in its folder, read by whoever shows it."""
+"""How far a trial is within a long epoch: written to its folder, and read to be shown on the console."""
 
 import json
 import time
@@ -9,15 +9,15 @@ from pathlib import Path
 
 from orchestrator.storage import layout
 
-NOTE_S = 5.0  # between notes; an epoch that is shorter leaves none
-TELL_S, TELL_SHARE = 30.0, 0.1  # at least these lie between two lines
+NOTE_S = 5.0  # between notes; a shorter epoch leaves none
+TELL_S, TELL_SHARE = 30.0, 0.1  # at least so much time, and of the epoch, between two lines on the console
 
 Hear = Callable[[float, float], None]
-"""Is told the share of the epoch that is done, and the seconds since it began."""
+"""Receives the share of the epoch that is done, and the seconds since it began."""
 
 
 class Pace:
-    """Hears of every step, as `trainables.train.train` tells of them, and passes it on every NOTE_S."""
+    """Called by `trainables.train.train` at every step; calls `hear` every NOTE_S."""
 
     def __init__(self, hear: Hear, clock: Callable[[], float] = time.monotonic):
         self.hear, self.clock = hear, clock
@@ -33,12 +33,12 @@ class Pace:
 
 @dataclass
 class Lines:
-    """Which of the notes of one trial after the other are worth a line."""
+    """Decides which notes of trials are worth a line on the console."""
 
-    told: dict[str, tuple[int, float, float]] = field(default_factory=dict)  # trial -> epoch, share, seconds
+    told: dict[str, tuple[int, float, float]] = field(default_factory=dict)  # trial -> epoch, share, seconds last shown
 
     def due(self, trial: str, epoch: int, share: float, seconds: float) -> bool:
-        """Whether it is told now that so much of this epoch is done."""
+        """Whether to show now that this share of the epoch is done."""
         known, before, then = self.told.get(trial, (epoch, 0.0, 0.0))
         if known != epoch:
             before = then = 0.0
@@ -48,18 +48,18 @@ class Lines:
 
 
 def told(epoch: int, share: float, seconds: float) -> str:
-    """The share of an epoch for people."""
+    """The share of an epoch, as shown to the user."""
     return f"epoch {epoch}: {share:.0%} after {seconds:.0f} s"
 
 
 def note(folder: Path, epoch: int, share: float, seconds: float) -> None:
-    """Note in a trial's folder how far it is. It is for looking at alone: a disk that is full does no harm."""
+    """Write to a trial's folder how far it is. This is only shown, so a full disk is ignored."""
     with suppress(OSError):
         _file(folder).write_text(json.dumps([epoch, share, seconds]), encoding="utf-8")
 
 
 def read(folder: Path) -> tuple[int, float, float] | None:
-    """Epoch, share and seconds as noted last; None where there is no note, or it is just being written."""
+    """Epoch, share and seconds of the last note; None if there is none, or it is just being written."""
     try:
         epoch, share, seconds = json.loads(_file(folder).read_text(encoding="utf-8"))
         return int(epoch), float(share), float(seconds)
@@ -68,7 +68,7 @@ def read(folder: Path) -> tuple[int, float, float] | None:
 
 
 def forget(folder: Path) -> None:
-    """The epoch is over, or is begun anew."""
+    """Remove the note: the epoch is over, or starts again."""
     with suppress(OSError):
         _file(folder).unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""Where a command works: what its options --out, --data-root and --tracking-uri say."""
+"""Where a command reads and writes: the values of its options --out, --data-root and --tracking-uri."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +13,9 @@ class Workspace:
     out: Path
     """The folder of all sweeps and runs, each in a folder of its own."""
     data_root: Root = None
-    """Where the data sets lie: a folder or s3://bucket/prefix; None: as recorded, or the usual place."""
+    """Where the data sets are: a folder or s3://bucket/prefix; None: as recorded, or the default place."""
     tracking_uri: str | None = None
-    """MLflow's store; None: as recorded, or the usual one of `out`."""
+    """MLflow's store; None: as recorded, or the default one of `out`."""
 
     def folder(self, name: str) -> Path:
         """The absolute folder of the sweep or run `name`."""

@@ -1,4 +1,4 @@
-"""A sweep's state, without Ray: its trials, what became of them, and who hears of it.
+"""A sweep's state, without Ray: its trials, what became of them, and the listeners that are notified.
 
 `state.py` is replayed from the journal; `trial_queue.py` finds the next trial, `open.py` puts all of it together.
 """

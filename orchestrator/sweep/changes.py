@@ -1,7 +1,7 @@
-"""What has changed since a sweep or a run began: what contradicts that is refused, all else is told.
+"""What has changed since a sweep or a run began: a change that contradicts it is refused, any other is reported.
 
 A journal's events "sweep" and "changed" hold the facts: the `spec` as resolved, a fingerprint of the `data` files, and
-what it is `made_with` whenever that is not as before. A run that is trained alone has such events in origin.json.
+what it is `made_with` whenever that changes. A run that is trained alone has such events in origin.json.
 """
 
 import json
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from orchestrator.spec.records import SweepSpec
 
 FACTS = ("sweep", "changed")  # events that hold them
-FREE = ("description", "paper", "pictures_every", "budget", "resources")  # of a spec, what no result rests on
+FREE = ("description", "paper", "pictures_every", "budget", "resources")  # of a spec, what no result depends on
 SHOWN, LONGEST, DIGITS = 3, 60, 8  # changes of a spec; characters of a value; digits of a digest
 NAMES = {"code": "code of trainables", "orchestrator": "code of orchestrator", "data_root": "data root"}
 
@@ -38,7 +38,7 @@ Leaves = dict[tuple[str, ...], Any]
 
 @dataclass(frozen=True)
 class Origin:
-    """How a sweep or run began, and by what it was made at first and at last; empty where that was not said."""
+    """How a sweep or run began, and what it was made with at first and at last; empty where that was not recorded."""
 
     spec: dict[str, Any] | None = None
     data: Fingerprint | None = None
@@ -47,7 +47,7 @@ class Origin:
 
 
 def origin(events: Iterable[Event]) -> Origin:
-    """What the events of a journal say of it."""
+    """The Origin that the events of a journal record."""
     facts = [event for event in events if event["event"] in FACTS]
     made = [_known(event.get("made_with") or {}) for event in facts]
     first = {name: value for known in reversed(made) for name, value in known.items()}
@@ -57,14 +57,14 @@ def origin(events: Iterable[Event]) -> Origin:
 
 
 def _known(made_with: dict[str, Any]) -> dict[str, Any]:
-    """What it was made with, name by name. Before packages were named they were part of the digest of the code."""
+    """What it was made with, by name. An older digest of the code, which covered packages too, is left out."""
     packages = made_with.get("packages", {})
     kept = {name: value for name, value in made_with.items() if packages or name != "code"}
     return {name: value for name, value in kept.items() if name != "packages"} | packages
 
 
 def told(of: Origin, made_with: dict[str, Any]) -> list[str]:
-    """A line for each thing that is not as it was when it began or last ran, and one for all that is not known."""
+    """A line for each thing that differs from when it began or last ran, and one line for all that is not known."""
     lines, now = [], _known(made_with)
     for name, value in now.items():
         if name in of.first and not of.first[name] == of.last[name] == value:
@@ -87,7 +87,7 @@ def _short(value: Any) -> str:
 
 
 def check_spec(of: Origin, spec: "SweepSpec", file: Path) -> list[str]:
-    """A line for each change of the spec that contradicts nothing. Raises UserError for all others, in one line."""
+    """A line for each change of the spec on which no result depends. Raises UserError for all others, in one line."""
     if of.spec is None:
         return [f"whether {file.name} has changed since the sweep began is not known: nobody noted it"]
     try:
@@ -102,11 +102,11 @@ def check_spec(of: Origin, spec: "SweepSpec", file: Path) -> list[str]:
 
 
 def check_run(folder: Path, run: Run) -> None:
-    """Raises UserError, one line that says what differs, if another run than this is trained alone in `folder`."""
+    """Raises UserError, one line that says what differs, if another run than this was trained alone in `folder`."""
     try:
         known = json.loads((folder / layout.CONFIG).read_text(encoding="utf-8"))["run"]
         before = Run.model_validate(known)
-    except (OSError, ValueError, LookupError, TypeError):  # the checkpoint says whose it is, too
+    except (OSError, ValueError, LookupError, TypeError):  # the checkpoint records its run, too
         return
     if changes := different({"run": before.model_dump(mode="json")}, {"run": run.model_dump(mode="json")}):
         cure = f"Choose another --name or --out, or remove {folder}"
@@ -119,14 +119,14 @@ def _some(changes: dict[tuple[str, ...], str]) -> str:
 
 
 def different(before: dict[str, Any], now: dict[str, Any]) -> dict[tuple[str, ...], str]:
-    """What differs between two specs: path -> in words."""
+    """What differs between two specs: path -> a description."""
     old, new = leaves(before), leaves(now)
     paths = [path for path in old | new if old.get(path) != new.get(path)]
     return {path: f"{'.'.join(path)} was {_value(old, path)}, is {_value(new, path)}" for path in paths}
 
 
 def leaves(values: dict[str, Any], above: tuple[str, ...] = ()) -> Leaves:
-    """The values in a nested dict that are no dicts themselves, by their paths."""
+    """The values in a nested dict that are no dicts with entries, by their paths."""
     found: Leaves = {}
     for name, value in values.items():
         path = (*above, name)
@@ -144,7 +144,7 @@ def _cure(what: str) -> str:
 
 
 def datasets(runs: Iterable[dict[str, Any]]) -> list[Dataset]:
-    """The data sets of Runs in plain values, each once."""
+    """The data sets of Runs (given as plain values), each once."""
     by_data = {json.dumps(run["data"], sort_keys=True): run for run in runs}
     return list(dict.fromkeys(Run.model_validate(run).data for run in by_data.values()))
 
@@ -156,7 +156,7 @@ def fingerprints(of: Iterable[Dataset], data_root: Root) -> Fingerprint:
 
 
 def check_data(of: Origin, sets: Iterable[Dataset], data_root: Root) -> None:
-    """Raises UserError, a line for each file of the data sets that is not the one which was read at the beginning."""
+    """Raises UserError, a line for each file of the data sets that has changed since it was read at the beginning."""
     if of.data is None:
         return
     with _told():
@@ -174,12 +174,12 @@ def _told() -> Iterator[None]:
 
 
 def origin_of_run(folder: Path) -> Origin:
-    """How the run that is trained alone in `folder` began."""
+    """How the run that was trained alone in `folder` began."""
     return origin(_events(folder))
 
 
 def note_run(folder: Path, sets: Iterable[Dataset], data_root: Root, made_with: dict[str, Any], taken_up: bool) -> None:
-    """Note how a run that is trained alone begins, or with what it is `taken_up`. Raises OSError and UserError."""
+    """Record how a run that is trained alone begins or, if `taken_up`, resumes. Raises OSError and UserError."""
     events = _events(folder) if taken_up else []
     if not events:
         events = [{"event": "sweep", "made_with": made_with, "data": fingerprints(sets, data_root)}]
@@ -189,7 +189,7 @@ def note_run(folder: Path, sets: Iterable[Dataset], data_root: Root, made_with: 
 
 
 def _events(folder: Path) -> list[Event]:
-    """None of them where the run is of a version that did not note them, or where they are damaged."""
+    """The events of origin.json; none if the run's version did not record them, or if they are damaged."""
     try:
         events = json.loads((folder / layout.ORIGIN).read_text(encoding="utf-8"))
         return events if all(event["event"] in FACTS and "made_with" in event for event in events) else []
@@ -198,5 +198,8 @@ def _events(folder: Path) -> list[Event]:
 
 
 def recorded_origin(folder: Path) -> Origin:
-    """How the sweep or run in `folder` began. Only who has the folder's lock may ask. Raises JournalError."""
+    """How the sweep or run in `folder` began.
+
+    Only the process that has the folder's lock may call this, as it opens the journal. Raises JournalError.
+    """
     return origin_of_run(folder) if (folder / layout.CONFIG).exists() else origin(Journal(folder).events)

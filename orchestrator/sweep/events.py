@@ -1,4 +1,7 @@
-"""Who hears of a sweep's news: the tracker, which keeps them, and the console, which shows them. In plain values."""
+"""Passes a sweep's events to its listeners: the tracker, which logs them, and the console, which shows them.
+
+The events come from `SweepState.take_news`, in plain values.
+"""
 
 import time
 from collections.abc import Callable, Iterable
@@ -9,11 +12,11 @@ from orchestrator.sweep.results_file import ResultsFile
 from orchestrator.sweep.state import Event, SweepState
 
 LOOK_S = 2.0  # between looks at how far the trials are within an epoch
-TRACKERS = ("trial_started", "epoch", "trial_ended")  # the console hears of these, and of all the rest
+TRACKERS = ("trial_started", "epoch", "trial_ended")  # events for both listeners; all others are for the console alone
 
 
 class Listeners:
-    """Tells tracker and console what happened, each thing once.
+    """Notifies tracker and console of each event once.
 
     Both have `trial_started(id, params, name)`, `epoch(id, epoch, metrics)` and `trial_ended(id, status, reason,
     best)`; the tracker also `pictures(id, epoch, paths)` and `ended(id)`, the console `trial_paused(id)`,
@@ -26,7 +29,7 @@ class Listeners:
         self.clock, self.looked = clock, clock()
 
     def tell(self, news: Iterable[Event]) -> None:
-        """Tell of `news` and bring results.json up to date. Raises OSError."""
+        """Notify both of `news`, and update results.json. Raises OSError."""
         for name, *values in news:
             getattr(self.console, name)(*values)
             self._record(name, *values)
@@ -34,7 +37,7 @@ class Listeners:
                 self.results_file.write()
 
     def look(self, state: SweepState) -> None:
-        """Tell the console now and then how far the trials are within an epoch that takes long."""
+        """Notify the console, every LOOK_S at most, how far the trials are within a long epoch."""
         if self.clock() - self.looked < LOOK_S:
             return
         self.looked = self.clock()
@@ -44,9 +47,9 @@ class Listeners:
                 self.console.trial_within(trial, *found)
 
     def recall(self, state: SweepState) -> None:
-        """Tell of what earlier processes did: a kill may have come between a thing and its telling.
+        """Pass on what earlier processes did: a kill may have come between an event and its notification.
 
-        The tracker drops what it knows, and the console shows it without a word.
+        The tracker drops what it has recorded; the console adds all to its table and prints nothing.
         """
         news = state.take_news()
         if news:
@@ -54,7 +57,7 @@ class Listeners:
         begun = {trial for _, trial, *_ in news}
         known = {trial for trial in begun if self.results_file.entries[trial]["status"] and self.tracker.ended(trial)}
         for name, trial, *values in news:
-            if trial not in known:  # or it would begin anew
+            if trial not in known:  # else the tracker would start the ended trial again
                 self._record(name, trial, *values)
 
     def _record(self, name: str, trial: str, *values) -> None:

@@ -1,4 +1,4 @@
-"""A new sweep's folder: claimed once, with the resolved spec in it. `storage/layout.py` names what else comes there."""
+"""Makes a new sweep's folder, with the resolved spec in it. `storage/layout.py` names the other files there."""
 
 import io
 from pathlib import Path
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from orchestrator.spec.records import SweepSpec
 
 
-ROOM_BYTES = 2**20  # written once before a sweep starts, to find a full disk
+ROOM_BYTES = 2**20  # written and removed before a sweep starts, to detect a full disk
 
 
 def claim(out: Path, spec: "SweepSpec") -> Path:
-    """Make the sweep's folder OUT/NAME and write spec.yaml into it; its absolute path.
+    """Make the sweep's folder OUT/NAME, write spec.yaml into it, and return its absolute path.
 
-    Raises UserError when it holds anything already or cannot be written.
+    Raises UserError if it holds anything already or cannot be written.
     """
     folder = (out / spec.name).resolve()
     with disk_errors_told(folder):

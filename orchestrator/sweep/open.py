@@ -1,4 +1,7 @@
-"""Opens a sweep: its journal, what is known of its trials, and what a slot must know of each."""
+"""Opens a sweep, new or resumed: builds its state and its trial queue, and the config that a slot needs for each trial.
+
+`state.py` and `trial_queue.py` say what these do while the sweep runs.
+"""
 
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -29,18 +32,18 @@ class Start:
     """How a sweep is started."""
 
     data_root: Root = None
-    """Where its data sets lie."""
+    """Where its data sets are."""
     source: str = ""
     """The file that its spec came from."""
     reuse: bool = False
-    """Whether trials are taken from other sweeps beside it where these have the same."""
+    """Whether equal finished trials of other sweeps in the same folder are reused."""
 
 
 USUAL = Start()
 
 
 def open_queue(plan: Plan, folder: Path, start: Start) -> TrialQueue:
-    """All that is known of a sweep's trials, as its journal has it, or as it begins here. Raises JournalError."""
+    """The trial queue of a sweep: replayed from its journal, which is begun here if it is new. Raises JournalError."""
     spec, data_root = plan.spec, start.data_root
     objective, as_config = spec.objective.model_dump(), partial(slot_config, spec, folder, data_root)
     configs = {config["id"]: config for config in map(as_config, plan.trials)}
@@ -58,7 +61,7 @@ def open_queue(plan: Plan, folder: Path, start: Start) -> TrialQueue:
 
 
 def beginning_of(plan: Plan, journal: Journal, data_root: Root) -> dict[str, Any]:
-    """What a journal notes of how a sweep begins. Raises UserError."""
+    """The facts that a journal records of how a sweep begins. Raises UserError."""
     sets = datasets(trial.run for trial in plan.examples)
     known = origin(journal.events).data
     return {
@@ -70,7 +73,7 @@ def beginning_of(plan: Plan, journal: Journal, data_root: Root) -> dict[str, Any
 
 
 def slot_config(spec: "SweepSpec", folder: Path, data_root: Root, trial: Trial) -> dict:
-    """What a slot needs to know of a trial, in plain values."""
+    """What a slot needs to know of a trial, as plain values."""
     name = trial_name(trial.number)
     epochs = trial.run["epochs"]
     most = epochs if trial.stage == CONFIRM else spec.scheduler.most_epochs(epochs)

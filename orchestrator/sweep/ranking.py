@@ -1,7 +1,7 @@
-"""Who is ahead in a results.json: trials by their best value, and configurations by the mean of their seeds.
+"""Ranks the content of a results.json: trials by their best value, and configurations by the mean of their seeds.
 
 A configuration that was confirmed is judged by its trials of that stage alone: the search chose it by the others, so
-they are too good. It stands above those that were not confirmed.
+their values are biased. It ranks above those that were not confirmed.
 """
 
 import math
@@ -12,7 +12,7 @@ from typing import Any
 from orchestrator.space.trials import CONFIRM
 
 UNSOUND = ("diverged", "failed")
-RANKED = ("completed", "stopped")  # a trial that diverged or failed stands below all others, whatever it had reached
+RANKED = ("completed", "stopped")  # a trial that diverged or failed ranks below all others, whatever it had reached
 
 Results = dict[str, Any]
 Trial = dict[str, Any]
@@ -44,8 +44,8 @@ def configurations(results: Results) -> list[dict[str, Any]]:
     Each is a dict: `configuration`, `config`, `trials` (ids, best first, those that it is judged by before others),
     `n`, `mean`, `std`, `epochs` (of all trials), `statuses` {status: how many}, `confirmed`. `std` is that of the
     population (divided by n, as ARD-VAE's tables have it) and None for a single value. A trial that diverged or failed
-    is not in the mean, and its configuration stands below all that have none such: leaving out the bad seeds must not
-    pay.
+    is not in the mean, and its configuration ranks below all that have no such trial: leaving out bad seeds must not
+    improve a rank.
     """
     objective = results["objective"]
     trials = sorted(results["trials"], key=lambda trial: _place(trial, objective))
@@ -61,10 +61,10 @@ def configurations(results: Results) -> list[dict[str, Any]]:
 
 
 def best_summary(results: Results) -> tuple[dict[str, float], dict[str, str]]:
-    """What a sweep is credited with: the metrics of its best trial at its best epoch, and tags that name it.
+    """The result of a sweep: the metrics of its best trial at its best epoch, and tags that name the trial.
 
-    With several seeds: the means over the best configuration's trials, and the objective's `_std` and `_n`. Both are
-    empty if no trial has a finite objective.
+    With several seeds: the means over the best configuration's trials, and the objective's `_std` and `_n`. Metrics and
+    tags are empty if no trial has a finite objective.
     """
     metric = results["objective"]["metric"]
     counted = [trial for trial in ranked(results) if _counts(trial, metric)]
@@ -98,12 +98,12 @@ def _standing(number: int, trials: list[Trial], metric: str) -> dict[str, Any]:
 
 
 def _judged(trials: list[Trial]) -> list[Trial]:
-    """Those of a configuration's trials by which it is judged."""
+    """The trials of a configuration by which it is judged."""
     return [trial for trial in trials if trial.get("stage") == CONFIRM] or trials
 
 
 def _replicas(trials: list[Trial]) -> dict[int, list[Trial]]:
-    """Configuration -> its trials. Results that name none have one trial for each."""
+    """Configuration -> its trials. In results without configurations each trial is one of its own."""
     replicas: dict[int, list[Trial]] = {}
     for number, trial in enumerate(trials, start=1):
         replicas.setdefault(trial.get("configuration", number), []).append(trial)

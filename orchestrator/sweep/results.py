@@ -1,4 +1,4 @@
-"""Reads what results.json says of a sweep, or what the folder of a run that was trained alone says."""
+"""Reads the results of a sweep from its results.json, or those of a run that was trained alone from its folder."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ OF_A_TRIAL = {"id": str, "config": dict, "status": str, "epochs": int, "best": d
 
 
 def read_results(out: Path, name: str) -> dict[str, Any]:
-    """The content of OUT/NAME/results.json. Raises UserError when there is no such sweep or the file is damaged."""
+    """The content of OUT/NAME/results.json. Raises UserError if there is no such sweep or the file is damaged."""
     file = out / name / layout.RESULTS
     if not file.is_file() and is_single(out / name):
         return results_of(out / name)

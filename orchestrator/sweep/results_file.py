@@ -1,4 +1,4 @@
-"""results.json: what became of each trial. The only writer of that file; `results.py` and others read it."""
+"""results.json: what became of each trial. Only this module writes the file; `results.py` and others read it."""
 
 import json
 import math
@@ -11,17 +11,18 @@ from orchestrator.storage.json_files import finite_or_null, write_whole
 from orchestrator.sweep.budget import UNLIMITED, BudgetMeter
 from orchestrator.sweep.ranking import configurations, replicated
 
-INTERRUPTED = "interrupted"  # the reason of a trial that ends as `stopped` because the sweep was ended
+INTERRUPTED = "interrupted"  # the reason of a trial that is `stopped` because the sweep was
 
 
 class ResultsFile:
-    """Hears of every epoch and every end, and holds what results.json says.
+    """Collects the epochs and ends of all trials, and writes them to results.json.
 
     Args:
         folder: of the sweep.
-        trials: id -> {"configuration", "config", "seed", "stage", "folder"}, in the order of results.json.
+        name: of the sweep.
         objective: {"metric", "mode"}.
-        account: of the sweep's budget.
+        trials: id -> {"configuration", "config", "seed", "stage", "folder"}, in the order of results.json.
+        budget: of the sweep.
     """
 
     def __init__(
@@ -34,7 +35,7 @@ class ResultsFile:
     ):
         self.folder, self.name, self.objective, self.trials, self.budget = folder, name, objective, trials, budget
         self.sign = {"max": 1.0, "min": -1.0}[objective["mode"]]
-        self.entries: dict[str, dict] = {}  # of the trials that began
+        self.entries: dict[str, dict] = {}  # of results.json, for the trials that began
         self.scores: dict[str, float] = {}  # sign * best objective so far
         self.made_with: list[dict] = []  # code, packages and device of each process that trained, where they changed
         self.data: dict | None = None  # the fingerprint of the data files
@@ -50,7 +51,7 @@ class ResultsFile:
         return True
 
     def add(self, trial: str, epoch: int, metrics: dict[str, float]) -> bool:
-        """The trial has finished an epoch. False if that was known: a trial that is taken up again repeats its last."""
+        """The trial has finished an epoch. False if that was known: a resumed trial repeats its last epoch."""
         entry = self.entries[trial]
         if epoch <= entry["epochs"]:
             return False
@@ -66,19 +67,19 @@ class ResultsFile:
         self.entries[trial]["retries"] += 1
 
     def end(self, trial: str, status: str, reason: str | None) -> dict[str, Any]:
-        """The trial is over; its entry."""
+        """The trial has ended. Returns its entry."""
         folder = Path(self.trials[trial]["folder"])
         kept = next((file for file in (folder / layout.BEST, folder / layout.CHECKPOINT) if file.exists()), None)
         self.entries[trial] |= {"status": status, "reason": reason, "checkpoint": kept and str(kept)}
         return self.entries[trial]
 
     def interrupt(self) -> list[dict]:
-        """The sweep is over: the entries of the trials that were not, now `stopped`."""
+        """The sweep is over: the trials that have not ended are `stopped`. Returns their entries."""
         unfinished = [trial for trial, entry in self.entries.items() if entry["status"] is None]
         return [self.end(trial, "stopped", INTERRUPTED) for trial in unfinished]
 
     def results(self) -> dict[str, Any]:
-        """The content of results.json: the trials that are over, in order; of several seeds also their means."""
+        """The content of results.json: the trials that have ended, in order; of several seeds also their means."""
         ended = [
             with_findings(self.entries[trial], Path(of["folder"]))
             for trial, of in self.trials.items()
@@ -92,7 +93,7 @@ class ResultsFile:
         return results | ({"configurations": configurations(results)} if replicated(results) else {})
 
     def _made_with(self) -> dict | None:
-        """Code and data that all trials were trained with; None if they were not the same for all."""
+        """What all trials were made with; None if that changed between them."""
         return self.made_with[0] if len(self.made_with) == 1 else None
 
     def write(self) -> None:
@@ -101,7 +102,7 @@ class ResultsFile:
 
 
 def refresh(folder: Path) -> None:
-    """Bring what was found of a sweep's trials after its end into its results.json. Of no effect for a single run."""
+    """Add evaluations that were made after a sweep's end to its results.json. Does nothing for a single run."""
     if (folder / layout.RESULTS).exists():
         results = json.loads((folder / layout.RESULTS).read_text(encoding="utf-8"))
         trials = [with_findings(trial, folder / layout.TRIALS / trial["id"]) for trial in results["trials"]]

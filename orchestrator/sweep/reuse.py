@@ -1,4 +1,4 @@
-"""Trials of earlier sweeps that need not be trained again: the same Run, made with the same code and data, in full."""
+"""Finds trials of earlier sweeps to reuse: of the same Run, with the same code and data, and trained in full."""
 
 import hashlib
 import json
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
     from orchestrator.spec.records import Resources
 
 PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "torchvision", "pillow", "pyarrow", "h5py", "optuna", "ray")
-"""That have a part in the numbers: they compute, read data, draw configurations, or place workers."""
-STRANGE = (OSError, ValueError, LookupError, TypeError, AttributeError)  # what files of other versions raise
-GPU_NAME_S = 10  # that nvidia-smi may take
+"""Packages that may affect the numbers: they compute, read data, draw configurations, or place workers."""
+STRANGE = (OSError, ValueError, LookupError, TypeError, AttributeError)  # what files of other versions may raise
+GPU_NAME_S = 10  # the longest that nvidia-smi may take
 
 
 class Finished(NamedTuple):
-    """A trial that came to its end in an earlier sweep."""
+    """A trial that was trained in full in an earlier sweep."""
 
     source: str  # as "sweep/0003"
     folder: Path
 
 
 def made_with(data_root: Root, resources: "Resources | None" = None) -> dict[str, Any]:
-    """What decides a run's numbers besides the Run and its files, where it takes `resources`; None: all that are there.
+    """What decides a run's numbers besides the Run and its files. `resources` are a trial's; None: all of the machine.
 
     `orchestrator` is a digest of the code that decides which trials are trained, and for how long.
     """
@@ -53,7 +53,7 @@ def made_with(data_root: Root, resources: "Resources | None" = None) -> dict[str
 
 
 def digest_of(package: ModuleType) -> str:
-    """A digest of every line of a package's code."""
+    """A digest of all Python files of a package."""
     home, digest = Path(package.__file__).parent, hashlib.sha256()
     for file in sorted(home.rglob("*.py")):
         digest.update(f"\0{file.relative_to(home)}\0".encode() + file.read_bytes())
@@ -61,7 +61,7 @@ def digest_of(package: ModuleType) -> str:
 
 
 def placed(resources: "Resources | None") -> dict[str, Any]:
-    """By what a run is computed: sums on other devices, or of other shares, differ in their last digits."""
+    """The device, threads and workers of a run: sums computed by others differ in their last digits."""
     import torch
 
     gpu = torch.cuda.is_available() if resources is None else resources.gpus_per_worker > 0
@@ -71,7 +71,7 @@ def placed(resources: "Resources | None") -> dict[str, Any]:
 
 
 def gpu_name() -> str:
-    """The kinds of GPU of this machine, asked for without taking one; `gpu` where nobody knows."""
+    """The kinds of GPU of this machine, found without occupying one; `gpu` if they are not known."""
     command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
     try:
         said = subprocess.run(command, capture_output=True, text=True, timeout=GPU_NAME_S, check=True).stdout
@@ -81,17 +81,17 @@ def gpu_name() -> str:
 
 
 class FinishedTrials:
-    """The finished trials of all other sweeps beside the one in `folder`, made with the same and by the same objective.
+    """The finished trials of all other sweeps beside the one in `folder` with equal `made_with` and objective.
 
-    Left out are sweeps whose code or data changed between the beginning and the end, trials that stopped early, trials
-    on files of data that are not what they were, and whatever another version has written otherwise.
+    Left out are sweeps whose code or data changed while they ran, trials that stopped early, trials whose data files
+    have changed since, and files of other versions that cannot be read.
     """
 
     def __init__(self, folder: Path, made_with: dict[str, Any], objective: dict[str, str]):
         self.folder, self.made_with, self.objective = folder, made_with, objective
 
     def like(self, config: dict[str, Any]) -> Finished | None:
-        """The finished trial that a slot's config is equal to, if there is one."""
+        """The finished trial that equals the one of a slot's config, if there is one."""
         return self._finished.get((same_run(config["run"]), config["last_epoch"]))
 
     @cached_property
@@ -116,19 +116,19 @@ class FinishedTrials:
 
 
 def numbers(made_with: dict[str, Any]) -> dict[str, Any]:
-    """What of it decides the numbers of a trial that was trained in full, which no scheduler has a say in."""
+    """The part of `made_with` that decides the numbers of a trial trained in full: no scheduler affects these."""
     return {name: value for name, value in made_with.items() if name != "orchestrator"}
 
 
 class Files:
-    """Whether files of data are those on which a sweep was trained; `known` is their fingerprint, if it was noted."""
+    """Whether data files are those on which a sweep was trained; `known` is their fingerprint, if it was recorded."""
 
     def __init__(self, sweep: Path, known: Fingerprint | None, data_root: Root):
         self.sweep, self.known, self.data_root = sweep, known, data_root
         self.answers: dict[str, bool] = {}
 
     def unchanged(self, run: dict[str, Any]) -> bool:
-        """Of the files of a Run's data set; each set is looked at once. Raises what STRANGE names, and DataError."""
+        """Whether the data files of a Run are unchanged; each set is checked once. Raises STRANGE and DataError."""
         key = same_run(run["data"])
         if key not in self.answers:
             self.answers[key] = self._older(run["data"]) if self.known is None else self._same(run)
@@ -138,14 +138,14 @@ class Files:
         return not changed(self.known, Run.model_validate(run).data, self.data_root)
 
     def _older(self, data: dict[str, Any]) -> bool:
-        """Whether the user's own file, or folder and all in it, is older than the sweep."""
+        """Whether the user's own file, or folder with all in it, is older than the sweep. True for other data sets."""
         own = data.get("path") or data.get("images")
         began = (self.sweep / layout.SPEC).stat().st_mtime
         return not own or all(path.stat().st_mtime < began for path in (Path(own), *Path(own).rglob("*")))
 
 
 def copy(found: Finished, folder: Path) -> list[dict[str, float]]:
-    """Copy a finished trial into the folder of another; the metrics after each of its epochs. Raises OSError."""
+    """Copy a finished trial into another's folder, and return the metrics after each epoch. Raises OSError."""
     beside = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(beside, ignore_errors=True)
     shutil.copytree(found.folder, beside, ignore=shutil.ignore_patterns(layout.CONFIG))
@@ -157,7 +157,7 @@ def copy(found: Finished, folder: Path) -> list[dict[str, float]]:
 def _finished(
     sweep: Path, trial: dict[str, Any], metric: str, files: Files
 ) -> tuple[tuple[str, int] | None, Finished | None]:
-    """A trial of a sweep by what must be equal; None if something of it is missing, or its data changed since."""
+    """A trial of a sweep, with what must be equal as its key; None if files are missing or its data have changed."""
     try:
         folder = sweep / layout.TRIALS / trial["id"]
         found = Finished(trial.get("reused_from") or f"{sweep.name}/{trial['id']}", folder)

@@ -1,4 +1,4 @@
-"""A run that was trained alone: what is told of it while it trains, and its results as those of a sweep are."""
+"""A run that is trained alone: logs it to MLflow while it trains, and gives its results the form of a sweep's."""
 
 import json
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from orchestrator.sweep.results_file import ResultsFile, known_numbers
 from orchestrator.tracking.spool import PARENT, parsed
 from orchestrator.tracking.tracker import HASTE_S, Tracker
 
-USUAL = {"metric": "val/elbo", "mode": "max"}  # objective of runs of earlier versions, which kept none
+USUAL = {"metric": "val/elbo", "mode": "max"}  # objective of runs of earlier versions, which did not record it
 
 
 def is_single(folder: Path) -> bool:
@@ -22,7 +22,7 @@ def is_single(folder: Path) -> bool:
 
 
 def results_of(folder: Path) -> dict[str, Any]:
-    """What a sweep's results.json would say of the run in `folder`. Raises UserError for damaged files."""
+    """The results of the run in `folder`, as in a sweep's results.json. Raises UserError for damaged files."""
     try:
         config = json.loads((folder / layout.CONFIG).read_text(encoding="utf-8"))
         kept = folder / layout.METRICS  # there is none of a run that diverged in its first epoch
@@ -38,9 +38,9 @@ def results_of(folder: Path) -> dict[str, Any]:
 
 
 class Teller:
-    """Tells MLflow of a run that is trained alone: in this context of each epoch once, and at its end how it ended.
+    """Context manager that logs a run that is trained alone to MLflow: each epoch once, and at the end how it ended.
 
-    `open_tracker` is called once there is something to tell. `lines` afterwards are for the user.
+    `open_tracker` is called at the first result. Afterwards `lines` are what to print for the user.
     """
 
     def __init__(self, open_tracker: Callable[[], Tracker], folder: Path):
@@ -53,7 +53,7 @@ class Teller:
         return self
 
     def hear(self, result: dict[str, Any], known: list[dict]) -> None:
-        """The run has come to a result; `known` are all lines of its metrics.jsonl. Raises OSError."""
+        """Log the run's new result; `known` are all lines of its metrics.jsonl. Raises OSError."""
         self.tracker = self.tracker or self.open_tracker()
         self.diverged = result["diverged"]
         for line in known[self.told :]:

@@ -1,8 +1,9 @@
-"""Where a sweep stands: what its scheduler has decided and what became of its trials, changed by events alone.
+"""The state of a sweep: what its scheduler has decided and what became of its trials. Only events change it.
 
-Every event is applied, written to the journal, and only then acted upon and told. So a kill at any point leaves a
-journal that is behind what was done by nothing, and ahead of it by one event at most: played again, the journal gives
-the same scheduler and the same ledger, and whoever is told of events drops those that are known.
+Every event is applied, written to the journal, and only then acted upon and passed to listeners. So, whenever a kill
+comes, the journal holds all that was acted upon, and at most one event that was not. Replayed, it gives the same
+scheduler and the same results, and listeners drop the events that they know. A method of SweepState that makes an event
+(`begin`, `report`, ...) has a private one that applies it (`_began`, `_epoch`, ...), listed in APPLY.
 """
 
 from collections import Counter
@@ -15,26 +16,26 @@ from orchestrator.storage.journal import Journal, JournalError
 from orchestrator.sweep.budget import UNLIMITED, BudgetMeter
 from orchestrator.sweep.results_file import ResultsFile, known_numbers
 
-WORST = ("diverged", "failed")  # a trial that ends so takes the last place at the rung ahead of it
-SLOT, GROUP, MEMORY = "slot", "group", "memory"  # what fails when a trial is tried again
+WORST = ("diverged", "failed")  # a trial that ends so takes the last place at its next rung
+SLOT, GROUP, MEMORY = "slot", "group", "memory"  # what failed when a trial is tried again
 FORMAT = 1  # of the journal's events
-LATER = ("spec", "data")  # facts that the journal of an older version lacks: they are noted when it goes on
+LATER = ("spec", "data")  # facts that the journal of an older version lacks: they are added when its sweep is resumed
 TO_THE_END = RunAll()
 
 Event = tuple[Any, ...]  # the name of a listener's method, and its values
 
 
 class SweepState:
-    """The scheduler's `core` and the ledger, with the journal that both can be made from.
+    """The scheduler's `core` and the results file, with the journal from which both can be rebuilt.
 
     Args:
-        core: asha.Asha or asha.RunAll, that nobody else changes; it knows trials by their number.
-        ledger: that nobody else adds to; its trials have a "number".
-        journal: whose events are played again, here and now.
-        slot_config: makes of a trial in plain values what the ledger holds of it; for trials found while it runs.
-        account: what is left of the budget.
+        core: a `schedulers.base.Scheduler`, which nothing else changes; it identifies trials by their number.
+        results_file: to which nothing else adds; its trials have a "number".
+        journal: its events are replayed here.
+        slot_config: makes the slot config of a trial from plain values; for trials that are found while the sweep runs.
+        budget: counts what the sweep has used.
 
-    Raises JournalError if a decision comes out otherwise than it was written down.
+    Raises JournalError if a replayed decision differs from the recorded one.
     """
 
     def __init__(
@@ -48,15 +49,15 @@ class SweepState:
         self.core, self.results_file, self.journal = core, results_file, journal
         self.slot_config, self.budget = slot_config, budget
         self.names = {known["number"]: trial for trial, known in results_file.trials.items()}
-        self.standing: dict[str, bool] = {}  # trials that began and have not ended -> are they paused? Latest last.
-        self.params: dict[int, dict] = {}  # of each configuration drawn, what it was drawn as; None: there was none
+        self.standing: dict[str, bool] = {}  # trials that began and have not ended -> paused? Latest change last.
+        self.params: dict[int, dict] = {}  # configuration -> the parameters of its draw; None: none was left to draw
         self.confirming: set[str] | None = None  # the trials that confirm the search, once it is over
-        self.cut: set[str] = set()  # trials that would have gone on, had the budget not been used up
-        self.retries: Counter[tuple[str, str]] = Counter()  # of each trial, of SLOT and of GROUP
+        self.cut: set[str] = set()  # trials that the scheduler let go on, but not the budget
+        self.retries: Counter[tuple[str, str]] = Counter()  # of each trial, by SLOT, GROUP and MEMORY
         self.said: set[str] = set()  # names of the facts that are in the journal
         self.over = False  # the sweep came to its end
-        self.news: list[Event] = []  # not yet told
-        self.error: OSError | None = None  # of the journal, or of a trial's folder; nothing is written after it
+        self.news: list[Event] = []  # not yet passed to listeners
+        self.error: OSError | None = None  # of the journal, or of a trial's folder; no event is written after it
         for number, event in enumerate(journal.events, start=1):
             try:
                 self._again(number, event)
@@ -65,7 +66,7 @@ class SweepState:
                 raise JournalError(f"{place}: is no event of this sweep ({error!r}): cut the file off there.") from None
 
     def start(self, **facts: Any) -> None:
-        """The sweep begins; `facts` are for whoever resumes it. If it began before, what is new of LATER is noted."""
+        """The sweep begins, with `facts` that `resume` needs; if it began before, only what is new is recorded."""
         if not self.journal.events:
             self._do("sweep", format=FORMAT, **facts)
             return
@@ -74,15 +75,15 @@ class SweepState:
             self._do("changed", made_with=facts.get("made_with"), **new)
 
     def draw(self, configuration: int, params: dict | None, trials: list[dict]) -> None:
-        """A configuration of the search is found, with its trials; or there is none left for that number."""
+        """A configuration of the search is drawn, with its trials; None and no trials if there was none left."""
         self._do("drawn", configuration=configuration, params=params, trials=trials)
 
     def confirm(self, trials: list[dict]) -> None:
-        """The search is over, and these are trained in full, whatever their results are."""
+        """The search is over, and these trials confirm it: they train in full, whatever their results are."""
         self._do("confirming", trials=trials)
 
     def reuse(self, trial: str, source: str, epochs: list[dict[str, float]]) -> None:
-        """The trial need not run: an earlier sweep's has these metrics after each epoch, and its folder is copied."""
+        """The trial is one of an earlier sweep, with these metrics after each epoch; its folder has been copied."""
         self._do("reused", trial=trial, source=source, epochs=epochs)
 
     def begin(self, trial: str) -> bool:
@@ -93,9 +94,9 @@ class SweepState:
         return True
 
     def report(self, trial: str, epoch: int, metrics: dict[str, float], seconds: float = 0.0) -> str:
-        """What the trial does after `epoch`, which took `seconds`: asha.CONTINUE, PAUSE or STOP.
+        """What the trial does after `epoch`, which took `seconds`: CONTINUE, PAUSE or STOP.
 
-        A trial that is taken up again repeats its last epochs. They change nothing: it is to go where it stood.
+        A resumed trial repeats its last epochs. They change nothing: it returns to where it was, running or paused.
         """
         known = self.results_file.entries[trial]["epochs"]
         if epoch > known:
@@ -104,38 +105,38 @@ class SweepState:
         return PAUSE if epoch == known and self.standing.get(trial) else CONTINUE
 
     def next(self) -> int | None:
-        """Promote a paused trial and give its number, or None when there is none to promote."""
+        """Promote a paused trial and return its number, or None when there is none to promote."""
         return self._do("promoted") if self.core.due() and not self.budget.empty else None
 
     def close(self) -> int | None:
-        """The same when no new trial is left and `next` has none: the best of a rung go on, if they are to."""
+        """The same by the scheduler's `close`: for when no new trial is left and `next` has none."""
         return None if self.budget.empty else self._do("closing")
 
     def retry(self, trial: str, of: str = SLOT) -> None:
-        """The trial is tried again: its SLOT failed, its worker GROUP was started anew, or MEMORY was short."""
+        """The trial is tried again: its SLOT failed, its worker GROUP was restarted, or MEMORY was short."""
         self._do("retried", trial=trial, of=of)
 
     def end(self, trial: str, status: str, reason: str | None) -> None:
-        """The trial is over."""
+        """The trial has ended."""
         self._do("ended", trial=trial, status=status, reason=reason)
 
     def finish(self) -> None:
-        """The sweep is over, and everybody has been told. Raises OSError."""
+        """The sweep is over, and all listeners were notified. Raises OSError."""
         if not self.over:
             self._do("finished")
         self.check()
 
     def reason(self, trial: str) -> str | None:
-        """Why a paused trial was not called back."""
+        """Why a paused trial was not promoted."""
         return self.budget.empty if trial in self.cut else self._core(trial).reason(self._number(trial)) or None
 
     def check(self) -> None:
-        """Raises the OSError that an earlier event could not be written for."""
+        """Raises the OSError that kept an earlier event from being written, if there was one."""
         if self.error:
             raise self.error
 
     def take_news(self) -> list[Event]:
-        """What is to be told, once."""
+        """The events that are not yet passed to listeners; each is returned once."""
         news, self.news = self.news, []
         return news
 
@@ -144,7 +145,7 @@ class SweepState:
         if self.error is None and not (kind == "closing" and answer is None):
             try:
                 self.journal.append({"event": kind, **facts, "answer": answer})
-            except OSError as error:  # to be raised where Tune does not take it for the trial's
+            except OSError as error:  # raised by `check`: here Tune would take it for the trial's failure
                 self.error = error
         return answer
 
@@ -154,7 +155,7 @@ class SweepState:
         strange = "trial" in event and event["trial"] not in self.results_file.trials
         if strange or kind not in APPLY or event.get("format", FORMAT) != FORMAT:
             raise JournalError(f"{place}: is of another version of vaeorch, or of another sweep.")
-        if "seconds" in event:  # `Journal` restored it
+        if "seconds" in event:  # `Journal` restored the event, without its price
             event["price"] = self.budget.price(event["seconds"])
         found = APPLY[kind](self, event)
         if found != event.get("answer", found):
@@ -239,7 +240,7 @@ class SweepState:
         self.over = True
 
     def _core(self, trial: str):
-        """Who decides for a trial."""
+        """The scheduler of a trial: confirming trials are never stopped early."""
         return TO_THE_END if trial in (self.confirming or ()) else self.core
 
     def _number(self, trial: str) -> int:

@@ -1,8 +1,8 @@
-"""Who runs in a sweep: its trials by number, those that are known up front and those that are found while it runs.
+"""The queue of a sweep's trials, by number: those that are known up front and those that are found while it runs.
 
-The numbers are known from the start: first those of the search, then those that confirm it. Who has a number is found
-when a slot asks for it: drawn by a searcher, chosen among the best, or taken from an earlier sweep. Each finding goes
-to the journal, so nobody is found twice.
+The numbers are known from the start: first those of the search, then those that confirm it. The trial of a number is
+found when a slot asks for it: drawn by a searcher, chosen among the best, or reused from an earlier sweep. Each is
+recorded in the journal, so none is found twice.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,16 +20,17 @@ from orchestrator.sweep.ranking import configurations
 from orchestrator.sweep.results_file import INTERRUPTED
 from orchestrator.sweep.state import WORST, SweepState
 
-TPE_DRAWS, RANDOM_DRAWS = 20, 1_000  # draws with and without a thought, until there is held to be none left
+TPE_DRAWS, RANDOM_DRAWS = 20, 1_000  # draws by TPE, then at random, after which none is assumed to be left
 
 
 class TrialQueue:
-    """Finds trials for `progress`, in the numbers from 1 to `len`.
+    """Finds the trials of a sweep, numbered from 1 to `len`, and records them in its state.
 
     Args:
         plan: of the sweep.
+        state: of the sweep.
         allowed: whether a configuration that was drawn can run.
-        shelf: what may be taken from earlier sweeps; None: nothing.
+        finished_trials: of earlier sweeps, which may be reused; None: none.
     """
 
     def __init__(
@@ -46,20 +47,20 @@ class TrialQueue:
         return len(self.plan)
 
     def left(self) -> Iterator[int]:
-        """The numbers that have not come to their end, or may yet be found."""
+        """The numbers whose trials have not ended, or are yet to be found."""
         return (number for number in range(1, len(self) + 1) if not self._settled(number))
 
     def confirms(self, number: int) -> bool:
-        """Whether a number is of the second stage, for which the search must be over."""
+        """Whether a number is of the confirming stage, for which the search must be over."""
         return number > self.plan.searching
 
     def complete(self) -> bool:
-        """Whether every trial of the sweep has come to its own end; or, the budget being used up, each that began."""
+        """Whether every trial of the sweep has ended by itself or, once the budget is used up, each that began."""
         ended = all(entry["status"] and entry["reason"] != INTERRUPTED for entry in self._entries.values())
         return ended and (self.state.budget.empty is not None or not any(self.left()))
 
     def enter(self, number: int) -> dict[str, Any] | None:
-        """The slot config of a trial that has not had a slot; None if it needs none, or there is none of that number.
+        """The slot config of a trial that has not had a slot; None if it is reused, or the number has no trial.
 
         Raises OSError (disk full).
         """
@@ -83,7 +84,7 @@ class TrialQueue:
         return bool(self._entries.get(name, {}).get("status"))
 
     def _found(self, number: int) -> bool:
-        """Whether it is known who has a number, be it nobody."""
+        """Whether it is known which trial has a number, or that none has."""
         if number in self.state.names:
             return True
         if self.confirms(number):
@@ -105,7 +106,7 @@ class TrialQueue:
     def _draw(self, configuration: int) -> tpe.Draw | None:
         """A configuration that can run and has not been drawn before, if one is found."""
         beside = self._beside(configuration)
-        if None in beside.values():  # none was found the last time
+        if None in beside.values():  # an earlier draw at this point found none
             return None
         known = [
             self._standing(params, self.state.names[number])
@@ -124,7 +125,7 @@ class TrialQueue:
             yield tpe.draw(self.spec, point, known, seed) if guided else tpe.draw_random(self.spec, point, seed)
 
     def _beside(self, configuration: int) -> dict[int, tpe.Params | None]:
-        """The configurations drawn so far at the same point of the grids, and what they were drawn as."""
+        """The configurations drawn so far at the same point of the grids, with the parameters of their draws."""
         point = _where(self.plan.places[configuration - 1])
         drawn = self.state.params.items()
         return {other: params for other, params in drawn if _where(self.plan.places[other - 1]) == point}
@@ -150,9 +151,9 @@ class TrialQueue:
 
 
 STATES = dict.fromkeys(WORST, tpe.WORST) | {"completed": tpe.DONE}
-"""How a trial ended -> what a search takes it for; of any other end, it might have gone on."""
+"""The status of an ended trial -> its state for TPE. With any other status it counts as HALFWAY."""
 
 
 def _where(point: dict) -> dict:
-    """A point of the grids without its values."""
+    """A point of the grids by the positions of its options, without their values."""
     return {where: pick.below for where, pick in point.items()}

@@ -1,6 +1,6 @@
-"""What MLflow is told, and how it gets there.
+"""Logs sweeps and runs to MLflow.
 
-`tracker.py` takes events and keeps them in a spool (`spool.py`), from which `sending.py` carries them to the store of
+`tracker.py` takes events and appends them to a spool (`spool.py`), from which `sending.py` sends them to the store of
 `mlflow_store.py`.
 """
 

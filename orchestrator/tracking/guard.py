@@ -1,7 +1,7 @@
-"""A process that ends a server with the process that wanted it, however that one ends.
+"""A process that runs a server, and ends it when the process that asked for it ends, even if that is killed.
 
-The one that wants the server holds the other end of standard input, which closes with it: also where it is killed. This
-needs nothing of the operating system but process groups, and reaches whatever the server has started.
+That process holds the other end of standard input, which closes when it ends. This needs nothing of the operating
+system but process groups, and also ends all processes that the server has started.
 """
 
 import os
@@ -16,11 +16,11 @@ PATIENCE_S = 10.0  # for a server that is asked to end
 
 
 def main() -> int:
-    """Run the command of the arguments until standard input ends; its exit code."""
+    """Run the command of the arguments until standard input closes; its exit code."""
     server = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True)
     threading.Thread(target=_watch, args=(server.pid,), daemon=True).start()
     code = server.wait()
-    _end(server.pid)  # what it left behind
+    _end(server.pid)  # the processes that it left behind
     return code
 
 
@@ -32,7 +32,7 @@ def _watch(group: int) -> None:
 
 def _end(group: int) -> None:
     """End all processes of a group, by force if need be."""
-    with suppress(ProcessLookupError, PermissionError):  # there are none; macOS says the latter of those that ended
+    with suppress(ProcessLookupError, PermissionError):  # there are none left; macOS gives the latter for ended ones
         os.killpg(group, signal.SIGTERM)
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""Who a sweep is in MLflow, and which store it goes to: the file spool/identity.json of its folder."""
+"""A sweep's identity in MLflow, and the store that it is sent to: the file spool/identity.json of its folder."""
 
 import json
 import os
@@ -28,15 +28,15 @@ PLACE = re.compile(r"^Files: `(.*)`$", re.MULTILINE)  # in a description: where 
 
 
 def is_recorded(folder: Path) -> bool:
-    """Whether a sweep in `folder` has ever been told of."""
+    """Whether a sweep in `folder` was ever recorded for MLflow."""
     return _identity_file(folder).exists()
 
 
 def recorded_store(folder: Path) -> str | None:
     """The address to which the sweep in `folder` was sent last; None if it was never recorded. Raises TrackingError.
 
-    A sweep that was given none has the store beside it, wherever it is moved. A password is not recorded: if it is
-    needed, the environment may have the address.
+    A sweep that was given no address has the store beside it, wherever it is moved. A password is not recorded: if one
+    is needed, the address is taken from the environment.
     """
     if not is_recorded(folder):
         return None
@@ -52,7 +52,7 @@ def recorded_store(folder: Path) -> str | None:
 
 
 def unused_environment(folder: Path) -> str | None:
-    """A line for the user whose environment names another store than that which the sweep in `folder` goes to."""
+    """A line for the user if the environment names another store than the one to which the sweep in `folder` goes."""
     given = os.environ.get(ENVIRONMENT_VARIABLE)
     uri = recorded_store(folder) if given else None
     if uri is None or same_store(given, uri):
@@ -66,7 +66,7 @@ def _identity_file(folder: Path) -> Path:
 
 
 def opened(folder: Path, uri: str, new: Identity | None) -> tuple[Spool, Identity]:
-    """The spool of a sweep, and its identity as it was first recorded, else `new`. Raises TrackingError."""
+    """The spool of a sweep, and its identity: as first recorded, else `new`. Raises TrackingError."""
     known = kept(folder) if is_recorded(folder) else asdict(new)
     default = same_store(uri, default_store(folder.resolve().parent))
     spool = Spool(folder / layout.SPOOL, "" if default else uri)
@@ -96,9 +96,9 @@ def kept(folder: Path) -> dict[str, Any]:
 
 
 def _was_default(folder: Path, uri: str) -> bool:
-    """Whether an address is that of the store beside the sweep, where the sweep was when it was recorded.
+    """Whether an address is that of the store beside the sweep, in the folder that the sweep had when it was recorded.
 
-    Earlier versions recorded it; where the sweep was stands in what they told of it.
+    Earlier versions recorded the default address; the sweep's folder then is in the description that they logged.
     """
     if not is_sqlite(uri):
         return False
@@ -108,7 +108,7 @@ def _was_default(folder: Path, uri: str) -> bool:
 
 
 def _first_told(folder: Path) -> str:
-    """What was told of a sweep when it began."""
+    """The description of a sweep that was logged when it began."""
     file = folder / layout.SPOOL / f"{PARENT}.jsonl"
     with suppress(OSError, StopIteration, LookupError, TypeError), file.open("rb") as lines:
         return str(parsed(next(lines))["tags"]["mlflow.note.content"])

@@ -1,6 +1,6 @@
-"""The MLflow store: its preparation, and what each event of a sweep becomes in it.
+"""The MLflow store: its preparation, and what each event of a sweep becomes in it (KINDS).
 
-Only the driver speaks to MLflow, on one thread: a store has one writer per sweep, and workers need neither its address
+Only the driver sends to MLflow, on one thread: a store has one writer per sweep, and workers need neither its address
 nor a password. MLflow takes 3 s to import, so it is imported where it is used.
 """
 
@@ -29,7 +29,7 @@ from orchestrator.tracking.store_address import (
 )
 from trainables.common.files import locked
 
-RECEIPT_TAG = "vaeorch.received"  # how much of the spool a run has
+RECEIPT_TAG = "vaeorch.received"  # how much of the spool a run has received
 NO_FAULT_OF_A_FILE = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.EPERM)
 
 ENVIRONMENT = {
@@ -53,14 +53,14 @@ class Identity:
 def set_environment() -> None:
     """Make MLflow quiet and quick to give up, in this process and its children."""
     os.environ.update(ENVIRONMENT)
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")  # what goes wrong is told by `unsent` and `rejected`
-    os.environ.pop("MLFLOW_RUN_ID", None)  # it would beat mlflow.parentRunId
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")  # failures are reported as `unsent` and `rejected`
+    os.environ.pop("MLFLOW_RUN_ID", None)  # it would override mlflow.parentRunId
 
 
 def prepare_store(uri: str) -> None:
     """Check the address, and make an SQLite store's tables if they are not there (6 s, of which 3 s import MLflow).
 
-    Raises TrackingError, also for a store that another version of MLflow has made.
+    Raises TrackingError, also for a store of another version of MLflow.
     """
     check_store(uri)
     set_environment()
@@ -81,7 +81,7 @@ def connect(uri: str) -> Any:
 
     if not is_sqlite(uri):
         return MlflowClient(uri, registry_uri=uri)
-    # Processes that make the tables of one SQLite file together break it: MLflow's migrations are not guarded.
+    # Processes that make the tables of one SQLite file at once break it: MLflow's migrations take no lock.
     with locked(sqlite_file(uri)):
         client = MlflowClient(uri, registry_uri=uri)
         _open_anew(client, uri)
@@ -101,7 +101,7 @@ def _open_anew(client: Any, uri: str) -> None:
 class MlflowStore:
     """Receives the events of one sweep. `folder` is the sweep's own: pictures' paths are relative to it.
 
-    Sending an event twice leaves what sending it once does.
+    Sending an event twice has the same effect as sending it once.
     """
 
     def __init__(self, uri: str, identity: Identity, folder: Path):
@@ -111,10 +111,10 @@ class MlflowStore:
         self._client: Any = None
         self._file: tuple[int, int] | None = None  # of an SQLite store: which file was opened
         self._run_ids: dict[str, str] = {}
-        self._images: dict[str, set[str]] = {}  # that runs have: run id -> the names of their files
+        self._images: dict[str, set[str]] = {}  # run id -> the names of its image files
 
     def receipts(self) -> dict[str, str | None]:
-        """How far each run of the sweep was sent, as the run itself says. Raises Unreachable."""
+        """How far each run of the sweep was sent, as recorded in the run itself. Raises Unreachable."""
         try:
             if self._client is None or self._moved():
                 self._client = connect(self.uri)
@@ -147,7 +147,7 @@ class MlflowStore:
 
     @cached_property
     def _failures(self) -> tuple[type[Exception], ...]:
-        """What MLflow lets through when a store, a network, a disk or a bucket fails."""
+        """What MLflow raises when a store, a network, a disk or a bucket fails."""
         from boto3.exceptions import Boto3Error
         from botocore.exceptions import BotoCoreError, ClientError
         from mlflow.exceptions import MlflowException
@@ -156,9 +156,9 @@ class MlflowStore:
         return MlflowException, OSError, ValueError, SQLAlchemyError, Boto3Error, BotoCoreError, ClientError
 
     def _judged(self, error: Exception, by_event: bool) -> Exception:
-        """Is it the event's fault or the store's? The store is asked for something that it must know.
+        """Decide whether an error is the event's fault or the store's, by a request that any sound store answers.
 
-        An overloaded server, a full disk and a proxy have many codes; the fault of an event has one.
+        An overloaded server, a full disk and a proxy have many error codes; the fault of an event has one.
         """
         reason, code = first_line(error, self.uri), getattr(error, "error_code", None)
         if code == "RESOURCE_DOES_NOT_EXIST":
@@ -176,7 +176,7 @@ class MlflowStore:
         return Unreachable(first_line(error, self.uri))
 
     def _on_disk(self) -> tuple[int, int] | None:
-        """Which file an SQLite store is now; None if there is none, and of a server."""
+        """Which file an SQLite store is now (device, inode); None if there is none, and for a server."""
         try:
             now = sqlite_file(self.uri).stat() if is_sqlite(self.uri) else None
         except FileNotFoundError:
@@ -187,12 +187,12 @@ class MlflowStore:
         return self._on_disk() != self._file
 
     def _check_file(self) -> None:
-        """What was written into a file that has lost its name is gone with it. Raises Changed."""
+        """Raises Changed if the SQLite file was deleted or replaced: what was written into the old one is lost."""
         if self._moved():
             raise Changed(f"{sqlite_file(self.uri)} was deleted or replaced")
 
     def _ask(self) -> dict[str, str | None]:
-        """The runs of this sweep that are there, and their receipts."""
+        """Look up the runs of this sweep that the store has, and return their receipts."""
         self._run_ids, self._images, receipts = {}, {}, {}
         for uid, run in self._known_runs():
             self._run_ids[uid] = run.info.run_id
@@ -200,7 +200,7 @@ class MlflowStore:
         return receipts
 
     def _known_runs(self) -> Iterator[tuple[str, Any]]:
-        """Also those that were deleted."""
+        """The uid and the run of each run of this sweep, also of deleted ones."""
         from mlflow.entities import ViewType
 
         experiment, page = self._client.get_experiment_by_name(self.identity.experiment), None
@@ -221,22 +221,25 @@ class MlflowStore:
                 self.experiment_id = self._client.create_experiment(self.identity.experiment, self._artifacts())
             else:
                 if found.lifecycle_stage == "deleted":
-                    self._client.restore_experiment(found.experiment_id)  # its name cannot be given again
+                    self._client.restore_experiment(found.experiment_id)  # its name cannot be used again
                 self.experiment_id = found.experiment_id
         return self.experiment_id
 
     def _artifacts(self) -> str | None:
-        """A server knows where artifacts go; a bare database would take a folder relative to the working directory."""
+        """The location of artifacts: None for a server, which decides it; for a database a folder in OUT.
+
+        MLflow itself would give a database a folder relative to the working directory.
+        """
         return None if is_server(self.uri) else artifacts(self.folder.resolve().parent, self.identity.experiment)
 
     def _ready(self, uid: str, time_ms: int, before: str | None) -> str:
-        """The id of the run `uid`, which is there, can be written, and has this receipt. Raises Changed."""
+        """The id of the run `uid`, made or restored if need be. Raises Changed if its receipt is not `before`."""
         run = self._client.get_run(self._run_id(uid.removesuffix(FILES), time_ms))
         if run.data.tags.get(receipt_tag(uid), str(START)) != (before or str(START)):
             raise Changed(f"{without_password(self.uri)} is not what it was: it was put back, or another process sends")
         if run.info.lifecycle_stage == "deleted":
             self.experiment_id = None
-            self._experiment()  # brings its runs back, too, if it is deleted
+            self._experiment()  # restores its runs, too, if it is deleted
             if self._client.get_run(run.info.run_id).info.lifecycle_stage == "deleted":
                 self._client.restore_run(run.info.run_id)
         return run.info.run_id
@@ -263,7 +266,7 @@ class MlflowStore:
         params: Mapping[str, str] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Log any number of metrics (name, value, time in ms, step), params and tags: the client cuts them to size."""
+        """Log any number of metrics (name, value, time in ms, step), params and tags: the client splits them."""
         from mlflow.entities import Metric, Param, RunTag
 
         self._client.log_batch(
@@ -271,12 +274,12 @@ class MlflowStore:
             [Metric(*metric) for metric in metrics],
             [Param(*item) for item in (params or {}).items()],
             [RunTag(*item) for item in (tags or {}).items()],
-            synchronous=True,  # whatever the environment says: an event is acknowledged when the store has it
+            synchronous=True,  # whatever the environment says: an event may be acknowledged only when the store has it
         )
 
     def _started(self, run_id: str, events: Sequence[Mapping[str, Any]]) -> None:
         [event] = events
-        self._client.update_run(run_id, status="RUNNING", name=event["name"])  # it may have ended, and goes on
+        self._client.update_run(run_id, status="RUNNING", name=event["name"])  # it may have ended, and is resumed
         self._log(run_id, params=event["params"], tags=event["tags"])
 
     def _config(self, run_id: str, events: Sequence[Mapping[str, Any]]) -> None:
@@ -303,7 +306,7 @@ class MlflowStore:
             self.view_key = key
 
     def _page_version(self) -> str:
-        """The version of the MLflow whose web page shows this store."""
+        """The version of the MLflow whose web page shows the store."""
         import mlflow
         from mlflow.utils.credentials import get_default_host_creds
         from mlflow.utils.rest_utils import http_request
@@ -334,7 +337,7 @@ class MlflowStore:
                 self._client.log_image(run_id, image, key=key, step=step, timestamp=event["time"], synchronous=True)
 
     def _images_of(self, run_id: str) -> set[str]:
-        """Those that were there when it was asked first."""
+        """The image files of a run, as they were when first asked for."""
         if run_id not in self._images:
             self._images[run_id] = {file.path for file in self._client.list_artifacts(run_id, "images")}
         return self._images[run_id]
@@ -352,11 +355,11 @@ class MlflowStore:
 
 
 def receipt_tag(uid: str) -> str:
-    """The tag of a run that says how far the events of `uid` were sent: its own, or those with files."""
+    """The tag of a run that records how far the events of `uid` were sent: its own, or those with files."""
     return RECEIPT_TAG + (FILES if uid.endswith(FILES) else "")
 
 
-# What an event of each kind becomes. Events of the kind "epoch" come many at a time, all others one by one.
+# How an event of each kind is logged. Events of the kind "epoch" come many at a time, all others one by one.
 KINDS = {
     "started": MlflowStore._started,
     "config": MlflowStore._config,

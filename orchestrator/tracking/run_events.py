@@ -1,10 +1,10 @@
-"""The events of a sweep that MLflow is told of: their kinds, what each is made of, and how runs end."""
+"""The events of a sweep that are logged to MLflow: their kinds, the fields of each, and how runs end."""
 
 from collections.abc import Mapping
 from types import NoneType
 from typing import Any
 
-# How a run ends, in our words and in MLflow's. An early stop is no failure: MLflow paints KILLED like one.
+# The status of a run that ended -> MLflow's. An early stop is not KILLED, which MLflow shows like a failure.
 STATUS = {
     "completed": "FINISHED",
     "stopped": "FINISHED",
@@ -27,7 +27,7 @@ FIELDS = {
 
 
 def well_formed(event: Mapping[str, Any]) -> bool:
-    """Whether an event has all that it becomes something of."""
+    """Whether an event is of a known kind and has all its fields."""
     needed = FIELDS.get(str(event.get("kind")), {"kind": NoneType}) | {"time": int}
     known = all(isinstance(event.get(name), kind) for name, kind in needed.items())
     return known and (event["kind"] != "ended" or event["status"] in STATUS)

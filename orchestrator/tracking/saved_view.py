@@ -1,8 +1,8 @@
 """A saved view of MLflow's runs page: a leaderboard sorted by the objective, parallel coordinates, curves and pictures.
 
-The format is private to MLflow's web page and documented nowhere: an experiment tag `mlflow.sharedViewState.<key>`
-that holds the page's state as zlib-compressed JSON. It was read from a view saved by hand in the versions in KNOWN; for
-any other version no view is written, and the link opens the plain list. Losing the view loses no data.
+The format is private to MLflow's web page and not documented: an experiment tag `mlflow.sharedViewState.<key>` holds
+the page's state as zlib-compressed JSON. It was learnt from a view saved by hand in the versions in KNOWN; for any
+other version no view is written, and the link opens the plain list. Losing the view loses no data.
 """
 
 import base64
@@ -18,8 +18,8 @@ SHOWN_RUNS, SHOWN_PICTURES = 50, 10
 FIXED_COLUMNS = ("attributes.`Run Name`", "runDateAndNestInfo", "duration")  # always the first of the table
 LETTER_PX, MARGIN_PX = 8, 40  # of a column's title
 
-UID_TAG = "vae.uid"  # <sweep uid>-<trial id>: who a run is, whatever process sends it
-BEST = "best/"  # before the names of metrics of the best epoch
+UID_TAG = "vae.uid"  # <sweep uid>-<trial id>: identifies a run, whatever process sends it
+BEST = "best/"  # prefix of metrics of the best epoch
 PICTURE_PREFIX = "pictures/"
 # The page shows the pictures of one step, and trials end at different epochs: so the latest are also kept at step 0.
 LATEST_PREFIX = "latest/"
@@ -35,7 +35,7 @@ SECTIONS = {  # of the page, from top to bottom; by default three charts are in 
 
 @dataclass(frozen=True)
 class SavedView:
-    """What a sweep wants to see: its objective (`mode` "min" or "max"), its parameters, further metrics as curves.
+    """What to show of a sweep: its objective (`mode` "min" or "max"), its parameters, further metrics as curves.
 
     `axes` are the parameters for parallel coordinates; `pictures` are names such as `samples`; `first_epoch` is the one
     after which the first of them are drawn. Runs that share the parameter `grouped_by` are shown as one: their means.
@@ -72,13 +72,13 @@ def link(base: str, experiment_id: str, key: str | None) -> str:
 
 
 def page_state(view: SavedView, uid: str) -> dict[str, Any]:
-    """The state of the page of the sweep `uid`, in the page's own words."""
+    """The state of the page for the sweep `uid`, in the page's own format."""
     titles, charts = _titles(view), _charts(view)
     used = {chart["metricSectionId"] for chart in charts}
     return {
-        # Another sweep may have had the name. Not the sweep's own run: its metrics are those of its best trial.
+        # By uid: another sweep may have had the name. Without the sweep's own run: its metrics are its best trial's.
         "searchFilter": f"tags.`{UID_TAG}` LIKE '{uid}-%' AND tags.kind != 'sweep'",
-        "orderByKey": f"metrics.`{BEST}{view.objective}`",  # as `results` has it
+        "orderByKey": f"metrics.`{BEST}{view.objective}`",  # as `vaeorch results` sorts
         "orderByAsc": view.mode == "min",
         "startTime": "ALL",
         "lifecycleFilter": "Active",
@@ -87,7 +87,7 @@ def page_state(view: SavedView, uid: str) -> dict[str, Any]:
         "selectedColumns": list(titles),
         "columnOrder": [*FIXED_COLUMNS, *titles],
         "columnWidths": {column: max(100, MARGIN_PX + LETTER_PX * len(title)) for column, title in titles.items()},
-        "runsHiddenMode": "SHOW_ALL",  # else the charts show the first ten runs only
+        "runsHiddenMode": "SHOW_ALL",  # otherwise the charts show only the first ten runs
         "viewMaximized": False,
         "runListHidden": False,
         "isAccordionReordered": True,  # with the sections' isReordered: ours stay above the generated ones

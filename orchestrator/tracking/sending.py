@@ -1,6 +1,6 @@
-"""What carries the events of a spool to a receiver: on a thread of its own, or once and at once.
+"""Sends the events of a spool to a receiver: on a thread of its own, or once in the calling thread.
 
-Whatever goes wrong, an event is sent later or set aside where `sync` finds it. Nothing ends the thread but its close.
+Whatever fails, an event is sent later, or set aside where `sync` finds it. Only `close` ends the thread.
 """
 
 import threading
@@ -13,7 +13,7 @@ from typing import Protocol
 from orchestrator.tracking.spool import Line, Spool, parsed
 
 TOGETHER = "epoch"  # the one kind of event that is sent many at a time
-STATES = ("started", "ended")  # the kinds of event of which the last one counts
+STATES = ("started", "ended")  # the kinds of event that set a run's state: the last one counts
 PAUSE_S, LONGEST_PAUSE_S, CLOSING_PAUSE_S = 1.0, 15.0, 0.2
 PATIENCE_S = 10.0  # how long the end of a sweep waits for a store that takes nothing
 
@@ -23,11 +23,11 @@ class Unreachable(Exception):
 
 
 class Changed(Exception):
-    """The receiver is not what it was: another database, one from an older copy, a run that is gone. Ask it anew."""
+    """The receiver has changed: another database, one from an older copy, a deleted run. Ask for its receipts again."""
 
 
 class Refused(Exception):
-    """The receiver answers, but not to this event; `for_good` if that is the event's own fault."""
+    """The receiver answers, but does not take this event; `for_good` if that is the event's own fault."""
 
     def __init__(self, reason: str, for_good: bool):
         super().__init__(reason)
@@ -36,7 +36,7 @@ class Refused(Exception):
 
 class Receiver(Protocol):
     def receipts(self) -> dict[str, str | None]:
-        """What was kept for each run that is there; None if nothing was. Raises Unreachable."""
+        """The receipt of each run that is there; None if it has none. Raises Unreachable."""
 
     def send(self, uid: str, events: list[dict], before: str | None, after: str | None) -> None:
         """Deliver events of one kind to the run `uid`, which has the receipt `before`, and keep `after` in its place.
@@ -46,14 +46,14 @@ class Receiver(Protocol):
 
 
 class Sender:
-    """Empties a spool into a receiver: on a thread of its own (`start`), or once and at once (`flush`)."""
+    """Sends a spool's events to a receiver: on a thread of its own (`start`), or once in the caller's (`flush`)."""
 
     def __init__(self, spool: Spool, receiver: Receiver):
         self.spool, self.receiver = spool, receiver
-        self.trouble = ""  # why something was not sent, the last time that it was not
+        self.trouble = ""  # why an event was not sent, the last time that one was not
         self._closing, self._abandoned = threading.Event(), threading.Event()
-        self._receipts: dict[str, str | None] | None = None  # what the receiver keeps, once it has said so
-        self._verified = False  # whether it was asked again at the end
+        self._receipts: dict[str, str | None] | None = None  # what the receiver has, once it has answered
+        self._verified = False  # whether it was asked again at the end, to verify that it has all
         self._progress_s, self._patience_s = time.monotonic(), PATIENCE_S
         self._thread = threading.Thread(target=self._run, name="tracking", daemon=True)
 
@@ -61,7 +61,7 @@ class Sender:
         self._thread.start()
 
     def flush(self, patience_s: float = PATIENCE_S) -> None:
-        """Send all that can be sent, here and now, also what was set aside; give up on a receiver that is silent."""
+        """Send all that can be sent in this thread, also what was set aside; give up if the receiver is silent."""
         self._progress_s, self._patience_s = time.monotonic(), patience_s
         self._closing.set()
         self._run()
@@ -71,7 +71,7 @@ class Sender:
     def close(self, patience_s: float, longest_s: float) -> None:
         """Send the rest, then stop the thread.
 
-        It is stopped anyway once nothing has got through for `patience_s` seconds, and after `longest_s` seconds.
+        The thread is stopped anyway once nothing was sent for `patience_s` seconds, and after `longest_s` seconds.
         """
         self._progress_s = begun = time.monotonic()
         self._patience_s = patience_s
@@ -90,9 +90,9 @@ class Sender:
                 emptied = self._round()
             except Unreachable as error:
                 self._note(error)
-                if closing:  # it has been tried all along, and the events are safe on disk
+                if closing:  # it was tried until now, and the events are safe on disk
                     return
-            except Exception as error:  # noqa: BLE001 (a full disk, say: the thread outlives whatever it meets)
+            except Exception as error:  # noqa: BLE001 (a full disk, say: no error may end the thread)
                 self._note(error)
             if closing and (emptied or time.monotonic() - self._progress_s > self._patience_s):
                 return
@@ -110,13 +110,13 @@ class Sender:
             self.trouble = str(error) or type(error).__name__
 
     def _round(self) -> bool:
-        """Send what is there; True if nothing was refused. Raises Unreachable."""
-        with suppress(OSError):  # power may be lost, but what is written is there to be sent
+        """Send all events that are there; True unless some must be sent again later. Raises Unreachable."""
+        with suppress(OSError):  # unsynced lines can be sent, too; only a loss of power would lose them
             self.spool.settle()
         if self._receipts is None:
             self._ask()
         emptied = True
-        for uid in self.spool.uids():  # one run's trouble does not hold up the others
+        for uid in self.spool.uids():  # a failure of one run does not delay the others
             emptied = self._drain(uid) and emptied
         if emptied and self._closing.is_set() and not self._verified:
             self._verified = True
@@ -137,14 +137,14 @@ class Sender:
                     return False
             return True
         except (Unreachable, Changed):
-            self._receipts = None  # ask it what it has, once it is there
+            self._receipts = None  # ask for them again, once it answers
             raise
         except Exception as error:  # noqa: BLE001 (as above)
             self._note(error)
             return False
 
     def _deliver(self, uid: str, lines: list[Line]) -> bool:
-        """Send lines of one kind; False if they are to be tried again later."""
+        """Send lines of one kind; False if they must be sent again later."""
         if self._abandoned.is_set():
             raise Unreachable("closed")
         after = self.spool.mark(uid).after(lines)
@@ -154,7 +154,7 @@ class Sender:
             if not refusal.for_good:
                 self._note(refusal)
                 return False
-            if len(lines) > 1:  # only the culprit is to be set aside
+            if len(lines) > 1:  # find the refused event: only that is set aside
                 return all(self._deliver(uid, [line]) for line in lines)
             self.spool.reject(uid, lines[0], str(refusal))
         self.spool.acknowledge(uid, after)
@@ -169,7 +169,7 @@ class Sender:
         self._receipts[uid] = after
 
     def _retry(self) -> None:
-        """Try the events again that were set aside; each run ends as it did."""
+        """Send the events that were set aside again, and then each run's last state, so that it ends as it did."""
         left, taken = [], set()
         for one in self.spool.rejected():
             if reason := self._refusal(one["uid"], one["event"]):
@@ -183,19 +183,19 @@ class Sender:
         self.spool.keep_rejected(left)
 
     def _refusal(self, uid: str, text: str) -> str:
-        """Send an event once more; why it is not taken, if it is not."""
+        """Send an event once more; the reason if it is refused again, else empty."""
         event, receipt = parsed(text), self._receipts.get(uid)
         if event is None:
             return "not a line of JSON"
         try:
             self.receiver.send(uid, [event], receipt, receipt)
-        except Exception as error:  # noqa: BLE001 (it stays where it is)
+        except Exception as error:  # noqa: BLE001 (it stays set aside)
             return str(error) or type(error).__name__
         return ""
 
 
 def _groups(lines: list[Line]) -> Iterator[list[Line]]:
-    """Neighbouring lines of the kind TOGETHER as one group, all others alone."""
+    """Groups of neighbouring lines of the kind TOGETHER; every other line is a group of its own."""
     for together, neighbours in groupby(lines, lambda line: (line.event or {}).get("kind") == TOGETHER):
         group = list(neighbours)
         yield from [group] if together else [[line] for line in group]

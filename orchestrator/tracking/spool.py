@@ -1,14 +1,14 @@
-"""A durable local log of events, and the thread that carries them to a receiver.
+"""A durable local log of events, from which a thread (`sending.py`) sends them to a receiver.
 
-A tracking server that is slow, restarts or is gone must neither hold up a sweep nor cost it a metric. So the sweep only
-appends lines to local files (about 0.1 ms each), and a thread sends them whenever the receiver answers. How far it has
-got is kept by the receiver, beside what it was sent: a kill in between sends an event twice, never not at all, and a
-store that was deleted, or put back from an older copy, is sent what it lacks.
+A tracking server that is slow, restarts or is gone must neither delay a sweep nor lose a metric. So the sweep only
+appends lines to local files (about 0.1 ms each), and the thread sends them whenever the receiver answers. The receiver
+itself stores how far it has got, beside what it was sent. So a kill may cause an event to be sent twice, but never to
+be lost, and a store that was deleted, or restored from an older copy, is sent what it lacks.
 
 One folder per sweep holds
     <uid>.jsonl           the events of one run, one JSON object per line, in the order in which they happened
     sent-<store>.json     how far that store had got when it last answered
-    rejected-<store>.log  the events that it does not take, each with its reason
+    rejected-<store>.log  the events that it refuses, each with its reason
     lock                  held by the one process that writes or sends
 """
 
@@ -28,9 +28,9 @@ from orchestrator.errors import UserError
 from orchestrator.storage.json_files import append_whole, write_whole
 from trainables.common import files
 
-PARENT = "sweep"  # the uid whose events go first: the runs of all others hang below its run
-FILES = ".files"  # after a uid: its events with files, so that a store of files that is down holds up no numbers
-LINES = 200  # events read, and so acknowledged, at a time
+PARENT = "sweep"  # the uid whose events are sent first: the runs of all others are children of its run
+FILES = ".files"  # after a uid: its events with files, so that a failing artifact store delays no metrics
+LINES = 200  # the most events that are read, and so acknowledged, at a time
 
 
 class TrackingError(UserError):
@@ -52,7 +52,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Mark:
-    """How far a file was sent: so many bytes, with this checksum. As text it is the receipt that a receiver keeps."""
+    """How far a file was sent: bytes, and their checksum. As text it is the receipt that a receiver stores."""
 
     end: int = 0
     checksum: int = 0
@@ -61,7 +61,7 @@ class Mark:
         return f"{self.end}-{self.checksum:08x}"
 
     def after(self, lines: Iterable[Line]) -> "Mark":
-        """The mark once these lines, the next of the file, are sent, too."""
+        """The mark once these lines, the next ones of the file, are sent, too."""
         end, checksum = self.end, self.checksum
         for line in lines:
             end, checksum = line.end, crc32(line.raw, checksum)
@@ -95,7 +95,7 @@ class Spool:
         self._sent_file, self.rejected_file = folder / f"sent-{key}.json", folder / f"rejected-{key}.log"
         if (folder / "rejected.log").exists() and not self.rejected_file.exists():  # of an earlier version
             (folder / "rejected.log").replace(self.rejected_file)
-        self._set_aside: set[tuple[str, str]] | None = None  # what rejected_file holds, once it was read
+        self._set_aside: set[tuple[str, str]] | None = None  # what rejected_file holds, once it is read
         self._sent = {uid: self._mark(uid, said) for uid, said in _object(self._sent_file).items()}
 
     def _path(self, uid: str) -> Path:
@@ -110,7 +110,7 @@ class Spool:
         return whole
 
     def _mark(self, uid: str, receipt: str | None) -> Mark:
-        """The mark that a receipt is of; START, so that all is sent again, if it is of another file than there is."""
+        """The mark of a receipt; START, so that all is sent again, if the receipt does not fit the file."""
         end, _, _ = str(receipt).partition("-")
         if not end.isdigit() or not 0 < int(end) <= self._size.get(uid, 0):
             return START
@@ -119,7 +119,7 @@ class Spool:
         return mark if str(mark) == receipt else START
 
     def append(self, uid: str, event: dict) -> None:
-        """Add one event to the file of `uid`; it outlives this process from here on. Raises OSError (disk full)."""
+        """Append one event to the file of `uid`: it then survives this process. Raises OSError (disk full)."""
         line = (json.dumps(event, separators=(",", ":")) + "\n").encode()
         with self._mutex:
             size = self._size.get(uid, 0)
@@ -128,7 +128,7 @@ class Spool:
             self._unsynced.add(uid)
 
     def settle(self) -> None:
-        """Force new lines to the disk, so that they outlive a loss of power. Slow: for the sending thread."""
+        """Force new lines to the disk, so that they survive a loss of power. Slow: for the sending thread."""
         with self._mutex:
             unsynced = set(self._unsynced)
             self._unsynced -= unsynced
@@ -146,7 +146,7 @@ class Spool:
         return self._lines(uid, 0)
 
     def mark(self, uid: str) -> Mark:
-        """How far a run's events were sent."""
+        """How far a run's events are acknowledged."""
         with self._mutex:
             return self._sent.get(uid, START)
 
@@ -169,14 +169,14 @@ class Spool:
                 yield Line(end, raw, parsed(raw))
 
     def acknowledge(self, uid: str, mark: Mark) -> None:
-        """Note that the store has all events of `uid` up to a mark; of no effect once closed."""
+        """Record that the store has all events of `uid` up to a mark; of no effect once closed."""
         with self._mutex:
             if not self._lock_file.closed:
                 self._sent[uid] = mark
                 self._write_sent()
 
     def believe(self, receipts: Mapping[str, str | None]) -> None:
-        """Take from the store itself how far it has got; a run that has no receipt is to be sent from the start."""
+        """Replace the marks by the store's own receipts; a run without one is sent from the start."""
         marks = {uid: self._mark(uid, receipt) for uid, receipt in receipts.items()}
         with self._mutex:
             if not self._lock_file.closed:
@@ -184,11 +184,11 @@ class Spool:
                 self._write_sent()
 
     def _write_sent(self) -> None:
-        with suppress(OSError):  # it tells how much is unsent while the store does not; the store itself knows better
+        with suppress(OSError):  # it only serves to count unsent events while the store does not answer
             write_whole(self._sent_file, json.dumps({uid: str(mark) for uid, mark in self._sent.items()}))
 
     def reject(self, uid: str, line: Line, reason: str) -> None:
-        """Set aside an event that would otherwise hold up all that follow. Raises OSError."""
+        """Set aside an event that would otherwise block all that follow. Raises OSError."""
         if self._set_aside is None:
             self._set_aside = {(one["uid"], one["event"]) for one in self.rejected()}
         if (uid, line.text) not in self._set_aside:
@@ -197,13 +197,13 @@ class Spool:
             self._set_aside.add((uid, line.text))
 
     def rejected(self) -> list[dict[str, str]]:
-        """The events that the store did not take, as {"uid", "reason", "event" (its line)}."""
+        """The events that the store refused, as {"uid", "reason", "event" (its line)}."""
         texts = self.rejected_file.read_bytes().splitlines() if self.rejected_file.exists() else []
         found = [parsed(text) or {"event": text.decode(errors="replace")} for text in texts]
         return [{"uid": PARENT, "reason": "damaged", "event": ""} | one for one in found]
 
     def keep_rejected(self, events: list[dict[str, str]]) -> None:
-        """Let these be the events that the store does not take. Raises OSError."""
+        """Replace the list of events that the store refused. Raises OSError."""
         self._set_aside = None
         if events:
             write_whole(self.rejected_file, "".join(json.dumps(event) + "\n" for event in events))
@@ -215,13 +215,13 @@ class Spool:
         return sum(sum(1 for _ in self._lines(uid, self.mark(uid).end)) for uid in self.uids())
 
     def close(self) -> None:
-        """Let go of the folder. A request that is still under way may end later, and changes nothing here."""
+        """Release the folder's lock. A request that is still running may end later, and changes nothing here."""
         with self._mutex:
             self._lock_file.close()
 
 
 def parsed(raw: bytes | str) -> dict | None:
-    """The event in a line; None if it is none."""
+    """The event in a line; None if it holds none."""
     try:
         found = json.loads(raw)
     except ValueError:  # a damaged file, or bytes that are not UTF-8
@@ -230,7 +230,7 @@ def parsed(raw: bytes | str) -> dict | None:
 
 
 def _object(file: Path) -> dict:
-    """What a file of JSON holds; nothing if it is not there, or torn: then all is sent again."""
+    """The object in a JSON file; an empty one if the file is missing or damaged: then all is sent again."""
     try:
         return parsed(file.read_bytes()) or {}
     except OSError:

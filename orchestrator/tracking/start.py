@@ -1,4 +1,4 @@
-"""What a sweep tells MLflow of itself when it starts: description, provenance, data set and saved view."""
+"""What a sweep or run logs of itself when it starts: description, provenance, data set and saved view."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ OF_IMAGES, OF_A_PLANE = ("reconstructions", "samples", "traversals"), ("samples"
 
 
 def open_tracker(uri: str, plan: "Plan", folder: Path, source: str, data_root: Root) -> Tracker:
-    """A Tracker that has been told of the sweep in `folder` (OUT/NAME); `source` is the file its spec came from.
+    """A Tracker that has logged the start of the sweep in `folder` (OUT/NAME); `source` is the file of its spec.
 
     Raises TrackingError and DataError.
     """
@@ -38,7 +38,7 @@ def open_tracker(uri: str, plan: "Plan", folder: Path, source: str, data_root: R
 
 
 def open_run(uri: str, spec: "SweepSpec", folder: Path, source: str, data_root: Root) -> Tracker:
-    """A Tracker of a run that is trained alone: in MLflow one run, which its epochs are told of as the sweep's own.
+    """A Tracker of a run that is trained alone: in MLflow it is one run, whose epochs are logged as a sweep's own.
 
     Raises TrackingError and DataError.
     """
@@ -71,7 +71,7 @@ def view_of(spec: "SweepSpec", trials: "list[Trial]", data_root: Root) -> SavedV
 
 
 def axes_of(configs: list[dict[str, Any]]) -> list[str]:
-    """The parameters that vary and place every trial: MLflow draws none that lacks a value, nor words among numbers."""
+    """The parameters that vary, that all trials have, and that do not mix text and numbers: MLflow draws no others."""
     shared = [path for path in configs[0] if all(path in config for config in configs)]
     columns = {path: [config[path] for config in configs] for path in shared}
     varying = {path: values for path, values in columns.items() if any(value != values[0] for value in values)}

@@ -1,4 +1,4 @@
-"""Addresses of MLflow stores: what is wrong with one, the file of an SQLite store, and what of it may be shown."""
+"""Addresses of MLflow stores: checks one, finds the file of an SQLite store, and hides passwords for display."""
 
 import os
 import re
@@ -15,17 +15,17 @@ ANOTHER = f"with --tracking-uri, or in {ENVIRONMENT_VARIABLE}, which other users
 BUSY_S = 20.0  # how long to wait for another writer of an SQLite file, as MLflow does
 
 MASK = "***"
-LOGIN = re.compile(r"(?<=://)(?P<user>[^:@/?]*)(?P<password>:.*)?@", re.DOTALL)  # up to the last @: none is left over
+LOGIN = re.compile(r"(?<=://)(?P<user>[^:@/?]*)(?P<password>:.*)?@", re.DOTALL)  # to the last @: passwords may hold one
 SETTING = re.compile(r"(?<=[?&;])(?P<key>[^=&;]+)=(?P<value>[^&;]*)")
 PART = re.compile(r"(?:pwd|password)=([^;]*)", re.I)  # of a setting that is itself many settings
 SECRET = re.compile(r"pass(?!file)|pwd|secret|token|credential|signature|(api|access|account)_?key|odbc_connect", re.I)
 
 
 def sqlite_address(file: Path) -> str:
-    """The address of the SQLite store in `file`, wherever that lies and whatever its folders are called."""
+    """The address of the SQLite store in `file`, wherever that is and whatever its folders are called."""
     path = str(file.resolve())
     quoted = path.replace("%", "%25").replace("?", "%3F")
-    # Of the shorter scheme MLflow makes the folder of the quoted path, too.
+    # With the shorter scheme MLflow would also make a folder with the quoted name.
     return f"sqlite:///{path}" if quoted == path else f"sqlite+pysqlite:///{quoted}"
 
 
@@ -53,24 +53,24 @@ def sqlite_file(uri: str) -> Path:
 
 
 def same_store(uri: str, other: str) -> bool:
-    """Whether both addresses are of one store: an SQLite file has many."""
+    """Whether both addresses name one store: an SQLite file has many addresses."""
     if is_sqlite(uri) and is_sqlite(other):
         return sqlite_file(uri).resolve() == sqlite_file(other).resolve()
     return uri == other
 
 
 def without_password(uri: str) -> str:
-    """The address as it may be shown and kept: no password, also of its settings, and no token of a server."""
+    """The address as it may be shown and recorded: without passwords, also in its settings, and a server's tokens."""
     return SETTING.sub(_shown_setting, LOGIN.sub(lambda login: _shown_login(login, uri), uri))
 
 
 def page_of(uri: str) -> str:
-    """Where a server's page is: its address, without a login."""
+    """The address of a server's web page: the server's, without a login."""
     return LOGIN.sub("", uri).partition("?")[0]
 
 
 def without_secrets(text: str, uri: str) -> str:
-    """A text, such as an error of a library, without the secrets of the address that it is about."""
+    """A text, such as a library's error, with the secrets of the address `uri` masked."""
     login = LOGIN.search(uri)
     values = [setting["value"] for setting in SETTING.finditer(uri) if _secret(setting["key"])]
     hidden = values + [one for value in values for one in PART.findall(unquote_plus(value))]
@@ -85,7 +85,7 @@ def without_secrets(text: str, uri: str) -> str:
 
 
 def follow(file: Path) -> None:
-    """Let an SQLite store find the artifacts beside it where both were moved: MLflow keeps absolute paths."""
+    """Update the artifact paths in an SQLite store that was moved with its artifacts: MLflow stores absolute paths."""
     with closing(sqlite3.connect(file, timeout=BUSY_S)) as database, database:
         for number, name, old in database.execute("SELECT experiment_id, name, artifact_location FROM experiments"):
             place, new = _place(old or ""), artifacts(file.parent, name)
@@ -97,17 +97,17 @@ def follow(file: Path) -> None:
 
 
 def artifacts(out: Path, experiment: str) -> str:
-    """Where a bare database has the artifacts of an experiment, as an address."""
+    """The address of the folder with the artifacts of an experiment, for a database without a server."""
     return (out.resolve() / layout.ARTIFACTS / experiment).as_uri()
 
 
 def _place(location: str) -> Path:
-    """The folder of artifacts that an address, or as earlier versions wrote it a path, is of."""
+    """The folder of an artifact location: a file:// address, or a path, as earlier versions wrote it."""
     return Path(unquote(location.removeprefix("file://")) if location.startswith("file://") else location)
 
 
 def check_store(uri: str) -> None:
-    """Find what is wrong with an address without asking anything over the network. Quick: MLflow is not imported.
+    """Check an address without using the network. It is quick: MLflow is not imported.
 
     Raises TrackingError for an unknown scheme, a missing database driver, an SQLite file that cannot be written.
     """
@@ -121,7 +121,7 @@ def check_store(uri: str) -> None:
 
 
 def check_early(uri: str) -> None:
-    """The same, but nothing is left behind: what else is wrong is to be told before a folder is made."""
+    """Like `check_store`, but leave no file or folder behind: other mistakes are reported before a folder is made."""
     file = sqlite_file(uri) if is_sqlite(uri) else None
     if file is None or file.exists():
         check_store(uri)
@@ -137,7 +137,7 @@ def check_early(uri: str) -> None:
 
 
 def first_line(error: Exception, uri: str) -> str:
-    """What an error says about the store at `uri`, in one line that may be shown."""
+    """The message of an error about the store at `uri`, in one line without secrets."""
     lines = (str(error).strip() or type(error).__name__).splitlines()
     said = next((line for line in lines if not line.startswith("(raised as a result of")), lines[0])  # of SQLAlchemy
     return without_secrets(said, uri)[:300]
@@ -162,7 +162,7 @@ def _shown_login(login: re.Match, uri: str) -> str:
 
 
 def _is_token(uri: str) -> bool:
-    """Whether a login without a password is a secret: of a server it may be, of a database it is a name."""
+    """Whether a login without a password may be a secret: a server's may be a token, a database's is a user name."""
     return _database(uri) not in ("postgresql", "mysql", "mssql")
 
 

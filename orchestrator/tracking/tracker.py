@@ -1,8 +1,8 @@
-"""What a sweep tells MLflow: one run for the sweep, below it one for each trial.
+"""Logs a sweep to MLflow: one run for the sweep, and a child run for each trial.
 
-A Tracker is told what happens, in plain values, and returns at once: it appends events to the spool of the sweep's
-folder, and a thread sends them. Killed and made again on the same folder, it goes on in the same runs, and an epoch
-that is trained again is not logged again.
+Methods of Tracker take what happened, as plain values, and return at once: they append events to the spool of the
+sweep's folder, and a thread (`sending.py`) sends them. After a kill, a new Tracker on the same folder continues the
+same runs, and does not log an epoch twice that is trained twice.
 """
 
 import getpass
@@ -30,11 +30,11 @@ from orchestrator.tracking.spool import FILES, PARENT, Spool, TrackingError
 from orchestrator.tracking.store_address import check_store
 
 PACKAGES = ("vaeorch", "torch", "ray", "mlflow")  # whose versions are kept as tags
-EVALUATED = "eval/"  # before the names of numbers that were found after the fact
-ABORTED = "aborted"  # how a sweep ends that is broken off, and with it its trials
-OF_FILES = ("config", "picture")  # kinds of event for which a store needs its store of files
-HASTE_S = 3.0  # for MLflow to take the rest, of a sweep that is stopped
-LAST = ("diverged", "failed")  # trials that stand below all others
+EVALUATED = "eval/"  # prefix of metrics that were measured after training
+ABORTED = "aborted"  # the status of a sweep that is interrupted, and of its running trials
+OF_FILES = ("config", "picture")  # kinds of event that need the artifact store
+HASTE_S = 3.0  # the longest that an interrupted sweep waits for MLflow to take the rest
+LAST = ("diverged", "failed")  # trials that rank below all others
 
 
 @dataclass
@@ -42,11 +42,11 @@ class History:
     """What has been recorded of one run: enough to record nothing twice."""
 
     running: bool = False
-    status: str | None = None  # with which it ended
+    status: str | None = None  # if it has ended
     epoch: int = 0
     pictures: set[tuple[str, int, str]] = field(default_factory=set)
-    findings: dict[str, tuple[str, float]] = field(default_factory=dict)  # by their names, the last of each
-    best: float | None = None  # objective so far
+    findings: dict[str, tuple[str, float]] = field(default_factory=dict)  # name -> (key, value), the last of each
+    best: float | None = None  # the best objective so far
 
     def note(self, event: Mapping[str, Any]) -> None:
         if event["kind"] == "started":
@@ -63,11 +63,11 @@ class History:
 
 
 class Tracker:
-    """Records one sweep in the folder OUT/NAME and sends it to the MLflow store at `uri` meanwhile.
+    """Records one sweep in the folder OUT/NAME, and sends it to the MLflow store at `uri` meanwhile.
 
-    Statuses of trials and sweeps are the keys of `events.STATUS`. Epochs count from 1, times are taken here.
+    Statuses of trials and sweeps are the keys of `run_events.STATUS`. Epochs count from 1; events get their time here.
     Raises TrackingError for a bad address, and if another process records the same sweep; methods raise OSError if the
-    disk of the folder is full. Whether the store answers is no matter until `close`.
+    disk of the folder is full. Only `close` waits for the store to answer.
     """
 
     def __init__(self, uri: str, experiment: str, sweep_name: str, folder: Path):
@@ -90,10 +90,10 @@ class Tracker:
         dataset: Mapping[str, Any],
         view: SavedView,
     ) -> None:
-        """Tell of the sweep itself; to be told again when it is resumed.
+        """Log the start of the sweep; call it again when the sweep is resumed.
 
         `description` is Markdown, `config` the resolved spec, `tags` what `provenance` gives and more, `dataset`
-        {"name", "source", and plain facts such as shape and rows}; of the data themselves nothing is sent.
+        {"name", "source", and plain facts such as shape and rows}; the data themselves are not sent.
         """
         self._view = view
         tags = {"mlflow.note.content": description, "status": "running", **tags}
@@ -103,7 +103,7 @@ class Tracker:
         self._record(PARENT, "view", view=asdict(view))
 
     def trial_started(self, trial_id: str, params: Mapping[str, Any], name: str) -> None:
-        """Tell of a trial that starts, or starts again after its end; of no effect for one that is running.
+        """Log a trial that starts, or starts again after its end; of no effect for one that is running.
 
         `params` are those that vary in the sweep: MLflow shows all of them in many places.
         """
@@ -112,22 +112,22 @@ class Tracker:
             self._record(trial_id, "started", name=name, params=texts, tags={"status": "running"})
 
     def epoch(self, trial_id: str, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Tell of the metrics after an epoch; of no effect for one that has been told before."""
+        """Log the metrics after an epoch; of no effect for one that was logged before."""
         if epoch > self._run(trial_id).epoch:
             metrics = {key: float(value) for key, value in metrics.items()}
             self._record(trial_id, "epoch", epoch=epoch, metrics=metrics | self._best(trial_id, metrics))
 
     def _best(self, trial_id: str, metrics: Mapping[str, float]) -> dict[str, float]:
-        """The objective, if it is the best so far: by this MLflow's page is sorted, as `results` is."""
+        """The objective, if it is the best so far: MLflow's page is sorted by it, as `vaeorch results` is."""
         if self._view is None or not math.isfinite(value := metrics.get(self._view.objective, math.nan)):
             return {}
         best, better = self._run(trial_id).best, {"max": gt, "min": lt}[self._view.mode]
         return {f"{BEST}{self._view.objective}": value} if best is None or better(value, best) else {}
 
     def pictures(self, trial_id: str, epoch: int, paths: Iterable[Path]) -> None:
-        """Tell of PNG files drawn after an epoch. They must stay as they are: so each epoch needs its own folder.
+        """Log PNG files drawn after an epoch. They must not change, so each epoch needs its own folder.
 
-        A picture is called by its file's name; those of one name make a slider over the epochs.
+        A picture has its file's name; MLflow shows those of one name with a slider over the epochs.
         """
         for path in paths:
             key, kept = PICTURE_PREFIX + path.stem, os.path.relpath(path, self._folder)  # the sweep's folder can move
@@ -135,9 +135,9 @@ class Tracker:
                 self._record(trial_id, "picture", key=key, epoch=epoch, path=kept)
 
     def evaluated(self, trial_id: str, key: str, epoch: int, values: Mapping[str, float], provenance: str) -> None:
-        """Tell of numbers about a trained trial, and what they rest on: a tag of the same name for each.
+        """Log numbers that were measured of a trained trial, and for each a tag of the same name with its provenance.
 
-        `key` stands for all that decides them; of no effect where the last of these names are the same numbers.
+        `key` stands for all that decides them; of no effect if the last numbers of these names are the same.
         """
         metrics = {f"{EVALUATED}{name}": value for name, value in values.items()}
         told = self._run(trial_id).findings
@@ -148,25 +148,25 @@ class Tracker:
     def trial_ended(
         self, trial_id: str, status: str, reason: str | None = None, best: Mapping[str, float] | None = None
     ) -> None:
-        """Tell how a trial ended, why (`asha@9`, `diverged@120:kl`) and its best metrics. The first telling holds."""
+        """Log how a trial ended, why (`asha@9`, `diverged@120:kl`), and its best metrics. Only a first call counts."""
         if not self._run(trial_id).status:
             self._end(trial_id, status, {"stop_reason": reason or ""}, best or {})
 
     def ended(self, trial_id: str) -> bool:
-        """Has the trial come to its own end? One that ended with its sweep has not."""
+        """Whether the trial has ended by itself, not with an interrupted sweep."""
         return self._run(trial_id).status not in (None, ABORTED)
 
     def sweep_ended(
         self, status: str, best_metrics: Mapping[str, float] | None = None, tags: Mapping[str, str] | None = None
     ) -> None:
-        """Tell how the sweep ended; trials that have not ended end with it."""
+        """Log how the sweep ended; trials that have not ended end with it."""
         for uid, run in self._runs.items():
             if uid != PARENT and run.running:
                 self.trial_ended(uid, status, f"sweep {status}")
         self._end(PARENT, status, tags or {}, best_metrics or {})
 
     def close(self, patience_s: float = PATIENCE_S, longest_s: float = math.inf) -> "Left":
-        """Send what is left, as long as it gets through; what is not with the store is safe: `sync` sends it later."""
+        """Send the rest, as long as the store takes it. The folder keeps unsent events: `sync` sends them later."""
         self._sender.close(patience_s, longest_s)
         self._spool.close()
         return _left(self._spool, self._sender)
@@ -183,7 +183,7 @@ class Tracker:
         metrics = {f"{BEST}{key}": float(value) for key, value in best.items()}
         if self._view and status in LAST:
             metrics[f"{BEST}{self._view.objective}"] = math.nan  # whatever it had reached
-        step = self._run(uid).epoch + 1  # of one metric that of the last step counts: the best so far has earlier ones
+        step = self._run(uid).epoch + 1  # MLflow shows a metric's last step: the best so far has earlier ones
         self._record(uid, "ended", status=status, tags=dict(tags), metrics=metrics, step=step)
 
     def _run(self, uid: str) -> History:
@@ -197,7 +197,7 @@ class Tracker:
 
 @dataclass(frozen=True)
 class Left:
-    """What a store has not got: events `unsent`, and why, and those that it does not take, kept in `file`."""
+    """What a store does not have: events `unsent`, why (`trouble`), and those that it `rejected`, kept in `file`."""
 
     unsent: int
     trouble: str
@@ -221,9 +221,9 @@ class Left:
 
 
 def sync(folder: Path, uri: str | None = None) -> Left:
-    """Send what the store at `uri` has not got of the sweep in `folder` (OUT/NAME), also what it did not take before.
+    """Send what the store at `uri` lacks of the sweep in `folder` (OUT/NAME), also what it refused before.
 
-    Without `uri` it goes where the sweep last sent it. A store that never had the sweep gets all of it.
+    Without `uri` the store is the one to which the sweep was last sent. A store that never had it gets all of it.
     Raises TrackingError for a bad address, a folder without a sweep, and a sweep that is still running.
     """
     uri = uri or recorded_store(folder)
@@ -239,7 +239,7 @@ def sync(folder: Path, uri: str | None = None) -> Left:
 
 
 def provenance(source: str) -> dict[str, str]:
-    """Tags that say what made the numbers: who, from which file (`source`), which code, which versions."""
+    """Tags that record what made the numbers: the user, the spec's file (`source`), the commit, the versions."""
     tags = {"mlflow.user": _user(), "mlflow.source.name": source, "version.python": platform.python_version()}
     tags |= {f"version.{name}": importlib.metadata.version(name) for name in PACKAGES}
     if commit := _git("rev-parse", "HEAD"):
@@ -254,14 +254,14 @@ def _left(spool: Spool, sender: Sender) -> Left:
 
 
 def _recall(spool: Spool, uid: str, history: History) -> None:
-    """Note what was told before, but for lines that are none of ours."""
+    """Note what was recorded before, except lines that are not well-formed events."""
     for line in spool.lines(uid):
         if line.event and well_formed(line.event):
             history.note(line.event)
 
 
 def _dataset(facts: Mapping[str, Any]) -> dict[str, str]:
-    """MLflow's words for a data set; its digest tells apart sets of one name and other facts (fewer rows, say)."""
+    """A data set in MLflow's fields; the digest distinguishes sets of one name with other facts (fewer rows, say)."""
     profile = json.dumps({key: value for key, value in facts.items() if key not in ("name", "source")})
     digest = hashlib.sha256(json.dumps(dict(facts), sort_keys=True).encode()).hexdigest()[:8]
     source = json.dumps({"source": facts["source"]})
@@ -276,7 +276,7 @@ def _user() -> str:
 
 
 def _git(*words: str) -> str:
-    """What git says of the folder that this code stands in; nothing if there is no git, or no repository."""
+    """The output of git in the folder of this code; empty if there is no git, or no repository."""
     command = ["git", "-C", str(Path(__file__).parent), *words]
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()

@@ -1,4 +1,4 @@
-"""MLflow's own web page on a tracking store, opened on a sweep."""
+"""Serves MLflow's own web page on a tracking store, and gives its address for a sweep."""
 
 import os
 import socket
@@ -23,7 +23,7 @@ HOST = "127.0.0.1"
 def serve(uri: str, port: int) -> int:
     """Run MLflow's server on this machine alone until it is stopped; its exit code.
 
-    Raises UserError when the port is in use, TrackingError for a store that cannot be opened.
+    Raises UserError if the port is in use, TrackingError for a store that cannot be opened.
     """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -33,7 +33,8 @@ def serve(uri: str, port: int) -> int:
             raise UserError(f"port {port} cannot be had: {error.strerror}. Choose another with --port.") from None
     prepare_store(uri)
     set_environment()
-    # One worker and no job queue: the default is fourteen processes. The address may hold a password: not for `ps`.
+    # One worker and no job queue: the default is fourteen processes. The address may hold a password, so it is not an
+    # argument, which `ps` would show.
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_BACKEND_STORE_URI": uri}
     environment.pop(ENVIRONMENT_VARIABLE, None)  # the server would take it for its own
     command = ["mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
@@ -54,7 +55,7 @@ def _guarded(command: list[str], environment: Mapping[str, str]) -> int:
 def page(folder: Path, uri: str, base: str) -> str:
     """The address of the leaderboard of the sweep recorded in `folder` (OUT/NAME), below the server's address `base`.
 
-    Raises UserError when no sweep was recorded there, or the store has not received it.
+    Raises UserError if no sweep was recorded there, or the store has not received it.
     """
     if not is_recorded(folder):
         there = layout.names_with(folder.parent, f"{layout.SPOOL}/{layout.IDENTITY}")
@@ -71,7 +72,7 @@ def page(folder: Path, uri: str, base: str) -> str:
 
 
 def _experiment(uri: str, name: str) -> Any:
-    """Raises UserError for a store that does not answer."""
+    """The experiment `name`, or None. Raises UserError for a store that does not answer."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
