@@ -274,9 +274,9 @@ def a_state(folder, number, made):
 
 
 def test_of_two_processes_one_makes_what_is_kept_and_the_other_waits(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    made = context.Queue()
-    processes = [context.Process(target=a_state, args=(tmp_path, number, made)) for number in (1, 2)]
+    spawn = multiprocessing.get_context("spawn")
+    made = spawn.Queue()
+    processes = [spawn.Process(target=a_state, args=(tmp_path, number, made)) for number in (1, 2)]
     for process in processes:
         process.start()
     told = sorted(made.get(timeout=300) for _ in range(3))

@@ -72,8 +72,8 @@ def worker(rank, folder):
 @pytest.fixture(scope="module")
 def of_one_and_two(tmp_path_factory):
     folder = tmp_path_factory.mktemp("workers")
-    context = mp.get_context("spawn")
-    processes = [context.Process(target=worker, args=(rank, folder)) for rank in range(2)]
+    spawn = mp.get_context("spawn")
+    processes = [spawn.Process(target=worker, args=(rank, folder)) for rank in range(2)]
     for process in processes:
         process.start()
     with pytest.MonkeyPatch.context() as patch:

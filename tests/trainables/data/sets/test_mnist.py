@@ -126,7 +126,7 @@ def test_mnist_trains_on_the_first_50000_images_and_validates_on_the_last_10000(
 
 def test_mnist32_is_mnist_with_two_zeros_on_each_side(numbered_root):
     small, padded = load_splits(Mnist(), numbered_root), load_splits(Mnist32(), numbered_root)
-    assert read_facts(padded) == read_facts(Mnist32(), numbered_root)
+    assert padded.facts() == read_facts(Mnist32(), numbered_root)
     for split in ("train", "val", "test"):
         x, wide = getattr(small, split).x, getattr(padded, split).x
         assert torch.equal(wide[:, :, 2:30, 2:30], x) and wide.shape[1:] == (1, 32, 32)
