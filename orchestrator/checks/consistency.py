@@ -81,10 +81,10 @@ def _mistakes_of_budget(spec: "SweepSpec") -> Iterator[tuple[KeyPath, str]]:
         yield ("budget", "gpu_hours"), "is never used up: resources.gpus_per_worker is 0. Write hours or epochs."
 
 
-def paper_mistakes(spec: "SweepSpec") -> Iterator[tuple[KeyPath, str]]:
+def paper_mistakes(plan: Plan) -> Iterator[tuple[KeyPath, str]]:
     """Rows of no configuration, in an otherwise valid spec: (path in the spec, what is wrong and its cure)."""
-    runs = [trial.run for trial in Plan.of(spec).examples] if spec.paper else []
-    for index, printed in enumerate(spec.paper):
+    runs = [trial.run for trial in plan.examples] if plan.spec.paper else []
+    for index, printed in enumerate(plan.spec.paper):
         found = list(_unknown(printed.row, runs))
         if not found and not selected(printed.row, runs):
             found = [((), "no configuration has all of these together. Remove one, or mend the search.")]

@@ -14,6 +14,8 @@ from orchestrator.checks.check import Checker
 from orchestrator.checks.consistency import inconsistencies, paper_mistakes
 from orchestrator.space.assembly import build
 from orchestrator.space.candidates import candidates
+from orchestrator.space.plan import Plan
+from orchestrator.space.trials import trials_of
 from orchestrator.spec.diagnostics import Problem, SpecError, findings
 from orchestrator.spec.domains import Search
 from orchestrator.spec.records import Objective, SweepSpec
@@ -22,14 +24,19 @@ from trainables.common.roots import Root
 from trainables.run import Run
 
 
-def read_spec(
+def read_spec(file: str | Path, *values: Any, **more: Any) -> SweepSpec:
+    """The spec of the plan that `read_plan` reads, from the same arguments. Raises SpecError."""
+    return read_plan(file, *values, **more).spec
+
+
+def read_plan(
     file: str | Path,
     settings: Iterable[str] = (),
     data_root: Root = None,
     taken: Collection[str] = (),
     recorded: bool = False,
-) -> SweepSpec:
-    """The spec in a YAML file, with the settings of `--set` applied and every value that it could take checked.
+) -> Plan:
+    """The plan of the spec in a YAML file, with the settings of `--set` applied and every value it could take checked.
 
     Raises SpecError with all mistakes.
 
@@ -49,12 +56,14 @@ def read_spec(
     if recorded or any(problem.path == ("objective", "metric") for problem in checker.problems):
         problems = [problem for problem in problems if problem.path != ("objective", "mode")]
     if spec and not problems and not checker.problems:
-        checker.check_trials(candidates(spec))
+        configurations = candidates(spec)
+        checker.check_trials(configurations)
     if spec and not problems and not checker.problems:
-        problems = [Problem(document.place(path), path, text) for path, text in paper_mistakes(spec)]
+        plan = Plan(_resolved(spec), trials_of(spec, configurations))
+        problems = [Problem(document.place(path), path, text) for path, text in paper_mistakes(plan)]
     if problems or checker.problems:
         raise SpecError(problems + checker.problems)
-    return _resolved(spec)
+    return plan
 
 
 def schema() -> dict[str, Any]:

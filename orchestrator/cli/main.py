@@ -49,9 +49,8 @@ def sweep(spec, out, name, settings, data_root, tracking_uri, dry_run, reuse, as
     """Run the sweep that SPEC describes."""
     from orchestrator.commands.dry_run import print_plan
     from orchestrator.commands.spec_file import read
-    from orchestrator.space.plan import Plan
 
-    workspace, plan = Workspace(out, data_root, tracking_uri), Plan.of(read(spec, name, settings, data_root))
+    workspace, plan = Workspace(out, data_root, tracking_uri), read(spec, name, settings, data_root)
     if dry_run:
         print_plan(plan, workspace.folder(plan.spec.name), as_json)
         return
@@ -96,7 +95,7 @@ def train(spec, out, name, settings, data_root, tracking_uri) -> None:
     from orchestrator.commands.spec_file import read
     from orchestrator.commands.train import train as run
 
-    run(read(spec, name, settings, data_root), Workspace(out, data_root, tracking_uri), str(spec))
+    run(read(spec, name, settings, data_root).spec, Workspace(out, data_root, tracking_uri), str(spec))
 
 
 @cli.command()

@@ -2,22 +2,19 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.checks.read import read_spec, schema
+from orchestrator.checks.read import read_plan, schema
+from orchestrator.space.plan import Plan
 from orchestrator.storage import layout
 from trainables.common.roots import Root
 
-if TYPE_CHECKING:
-    from orchestrator.spec.records import SweepSpec
 
-
-def read(file: Path, name: str | None, settings: tuple[str, ...], data_root: Root) -> "SweepSpec":
-    """The spec in `file`, with the settings of --set and the name of --name. Raises SpecError."""
+def read(file: Path, name: str | None, settings: tuple[str, ...], data_root: Root) -> Plan:
+    """The plan of the spec in `file`, with the settings of --set and the name of --name. Raises SpecError."""
     named = [f"name={json.dumps(name)}"] if name else []
-    return read_spec(file, [*settings, *named], data_root, layout.TAKEN)
+    return read_plan(file, [*settings, *named], data_root, layout.TAKEN)
 
 
 def print_schema() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 from orchestrator.space.assembly import Candidate
 from orchestrator.space.candidates import Point, places
 from orchestrator.space.probing import probing
-from orchestrator.space.trials import Trial, list_trials, replicas
+from orchestrator.space.trials import Trial, list_trials, trials_of
 
 if TYPE_CHECKING:
     from orchestrator.spec.records import SweepSpec
@@ -52,5 +52,4 @@ class Plan:
             return self.trials
         run = self.spec.run.model_dump(mode="json")
         probed = [found for _, found in probing(run, self.spec.search)] or [Candidate(run, {}, {}, {})]
-        numbered = enumerate(probed, start=1)
-        return [trial for number, found in numbered for trial in replicas(self.spec, number, found)]
+        return trials_of(self.spec, probed)

@@ -1,6 +1,6 @@
 """The trials of a sweep that are known before it starts, and what a trial is. `plan.py` counts all trials."""
 
-from collections.abc import Sized
+from collections.abc import Iterable, Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,12 @@ class Trial:
 
 def list_trials(spec: "SweepSpec") -> list[Trial]:
     """All trials that are known before the sweep starts, in the order of their start; the same for the same spec."""
-    numbered = enumerate(candidates(spec), start=1)
+    return trials_of(spec, candidates(spec))
+
+
+def trials_of(spec: "SweepSpec", configurations: Iterable[Candidate]) -> list[Trial]:
+    """The trials of configurations, numbered from 1."""
+    numbered = enumerate(configurations, start=1)
     return [trial for configuration, found in numbered for trial in replicas(spec, configuration, found)]
 
 
