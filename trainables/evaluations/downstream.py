@@ -134,7 +134,7 @@ class Forest(OfRows):
 
 
 class Attributes(OfRows):
-    """Mean accuracy over attributes of linear classifiers, by the number of training rows, and of the majority value."""
+    """Mean accuracy over attributes of linear classifiers, by the number of training rows, and of the majority."""
 
     name: Literal["attributes"] = "attributes"
     sizes: Sizes | None = None

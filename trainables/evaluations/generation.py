@@ -116,7 +116,7 @@ class Frechet(Features):
 
 
 class FrechetIntel(Frechet):
-    """Frechet distance as in Intel-VAE's code: of 2,100 generated and 2,000 real images, which biases it upwards by far.
+    """Frechet distance as in Intel-VAE's code: 2,100 generated and 2,000 real images, which biases it upwards by far.
 
     Each generated grey image is stretched from its smallest to its largest logit, or value where the decoder has no
     sigmoid; values of colour images outside the range wrap around. Real images are not stretched.
@@ -135,7 +135,7 @@ class FrechetIntel(Frechet):
 
 
 class FrechetARD(Frechet):
-    """Frechet distance as in ARD-VAE's code: values are truncated to bytes; grey images, also real ones, become JPEG."""
+    """Frechet distance as in ARD-VAE's code: values truncated to bytes; grey images, also real ones, saved as JPEG."""
 
     name: Literal["frechet_ard"] = "frechet_ard"
     source: ClassVar[str] = "ARD-VAE, its code and table 2"

@@ -27,7 +27,7 @@ sums = LazyModule("trainables.sums")
 
 
 class Active(Evaluation):
-    """How many axes carry 95, 99 and 99.9 % of the relevance score, in both forms of the weight, and of the weight alone.
+    """How many axes carry 95, 99 and 99.9 % of the relevance score, in both forms, and of its weight alone.
 
     Measured on the first 10,000 training rows, with the Jacobian on the first 100. All are 0 where no axis
     distinguishes rows. `active_own` is the number of axes that the method's own gates or mask leave open.
