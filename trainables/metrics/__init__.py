@@ -93,7 +93,7 @@ def metrics_of(method: Method) -> tuple[Metric, ...]:
 
 
 def metric_names(method: Method) -> tuple[str, ...]:
-    """The names of a report's numbers: `train/...` of the epoch's batches, `val/...` of the validation rows after it."""
+    """The names of a report's numbers: `train/...` of the epoch's batches, `val/...` of the validation rows after."""
     terms = ("loss", *method.term_names)
     return (*(f"train/{term}" for term in terms), *(f"val/{metric.name}" for metric in metrics_of(method)))
 
