@@ -30,7 +30,7 @@ FEW = 20  # with fewer rows of a batch per file it is faster to copy them one by
 class Mapped:
     """The operations of a tensor (N, *X) that Rows need, over the concatenation of several files.
 
-    `order` (N,) int64 holds indices of rows in the concatenated `parts`; `firsts` is the index of each part's first row.
+    `order` (N,) int64 holds indices of rows in the concatenated `parts`; `firsts` has the index of each part's first.
     """
 
     parts: tuple[np.ndarray, ...]

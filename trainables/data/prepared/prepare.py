@@ -70,7 +70,7 @@ def is_whole(dataset: Dataset, folder: Path) -> bool:
 
 
 def fill(folder: Path, dataset: Dataset, splits: Splits, root: Path, told: Told) -> None:
-    """Write what is missing in the folder, the index last. The caller must hold `alone`. Raises DataError and OSError."""
+    """Write what is missing in the folder, the index last. The caller holds `alone`. Raises DataError and OSError."""
     (folder / index_file.INDEX).unlink(missing_ok=True)
     remove_half_written(folder)
     parts = {split: part for split in SPLITS if (part := getattr(splits, split)) is not None}

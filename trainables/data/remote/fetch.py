@@ -175,7 +175,7 @@ def is_whole(folder: Path) -> bool:
 
 
 def fill(place: BucketPath, content: bytes, folder: Path, told: Told) -> None:
-    """Fetch what is missing in a folder of the cache, the index last. The caller must hold `alone`. Raises DataError."""
+    """Fetch what is missing in a folder of the cache, the index last. The caller holds `alone`. Raises DataError."""
     (folder / INDEX).unlink(missing_ok=True)
     remove_half_written(folder)
     shards = shards_in(content, place / INDEX)

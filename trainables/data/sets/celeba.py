@@ -56,7 +56,7 @@ class Faces(Photographs):
                 raise Unfit(f"row {row} is {names[row]}, {expected[row]} expected")
 
     def _fitted(self, picture):
-        """The central square, scaled; rounded up and left where the centre is between two pixels."""
+        """The central square, scaled; half a pixel too far up or left where the margins cannot be equal."""
         width, height = self.size
         side = self.crop * width // 178
         left, top = (width - side) // 2, (height - side) // 2

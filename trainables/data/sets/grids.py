@@ -1,4 +1,4 @@
-"""Data sets of every combination of their factors, each once, in lexicographic order: the last factor varies fastest."""
+"""Data sets of every combination of their factors, each once, in lexicographic order (the last factor is fastest)."""
 
 # Shapes: K rows asked for, F factors.
 

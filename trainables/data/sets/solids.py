@@ -1,4 +1,4 @@
-"""Objects in a room in the manner of 3D Shapes, rendered here: every factor is known exactly, and no download is needed.
+"""Objects in a room in the manner of 3D Shapes, rendered here: every factor is known exactly, nothing is downloaded.
 
 Sphere tracing: each pixel's ray advances in steps of the distance to the object, which has a closed form, until it hits
 the object, floor or wall. What it hits decides which of three hues the pixel has, and how bright it is.

@@ -1,4 +1,4 @@
-"""Shapes in the manner of dSprites, drawn here: every factor is known exactly, and no download is needed."""
+"""Shapes in the manner of dSprites, drawn here: every factor is known exactly, nothing is downloaded."""
 
 # Shapes: K images asked for, H rows, W columns of pixels, F factors.
 
