@@ -146,4 +146,4 @@ CUTS = {
     "planes": lambda per_cut, *push: [Plane(clusters, *push) for clusters in per_cut],
     "axes": lambda per_cut, *push: [Axis(*push) for _ in per_cut],
 }
-"""`Sectors.on` -> function that makes the cuts from the clusters of each, c1, c2, and whether proportions are learned."""
+"""`Sectors.on` -> function that makes the cuts from the clusters of each, c1, c2 and whether shares are learned."""
