@@ -52,7 +52,8 @@ def epoch_of(path: Path) -> int:
 def verify(path: Path) -> None:
     """Read every part of the archive and compare it with its checksum, which `torch.load` does not.
 
-    `testzip` skips entries marked as folders, so an entry with attributes counts as damaged. Raises zipfile's errors.
+    `torch.load` does not read entries marked as folders, so an entry with attributes counts as damaged. Raises
+    zipfile's errors.
     """
     with zipfile.ZipFile(path) as archive:
         damaged = archive.testzip() or next((part.filename for part in archive.infolist() if part.external_attr), None)

@@ -12,7 +12,7 @@ from typing import Any
 
 
 class LazyModule(ModuleType):
-    """Stands for a module and imports it at the first access to one of its attributes."""
+    """A proxy of a module, which imports it at the first access to one of its attributes."""
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(import_module(self.__name__), name)

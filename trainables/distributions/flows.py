@@ -26,7 +26,7 @@ class SylvesterHead:
     """
 
     steps: int
-    columns: int  # M, at most the dimensions of the code
+    columns: int  # M, unless the code has fewer dimensions
 
     def sizes(self, dim: int) -> list[int]:
         """The numbers of parameters: Gaussian, Qs, triangles, diagonals, biases."""

@@ -30,7 +30,7 @@ sums = LazyModule("trainables.sums")
 
 REAL = 10_000  # rows
 ROWS_AT_ONCE = 500  # rows of features converted to float64 at once
-MOST_FEATURES = 4096  # a covariance of so many features takes minutes
+MOST_FEATURES = 4096  # whose covariance takes minutes to compare
 
 
 class Features(OfRows):
@@ -43,8 +43,8 @@ class Features(OfRows):
     generated: PositiveInt = 10_000
     """Number of generated rows."""
     real: PositiveInt | None = None
-    """Compares with at most the first so many rows of the split. None: 10,000, or all training rows where papers
-    compare with the training split."""
+    """Largest number of real rows, the first of the split. None: 10,000, or all training rows where papers compare with
+    the training split."""
 
     as_papers: ClassVar[bool] = False
     """Whether the default split is the one that papers compare with, see `Dataset.reference`."""
@@ -126,7 +126,7 @@ class FrechetIntel(Frechet):
     generated: PositiveInt = 2_100
     """Number of generated rows."""
     real: PositiveInt = 2_000
-    """Compares with at most the first so many rows of the split."""
+    """Largest number of real rows, the first of the split."""
     source: ClassVar[str] = "Intel-VAE, its code and table 1"
     as_papers: ClassVar[bool] = False
     variant: ClassVar[str] = "_intel"

@@ -26,7 +26,7 @@ class Parzen(OfRows):
     generated: PositiveInt = 10_000
     """Number of generated rows."""
     real: PositiveInt = 10_000
-    """Measures at most the first so many rows of the split."""
+    """Largest number of rows, the first of the split."""
     source: ClassVar[str] = "Breuleux et al. 2011; after VIMAE, table 1, whose own estimate is not known"
 
     def measure(self, seen: EvaluationContext) -> Measurement:
@@ -47,7 +47,7 @@ class IWAE(OfRows):
     k: PositiveInt = 500
     """Number of samples per row."""
     rows: PositiveInt = 10_000
-    """Measures at most the first so many rows of the split."""
+    """Largest number of rows, the first of the split."""
     source: ClassVar[str] = "Burda et al. 2016"
 
     def measure(self, seen: EvaluationContext) -> Measurement:

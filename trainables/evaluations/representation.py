@@ -70,7 +70,7 @@ class Hoyer(OfRows):
 
     name: Literal["hoyer"] = "hoyer"
     rows: PositiveInt = 2_000
-    """Measures at most the first so many rows of the split."""
+    """Largest number of rows, the first of the split."""
     source: ClassVar[str] = "Mathieu et al. 2019; Intel-VAE, section 6.3, and its code"
 
     def measure(self, seen: EvaluationContext) -> Measurement:
@@ -90,7 +90,7 @@ class OfFactors(Evaluation):
     split: Split = "train"
     """Split of the data."""
     rows: PositiveInt = 50_000
-    """Measures at most the first so many rows of the split."""
+    """Largest number of rows, the first of the split."""
 
     def measure(self, seen: EvaluationContext) -> Measurement:
         factors = seen.rows(self.split, self.rows).factors

@@ -35,7 +35,7 @@ def check_unpacked(packed: int, unpacked: int) -> None:
 
 
 def check_memory(needed: int) -> None:
-    """Raises TooMuch where so many bytes are more than the memory available to this process."""
+    """Raises TooMuch where more bytes are needed than the memory available to this process."""
     have = available_bytes() if needed > SMALL_BYTES else None
     if have is not None and needed > have:
         sizes = f"takes {size_of(needed)} of memory, {size_of(have)} are available"

@@ -17,9 +17,9 @@ class Dataset(Record):
 
     name: str
     train_rows: PositiveInt | None = None
-    """Use only the first so many training rows; None: all."""
+    """Number of training rows to use, the first of the split; None: all."""
     val_rows: PositiveInt | None = None
-    """Use only the first so many validation rows; None: all."""
+    """Number of validation rows to use, the first of the split; None: all."""
 
     reference: ClassVar[Literal["train", "test"]] = "test"
     """The split that papers compare generated data of this set with in the FID."""

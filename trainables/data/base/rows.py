@@ -1,6 +1,6 @@
 """Rows of data, loaded (Rows) or still in files (Stored); the splits of a set, and its facts."""
 
-# Shapes: N rows of a set, B rows of a batch, K rows asked for, X data dimensions (C, H, W or one),
+# Shapes: N rows of a set, B rows of a batch, K rows requested, X data dimensions (C, H, W or one),
 # A attributes, F factors.
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ def hold_out(rows: Part, val_rows: int, test_rows: int = 0) -> Splits:
 
 
 def chunks(part: Part, rows: int) -> Iterator[Rows]:
-    """A split in chunks of so many rows, each read when it is reached; the last may be shorter."""
+    """A split in chunks of `rows` rows, each read when it is reached; the last may be shorter."""
     return (part.take(slice(start, start + rows)).read() for start in range(0, len(part), rows))
 
 

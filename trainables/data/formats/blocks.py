@@ -1,6 +1,6 @@
 """Reads rows from files that must be read from front to back, one block in memory at a time, each block once."""
 
-# Shapes: K rows asked for, X dimensions of one row.
+# Shapes: K rows requested, X dimensions of one row.
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Decodes compressed pictures to bytes (C, H, W) in threads: Pillow releases Python's GIL while it decodes."""
 
-# Shapes: K pictures asked for, H rows, W columns, C channels.
+# Shapes: K pictures requested, H rows, W columns, C channels.
 
 from __future__ import annotations
 

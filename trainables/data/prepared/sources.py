@@ -64,7 +64,7 @@ def content_of(name: str, path: Path) -> dict[str, Any]:
 
 
 def stamp_of(path: Path) -> str:
-    """A hash of the name, size and time of a file, or of all files in a folder, without reading them."""
+    """A hash of the size and time of a file, or of the names, sizes and times of a folder's files; reads none."""
     stats = ((inner, file.stat()) for inner, file in files_in(path))
     lines = (f"{inner} {stat.st_size} {stat.st_mtime_ns}\n" for inner, stat in stats)
     return hashlib.sha256(os.fsencode("".join(lines))).hexdigest()

@@ -1,6 +1,6 @@
 """CIFAR-10, from the official pickles (read, never run), from parquet files, or from the sprite sheets of a part."""
 
-# Shapes: N images of a file, K images asked for.
+# Shapes: N images of a file, K images requested.
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """dSprites: white shapes on black, every combination of five factors."""
 
-# Shapes: N images of the file, K images asked for, F factors.
+# Shapes: N images of the file, K images requested, F factors.
 
 from __future__ import annotations
 

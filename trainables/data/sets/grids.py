@@ -1,6 +1,6 @@
 """Data sets of every combination of their factors, each once, in lexicographic order (the last factor is fastest)."""
 
-# Shapes: K rows asked for, F factors.
+# Shapes: K rows requested, F factors.
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """ImageNet in 32x32 pixels, from the published batches of arrays."""
 
-# Shapes: N images of the files, K images asked for.
+# Shapes: N images of the files, K images requested.
 
 from __future__ import annotations
 

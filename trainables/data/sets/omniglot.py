@@ -1,6 +1,6 @@
 """Omniglot: handwritten characters of 50 alphabets, 20 drawings of each."""
 
-# Shapes: N drawings of an archive, K images asked for. An image's number is 4 x its drawing's number + its turn.
+# Shapes: N drawings of an archive, K images requested. An image's number is 4 x its drawing's number + its turn.
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """3D Shapes: a coloured object in a coloured room, every combination of six factors."""
 
-# Shapes: N images of the file, K images asked for, F factors.
+# Shapes: N images of the file, K images requested, F factors.
 
 from __future__ import annotations
 

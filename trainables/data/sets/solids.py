@@ -4,7 +4,7 @@ Sphere tracing: each pixel's ray advances in steps of the distance to the object
 the object, floor or wall. What it hits decides which of three hues the pixel has, and how bright it is.
 """
 
-# Shapes: K images asked for, P pixels (rows x columns), points and directions (P, 3) as (right, up, ahead).
+# Shapes: K images requested, P pixels (rows x columns), points and directions (P, 3) as (right, up, ahead).
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TURN = math.radians(30)
 
 
 class Solids(EveryCombination):
-    """A cube, cylinder, ball or capsule in a room, rendered anew, 64x64 colour, 6 factors: 3,456 / 384 images.
+    """A cube, cylinder, ball or capsule in a room, rendered, 64x64 colour, 6 factors: 3,456 / 384 images.
 
     Factors: floor_hue 4, wall_hue 4, object_hue 4, scale 3, shape 4, orientation 5, each combination once. A fixed
     shuffle holds out the validation images. There are no test images.

@@ -1,6 +1,6 @@
 """Shapes in the manner of dSprites, drawn here: every factor is known exactly, nothing is downloaded."""
 
-# Shapes: K images asked for, H rows, W columns of pixels, F factors.
+# Shapes: K images requested, H rows, W columns of pixels, F factors.
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HEART = 1.43  # scale of the heart, a little above its curve's largest distance 
 
 
 class Sprites(EveryCombination):
-    """White squares, ellipses and hearts, drawn anew, 64x64 black and white, 5 factors: 5,632 / 512 images.
+    """White squares, ellipses and hearts, rendered, 64x64 black and white, 5 factors: 5,632 / 512 images.
 
     Factors: shape 3, scale 4, orientation 8, pos_x 8, pos_y 8, each combination once. Unlike in dSprites the
     orientations cover a quarter turn, so that no two images are equal. A pixel is white if its middle lies in the
