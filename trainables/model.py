@@ -31,9 +31,9 @@ class Parts:
     shape: tuple[int, ...]
     """Shape of a row of data."""
     code_dim: int
-    """D."""
+    """D, the dimensions of the code y."""
     latent_dim: int
-    """L."""
+    """L, the dimensions of the representation z."""
     encoder: nn.Module
     """(B, X) -> (B, E), the input of the posterior."""
     posterior: Head

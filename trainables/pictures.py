@@ -34,7 +34,7 @@ TRAVERSAL_STEPS = 10
 TRAVERSAL_SDS = 3.0
 SMALLEST_SIDE = 32  # screen pixels; images with a shorter side are enlarged by a whole number
 NAMED_CLASSES = 10  # as many as matplotlib has colours; more labels share a scale without a legend
-TINY = 1e-300  # the total score of a model whose every axis is dead is 0
+TINY = 1e-300  # avoids a division by 0: the total score is 0 if all axes are dead
 
 
 def draw(learner: Learner, splits: Splits, folder: Path, history: Sequence[dict[str, float]], seed: int) -> list[Path]:

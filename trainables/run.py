@@ -51,7 +51,7 @@ class Optimizer(Record):
     """
 
     algorithm: Literal["adam", "amsgrad", "rmsprop"] = "adam"
-    """amsgrad is Adam with AMSGrad's maximum of the second moments."""
+    """Adam, Adam with AMSGrad's maximum of the second moments, or RMSProp."""
     lr: PositiveFloat = 1e-3
     """Learning rate."""
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9

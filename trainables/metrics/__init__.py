@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Metric:
-    """A number about a model on a data set."""
+    """A number computed from a model's outputs on a data set."""
 
     name: str
     compute: Callable[[ModelView], float]

@@ -35,7 +35,7 @@ class Provenance:
     """The data set's name and its settings that are not the defaults, except the numbers of rows."""
 
     def line(self) -> str:
-        """All of it in one line."""
+        """The provenance as one line of text."""
         rows = " + ".join(f"{number} {what}" for what, number in self.counts)
         network = f"{self.extractor} {self.extractor_hash[:8]}".strip()
         own = "".join(f"; {name} {value}" for name, value in self.settings)

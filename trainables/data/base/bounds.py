@@ -18,7 +18,7 @@ GROUP = Path("/sys/fs/cgroup")  # the control group of a container
 
 
 class TooMuch(Unfit):
-    """A file that would need too much memory; the text says how to fix it."""
+    """A file that would need too much memory or may never end; the text says how to fix it."""
 
 
 def check_plain(path: Path) -> None:
