@@ -1,8 +1,8 @@
-# Two commands on a fresh machine: `make quickstart` and `make test`. Both make .venv first.
+# On a new machine run `make quickstart` or `make test`. Both create .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
 
-# What the lock is for. torch has wheels for macOS from version 14 on.
+# The platforms and Pythons that the lock supports. torch has wheels for macOS 14 and later.
 PLATFORMS := x86_64-manylinux_2_28 aarch64-manylinux_2_28 aarch64-apple-darwin
 PYTHONS := 3.11 3.12 3.13 3.14
 MACOS := 14.0
@@ -12,7 +12,7 @@ MACOS := 14.0
 quickstart: .venv/installed
 	$(BIN)/vaeorch sweep search_spaces/quickstart.yaml
 
-# Two processes, each of which takes one file after the other; those with whole sweeps come last.
+# Two processes, each of which runs one test file after another; files with whole sweeps come last.
 test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
@@ -20,7 +20,7 @@ test: .venv/installed
 lint: .venv/installed
 	$(BIN)/ruff check .
 
-# Compiled at once: each process of a sweep imports torch, which takes twice as long from source.
+# Compiles bytecode at installation: each process of a sweep imports torch, which takes twice as long without it.
 .venv/installed: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vaeorch needs Python 3.11 or later: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
@@ -29,12 +29,12 @@ lint: .venv/installed
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $@
 
-# Names, versions and markers only: where packages come from is the business of each machine.
+# The lock has names, versions and markers only; each machine configures its own package index.
 lock: .venv/installed
 	$(BIN)/uv pip compile --quiet --universal --upgrade --extra test --python-version 3.11 \
 		--no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml --output-file requirements.lock
 
-# Whether every platform with every Python can be set up from the lock, and by nothing that is not in it.
+# Checks that every platform with every Python can be installed from the lock, without packages that are not in it.
 lock-check: .venv/installed
 	@sed 's/ *;.*//' requirements.lock > .venv/locked; \
 	failed=0; for platform in $(PLATFORMS); do for python in $(PYTHONS); do \

@@ -1,11 +1,11 @@
-"""Our promotion ASHA and Hyperband against Ray's ASHA and against no early stopping, on the same learning curves.
+"""Our promotion ASHA and Hyperband against Ray's ASHA and no early stopping, on the same learning curves.
 
     python benchmarks/asha.py [--trials 60] [--shuffles 100] [--slots 1 4 16] [--curves FILE] [--set ...]
 
 The curves are real: configurations of search_spaces/quickstart.yaml, each trained for 27 epochs on `digits`. With
---curves they are kept in FILE, or taken from it if it is there. Then each scheduler is played on them, in `shuffles`
-orders of the configurations, without any training: a slot takes one unit of time for an epoch. Ray's side is its own
-AsyncHyperBandScheduler object, which needs no cluster: it asks of a trial its `trial_id` and nothing else.
+--curves they are saved to FILE, or loaded from it if it exists. Then each scheduler is simulated on them, in `shuffles`
+orders of the configurations, without training: a slot needs one unit of time per epoch. For Ray it is the original
+AsyncHyperBandScheduler object, which needs no cluster: the only attribute of a trial that it reads is `trial_id`.
 """
 
 import argparse
@@ -26,14 +26,14 @@ from orchestrator.schedulers.run_all import RunAll
 ROOT = Path(__file__).parents[1]
 TOP = 3  # configurations that count as good
 GRACE, ETA = 3, 3
-BUDGETS = (0.1, 0.2, 0.3, 0.5)  # of the epochs that all trials take in full
+BUDGETS = (0.1, 0.2, 0.3, 0.5)  # fractions of the epochs of all trials trained in full
 
 Curves = list[list[float]]
-"""The objective, more being better, of each configuration (row) after each epoch."""
+"""The objective (higher is better) of each configuration (row) after each epoch."""
 
 
 def record(settings: list[str]) -> Curves:
-    """Train the configurations, one line of progress for each; `settings` change the spec as --set does."""
+    """Train the configurations and print a line for each; `settings` change the spec as --set does."""
     from orchestrator.checks.read import read_spec
     from orchestrator.space.trials import list_trials as listed
     from trainables.common.errors import Diverged
@@ -54,7 +54,7 @@ def record(settings: list[str]) -> Curves:
 
 
 class RayAsha:
-    """Ray's scheduler with the methods of ours. A trial that it stops is lost, so none is ever called back."""
+    """Ray's scheduler with the interface of ours. It never resumes a stopped trial."""
 
     def __init__(self, epochs: int):
         from ray.tune.schedulers import AsyncHyperBandScheduler
@@ -85,11 +85,11 @@ SCHEDULERS: dict[str, Callable] = {
 
 @dataclass
 class Course:
-    """One sweep as it went: after each epoch that any slot trained, who leads. Values are the latest of each."""
+    """The course of one sweep: the leading configuration, by latest values, after each epoch that any slot trained."""
 
     latest: dict[int, float] = field(default_factory=dict)  # configuration -> value
     leaders: list[tuple[int, float]] = field(default_factory=list)  # (configuration, value)
-    full: dict[int, int] = field(default_factory=dict)  # configuration -> epochs of the sweep until it was done
+    full: dict[int, int] = field(default_factory=dict)  # configuration -> epochs of the sweep until it was finished
 
     def epoch(self, configuration: int, value: float) -> None:
         self.latest[configuration] = value if math.isfinite(value) else -math.inf
@@ -100,22 +100,22 @@ class Course:
         self.leaders.append((leader, self.latest[leader]))
 
     def found(self, good: set[int]) -> float:
-        """Epochs of the sweep until the first of some configurations was trained in full; inf if none was."""
+        """Epochs of the sweep until the first of the good configurations was trained in full; inf if none was."""
         return min((self.full[each] for each in good & self.full.keys()), default=math.inf)
 
     def identified(self, best: int) -> float:
-        """Epochs of the sweep from which on the best configuration leads to the end; inf if it does not."""
+        """Epochs of the sweep after which the best configuration leads until the end; inf if it does not."""
         others = [spent for spent, (leader, _) in enumerate(self.leaders, start=1) if leader != best]
         last = max(others, default=0)
         return last + 1 if last < len(self.leaders) else math.inf
 
     def value(self, budget: float) -> float:
-        """The leader's value after so many epochs, or at the end of a sweep that took fewer."""
+        """The leader's value after so many epochs, or at the end of a shorter sweep."""
         return self.leaders[int(min(budget, len(self.leaders))) - 1][1]
 
 
 def play(curves: Curves, order: list[int], core, slots: int, rng: random.Random) -> Course:
-    """A sweep over `curves` in this order; trial number n is configuration order[n - 1]."""
+    """Simulate a sweep over `curves` in this order; trial number n is configuration order[n - 1]."""
     epochs, course = len(curves[0]), Course()
     new, busy, done = list(range(1, len(order) + 1)), [], [0] * (len(order) + 1)
     while True:
@@ -126,7 +126,7 @@ def play(curves: Curves, order: list[int], core, slots: int, rng: random.Random)
             busy.append(new.pop(0) if trial is None else trial)
         if not busy:
             return course
-        for trial in rng.sample(busy, len(busy)):  # slots that take equally long report in any order
+        for trial in rng.sample(busy, len(busy)):  # slots of equal speed report in random order
             configuration = order[trial - 1]
             value = curves[configuration][done[trial]]
             done[trial] += 1
@@ -138,7 +138,7 @@ def play(curves: Curves, order: list[int], core, slots: int, rng: random.Random)
 
 
 def row(name: str, curves: Curves, slots: int, shuffles: int) -> list[str]:
-    """A line of the table: means over the orders, medians where a value may be infinite."""
+    """A row of the table: means over the orders, medians where a value may be infinite."""
     epochs = len(curves[0])
     finals = [curve[-1] if math.isfinite(curve[-1]) else -math.inf for curve in curves]
     best, *others = sorted(range(len(curves)), key=finals.__getitem__, reverse=True)[:TOP]
@@ -158,7 +158,7 @@ def row(name: str, curves: Curves, slots: int, shuffles: int) -> list[str]:
 
 
 def _median(values: list[float]) -> str:
-    """Half of the sweeps took no longer."""
+    """The high median as text: at least half of the sweeps took no longer."""
     middle = statistics.median_high(values)
     return f"{middle:.0f}" if math.isfinite(middle) else "never"
 

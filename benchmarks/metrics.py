@@ -1,14 +1,14 @@
-"""What metrics cost: each against a straightforward version with numpy, scipy or scikit-learn, on the same input.
+"""The time of each metric against a straightforward version with numpy, scipy or scikit-learn, on the same input.
 
     python benchmarks/metrics.py [--only NAME ...] [--repeats 3]
 
-Seconds in the median. `differ` is the greatest difference of the two results, as a share of the largest: both compute
-the same number (the votes of factor_vae are drawn in another order, the samples of iwae are others). Forest, SVM and
-linear attributes are scikit-learn's own, and PRD's time is its k-means: they are not listed by themselves. `active` is
-all twelve counts of axes. `shared` is the Frechet distance and PRD of 16 generated and 16 real images by Inception,
-with random weights, whose features are extracted once, or for each anew. `dz` has no other version: it is the time to
-encode 10,000 images of 32x32 in batches of 100, sample, sum the squares and give the prior its b (ARD-VAE, supplement,
-table 3), copies to the device and waiting for it included.
+Times are medians in seconds. `differ` is the largest difference of the two results relative to the largest value: both
+compute the same number (except that factor_vae's votes are drawn in another order and iwae's samples differ). Forest,
+SVM and linear attributes are scikit-learn's own, and PRD's time is its k-means: they are not listed. `active` is all
+twelve counts of axes. `shared` is the Frechet distance and PRD of 16 generated and 16 real images by Inception, with
+random weights, whose features are extracted once, or once for each. `dz` has no other version: it is the time to encode
+10,000 images of 32x32 in batches of 100, sample, sum the squares and update the prior's b (ARD-VAE, supplement, table
+3), including copies to the device and waiting for it.
 """
 
 import argparse
@@ -50,7 +50,7 @@ DZ_ROWS, BATCH = 10_000, 100
 
 Result = float | np.ndarray
 Pair = tuple[Callable[[], Result], Callable[[], Result]]
-"""Ours, and the straightforward version."""
+"""(our version, the straightforward version)."""
 
 
 def of_frechet() -> Pair:
@@ -248,7 +248,7 @@ def of_iwae() -> Pair:
 
 
 def of_shared() -> Pair:
-    """Two evaluations of one model, and one of two models that happen to be the same."""
+    """Two evaluations that share one model's context, against two with a context each."""
     training, folder = trained_on_images("vae"), Path(tempfile.mkdtemp())
     torch.save(inception.Inception().network.state_dict(), folder / "weights.pth")
     asked = {"features": "inception", "weights": str(folder / "weights.pth"), "generated": 16, "real": 16}
@@ -302,7 +302,7 @@ ALL = (*PAIRS, "dz")
 
 
 def seconds(act: Callable[[], object], repeats: int) -> float:
-    """The median, after one call to warm up."""
+    """The median seconds of a call, after one warm-up call."""
     act()
     times = []
     for _ in range(repeats):
@@ -321,7 +321,7 @@ def row(name: str, repeats: int) -> str:
 
 
 def dz(latent_dim: int, repeats: int) -> float:
-    """Seconds to make the ARD prior of 10,000 images with ARD-VAE's network for MNIST."""
+    """Seconds to update the ARD prior from 10,000 images with ARD-VAE's network for MNIST."""
     images = np.random.default_rng(0).integers(256, size=(DZ_ROWS, 1, 32, 32), dtype=np.uint8)
     with tempfile.TemporaryDirectory() as folder:
         np.save(Path(folder) / "x.npy", images)

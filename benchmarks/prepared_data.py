@@ -1,9 +1,9 @@
-"""What it costs to train on mapped rows: batches of a prepared set against those of a set that was read into memory.
+"""The time to read batches of a prepared, memory-mapped set against those of a set that was read into memory.
 
     python benchmarks/prepared_data.py [--data-root FOLDER] [--set mnist celeba_half] [--shard-mib 64 4]
 
-Rows are drawn by chance. Each time is the best of several rounds, in which the two take turns. Then how long it takes
-to open the set, which is what a trial waits for before its first step.
+Rows are random. Each time is the best of several rounds, which alternate between the two. Also measures how long it
+takes to open the set, which a trial waits for before its first step.
 """
 
 import argparse
@@ -31,7 +31,7 @@ def seconds(action: Callable[[], object]) -> float:
 
 
 def of_batches(rows: list[Rows], batch_size: int) -> list[float]:
-    """Seconds that a batch takes, for each of these, of the same rows."""
+    """Seconds per batch of each of these sets, with the same rows."""
     drawn = [torch.randint(len(rows[0]), (batch_size,)) for _ in range(BATCHES[batch_size])]
 
     def epoch(some: Rows) -> None:

@@ -1,13 +1,13 @@
-"""What a report costs: to keep an epoch with and without its checkpoint, and to tell MLflow of it.
+"""The cost of a report: to save an epoch with and without its checkpoint, and to log it to MLflow.
 
     python benchmarks/report_overhead.py [--epochs 150]
 
-Each is a share of an epoch of 0.2 s (the epoch itself is not trained: only what follows it is timed), in the median:
+Each cost is a share of an epoch of 0.2 s (no epoch is trained: only the work after it is timed), in the median:
 
 - line: the epoch's line in metrics.jsonl
 - checkpoint: the same and two checkpoints, the last and the best, of an MLP 3x256 with Adam's state
-- told: what the driver waits for when it tells of 26 metrics; a thread sends them on to an sqlite store
-- sent: CPU time of the whole driver per report, that thread and the store included (mean)
+- told: how long the driver waits when it logs 26 metrics; a thread sends them to an sqlite store
+- sent: CPU time of the whole driver per report, including that thread and the store (mean)
 """
 
 import argparse
@@ -25,7 +25,7 @@ from trainables.run import Run
 from trainables.train import Report, train
 
 EPOCH_SECONDS = 0.2
-SETTLED_SECONDS = 10.0  # for MLflow to be imported and the store to make its tables
+SETTLED_SECONDS = 10.0  # until MLflow is imported and the store has created its tables
 METRICS = {f"val/metric_{number:02d}": float(number) for number in range(26)}
 OBJECTIVE = "val/metric_00"
 RUN = {
@@ -48,7 +48,7 @@ def seconds(act: Callable[[int], None], epochs: int, pause: float = 0.0) -> floa
 
 
 def kept(folder: Path, report: Report, epochs: int) -> float:
-    """Seconds to keep an epoch, each better than the last."""
+    """Seconds to save an epoch, when each is better than the last."""
     trial = TrialFolder(folder, OBJECTIVE, "max")
     trial.open()
     return seconds(
@@ -57,7 +57,7 @@ def kept(folder: Path, report: Report, epochs: int) -> float:
 
 
 def told(folder: Path, epochs: int) -> tuple[float, float]:
-    """Seconds that the driver waits per report, and its CPU seconds per report until all is sent."""
+    """Seconds that the driver waits per report, and its CPU seconds per report until all are sent."""
     (folder / "spec.yaml").write_text("name: report\n")
     tracker = Tracker(f"sqlite:///{folder}/mlflow.db", "report", "report", folder)
     data = {"name": "digits", "source": "scikit-learn", "shape": [1, 8, 8]}

@@ -1,10 +1,10 @@
-"""Where the time goes from a command to its answer, or to the first training step.
+"""The time from a command to its answer, or to the stages of a sweep.
 
     python benchmarks/start_up.py [--repeats 5]
 
-Whole processes, timed one after the other; medians, also as a multiple of the time that Python takes to print its own
-version through `click`, which no command of this kind can undercut by much. The stages of a sweep are read from the
-files that it leaves: the folder claimed, Ray and the slot up (the trial's config.json), the first epoch kept.
+Whole processes, timed one after another; medians, also as a multiple of the time of an empty `click` command, which is
+close to the least possible. The stages of a sweep are the times of the files that it writes: the folder claimed, Ray
+and the slot started (the trial's config.json), the first epoch saved.
 """
 
 import argparse

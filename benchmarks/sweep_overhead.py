@@ -1,14 +1,14 @@
-"""What a sweep costs beyond the training in it, and what a further trial costs, against one Tune trial each.
+"""The overhead of a sweep beyond its training, and per further trial, against one Tune trial per run.
 
     python benchmarks/sweep_overhead.py [--trials 60] [--plain 12] [--workers 1 2]
 
-Ours: `vaeorch sweep` of trials of about a second each, in a process of its own, with MLflow. Plain: the same runs, each
-as a Tune function trial of its own, as one writes it at first (with 2 workers: each in a TorchTrainer of its own),
-without MLflow or checkpoints. Both have as many slots as 2 CPUs allow.
+Ours: `vaeorch sweep` of trials of about a second each, in its own process, with MLflow. Plain: the same runs, each as
+its own Tune function trial, the simplest way to write it (with 2 workers: each in its own TorchTrainer), without MLflow
+or checkpoints. Both have as many slots as 2 CPUs allow.
 
 The work of a trial is the seconds that its epochs took, as measured inside it. With W the time from the beginning of
 the first trial's epochs to the end of the last trial's, `wall / ideal` is W * slots / (all work), and a further trial
-costs (W * slots - all work) / (trials - slots): what a slot spends between the work of one trial and the next.
+costs (W * slots - all work) / (trials - slots): the time of a slot between the work of one trial and the next.
 """
 
 import argparse
@@ -25,7 +25,7 @@ import numpy as np
 from ruamel.yaml import YAML
 
 CPUS = 2
-WIDTH = 20  # data dimensions: a vector, of which no pictures are drawn
+WIDTH = 20  # data dimensions: vectors, for which no pictures are drawn
 EPOCH_ROWS, VAL_ROWS = 20_000, 400
 EPOCHS = 2
 
@@ -37,7 +37,7 @@ def write_data(folder: Path) -> Path:
 
 
 def run_values(data: Path, seconds_per_row: float | None = None) -> dict:
-    """A run of about a second, once it is known how long a row takes."""
+    """A run of about a second, if the time per row is given."""
     rows = EPOCH_ROWS // 2 if seconds_per_row is None else min(int(0.5 / seconds_per_row), EPOCH_ROWS - VAL_ROWS)
     return {
         "method": {"name": "vae"},
@@ -81,7 +81,7 @@ def ours(run: dict, trials: int, workers: int, folder: Path) -> list[tuple[float
 
 
 def train_and_note(config: dict) -> None:
-    """One run, whose work and end are left in a file by the first worker."""
+    """One run; the first worker writes its work and end time to a file."""
     import torch
 
     from trainables.run import Run
@@ -99,7 +99,7 @@ def alone(config: dict) -> None:
 
 
 def with_workers(config: dict) -> None:
-    """The same in a TorchTrainer of its own."""
+    """The same in its own TorchTrainer."""
     from ray.train import RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
@@ -113,7 +113,7 @@ def with_workers(config: dict) -> None:
 
 
 def plain(run: dict, trials: int, workers: int, folder: Path) -> list[tuple[float, float]]:
-    """As `ours`, each run being a Tune function trial."""
+    """As `ours`, with each run as a Tune function trial."""
     from ray import tune
 
     from orchestrator.clusters.local import private_ray
@@ -134,7 +134,7 @@ def plain(run: dict, trials: int, workers: int, folder: Path) -> list[tuple[floa
 
 
 def costs(trials: list[tuple[float, float]], slots: int) -> tuple[float, float]:
-    """(wall / ideal, seconds that a further trial costs)."""
+    """(wall / ideal, seconds of overhead per further trial)."""
     work = sum(seconds for seconds, _ in trials)
     wall = max(end for _, end in trials) - min(end - seconds for seconds, end in trials)
     return wall * slots / work, (wall * slots - work) / (len(trials) - slots)

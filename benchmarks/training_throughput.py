@@ -2,9 +2,9 @@
 
     python benchmarks/training_throughput.py [--cases NAME ...] [--repeats N] [--precision fp32|tf32|bf16] [--fused]
 
-Both are timed in turn in one process, and the ratio is taken pair by pair; the median is printed. The bare loop is
-what one writes by hand: index a tensor, forward, loss, backward, torch's default Adam. It checks nothing and keeps no
-sums. train(run) uses Adam's fused kernel; --fused gives it to the bare loop, too. Validation is left out of both.
+Both are timed alternately in one process; the ratio is per pair, and the median is printed. The bare loop is a minimal
+hand-written one: index a tensor, forward, loss, backward, torch's default Adam, without checks or sums. train(run) uses
+fused Adam; with --fused so does the bare loop. Both are without validation.
 """
 
 import argparse
@@ -30,7 +30,7 @@ VAL_ROWS = 100
 
 
 def a_run(folder, network, shape, batch, steps, precision) -> Run:
-    """A run of two epochs, the first to warm up, on rows of noise."""
+    """A run of two epochs, the first as warm-up, on rows of noise."""
     rows, rng = batch * steps + VAL_ROWS, np.random.default_rng(0)
     images = len(shape) == 3
     x = rng.integers(0, 256, (rows, *shape), dtype=np.uint8) if images else rng.normal(size=(rows, *shape))
@@ -42,13 +42,13 @@ def a_run(folder, network, shape, batch, steps, precision) -> Run:
 
 
 def seconds_of_train(run: Run) -> float:
-    """The second epoch, without validation."""
+    """Seconds of the second epoch, without validation."""
     _, second = (report.seconds for report in train(run))
     return second
 
 
 def seconds_of_bare_loop(run: Run, fused: bool) -> float:
-    """The second of two epochs of the loop that one writes by hand."""
+    """Seconds of the second of two epochs of the bare loop."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     splits = load_splits(run.data)
     vae = build(run, splits).vae.to(device)

@@ -1,4 +1,4 @@
-"""What is made once and kept in a folder for all processes: written whole or not at all, by one while others wait."""
+"""A cache in a folder that processes share: one process computes and writes an entry, atomically, while others wait."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +11,11 @@ from trainables.common.files import locked
 State = dict[str, Any]
 """Tensors, numbers and text by name."""
 Keep = Callable[[str, Callable[[], State]], State]
-"""A name that says all that decides the state, and how the state is made -> the state."""
+"""(name, function that computes the state) -> the state. The name must contain everything that the state depends on."""
 
 
 def once(folder: Path | None, name: str, make: Callable[[], State]) -> State:
-    """What lies under this name in the folder, made and put there where there is nothing whole; None keeps nothing."""
+    """Return the cached state of this name; compute and save it if it is missing or damaged. None: no cache."""
     if folder is None:
         return make()
     path = Path(folder) / f"{name}.pt"

@@ -1,4 +1,4 @@
-"""Checkpoints: the named things that have state, in one file, written whole or not at all."""
+"""The file format of checkpoints: named states in one file, written whole or not at all. `train.py` decides which."""
 
 import zipfile
 from pathlib import Path
@@ -22,19 +22,19 @@ def save(path: Path, state: dict[str, Any]) -> None:
 def load(path: Path) -> dict[str, Any]:
     """Read what `save` wrote. Loads values only: nothing in the file can run code.
 
-    Raises CheckpointError when the file is missing, truncated, foreign, or of another format, and when any of its bytes
-    that say something are not those that were written: the checksum of every part is verified.
+    Raises CheckpointError when the file is missing, truncated, not a checkpoint or of another format, and when its
+    content has changed since it was written: the checksum of every part is verified.
     """
     if not path.exists():
         raise CheckpointError(f"{path}: no such checkpoint.")
     try:
-        if not zipfile.is_zipfile(path):  # the index of the archive is at its end
+        if not zipfile.is_zipfile(path):  # a truncated archive lacks its index, which is at the end
             raise CheckpointError(f"{path}: not a whole checkpoint. It may be truncated.")
         verify(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except CheckpointError:
         raise
-    except Exception as error:  # of any kind: what is damaged can lead a reader anywhere
+    except Exception as error:  # of any kind: a damaged file can make torch.load raise anything
         raise CheckpointError(f"{path}: not a readable checkpoint ({_first_line(error)}).") from None
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not a checkpoint of this version (format {FORMAT}).")
@@ -42,7 +42,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def epoch_of(path: Path) -> int:
-    """The epochs that a run had finished when it was saved. Raises CheckpointError."""
+    """The number of epochs that a run had finished when it was saved. Raises CheckpointError."""
     epoch = load(path).get("epoch")
     if not isinstance(epoch, int):
         raise CheckpointError(f"{path}: not the checkpoint of a run.")
@@ -52,7 +52,8 @@ def epoch_of(path: Path) -> int:
 def verify(path: Path) -> None:
     """Read every part of the archive and compare it with its checksum, which `torch.load` does not.
 
-    It leaves unread what is called a folder, so nothing may be. Raises what zipfile does.
+    `torch.load` does not read entries marked as folders, so an entry with attributes counts as damaged. Raises
+    zipfile's errors.
     """
     with zipfile.ZipFile(path) as archive:
         damaged = archive.testzip() or next((part.filename for part in archive.infolist() if part.external_attr), None)

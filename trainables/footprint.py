@@ -1,4 +1,4 @@
-"""How much memory a pass takes, so that as many are held at once as a bound allows."""
+"""Estimates the memory of a computation, from which callers choose how many rows to compute at once."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from torch.utils._pytree import tree_leaves
 
 
 class _Made(TorchDispatchMode):
-    """Counts the bytes of every tensor that an operation makes; a view of another is none."""
+    """Counts the bytes of every tensor that an operation allocates; views allocate none."""
 
     def __init__(self):
         super().__init__()
@@ -27,7 +27,7 @@ def _place(value: Tensor) -> int:
 
 
 def bytes_of(work: Callable[[], object]) -> int:
-    """The bytes of all that `work` makes, as if nothing were let go: never less than what it holds at once."""
+    """The bytes of all tensors that `work` allocates, as if none were freed: an upper bound of its peak memory."""
     with _Made() as made:
         work()
     return made.bytes

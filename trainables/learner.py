@@ -1,4 +1,4 @@
-"""Learner: what is trained, a method and its model. `assemble` makes the model of the method's parts."""
+"""Learner: a method and its model, trained together. `assemble` builds the model from the method's parts."""
 
 # Shapes: B rows, X data dimensions.
 
@@ -23,10 +23,10 @@ def assemble(
     data_range: Range,
     precision: Precision = "fp32",
 ) -> VAE:
-    """The model of a method around a network. First weights are drawn from the global generator.
+    """Build a method's model around a network. Initial weights are drawn from the global generator.
 
     Args:
-        examples_BX: training rows in the data's range, from which some priors take their starting values.
+        examples_BX: training rows in the data's range, from which some priors take their initial values.
     """
     shape, latent_dim = tuple(examples_BX.shape[1:]), network.latent_dim
     code_dim, posterior = method.code_dim(latent_dim), method.posterior()
@@ -34,7 +34,7 @@ def assemble(
         shape=shape,
         code_dim=code_dim,
         latent_dim=latent_dim,
-        # the order of the modules decides which weights a seed gives
+        # the order in which modules are made decides their initial weights for a given seed
         encoder=network.encoder(shape, posterior.outputs(code_dim)),
         posterior=posterior,
         mapping=method.map(latent_dim),
@@ -55,7 +55,7 @@ def assemble(
 
 
 class Learner(nn.Module):
-    """What DistributedDataParallel wraps: a method and its model, and the only way out of it is `forward`."""
+    """A method and its model: the module that DistributedDataParallel wraps. Gradients flow through `forward` only."""
 
     def __init__(self, method: Method, vae: VAE):
         super().__init__()
@@ -66,20 +66,20 @@ class Learner(nn.Module):
         return self.method.terms(self.vae(x_BX, noise, kl_scale, phase))
 
     def parameters_of(self, phase: Phase) -> list[nn.Parameter]:
-        """Those that a phase moves, in the model's order."""
+        """The parameters that a phase updates, in the model's order."""
         return [value for name, value in self.vae.named_parameters() if name.startswith(phase.parts)]
 
     @torch.no_grad()
     def after_step(self, phase: Phase, sums: Sums, rows: int) -> None:
-        """What the method does once a gradient step is taken; see `Method.after_step`."""
+        """Run the method's own update after a gradient step; see `Method.after_step`."""
         self.method.after_step(self.vae, phase, sums, rows)
 
     @torch.no_grad()
     def statistics(self, x_BX: Tensor, noise: Noise) -> Sums:
-        """What these rows of D_z contribute to the prior: encoder in evaluation mode, one sample each (Algorithm 2)."""
+        """The prior's statistics of these rows of D_z: encoder in evaluation mode, one sample per row (Algorithm 2)."""
         self.eval()
         return self.vae.prior.statistics(self.vae.encode(x_BX).draw(noise).y_BD)
 
     def absorb(self, sums: Sums) -> None:
-        """Give the prior the statistics of the whole D_z, already reduced over workers."""
+        """Update the prior from the statistics of the whole D_z, already reduced over workers."""
         self.vae.prior.absorb(sums)

@@ -1,6 +1,6 @@
-"""VAE: encoder -> posterior -> mapping -> decoder, with a prior. Pass: one batch seen through it.
+"""VAE: encoder -> posterior -> mapping -> decoder, with a prior. Pass: the results of its forward pass on a batch.
 
-A model knows nothing of methods: `learner.py` makes one of a method's parts.
+The model does not depend on methods: `learner.py` builds one from a method's parts.
 """
 
 # Shapes: B rows, X data dimensions, D dimensions of the code y, L latent dimensions of z.
@@ -19,44 +19,44 @@ from trainables.noise import Noise
 from trainables.precision import Precision, autocast
 
 Form = Literal["square_mean_abs", "mean_square"]
-"""How the Jacobian of the decoder becomes the weight of an axis; see `trainables.relevance.weight`."""
+"""How the weight of an axis is computed from the decoder's Jacobian; see `trainables.relevance.weight`."""
 Encode = Callable[[Tensor], Posterior]
 """Rows (B, X) -> q(y|x)."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What a VAE is made of, but for its prior and extras."""
+    """What a VAE is built from, except its prior and extras."""
 
     shape: tuple[int, ...]
-    """That of a row of data."""
+    """Shape of a row of data."""
     code_dim: int
-    """D."""
+    """D, the dimensions of the code y."""
     latent_dim: int
-    """L."""
+    """L, the dimensions of the representation z."""
     encoder: nn.Module
-    """(B, X) -> (B, E): what the posterior reads."""
+    """(B, X) -> (B, E), the input of the posterior."""
     posterior: Head
-    """How the encoder's output becomes q(y|x)."""
+    """Makes q(y|x) from the encoder's output."""
     mapping: nn.Module
     """z = g(y): (B, D) -> (B, L)."""
     decoder: nn.Module
-    """(B, L) -> what the likelihood reads."""
+    """(B, L) -> the input of the likelihood."""
     likelihood: LikelihoodSpec
     data_range: Range
     precision: Precision
-    """Of the encoder's and the decoder's arithmetic."""
+    """Precision of the encoder's and the decoder's arithmetic."""
     encoder_input: Callable[[Tensor, Noise], Tensor]
-    """What the encoder sees of training rows."""
+    """Transforms training rows before the encoder, for example by adding noise."""
     relevance_form: Form
 
 
 class VAE(nn.Module):
-    """A method's parts around a network. Every tensor but the raw data passes through here.
+    """A method's parts around a network.
 
     Args:
-        prior: makes the prior; it is given the model's own encoder as in evaluation, which some priors are made with.
-        extras: makes whatever else is trained or counted, likewise.
+        prior: makes the prior from `encode_as_in_evaluation`, which some priors need.
+        extras: makes the method's other parameters and state, likewise.
     """
 
     def __init__(self, parts: Parts, prior: Callable[[Encode], Prior], extras: Callable[[Encode], nn.Module]):
@@ -78,7 +78,7 @@ class VAE(nn.Module):
         return self.posterior.of(features_BE.to(x_BX.dtype))
 
     def encode_as_in_evaluation(self, x_BX: Tensor) -> Posterior:
-        """q(y|x) with gradient, batch norm using its running statistics and leaving them as they are."""
+        """q(y|x) with gradient; batch norm uses its running statistics and does not update them."""
         training = self.encoder.training
         self.encoder.eval()
         q = self.encode(x_BX)
@@ -108,7 +108,7 @@ class VAE(nn.Module):
 
 @dataclass(frozen=True)
 class Pass:
-    """One batch seen through a model: all that an objective may look at."""
+    """The results of a forward pass on one batch: everything that an objective may use."""
 
     vae: VAE
     x_BX: Tensor
@@ -116,8 +116,8 @@ class Pass:
     q: Posterior  # q(y|x)
     drawn: Draw  # a sample y of q
     z_BL: Tensor  # mapping(y)
-    kl_scale: float = 1.0  # KL warm-up: 0 at the start of training, 1 once it is over
-    phase: str = "all"  # the kind of gradient step that this is
+    kl_scale: float = 1.0  # KL warm-up: 0 at the start of training, 1 once the warm-up is over
+    phase: str = "all"  # the method's phase whose gradient step this is
 
     @property
     def y_BD(self) -> Tensor:
@@ -125,5 +125,5 @@ class Pass:
 
     @cached_property
     def decoded(self) -> Likelihood:
-        """p(x|z), computed where it is asked for: not every phase needs it."""
+        """p(x|z), computed at first use, as not every phase needs it."""
         return self.vae.decode(self.z_BL)

@@ -1,4 +1,7 @@
-"""Randomness as a function of (seed, epoch, step, row), never of rank or of what was drawn before."""
+"""Random numbers as a function of (seed, epoch, step, row), never of the worker's rank or of earlier draws.
+
+So a resumed run, or one on another number of workers, draws the same numbers.
+"""
 
 from collections.abc import Callable
 from hashlib import blake2b
@@ -17,8 +20,8 @@ def seed_of(*key: int | str) -> int:
 class Noise:
     """Noise for this worker's rows of one batch.
 
-    The noise of the whole batch is drawn and the worker's rows are kept, so that a row meets the same noise wherever it
-    is computed.
+    It draws the noise of the whole batch and keeps the worker's rows, so that a row gets the same noise whichever
+    worker computes it.
     """
 
     def __init__(self, *key: int | str, rows: slice, total: int, device: torch.device | str = "cpu"):
@@ -33,11 +36,11 @@ class Noise:
         return self._rows(torch.rand, stream, shape)
 
     def under(self, *words: int | str) -> "Noise":
-        """Noise for the same rows, independent of this one and of that under other words."""
+        """Noise for the same rows, independent of this one and of that with other words."""
         return Noise(*self.key, *words, rows=self.rows, total=self.total, device=self.device)
 
     def shared(self, rows: int = 1) -> "Noise":
-        """Noise for `rows` rows that all workers have in common, whatever their shares of the batch."""
+        """Noise for `rows` rows, the same on all workers, whatever their shares of the batch."""
         return Noise(*self.key, "shared", rows=slice(rows), total=rows, device=self.device)
 
     def _rows(self, draw: Callable[..., Tensor], stream: str, shape: tuple[int, ...]) -> Tensor:

@@ -1,6 +1,6 @@
 """PNG pictures of a model.
 
-Drawing changes no number of a run: its noise is its own. Figures are made without pyplot, so nothing is left behind.
+Drawing does not change a run's numbers, as it draws its own noise. Figures are made without pyplot's global state.
 """
 
 # Shapes: B rows, X data dimensions (C, H, W or one), D latent dimensions, A axes shown, S steps along one.
@@ -34,17 +34,17 @@ TRAVERSAL_STEPS = 10
 TRAVERSAL_SDS = 3.0
 SMALLEST_SIDE = 32  # screen pixels; images with a shorter side are enlarged by a whole number
 NAMED_CLASSES = 10  # as many as matplotlib has colours; more labels share a scale without a legend
-TINY = 1e-300  # the total score of a model whose every axis is dead is 0
+TINY = 1e-300  # avoids a division by 0: the total score is 0 if all axes are dead
 
 
 def draw(learner: Learner, splits: Splits, folder: Path, history: Sequence[dict[str, float]], seed: int) -> list[Path]:
-    """Write every picture that fits the model and its data into `folder`; the files' paths.
+    """Write every picture that fits the model and its data into `folder` and return the files' paths.
 
-    The model is left in evaluation mode. No other worker is waited for, so that one of many may draw alone.
+    Leaves the model in evaluation mode. Uses no collectives, so one worker of many may draw alone.
 
     Args:
         history: the metrics of all epochs so far, as reports hold them.
-        seed: of the samples: one epoch is compared with the next on the same draws.
+        seed: of the samples: the same in every epoch, so that epochs compare.
     """
     folder.mkdir(parents=True, exist_ok=True)
     vae = learner.vae.eval()
@@ -56,7 +56,7 @@ def draw(learner: Learner, splits: Splits, folder: Path, history: Sequence[dict[
 def pictures_of(
     vae: VAE, rows: Rows, sampler: Sampler, history: Sequence[dict[str, float]], seed: int
 ) -> dict[str, Picture]:
-    """File name -> picture: grids of images, a scatter for points of a plane, and what the latent space allows."""
+    """File name -> picture: grids for images, a scatter plot for 2-D points, and plots of the latent space."""
     seen = min(ROWS_SEEN, len(rows))
     device = next(vae.parameters()).device
     x_BX = rows.batch(torch.arange(seen)).to(device)
@@ -82,7 +82,7 @@ def pictures_of(
 
 
 def span_of(rows: Rows) -> Range:
-    """From black to full brightness: the data's range, or where they have no bounds what the first rows have."""
+    """The values shown as black and as full brightness: the data's range, or that of the first rows if unbounded."""
     if rows.range:
         return rows.range
     first_BX = rows.batch(torch.arange(min(ROWS_SEEN, len(rows))))
@@ -90,14 +90,14 @@ def span_of(rows: Rows) -> Range:
 
 
 def scores_of(vae: VAE, x_BX: Tensor, mean_BD: Tensor, seed: int) -> Relevance:
-    """The relevance of the axes on these rows alone, whatever other workers hold."""
+    """The relevance of the axes on these rows alone, without other workers."""
     noise = Noise(seed, "pictures", rows=slice(len(x_BX)), total=len(x_BX), device=x_BX.device)
     z_BD = vae.sample_latents(x_BX, noise)
     return relevance(moments(z_BD, mean_BD), sensitivity(vae, z_BD[:JACOBIAN_ROWS]), vae.relevance_form)
 
 
 def generated(vae: VAE, sampler: Sampler, total: int, seed: int, device: torch.device) -> Tensor:
-    """Data (B, X) made of `total` latents from `sampler`; a likelihood with a learned variance adds its noise."""
+    """Data (B, X) decoded from `total` latents of `sampler`; a likelihood with a learned variance adds its noise."""
     noise = Noise(seed, "samples", rows=slice(total), total=total, device=device)
     return vae.decode(sampler(noise)).sample(noise.normal("data", *vae.shape))
 
@@ -111,9 +111,9 @@ def reconstructions(vae: VAE, x_BX: Tensor, span: Range) -> Image.Image:
 
 
 def traversals(vae: VAE, base_D: Tensor, scores: Relevance, span: Range) -> Image.Image:
-    """One row per axis, the most relevant first: the axis goes from -3 to 3 sd, the others stay as in `base_D`.
+    """One row per axis, the most relevant first: the axis goes from -3 to 3 sd, the others keep the values of `base_D`.
 
-    The sd of an axis is the root of its second moment. Source: ARD-VAE, figures 2 to 4.
+    The sd of an axis is the square root of its second moment. Source: ARD-VAE, figures 2 to 4.
     """
     axes = scores.score_D.argsort(descending=True, stable=True)[:TRAVERSED_AXES]
     z_BD = moved(base_D, axes, scores.variance_D.sqrt())
@@ -121,7 +121,7 @@ def traversals(vae: VAE, base_D: Tensor, scores: Relevance, span: Range) -> Imag
 
 
 def levels(vae: VAE, base_D: Tensor, scores: Relevance, spread_D: Tensor, span: Range) -> Image.Image:
-    """One row per level of a hierarchy, the top first: its most relevant axis of the code y moves, z = g(y) follows.
+    """One row per level of a hierarchy, the top first: its most relevant axis of y varies, and z = g(y) is decoded.
 
     Source: Intel-VAE, figure B.2.
     """
@@ -133,7 +133,7 @@ def levels(vae: VAE, base_D: Tensor, scores: Relevance, spread_D: Tensor, span: 
 
 
 def moved(base_D: Tensor, axes: Tensor, spread_D: Tensor) -> Tensor:
-    """Axis after axis in steps from -3 to 3 times its spread, the others as in `base_D`: (A * S, D)."""
+    """`base_D` with one axis after another set to S steps from -3 to 3 times its spread: (A * S, D)."""
     steps = torch.linspace(-TRAVERSAL_SDS, TRAVERSAL_SDS, TRAVERSAL_STEPS, device=base_D.device)
     z_ASD = base_D.repeat(len(axes), TRAVERSAL_STEPS, 1)
     values_AS = (spread_D[axes, None] * steps).to(base_D.dtype)
@@ -142,7 +142,7 @@ def moved(base_D: Tensor, axes: Tensor, spread_D: Tensor) -> Tensor:
 
 
 def grid(x_BX: Tensor, span: Range, columns: int) -> Image.Image:
-    """Images in rows of `columns`; `span` is black and full brightness. Of 2 channels 1 is shown, of 4 the first 3."""
+    """Images in rows of `columns`; `span` is black and full brightness. Of 2 channels shows 1, of 4 the first 3."""
     low, high = span
     colours = 3 if x_BX.shape[1] >= 3 else 1
     shown = ((x_BX[:, :colours].cpu() - low) / ((high - low) or 1.0)).clamp(0, 1)
@@ -153,7 +153,7 @@ def grid(x_BX: Tensor, span: Range, columns: int) -> Image.Image:
 
 
 def cloud(x_BX: Tensor, generated_BX: Tensor) -> Figure:
-    """Points of the data and as many of the model's, in one plane."""
+    """A scatter plot of 2-D data and of as many generated points."""
     figure, (axes,) = plot(1)
     for points, label in ((x_BX, "data"), (generated_BX, "samples")):
         axes.scatter(*points.T, s=6, alpha=0.6, label=label)
@@ -198,7 +198,7 @@ def latents(mean_BD: Tensor, y_B: Tensor | None) -> Figure:
 
 
 def plot(panels: int) -> tuple[Figure, list[Axes]]:
-    """A figure of its own, unknown to pyplot, with panels side by side."""
+    """A figure with panels side by side, without pyplot."""
     figure = Figure(figsize=(5 * panels, 5), layout="constrained")
     return figure, list(figure.subplots(1, panels, squeeze=False)[0])
 

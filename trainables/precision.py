@@ -17,5 +17,5 @@ def set_matrix_products(precision: Precision) -> None:
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager:
-    """Where the networks run."""
+    """The context in which the networks run."""
     return torch.autocast(device.type, dtype=torch.bfloat16) if precision == "bf16" else nullcontext()

@@ -1,4 +1,4 @@
-"""Relevance of latent axes: how far the decoder's output moves along an axis, times how far the data spread on it.
+"""Relevance of latent axes: the decoder's sensitivity to an axis times the second moment of the encoded data on it.
 
 Source: ARD-VAE, section 3.4 (eqs. 19, 20) and its evaluation code. An estimated variance alone means nothing: the KL is
 unchanged when an axis and its variance are rescaled together. The score is unchanged by that, too.
@@ -20,21 +20,21 @@ from trainables.model import VAE, Form
 from trainables.noise import Noise
 from trainables.sums import Sums, add, all_reduce, share
 
-# The first forward-mode derivative makes PyTorch load decompositions of its own with a function that it has deprecated.
+# At the first forward-mode derivative PyTorch loads its own decompositions through a function that it has deprecated.
 warnings.filterwarnings("ignore", message=".*torch.jit.script.*", category=FutureWarning)
 
 JACOBIAN_ROWS = 100
 MOMENT_ROWS = 10_000
-TELLING = 0.01  # least share of an axis's variance that its mean's over images has, as Burda et al. 2016 take it
-ROUNDING = 1e-12  # of an axis's second moment: a smaller variance is that of a constant
-JACOBIAN_BYTES = 128 << 20  # of the decoder's activations and their derivatives that are held at once
+TELLING = 0.01  # least variance over rows of an axis's mean, relative to that of its samples (Burda et al. 2016)
+ROUNDING = 1e-12  # relative to an axis's second moment: a smaller variance is rounding error of a constant
+JACOBIAN_BYTES = 128 << 20  # bound of the decoder's activations and their derivatives in memory at once
 
 
 @dataclass(frozen=True)
 class Relevance:
-    """What the axes of a trained model are worth.
+    """The relevance of a trained model's axes.
 
-    `mean_D` and `variance_D` (about zero) are those of the encoded data.
+    `mean_D` and `variance_D` (the second moment about zero) are those of the encoded data.
     """
 
     score_D: Tensor
@@ -51,7 +51,7 @@ class Relevance:
 
 
 def fewest(score_D: Tensor, share_of_total: float = 0.99) -> Tensor:
-    """Mask (D,) of the fewest axes whose scores exceed this share of the total, the one that crosses included."""
+    """Mask (D,) of the fewest axes whose scores together exceed this share of the total."""
     total = score_D.sum()
     ordered, axes = score_D.sort(descending=True)
     needed = int((ordered.cumsum(0) <= share_of_total * total).sum()) + 1 if total > 0 else 0
@@ -67,9 +67,9 @@ def sensitivity(vae: VAE, z_BD: Tensor) -> Sums:
 
 
 def at_once(vae: VAE, z_BD: Tensor) -> tuple[int, int]:
-    """How many rows are taken together, and along how many axes, within JACOBIAN_BYTES: at least one along one.
+    """How many rows, and how many axes, to differentiate at once within JACOBIAN_BYTES: at least one of each.
 
-    Forward mode makes each of the decoder's activations once for every axis of every row.
+    Forward mode computes each of the decoder's activations once per axis and row.
     """
     one = bytes_of(lambda: vae.decode(z_BD[:1]).mean_BX) + 2 * 8 * math.prod(vae.shape)  # two of float64 at the end
     derivatives, axes = max(1, JACOBIAN_BYTES // max(1, one)), z_BD.shape[1]
@@ -92,14 +92,14 @@ def _sensitivity(vae: VAE, z_BD: Tensor, axes_at_once: int) -> Sums:
 
 
 def weight(sums: Sums, form: Form = "square_mean_abs") -> Tensor:
-    """w (D,): the code's sum_k (mean_i |J_ik|)^2, never larger than eq. 19's sum_k mean_i J_ik^2, the other form."""
+    """w (D,): the published code's sum_k (mean_i |J_ik|)^2, or eq. 19's sum_k mean_i J_ik^2, which is never smaller."""
     if form == "mean_square":
         return sums["square_D"] / sums["jacobian_rows"]
     return (sums["absolute_OD"] / sums["jacobian_rows"]).square().sum(0)
 
 
 def moments(z_BD: Tensor, mean_BD: Tensor) -> Sums:
-    """Sums over rows of the representation and of the sampled latents, and of their squares."""
+    """Sums over rows of the representation, of the sampled latents, and of their squares."""
     rows, z_BD, mean_BD = torch.tensor(float(len(z_BD)), device=z_BD.device), z_BD.double(), mean_BD.double()
     return {
         "rows": rows,
@@ -111,10 +111,10 @@ def moments(z_BD: Tensor, mean_BD: Tensor) -> Sums:
 
 
 def collapsed(moment_sums: Sums) -> bool:
-    """Whether no axis tells images apart, from the sums of `moments` over all rows and workers.
+    """Whether no axis distinguishes rows, from the sums of `moments` over all rows and workers.
 
-    An axis tells if its representation varies over images by 1 % or more of how its samples vary: Burda et al. 2016's
-    active units (their 0.01, where the samples' variance is 1), whatever the scale of the axis.
+    An axis does if the variance of its representation over rows is at least 1 % of the variance of its samples: Burda
+    et al. 2016's active units (their 0.01, for samples of variance 1), made independent of the axis's scale.
     """
     rows = moment_sums["rows"]
     second_D = moment_sums["mean_square_D"] / rows
@@ -138,20 +138,20 @@ def measure(vae: VAE, x_BX: Tensor, form: Form = "square_mean_abs", seed: int = 
     Args:
         x_BX: the first training rows in order, at most 10,000, in the data's range; the Jacobian uses the first 100.
         form: which weight to use, see `weight`.
-        seed: of the one sample per row.
+        seed: of the sample, one per row.
     """
     found = published_sums(vae, x_BX, seed, share)
     return relevance(*map(all_reduce, found), form)
 
 
 def measure_alone(vae: VAE, x_BX: Tensor, form: Form = "square_mean_abs", seed: int = 0) -> Relevance:
-    """The same, by one worker that has all rows and waits for no other."""
+    """The same on one worker that has all rows, without collectives."""
     return relevance(*published_sums(vae, x_BX, seed, slice), form)
 
 
 @torch.no_grad()
 def published_sums(vae: VAE, x_BX: Tensor, seed: int, part: Callable[[int], slice]) -> tuple[Sums, Sums]:
-    """The moments and the sensitivity that `measure` needs, of this worker's `part` of every 1,000 rows."""
+    """The sums of `moments` and `sensitivity` that `measure` needs, over this worker's `part` of every 1,000 rows."""
     vae.eval()
     moment_sums, at = [], []
     for batch, start in zip(x_BX.split(1000), range(0, len(x_BX), 1000), strict=True):

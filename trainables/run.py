@@ -1,4 +1,4 @@
-"""Run: the frozen record of all that decides a run's numbers."""
+"""Run: the frozen record of everything that decides a run's numbers. `train.py` trains it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from trainables.metrics import metric_names
 from trainables.networks import NETWORKS
 from trainables.precision import Precision
 
-MOST_WEIGHTS = 2**32  # of one layer: 16 GiB, and four times as much in training
+MOST_WEIGHTS = 2**32  # of one layer: 16 GiB, four times as much in training
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Milestone = Annotated[tuple[PositiveInt, PositiveFloat], Field(strict=False)]
@@ -31,14 +31,14 @@ class Plateau(Record):
     """
 
     factor: Fraction = 0.5
-    """What the learning rate is multiplied by."""
+    """Factor of the learning rate."""
     patience: PositiveInt = 10
-    """Epochs."""
+    """Epochs without improvement."""
     min_delta: NonNegativeFloat = 1e-4
-    """Absolute, in units of the loss."""
+    """Least improvement that counts, absolute, in units of the loss."""
 
     def build(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.ReduceLROnPlateau:
-        """The same rule in PyTorch, which waits one epoch longer than its patience says."""
+        """The same rule in PyTorch, whose scheduler waits one epoch longer than its patience."""
         return torch.optim.lr_scheduler.ReduceLROnPlateau(
             optimizer, factor=self.factor, patience=self.patience - 1, threshold=self.min_delta, threshold_mode="abs"
         )
@@ -47,28 +47,28 @@ class Plateau(Record):
 class Optimizer(Record):
     """Adam or RMSProp, optionally with gradient clipping, fixed changes of the learning rate, and a plateau scheduler.
 
-    A method of several phases has one of each of these per phase.
+    A method of several phases has an optimizer and a plateau scheduler per phase.
     """
 
     algorithm: Literal["adam", "amsgrad", "rmsprop"] = "adam"
-    """amsgrad is Adam with AMSGrad's maximum of the second moments."""
+    """Adam, Adam with AMSGrad's maximum of the second moments, or RMSProp."""
     lr: PositiveFloat = 1e-3
     """Learning rate."""
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Adam's decay of the gradient's mean; RMSProp has none."""
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    """Of RMSProp it is the decay (TensorFlow: 0.9); its momentum is 0."""
+    """Adam's decay of the squared gradient's mean, and RMSProp's (TensorFlow: 0.9); RMSProp's momentum is 0."""
     eps: PositiveFloat = 1e-7
-    """Keras; PyTorch's own default is 1e-8."""
+    """Added to the denominator; Keras's default, PyTorch's is 1e-8."""
     clip_norm: PositiveFloat | None = None
-    """Largest 2-norm of the gradient of all parameters that a step moves."""
+    """Largest 2-norm of the gradient of all parameters that a step updates."""
     schedule: Annotated[tuple[Milestone, ...], Field(strict=False)] = ()
     """[[30, 0.5], [50, 0.2]]: after 30 epochs the learning rate is halved, after 50 it is divided by 5 (VIMAE, WAE)."""
     plateau: Plateau | None = None
-    """Lowers the learning rate where the validation loss no longer improves. None: not at all."""
+    """Lowers the learning rate when the validation loss stops improving. None: never."""
 
     def build(self, parameters: Iterable[torch.nn.Parameter], lr_scale: float = 1.0) -> torch.optim.Optimizer:
-        """Adam takes one fused kernel for all parameters, which matters where networks are small."""
+        """The PyTorch optimizer. Adam is fused: one kernel for all parameters, which is faster for small networks."""
         lr = self.lr * lr_scale
         if self.algorithm == "rmsprop":
             return torch.optim.RMSprop(parameters, lr=lr, alpha=self.beta2, eps=self.eps)
@@ -76,7 +76,7 @@ class Optimizer(Record):
         return torch.optim.Adam(parameters, lr=lr, betas=betas, eps=self.eps, amsgrad=amsgrad, fused=True)
 
     def factor_after(self, epoch: int) -> float:
-        """What the schedule multiplies the learning rate by once `epoch` epochs are finished."""
+        """The factor by which the schedule multiplies the learning rate after `epoch` epochs."""
         return math.prod(factor for at, factor in self.schedule if at == epoch)
 
 
@@ -84,7 +84,7 @@ class Run(Record):
     """One training. Two equal Runs give equal numbers, on one worker or on many."""
 
     method: choice(METHODS)
-    """What a paper proposes: the objective, and the parts of the model that it needs."""
+    """The method of a paper: the objective, and the parts of the model that it needs."""
     network: choice(NETWORKS)
     """The encoder and the decoder, and the dimension of the latent space."""
     data: choice(DATASETS)
@@ -92,30 +92,30 @@ class Run(Record):
     likelihood: choice(LIKELIHOODS) = SquaredError()
     """p(x|z): what the decoder's output means."""
     optimizer: Optimizer = Optimizer()
-    """How gradient steps are taken."""
+    """The optimizer and its learning rates."""
     epochs: PositiveInt
     """Passes over the training rows."""
     batch_size: PositiveInt = 100
-    """Rows over all workers."""
+    """Rows of a batch, over all workers."""
     precision: Precision = "fp32"
-    """Of the networks' arithmetic."""
+    """Precision of the networks' arithmetic."""
     kl_warmup_epochs: NonNegativeFloat | None = None
-    """The KL's weight rises linearly from 0 to its full value over these epochs. Default: half of them for data sets
-    on which a model without a warm-up collapses (the synthetic ones), else none."""
+    """The KL's weight rises linearly from 0 to its full value over these epochs. Default: half of `epochs` for data
+    sets on which a model without a warm-up collapses (the synthetic ones), else none."""
     seed: NonNegativeInt = 0
-    """Of first weights, noise and the order of rows."""
+    """Seed of initial weights, noise and the order of rows."""
 
     @property
     def warmup_epochs(self) -> float:
-        """The epochs of KL warm-up, the data set's own where none were asked for."""
+        """The epochs of KL warm-up; the data set's default where `kl_warmup_epochs` is None."""
         return self.data.kl_warmup * self.epochs if self.kl_warmup_epochs is None else self.kl_warmup_epochs
 
     def metric_names(self) -> tuple[str, ...]:
-        """The metrics of this run's reports, as `val/elbo`."""
+        """The names of the metrics in this run's reports, such as `val/elbo`."""
         return metric_names(self.method)
 
     def mistakes(self, facts: Facts) -> Iterator[Mistake]:
-        """Combinations that cannot work, with the paths of their cause. `facts` are those of `self.data`."""
+        """Mistakes: combinations of settings that cannot work, each with its path. `facts` are those of `self.data`."""
         yield from within("method", self.method.mistakes(self.network.latent_dim, facts.train_rows))
         yield from within("network", self.network.mistakes(facts.shape))
         yield from self._too_large(facts.shape)
@@ -133,7 +133,7 @@ class Run(Record):
             )
 
     def _too_large(self, shape: tuple[int, ...]) -> Iterator[Mistake]:
-        """A layer that no machine has the memory for."""
+        """A layer that does not fit any machine's memory."""
         hidden, latent_dim = getattr(self.network, "hidden", ()), self.network.latent_dim
         widths = (math.prod(shape), *hidden, latent_dim) if hidden else (latent_dim, 1)
         rows, columns = max(pairwise(widths), key=math.prod)

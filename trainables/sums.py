@@ -1,6 +1,6 @@
-"""Sums over rows and workers. The only file that speaks torch.distributed collectives.
+"""Sums over rows and workers. The only file that calls torch.distributed collectives.
 
-Statistics are kept as sums, never as averages, so that many workers reduce to exactly what one worker holds.
+Statistics are sums, never averages, so that several workers reduce to exactly what one worker computes.
 """
 
 # Shapes: B rows of this worker's share of a batch, D anything.
@@ -22,7 +22,7 @@ def rank_and_world() -> tuple[int, int]:
 
 
 def share(total: int) -> slice:
-    """The rows, of `total`, that belong to this worker: contiguous shares whose sizes differ by at most one."""
+    """This worker's rows of `total`: contiguous shares whose sizes differ by at most one."""
     rank, world = rank_and_world()
     return slice(total * rank // world, total * (rank + 1) // world)
 
@@ -37,7 +37,7 @@ def add(parts: Iterable[Sums]) -> Sums:
 
 
 def all_reduce(sums: Sums) -> Sums:
-    """Every worker's Sums added up, in float64 and in one collective.
+    """The Sums of all workers added up, in float64 and in one collective.
 
     Every worker must hold the same names and shapes.
     """
@@ -49,7 +49,7 @@ def all_reduce(sums: Sums) -> Sums:
 
 
 def from_all(value: Any) -> list[Any]:
-    """Every worker's `value`, in rank order. It may be anything that can be pickled."""
+    """Every worker's `value`, in rank order. It must be picklable."""
     values = [value] * rank_and_world()[1]
     if dist.is_initialized():
         dist.all_gather_object(values, value)
@@ -60,13 +60,13 @@ def gather(x_BD: Tensor) -> Tensor:
     """All workers' rows in rank order, for terms that are not a mean over rows.
 
     The backward pass adds the gradients of all copies. Every worker computes the same whole-batch term, and
-    DistributedDataParallel averages over workers, so the parameters get the gradient that one worker would see.
+    DistributedDataParallel averages over workers, so the parameters get the gradient that one worker would compute.
     """
     return _Gather.apply(x_BD) if dist.is_initialized() else x_BD
 
 
 def over_workers(x: Tensor) -> Tensor:
-    """The sum of all workers' `x`, with gradient: for statistics of the whole batch that each worker goes on from."""
+    """The sum of all workers' `x`, with gradient: for statistics of the whole batch that every worker uses."""
     return _OverWorkers.apply(x) if dist.is_initialized() else x
 
 
@@ -77,7 +77,7 @@ class _OverWorkers(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> Tensor:
-        return _OverWorkers.apply(grad)  # which has a gradient of its own: a penalty on gradients needs it
+        return _OverWorkers.apply(grad)  # differentiable itself, which a penalty on gradients needs
 
 
 class _Gather(torch.autograd.Function):

@@ -1,4 +1,4 @@
-"""train(run): the one loop, whatever the method. One Report per epoch."""
+"""train(run): the training loop of every method. It yields one Report per epoch."""
 
 # Shapes: B rows of this worker's share of a batch, X data dimensions.
 
@@ -27,47 +27,47 @@ from trainables.run import Run
 from trainables.sums import Sums, add, all_reduce, rank_and_world, share
 from trainables.terms import Terms, loss_of, sums_of
 
-EXAMPLES = 1000  # training rows that a model may take starting values from
-LEARNER = "learner"  # of a checkpoint, the model
-LONGEST_REASON = 200  # characters of what torch says of a state that does not fit
+EXAMPLES = 1000  # training rows from which a model may take initial values
+LEARNER = "learner"  # key of the model in a checkpoint
+LONGEST_REASON = 200  # characters kept of torch's message about a state that does not fit
 Progress = Callable[[int, int], None]
-"""Is told before an epoch's first gradient step and after each: how many are done, and of how many."""
-SETTLE_EVERY = 100  # steps between looks at the losses; each look waits for the device and for the other workers
+"""(steps done, steps of the epoch): called before an epoch's first gradient step and after each."""
+SETTLE_EVERY = 100  # steps between checks of the losses; each check waits for the device and for the other workers
 
 
 @dataclass(frozen=True)
 class Report:
-    """The state of a run after an epoch. Use it before asking for the next: the model goes on changing."""
+    """The state of a run after an epoch. Use it before asking for the next, which trains the same model further."""
 
     epoch: int  # epochs finished
-    images: int  # rows of gradient steps so far, over all workers
+    images: int  # rows trained on so far, over all workers
     seconds: float  # of this epoch, validation included
     metrics: dict[str, float]  # already reduced over workers
     training: "Training"
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint, whole or not at all; `train(run, resume=path)` goes on from it bit for bit."""
+        """Write a checkpoint, whole or not at all; `train(run, resume=path)` continues from it bit for bit."""
         checkpoint.save(path, self.training.state())
 
     def save_model(self, path: Path) -> None:
-        """Write what `reopen` needs of a checkpoint: the model without the state of its optimizers."""
+        """Write the part of a checkpoint that `reopen` needs: the model without the state of its optimizers."""
         checkpoint.save(path, self.training.state(LEARNER))
 
     def draw(self, folder: Path, history: list[dict[str, float]]) -> list[Path]:
         """Draw PNG pictures of the model into `folder`; `history` holds the metrics of all epochs so far."""
-        from trainables.pictures import draw  # matplotlib: only where pictures are wanted
+        from trainables.pictures import draw  # imports matplotlib, which a run without pictures does not need
 
         return draw(self.training.learner, self.training.splits, folder, history, self.training.run.seed)
 
 
 def silent(done: int, of: int) -> None:
-    """Nobody is told of steps."""
+    """Does not report steps."""
 
 
 def train(
     run: Run, data_root: Root = None, resume: Path | None = None, progress: Progress = silent
 ) -> Iterator[Report]:
-    """Train `run` and yield a Report after each epoch, from the one after `resume` if that checkpoint is given.
+    """Train `run` and yield a Report after each epoch. With `resume`, a checkpoint, continue after its epoch.
 
     Raises DataError, CheckpointError (the checkpoint is unreadable or of another run) and Diverged.
     """
@@ -103,7 +103,7 @@ def train(
 
 
 def reopen(run: Run, data_root: Root, saved: Path) -> Report:
-    """The Report of the epoch whose model is in `saved`, for its pictures: time and metrics are not in it.
+    """A Report of the model in `saved`, to draw or evaluate it. Its time is 0 and its metrics are empty.
 
     Raises DataError and CheckpointError.
     """
@@ -113,9 +113,9 @@ def reopen(run: Run, data_root: Root, saved: Path) -> Report:
 
 
 class Training:
-    """All of a run that has state, and nothing else: a checkpoint holds exactly this.
+    """The state of a run, exactly what a checkpoint holds, and the operations that change it.
 
-    Noise and the order of rows are functions of (seed, epoch, step), so no generator needs to be kept.
+    Noise and the order of rows are functions of (seed, epoch, step), so no generator's state is saved.
     """
 
     def __init__(self, run: Run, data_root: Root = None):
@@ -130,20 +130,20 @@ class Training:
         self.epoch = self.step = self.images = 0
 
     def named(self, *names: str) -> dict[str, nn.Module]:
-        """The things with a state_dict, all or those of these names."""
+        """The objects that have a state_dict, by their key in a checkpoint: all, or those of these names."""
         optimizers = {f"optimizer/{phase}": optimizer for phase, optimizer in self.optimizers.items()}
         plateaus = {f"plateau/{phase}": plateau for phase, plateau in self.plateaus.items()}
         things = {LEARNER: self.learner} | optimizers | plateaus
         return {name: things[name] for name in names or things}
 
     def state(self, *names: str) -> dict:
-        """What a checkpoint holds, of all that is `named` or of some: plain values and tensors."""
+        """The content of a checkpoint, with the states of all or some of `named`: plain values and tensors."""
         counts = {"epoch": self.epoch, "step": self.step, "images": self.images}
         states = {name: thing.state_dict() for name, thing in self.named(*names).items()}
         return {"run": self.run.model_dump(mode="json")} | counts | states
 
     def restore(self, path: Path, *names: str) -> None:
-        """Take up the state of a checkpoint of the same run, of all or some of `named`. Raises CheckpointError."""
+        """Load the states of all or some of `named` from a checkpoint of the same run. Raises CheckpointError."""
         saved, things = checkpoint.load(path), self.named(*names)
         if lacking := [name for name in ("run", "epoch", "step", "images", *things) if name not in saved]:
             raise CheckpointError(f"{path}: holds no {', '.join(lacking)}: take the checkpoint.pt beside it.")
@@ -152,17 +152,17 @@ class Training:
         try:
             for name, thing in things.items():
                 thing.load_state_dict(saved[name])
-        except (RuntimeError, ValueError, LookupError) as error:  # torch names each tensor whose shape is another
+        except (RuntimeError, ValueError, LookupError) as error:  # torch names each tensor whose shape differs
             reason = " ".join(str(error).split())[:LONGEST_REASON]
             cure = "The data have other shapes than those it was trained on, or another version made it"
             raise CheckpointError(f"{path}: does not fit this model. {cure}: {reason}") from None
         self.epoch, self.step, self.images = saved["epoch"], saved["step"], saved["images"]
 
     def distributed(self) -> nn.Module:
-        """The learner, wrapped for several workers where there are several."""
+        """The learner, wrapped in DistributedDataParallel if there are several workers."""
         if rank_and_world()[1] == 1:
             return self.learner
-        several = len(self.run.method.phases) > 1  # then no phase reaches every parameter
+        several = len(self.run.method.phases) > 1  # then no phase has a gradient for every parameter
         return nn.parallel.DistributedDataParallel(self.learner, find_unused_parameters=several)
 
     def batches(self, index: Tensor, stream: str) -> Iterator[tuple[Tensor, Noise, int]]:
@@ -180,7 +180,7 @@ class Training:
         )
 
     def kl_scale(self) -> float:
-        """The KL's share of its full weight: rises linearly over the warm-up."""
+        """The KL's weight as a fraction of its full value: it rises linearly over the warm-up."""
         if not self.run.warmup_epochs:
             return 1.0
         rows = len(self.splits.train)
@@ -198,7 +198,7 @@ class Training:
         self.step, self.images = self.step + 1, self.images + rows
 
     def schedule(self, val_loss: float) -> None:
-        """Set the learning rates of the epochs to come."""
+        """Set the learning rates for the next epoch."""
         for plateau in self.plateaus.values():
             plateau.step(val_loss)
         for optimizer in self.optimizers.values():
@@ -206,13 +206,13 @@ class Training:
                 group["lr"] *= self.run.optimizer.factor_after(self.epoch)
 
     def validate(self) -> dict[str, float]:
-        """The metrics of the validation rows. One that is not finite is for the reader to judge."""
+        """The metrics of the validation rows. They may be non-finite: only training losses raise Diverged."""
         view = look(self.learner, self.splits.val, self.run.batch_size, self.run.seed, self.device)
         return {f"val/{metric.name}": metric.compute(view) for metric in metrics_of(self.run.method)}
 
 
 def build(run: Run, splits: Splits) -> Learner:
-    """A model with the run's own initial weights. The global generator is left as it was."""
+    """A learner with the run's initial weights. Leaves the global generator as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(run.seed, "weights"))
         train = splits.train
@@ -222,10 +222,10 @@ def build(run: Run, splits: Splits) -> Learner:
 
 
 class Tally:
-    """Sums of an epoch's terms over rows and workers. One that is not finite ends the run on all workers at once.
+    """Sums of an epoch's terms over rows and workers. A non-finite sum ends the run on all workers at once.
 
-    Terms of the phase `main` are named `train/<term>`, those of another phase `train/<phase>/<term>`. All reports have
-    those named `promised`, of `main`: they are nan in an epoch without a step of it.
+    Terms of the phase `main` are named `train/<term>`, those of another phase `train/<phase>/<term>`. Every report has
+    the terms `promised` of `main`: they are nan in an epoch without a step of it.
     """
 
     def __init__(self, first_step: int, main: str, promised: Sequence[str]):
@@ -244,7 +244,7 @@ class Tally:
             self.settle()
 
     def settle(self) -> None:
-        """Add the pending steps to the totals. Raises Diverged at the first that is not finite."""
+        """Add the pending steps to the totals. Raises Diverged, naming the first step that is not finite."""
         steps, tables = {}, {}
         for phase in dict.fromkeys(phase for phase, *_ in self.pending):
             mine = [entry for some, *entry in self.pending if some == phase]
@@ -265,7 +265,7 @@ class Tally:
             self.totals[phase] = self.totals.get(phase, 0.0) + table.sum(0)
 
     def means(self) -> dict[str, float]:
-        """The means over the rows that each phase has seen in this epoch."""
+        """The means over the rows of each phase in this epoch."""
         if self.pending:
             self.settle()
         means = {}

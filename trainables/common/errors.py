@@ -1,13 +1,14 @@
-"""The errors that callers of this package tell apart. Each one's text is a line for the user.
+"""The errors that callers of this package handle separately. The text of each is one line for the user.
 
-What training and evaluations raise, other than errors of their own code, is one of these; orchestrator/ reports them.
+Training and evaluations raise these for every expected failure; any other exception is a bug. orchestrator/ reports
+them.
 """
 
 
 class DataError(Exception):
-    """A data set cannot be had as asked: one line that says which file, what is wrong with it, and the cure.
+    """A data set cannot be loaded as asked: one line that says which file, what is wrong with it, and how to fix it.
 
-    `field` is the field of the record that is to blame ("" where it is none of them).
+    `field` is the field of the record that causes it, or "".
     """
 
     def __init__(self, text: str, field: str = ""):
@@ -16,7 +17,7 @@ class DataError(Exception):
 
 
 class Unfit(Exception):
-    """A file, or a row of it, is not as it must be. Whoever knows its name puts the name before this text."""
+    """A file, or a row of it, is invalid. The caller that knows the file's name puts it before this text."""
 
 
 class CheckpointError(Exception):
@@ -32,9 +33,9 @@ class Diverged(Exception):
 
 
 class Undefined(Exception):
-    """These rows do not define the number. One line that says why, and the cure."""
+    """A number is not defined for this model or these data. One line that says why and what to do."""
 
 
 def one_line(error: Exception) -> str:
-    """What a library's exception says, without its line breaks."""
+    """A library's error message on one line; the exception's type if it has no message."""
     return " ".join(str(error).split()) or type(error).__name__

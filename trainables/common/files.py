@@ -1,4 +1,4 @@
-"""Files and lines that are written whole or not at all, and the locks of those who make them."""
+"""Atomic writes of files and lines, and locks between processes."""
 
 import fcntl
 import os
@@ -14,9 +14,9 @@ NEWLINE = b"\n"
 
 @contextmanager
 def whole(path: Path) -> Iterator[BinaryIO]:
-    """A file to be written, which has its name once it is whole and on the disk, in the place of any before.
+    """Open a temporary file for writing and rename it to `path`, replacing it, once its content is on the disk.
 
-    A kill, a loss of power or an exception leaves what was there. Raises OSError.
+    A kill, a power loss or an exception leaves `path` as it was. Raises OSError.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -30,17 +30,17 @@ def whole(path: Path) -> Iterator[BinaryIO]:
 
 
 def append(path: Path, line: bytes, settled: bool = True) -> None:
-    """Add a line, its newline included, to a file: the whole of it, or nothing. Raises OSError.
+    """Append a line, its newline included, to a file: all of it or nothing. Raises OSError.
 
-    What an earlier process left half written at the end is cut off. The line outlives this process from here on, and,
-    if `settled`, a loss of power.
+    First removes a partial last line of a killed process. After the return the line survives the end of this process
+    and, if `settled`, a power loss.
     """
     with path.open("a+b", buffering=0) as file:
         cut(file)
         before = os.fstat(file.fileno()).st_size
         try:
             left = memoryview(line)
-            while left:  # a disk that is nearly full takes a part
+            while left:  # a nearly full disk accepts only a part
                 left = left[file.write(left) :]
             if settled:
                 os.fsync(file.fileno())
@@ -50,7 +50,7 @@ def append(path: Path, line: bytes, settled: bool = True) -> None:
 
 
 def cut(file: BinaryIO) -> None:
-    """Cut off a last line that was left half written. Raises OSError."""
+    """Remove a partial last line. Raises OSError."""
     size = os.fstat(file.fileno()).st_size
     if size and os.pread(file.fileno(), 1, size - 1) != NEWLINE:
         file.seek(0)
@@ -58,7 +58,7 @@ def cut(file: BinaryIO) -> None:
 
 
 def remove_half_written(folder: Path) -> None:
-    """Remove what processes that were killed have left beside the files and folders that they were writing."""
+    """Remove the temporary files and folders that killed processes have left in a folder."""
     for path in folder.glob(".*"):
         if re.fullmatch(r"\..+\.\d+", path.name):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -66,7 +66,7 @@ def remove_half_written(folder: Path) -> None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Be the one process that makes a file or folder; others wait. The lock dies with its process."""
+    """Hold the lock to write a file or folder; other processes wait. The lock is released when its process ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(f".{path.name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -1,9 +1,9 @@
-"""Modules that are imported at their first use and not before, because they load torch or another large library.
+"""Modules that are imported at first use, because they load torch or another large library.
 
-Reading and checking a specification needs records alone: it must not wait seconds for torch. So a file that holds
-records takes these names from here, says `from __future__ import annotations`, and uses them inside functions only.
-Modules of this project that load torch are declared where they are used, as `sums = LazyModule("trainables.sums")`,
-always by the same name.
+Reading and checking a specification needs records only and must not wait seconds for torch. So a file with records
+takes these names from here, has `from __future__ import annotations`, and uses them inside functions only. A module of
+this project that loads torch is declared where it is used, such as `sums = LazyModule("trainables.sums")`, always under
+the same name.
 """
 
 from importlib import import_module
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class LazyModule(ModuleType):
-    """A module's name, which becomes the module when one of its attributes is asked for."""
+    """A proxy of a module, which imports it at the first access to one of its attributes."""
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(import_module(self.__name__), name)

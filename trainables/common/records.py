@@ -1,4 +1,4 @@
-"""Records: the frozen, validated values that a user writes in YAML, and tables of alternatives told apart by `name`."""
+"""Records: the frozen, validated values that a user writes in YAML, and tables of alternatives selected by `name`."""
 
 from collections.abc import Iterator
 from functools import reduce
@@ -8,11 +8,11 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Discriminator
 
 Mistake = tuple[str, str]
-"""(path relative to the record that found it, what is wrong and how to mend it)."""
+"""(path relative to the record that found it, what is wrong and how to fix it)."""
 
 
 class Record(BaseModel):
-    """Frozen, keyword-only, and closed: an unknown key is an error, text is never taken for a number."""
+    """Frozen, keyword-only and strict: an unknown key is an error, and text is never converted to a number."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -32,7 +32,7 @@ def choice(table: tuple[type[Record], ...]) -> Any:
 
 
 def name_of(record: type[Record]) -> str:
-    """The word by which a user asks for this record."""
+    """The `name` that selects this record."""
     return record.model_fields["name"].default
 
 
@@ -42,5 +42,5 @@ def summary(record: type[Record]) -> str:
 
 
 def within(prefix: str, mistakes: Iterator[Mistake]) -> Iterator[Mistake]:
-    """The same mistakes, their paths made relative to the record one level up."""
+    """The same mistakes, with paths relative to the record one level up."""
     return ((f"{prefix}.{path}" if path else prefix, text) for path, text in mistakes)

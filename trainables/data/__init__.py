@@ -1,8 +1,8 @@
-"""Data sets: DATASETS is the table, one line each. A new one is a file of sets/ and a line here.
+"""Data sets, listed in DATASETS. To add one, write a file in sets/ and add a line here.
 
-`loading.py` opens a data set, wherever it lies; `base/` has what all of data/ stands on. `sets/` holds the data sets,
-`formats/` readers of files, `prepared/` sets in mapped shards, `remote/` sets in a bucket. `sampling.py` decides which
-rows an epoch trains on, `fingerprints.py` whether files are still those that were read before.
+`loading.py` opens a data set from wherever it is stored; `base/` has the classes that all of data/ uses. `sets/` holds
+the data sets, `formats/` readers of files, `prepared/` sets in memory-mapped shards, `remote/` sets in a bucket.
+`sampling.py` decides which rows an epoch trains on, `fingerprints.py` whether files have changed since they were read.
 """
 
 from trainables.data.base import Attributes, Dataset, Factors, Facts, Rows, Splits, Stored, chunks

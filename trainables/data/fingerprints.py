@@ -1,4 +1,4 @@
-"""Whether the files of a data set are still those from which rows were read before, be they prepared or not."""
+"""Fingerprints of a data set's files, prepared or not: whether they have changed since they were read."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from trainables.data.prepared.sources import content_of, files_in, stamp_of
 from trainables.data.remote import fetch
 
 Fingerprint = dict[str, dict[str, str | None]]
-"""Of each file or folder, as the data set names it: its `stamp`, which changes with names, sizes and times, and the
+"""For each file or folder, as the data set names it: its `stamp`, which changes with names, sizes and times, and the
 `sha256` of its content; None where that is not known."""
 
-MOST_BYTES = 1 << 30  # that are read only to know content: more take longer than a second or two
+MOST_BYTES = 1 << 30  # largest content that is read only for its checksum, which takes a second or two
 
 
 def fingerprint(dataset: Dataset, root: Root) -> Fingerprint:
-    """That of all files which are read; of a prepared set, that of those which it was made from. Raises DataError."""
+    """The fingerprint of all files that are read; for a prepared set, of those it was made from. Raises DataError."""
     if index := _index(dataset, data_root(root)):
         return _of_index(index)
     return {name: _of_file(name, path) for name, path in _there(dataset, data_root(root))}
 
 
 def changed(known: Fingerprint, dataset: Dataset, root: Root) -> list[Path]:
-    """The files, or folders, that are others than those whose fingerprint is `known`. Raises DataError.
+    """The files and folders that differ from the fingerprint `known`. Raises DataError.
 
-    One that has only another time is read, and is the same if its content is; where that was too large to be read it
+    A file whose stamp differs is read and counts as unchanged if its content is the same; one too large for a checksum
     counts as changed.
     """
     root = data_root(root)
@@ -48,7 +48,7 @@ def _same(before: dict[str, str | None] | None, name: str, path: Path) -> bool:
 
 
 def _same_as_prepared(before: dict[str, str | None] | None, now: dict[str, str | None]) -> bool:
-    """Where only one of the two has been read, a published file is taken for itself: these do not change."""
+    """Compares checksums, else stamps. A published file, which has no stamp, is assumed unchanged."""
     if before is None:
         return False
     if before["sha256"]:
@@ -71,13 +71,13 @@ def _of_file(name: str, path: Path) -> dict[str, str | None]:
 
 
 def _there(dataset: Dataset, root: Path) -> Iterator[tuple[str, Path]]:
-    """The files that are read, by their names; whoever opens the set tells of those that are absent."""
+    """The files that are read, by their names; absent ones are left out, as opening the set reports them."""
     for names in dataset.wanted():
         if name := next((name for name in names if (root / name).exists()), None):
             yield name, root / name
 
 
 def _index(dataset: Dataset, root: Path | str) -> index_file.Index | None:
-    """That of the prepared set which is taken in place of the files; None where there is none."""
+    """The index of the prepared set that is used in place of the files; None where there is none."""
     folder = fetch.folder_of(dataset, root) if in_bucket(root) else index_file.folder_of(dataset, root)
     return index_file.read_index(folder) if folder and (folder / index_file.INDEX).exists() else None

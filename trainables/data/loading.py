@@ -1,4 +1,4 @@
-"""Opens data sets: a prepared set where there is one, fetched from a bucket if need be, otherwise the set's own files.
+"""Opens data sets: a prepared set if there is one, fetched from a bucket if needed, otherwise the set's own files.
 
 `load_splits` is what training uses; `read_facts` and `open_splits` read as little as they can.
 """
@@ -18,7 +18,7 @@ mapped = LazyModule("trainables.data.prepared.mapped")
 
 
 def read_facts(dataset: Dataset, root: Root = None) -> Facts:
-    """Shape, range and sizes, read from disk only where they are not known beforehand. Raises DataError."""
+    """Shape, range and sizes; reads files only where these are not known without them. Raises DataError."""
     whole = dataset.known_facts() or open_whole(dataset, root).facts()
     rows = {field: _rows_asked(dataset, field, getattr(whole, field)) for field in ("train_rows", "val_rows")}
     return replace(whole, **rows)
@@ -30,10 +30,10 @@ def load_splits(dataset: Dataset, root: Root = None) -> Splits:
 
 
 def open_splits(dataset: Dataset, root: Root = None) -> Splits:
-    """The splits, from below `root` (None: the user's cache); rows are read as they are asked for.
+    """The splits of the set below `root` (None: the user's cache); rows are read when they are needed.
 
-    A prepared set is taken in place of the files where there is one; from a bucket it is fetched first, once for all
-    processes of this machine. Raises DataError where a file is missing or its lists are unsound.
+    Uses the prepared set instead of the files if there is one; one in a bucket is fetched first, once for all processes
+    of this machine. Raises DataError where a file is missing or invalid.
     """
     whole = open_whole(dataset, root)
     train = whole.train.take(slice(_rows_asked(dataset, "train_rows", len(whole.train))))
@@ -42,7 +42,7 @@ def open_splits(dataset: Dataset, root: Root = None) -> Splits:
 
 
 def open_whole(dataset: Dataset, root: Root = None) -> Splits:
-    """The whole set, whatever `train_rows` and `val_rows` say, likewise. Raises DataError."""
+    """The whole set, without the limits `train_rows` and `val_rows`, likewise. Raises DataError."""
     root = data_root(root)
     if in_bucket(root):
         folder, root = fetch.folder_of(dataset, root), data_root(None)

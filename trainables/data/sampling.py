@@ -1,6 +1,6 @@
 """Which rows an epoch trains on, in which order, and which it holds out to estimate ARD-VAE's prior (D_z).
 
-All of it is a function of (seed, epoch): every worker draws the same plan, and a resumed run the one it would have had.
+It is a function of (seed, epoch): every worker draws the same plan, and a resumed run draws the plan of the original.
 """
 
 # Shapes: B rows of a batch.
@@ -29,7 +29,7 @@ def plan(rows: int, held_out: int, refresh_epochs: int, seed: int, epoch: int) -
 
 
 def batches(index: Tensor, batch_size: int) -> Iterator[Tensor]:
-    """`index` in pieces (B,) of `batch_size`; the last may be shorter. None of an empty index."""
+    """`index` split into batches (B,) of `batch_size`; the last may be shorter. An empty index gives none."""
     return (index[start : start + batch_size] for start in range(0, len(index), batch_size))
 
 

@@ -1,4 +1,4 @@
-"""KL(q(y|x) || p(y)) per row, in nats: in closed form where there is one, else from the sample at hand."""
+"""KL(q(y|x) || p(y)) per row, in nats: in closed form where there is one, else estimated from samples."""
 
 # Shapes: B rows, D dimensions of the code y.
 
@@ -20,7 +20,7 @@ def kl(q: Posterior, prior: Prior, drawn: Draw) -> Tensor:
 
 
 def sampled_kl(q: Posterior, prior: Prior, noise: Noise, samples: int) -> Tensor:
-    """The mean of that estimate over so many draws of q, shape (B,)."""
+    """The mean of the one-sample estimate over `samples` draws of q, shape (B,)."""
     draws = [q.draw(noise.under("kl", k)) for k in range(samples)]
     return sum(drawn.log_q() - prior.log_prob(drawn.y_BD) for drawn in draws) / samples
 

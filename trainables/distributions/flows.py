@@ -18,18 +18,18 @@ SMALLEST_NORM = 1e-12
 
 @dataclass(frozen=True)
 class SylvesterHead:
-    """Reads the encoder's output as a Gaussian and the flow's own numbers, made anew for every row.
+    """Reads the encoder's output as a Gaussian and the flow's parameters, which differ for every row.
 
-    They are linear functions of the encoder's last features, as in the flow's paper; Intel-VAE's code makes them of the
-    mean. Per step: Q (D, M) before it is made orthonormal; one (M, M) matrix whose upper part belongs to R1 and whose
-    lower part, transposed, to R2; both their diagonals, before tanh; a bias (M).
+    They are linear functions of the encoder's last features, as in the flow's paper; Intel-VAE's code computes them
+    from the mean. Per step: Q (D, M) before it is made orthonormal; one (M, M) matrix whose upper triangle belongs to
+    R1 and whose lower triangle, transposed, to R2; the diagonals of both, before tanh; a bias (M).
     """
 
     steps: int
-    columns: int  # M, where the code has so many dimensions; else as many as it has
+    columns: int  # M, unless the code has fewer dimensions
 
     def sizes(self, dim: int) -> list[int]:
-        """How many numbers each part takes: Gaussian, Qs, triangles, diagonals, biases."""
+        """The numbers of parameters: Gaussian, Qs, triangles, diagonals, biases."""
         m = min(self.columns, dim)
         return [2 * dim, self.steps * dim * m, self.steps * m * m, self.steps * 2 * m, self.steps * m]
 
@@ -38,7 +38,7 @@ class SylvesterHead:
 
     def of(self, features_BE: Tensor) -> "Sylvester":
         outputs = features_BE.shape[1]
-        dim = bisect_left(range(outputs), outputs, key=self.outputs)  # more dimensions take more outputs
+        dim = bisect_left(range(outputs), outputs, key=self.outputs)  # inverts `outputs`, which is increasing
         gaussian, q, triangles, diagonals, bias = features_BE.split(self.sizes(dim), 1)
         m, per_step = min(self.columns, dim), (len(features_BE), self.steps)
         both_BSMM = triangles.view(*per_step, m, m)
@@ -68,7 +68,7 @@ class Sylvester(Posterior):
 
     @cached_property
     def mean_BD(self) -> Tensor:
-        """The flow of the Gaussian's mean."""
+        """The flow applied to the Gaussian's mean."""
         return self.flow(self.base.mean_BD)[0]
 
     def draw(self, noise: Noise) -> Draw:
@@ -77,7 +77,7 @@ class Sylvester(Posterior):
         return Draw(y_BD, lambda: start.log_q() - log_det_B)
 
     def flow(self, y_BD: Tensor) -> tuple[Tensor, Tensor]:
-        """Where the flow takes y_0 (B, D), and the log of its Jacobian's determinant there, (B,)."""
+        """The flow applied to y_0 (B, D), and the log determinant of its Jacobian there, (B,)."""
         log_det_B = y_BD.new_zeros(len(y_BD))
         parts = (self.q_BSDM, self.first_BSMM, self.second_BSMM, self.bias_BSM)
         for q_BDM, first_BMM, second_BMM, bias_BM in zip(*(part.unbind(1) for part in parts), strict=True):
@@ -91,8 +91,8 @@ class Sylvester(Posterior):
 def orthonormal(a: Tensor) -> Tensor:
     """The orthonormal columns nearest to those of `a` (..., D, M), M <= D, by A <- A (I + (I - A^T A) / 2).
 
-    Always 30 times: to stop once a batch is good enough would make a row depend on its batch.
-    Source: van den Berg et al. 2018, after Bjorck & Bowie 1971; from a Frobenius norm of 1 it converges.
+    Always 30 iterations: an early stop once a batch has converged would make a row depend on its batch.
+    Source: van den Berg et al. 2018, after Bjorck & Bowie 1971; it converges from a Frobenius norm of 1.
     """
     a = a / a.norm(dim=(-2, -1), keepdim=True).clamp_min(SMALLEST_NORM)
     for _ in range(ITERATIONS):

@@ -1,4 +1,4 @@
-"""Likelihoods p(x|z): what the decoder's raw output means, and the negative log likelihood of a row."""
+"""Likelihoods p(x|z): how the decoder's raw output is interpreted, and the negative log likelihood of a row."""
 
 # Shapes: B rows, X data dimensions (C, H, W or one); the decoder's output is (B, multiple * C, H, W) or (B, multiple
 # * X).
@@ -28,19 +28,19 @@ LINKS = {
     (-1.0, 1.0): lambda raw: raw.tanh(),
     None: lambda raw: raw,
 }
-"""From raw output to the data's range; None is data without bounds."""
+"""Range of the data -> function from raw output to it; None for unbounded data."""
 
 
 class Likelihood(ABC):
-    """The decoder's output for one batch, as a distribution."""
+    """The distributions p(x|z) of one batch."""
 
     mean_BX: Tensor
 
     @abstractmethod
     def nll(self, x_BX: Tensor) -> Tensor:
-        """What training minimises, in nats, shape (B,): -log p(x|z), or that less a constant.
+        """-log p(x|z) in nats, possibly without constants, shape (B,): the sum over all pixels and channels.
 
-        A sum over all pixels and channels.
+        Training minimises it.
         """
 
     def log_prob(self, x_BX: Tensor) -> Tensor:
@@ -49,12 +49,12 @@ class Likelihood(ABC):
 
     @abstractmethod
     def sample(self, eps_BX: Tensor) -> Tensor:
-        """What generation shows. The mean; only a learned variance adds its noise."""
+        """Generated data: the mean; only a likelihood with a learned variance adds noise."""
 
 
 @dataclass(frozen=True)
 class MeanOnly(Likelihood):
-    """A likelihood that generation shows by its mean."""
+    """A likelihood whose generated data are its mean."""
 
     mean_BX: Tensor
 
@@ -98,7 +98,7 @@ class GaussianOutputs(Likelihood):
         return self._energy(x_BX, self.log_variance_weight)
 
     def log_prob(self, x_BX: Tensor) -> Tensor:
-        """log N(x; mean, exp(log variance)), whatever the loss makes of the log variance."""
+        """log N(x; mean, exp(log variance)), whatever weight the loss gives to the log variance."""
         return -self._energy(x_BX, 1.0)
 
     def _energy(self, x_BX: Tensor, weight: float) -> Tensor:
@@ -110,26 +110,26 @@ class GaussianOutputs(Likelihood):
 
 
 class LikelihoodSpec(Record):
-    """What a user writes: which likelihood the decoder's output is given."""
+    """The record by which a user chooses the likelihood."""
 
     multiple: ClassVar[int] = 1  # raw outputs per data value
-    gives: ClassVar[Literal["density", "mass"]] = "density"  # mass: grey values count as if they were probabilities
+    gives: ClassVar[Literal["density", "mass"]] = "density"  # mass: treats grey values as probabilities
 
     @property
     def squashed(self) -> bool:
-        """Whether a sigmoid or a hyperbolic tangent has made what generation shows, where the data have bounds."""
+        """Whether generated data are the output of a sigmoid or hyperbolic tangent, if the data are bounded."""
         return True
 
     @abstractmethod
     def of(self, raw: Tensor, data_range: Range) -> Likelihood:
-        """The likelihood that the decoder's raw output stands for, given the data's range."""
+        """The likelihood with this raw output of the decoder, given the data's range."""
 
 
 class SquaredError(LikelihoodSpec):
     """Sum of squared errors over pixels and channels, no factor 1/2.
 
-    This is -log N(x; mean, 1/2 I) less the constant D/2 log(pi). SSE + beta KL is beta times the negative ELBO, up to a
-    constant, of a Gaussian decoder with variance beta/2.
+    This is -log N(x; mean, 1/2 I) minus the constant D/2 log(pi). Up to a constant, SSE + beta KL is beta times the
+    negative ELBO of a Gaussian decoder with variance beta/2.
     """
 
     name: Literal["squared_error"] = "squared_error"
@@ -155,9 +155,9 @@ class Laplace(LikelihoodSpec):
 
     name: Literal["laplace"] = "laplace"
     scale: Annotated[float, Field(gt=0)] = 1.0
-    """In the data's units: 1 in Intel-VAE, 0.1 in DD-VAE."""
+    """Scale in the data's units: 1 in Intel-VAE, 0.1 in DD-VAE."""
     linear: bool = False
-    """The decoder's raw output is the mean, as in DD-VAE, and may leave the data's range."""
+    """Uses the decoder's raw output as the mean, as in DD-VAE; it may leave the data's range."""
     source: ClassVar[str] = "Intel-VAE, figure 7, and its code; Mathieu et al. 2019 and its code"
 
     @property
@@ -169,18 +169,18 @@ class Laplace(LikelihoodSpec):
 
 
 class Gaussian(LikelihoodSpec):
-    """Gaussian density whose mean and log variance the decoder gives, per data value."""
+    """Gaussian density with a mean and a log variance per data value, both from the decoder."""
 
     name: Literal["gaussian"] = "gaussian"
     log_variance_weight: Annotated[float, Field(gt=0)] = 1.0
-    """The notebooks of Intel-VAE have the data's dimension, 2, by mistake: the variance they fit is half of the
-    residuals', and a model does not collapse. With any number but 1 `nll` is no density, and `elbo` no bound."""
+    """Weight of the log variance. Intel-VAE's notebooks have the data's dimension, 2, by mistake: they fit half of the
+    residuals' variance, and the model does not collapse. Unless it is 1, `nll` is no density and `elbo` no bound."""
     source: ClassVar[str] = "Intel-VAE, section 6.1 (synthetic data)"
     multiple: ClassVar[int] = 2
 
     @property
     def squashed(self) -> bool:
-        """The mean is, its noise is not."""
+        """False: the mean is, but the noise is added after it."""
         return False
 
     def of(self, raw: Tensor, data_range: Range) -> Likelihood:

@@ -1,4 +1,4 @@
-"""Mixture priors: fixed (MoG-VAE), made of encoded pseudo inputs (Vamp), and moved by a context (GM-VAE)."""
+"""Mixture priors: fixed (MoG-VAE), of encoded pseudo inputs (VampPrior), and conditioned on a context (GM-VAE)."""
 
 # Shapes: B rows, D dimensions of the code y, K components, X data dimensions; of GM-VAE's code y = (x, w): L dimensions
 # of x, C of the context w.
@@ -21,7 +21,7 @@ MEANS_AT = 2.0
 """Distance of the fixed means from the origin (Intel-VAE's code)."""
 
 FRAME_SEED = 0
-PSEUDO_INPUT_SD = 0.01  # of the noise on the training rows that pseudo inputs start from
+PSEUDO_INPUT_SD = 0.01  # of the noise on the training rows with which pseudo inputs are initialised
 LOG_VARIANCE_RANGE = (-6.0, 6.0)  # of GM-VAE's components
 
 
@@ -30,7 +30,7 @@ class Mixture(Prior):
 
     @abstractmethod
     def components(self) -> Gaussian:
-        """The K components, a row each."""
+        """The K components, one per row."""
 
     def log_prob(self, y_BD: Tensor) -> Tensor:
         parts = self.components()
@@ -45,7 +45,7 @@ class Mixture(Prior):
 
 
 class FixedMixture(Mixture):
-    """Components with given means and one variance in all directions; nothing is trained."""
+    """Components with given means and one isotropic variance; nothing is trained."""
 
     def __init__(self, means_KD: Tensor, variance: float):
         super().__init__(means_KD.shape[1])
@@ -60,8 +60,8 @@ class Vamp(Mixture):
     """1/K sum_k q(y|u_k): the components are the posteriors of K trained pseudo inputs, clipped to the data's range.
 
     Args:
-        examples_BX: training rows; the pseudo inputs start from them, in turn, with noise of deviation 0.01.
-        encode: q(y|x), Gaussian, which must leave the running statistics of batch norm as they are.
+        examples_BX: training rows, which initialise the pseudo inputs in turn, with noise of deviation 0.01.
+        encode: q(y|x), Gaussian, which must not update the running statistics of batch norm.
     """
 
     def __init__(self, dim: int, count: int, examples_BX: Tensor, span: Range, encode: Callable[[Tensor], Gaussian]):
@@ -77,7 +77,7 @@ class Vamp(Mixture):
 class ContextMixture(Prior):
     """p(x, w) = N(w; 0, I) 1/K sum_k N(x; m_k(w), diag v_k(w)) on codes y = (x, w).
 
-    m_k and log v_k are linear heads of one tanh layer; layers start as Torch's do, as in GM-VAE's code.
+    m_k and log v_k are linear heads of one tanh layer, with Torch's default initial weights, as in GM-VAE's code.
     """
 
     def __init__(self, latent_dim: int, context_dim: int, components: int, hidden: int):
@@ -106,7 +106,7 @@ class ContextMixture(Prior):
         return self.context.log_prob(self.split(y_BD)[1]) + log_mixture_B
 
     def sample(self, noise: Noise) -> Tensor:
-        """Ancestral: the context w, a component k, then x."""
+        """Ancestral sampling: the context w, a component k, then x."""
         w_BC = self.context.sample(noise)
         k_B = one_of(self.count, noise)
         mean_BL, log_variance_BL = (
@@ -117,7 +117,7 @@ class ContextMixture(Prior):
 
 
 class Pieces(NamedTuple):
-    """The pieces of GM-VAE's rate, (B,) each, in nats."""
+    """The KL terms of GM-VAE's rate, (B,) each, in nats."""
 
     code: Tensor  # of x, given context and component
     context: Tensor  # of w
@@ -125,11 +125,11 @@ class Pieces(NamedTuple):
 
 
 def pieces_of(q: Gaussian, prior: ContextMixture, y_BD: Tensor) -> Pieces:
-    """The rate of q(x) q(w) p(k|x, w) to p(x, w, k), estimated with one sample y = (x, w) of q.
+    """The KL of q(x) q(w) p(k|x, w) to p(x, w, k), estimated with one sample y = (x, w) of q.
 
     sum_k p(k|x, w) KL(q(x) || p(x|k, w)) + KL(q(w) || N(0, I)) + KL(p(k|x, w) || uniform), p(k|x, w) by Bayes' rule.
-    The sum takes two averages over x apart: its mean exceeds that of the exact rate, log q(y) - log p(y), by the
-    covariances sum_k cov(p(k|x, w), log p(x|k, w)) >= 0. So the bound holds, and is a little loose.
+    The first sum averages its two factors over x separately: its mean exceeds that of the exact rate,
+    log q(y) - log p(y), by sum_k cov(p(k|x, w), log p(x|k, w)) >= 0. So the bound holds and is slightly loose.
     Source: Dilokthanakul et al. 2016.
     """
     (mean_BL, w_mean_BC), (log_variance_BL, w_log_variance_BC) = map(prior.split, (q.mean_BD, q.log_variance_BD))
@@ -161,7 +161,7 @@ def on_axes(count: int, dim: int) -> Tensor:
 
 
 def on_frame(count: int, dim: int) -> Tensor:
-    """Means (K, D) at distance 2 along orthonormal directions, the same random ones in every run; `count` <= D."""
+    """Means (K, D) at distance 2 in orthonormal directions, random but the same in every run; `count` <= D."""
     normal_DK = torch.randn(dim, count, dtype=torch.float64, generator=torch.Generator().manual_seed(FRAME_SEED))
     q_DK, r_KK = torch.linalg.qr(normal_DK)
     return MEANS_AT * (q_DK * r_KK.diagonal().sign()).T.to(torch.get_default_dtype())
@@ -171,5 +171,5 @@ MEANS = {"axes": on_axes, "frame": on_frame}
 
 
 def one_of(count: int, noise: Noise) -> Tensor:
-    """A number below `count` for each row, all equally likely, (B,)."""
+    """A uniformly random index below `count` for each row, (B,)."""
     return (count * noise.uniform("component")).long()

@@ -1,4 +1,4 @@
-"""Posteriors: what the encoder's output means. q(y|x), one distribution per row."""
+"""Posteriors q(y|x), one distribution per row, and how they are made from the encoder's output."""
 
 # Shapes: B rows, D dimensions of the code y, E outputs of the encoder.
 
@@ -20,7 +20,7 @@ SMALLEST_SD = 1e-6
 
 @dataclass(frozen=True)
 class Draw:
-    """One reparameterised sample per row, and its log density, computed where it is asked for."""
+    """One reparameterised sample per row, and its log density, computed only if it is called."""
 
     y_BD: Tensor
     log_q: Callable[[], Tensor] | None = None
@@ -39,13 +39,13 @@ class Posterior(ABC):
 
 
 class Head(Protocol):
-    """How the encoder's output is read: a class of posteriors, or an object where reading takes settings."""
+    """Makes posteriors from the encoder's output: a class of posteriors, or an object with settings."""
 
     def outputs(self, dim: int) -> int:
-        """E, the numbers that the encoder makes for a code of `dim` dimensions."""
+        """E, the number of the encoder's outputs for a code of `dim` dimensions."""
 
     def of(self, features_BE: Tensor) -> Posterior:
-        """The posterior that the encoder's output stands for."""
+        """The posterior with these outputs of the encoder."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Gaussian(Posterior):
 
 @dataclass(frozen=True)
 class SoftplusGaussian(Gaussian):
-    """N(mean, diag sd^2) whose encoder's second half is the standard deviation before a softplus (DD-VAE)."""
+    """N(mean, diag sd^2); the second half of the encoder's output is sd before a softplus (DD-VAE)."""
 
     @classmethod
     def of(cls, features_BE: Tensor) -> "SoftplusGaussian":
@@ -86,7 +86,7 @@ class SoftplusGaussian(Gaussian):
 
 @dataclass(frozen=True)
 class Point(Posterior):
-    """A deterministic encoder: all mass on the mean. It has no density, hence no rate."""
+    """A deterministic encoder: all mass at the mean. It has no density, hence no rate."""
 
     mean_BD: Tensor
 
@@ -103,5 +103,5 @@ class Point(Posterior):
 
 
 def gaussian_log_prob(y: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
-    """log N(y; mean, exp log_variance) of each number, in nats; shapes broadcast."""
+    """Elementwise log N(y; mean, exp log_variance), in nats; shapes broadcast."""
     return -0.5 * ((y - mean).square() * torch.exp(-log_variance) + log_variance + math.log(2 * math.pi))

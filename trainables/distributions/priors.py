@@ -1,4 +1,4 @@
-"""Priors p(y), and the statistics of encoded data from which the ARD prior is made."""
+"""Priors p(y), and the statistics of encoded data from which the ARD prior is estimated."""
 
 # Shapes: B rows, D dimensions of the code y, K parts of a mixture.
 
@@ -46,7 +46,7 @@ class Normal(Prior):
 
 
 class WideNormal(Normal):
-    """N(0, exp(log_variance) I) as a density, sampled as N(0, I): what the notebooks of Intel-VAE train and draw."""
+    """Density N(0, exp(log_variance) I), but samples of N(0, I): so Intel-VAE's notebooks train and generate."""
 
     def __init__(self, dim: int, log_variance: float):
         super().__init__(dim)
@@ -57,12 +57,12 @@ class WideNormal(Normal):
 
 
 def normal(dim: int, log_variance: float = 0.0) -> Normal:
-    """N(0, I), or its wide relative."""
+    """N(0, I), or WideNormal for a log variance other than 0."""
     return WideNormal(dim, log_variance) if log_variance else Normal(dim)
 
 
 class Logistic(Prior):
-    """Independent logistics of mean 0 and variance 1 (VIMAE-l). Entropy 1.4046 nats per axis; N(0, 1) has 1.4189."""
+    """Independent logistic axes of mean 0, variance 1 (VIMAE-l). Entropy 1.4046 nats per axis; N(0, 1) has 1.4189."""
 
     def log_prob(self, y_BD: Tensor) -> Tensor:
         scaled_BD = y_BD / LOGISTIC_SCALE
@@ -114,11 +114,11 @@ class ARD(Prior):
         return (self.b_D / self.a).clamp_min(SMALLEST_VARIANCE).to(torch.get_default_dtype())
 
     def statistics(self, y_BD: Tensor) -> Sums:
-        """What D_z contributes: L + 1 numbers, additive over rows and workers."""
+        """The statistics of rows of D_z: D + 1 numbers, additive over rows and workers."""
         return {"rows": torch.tensor(float(len(y_BD)), device=y_BD.device), "square_D": y_BD.double().square().sum(0)}
 
     def absorb(self, sums: Sums) -> None:
-        """Make a and b of the statistics of the whole D_z."""
+        """Set a and b from the statistics of the whole D_z."""
         self.a.copy_(sums["rows"] / 2)
         self.b_D.copy_(sums["square_D"] / 2)
 
@@ -126,12 +126,12 @@ class ARD(Prior):
         return -0.5 * (y_BD.square() / self.variance_D + self.variance_D.log() + math.log(2 * math.pi)).sum(1)
 
     def sample(self, noise: Noise) -> Tensor:
-        """Every axis takes part, relevant or not (ARD-VAE-ALL)."""
+        """Samples of all axes, relevant or not (ARD-VAE-ALL)."""
         return self.variance_D.sqrt() * noise.normal("prior", self.dim)
 
 
 class StudentTARD(ARD):
-    """The exact form of the same prior: per axis a Student-t, 2a degrees of freedom, scale sqrt(b/a) (eq. 11)."""
+    """The exact form of the same prior: per axis a Student-t with 2a degrees of freedom, scale sqrt(b/a) (eq. 11)."""
 
     def log_prob(self, y_BD: Tensor) -> Tensor:
         freedom = 2 * self.a

@@ -1,4 +1,4 @@
-"""Spike and slab: codes many of whose dimensions are 0. Sparse-VAE's posterior and prior, and the KL between them."""
+"""Spike and slab: codes with many dimensions at 0. Sparse-VAE's posterior and prior, and the KL between them."""
 
 # Shapes: B rows, D dimensions of the code y, E outputs of the encoder.
 
@@ -13,14 +13,14 @@ from trainables.distributions.priors import Prior
 from trainables.noise import Noise
 
 STEEPNESS = 50.0  # of the relaxed gates; the official code adds 0.001 per epoch, 0.1 % in 50 epochs
-GATE_RANGE = (1e-6, 1 - 1e-6)  # of the gates in the KL, which has their logarithms
+GATE_RANGE = (1e-6, 1 - 1e-6)  # of the gates in the KL, which takes their logarithms
 
 
 @dataclass(frozen=True)
 class SpikeAndSlab(Posterior):
     """Each dimension is 0 with probability 1 - gate, and else drawn from the slab N(slab, exp(log_variance)).
 
-    The encoder gives the slab's mean, its log variance, and a number a that makes the gate exp(-ReLU(-a)).
+    The encoder outputs the slab's mean, its log variance, and a number a for the gate exp(-ReLU(-a)).
     Source: Tonolini et al. 2020, section 3.3.
     """
 
@@ -42,7 +42,7 @@ class SpikeAndSlab(Posterior):
         return self.gate_BD * self.slab_BD
 
     def draw(self, noise: Noise) -> Draw:
-        """Slabs times gates that are relaxed, so that they have a gradient; such a sample has no density."""
+        """Slab times a relaxed gate, so that the gate has a gradient; such a sample has no density."""
         dim = self.slab_BD.shape[1]
         slab_BD = self.slab_BD + (0.5 * self.log_variance_BD).exp() * noise.normal("posterior", dim)
         return Draw(relaxed(self.gate_BD, noise.uniform("gate", dim)) * slab_BD)
@@ -56,7 +56,7 @@ class SpikeAndSlabPrior(Prior):
         self.alpha = alpha
 
     def log_prob(self, y_BD: Tensor) -> Tensor:
-        """In nats, a probability at 0 and a density elsewhere, shape (B,)."""
+        """Log probability at 0 and log density elsewhere, in nats, shape (B,)."""
         slab_BD = math.log(self.alpha) - 0.5 * (y_BD.square() + math.log(2 * math.pi))
         return slab_BD.masked_fill(y_BD == 0, math.log(1 - self.alpha)).sum(1)
 
@@ -65,12 +65,12 @@ class SpikeAndSlabPrior(Prior):
 
 
 def relaxed(gate: Tensor, uniform: Tensor) -> Tensor:
-    """Bernoulli(gate) made smooth: sigmoid(c (u + gate - 1)), whose mean is the gate to log(2) / c, here 0.014."""
+    """Relaxed Bernoulli(gate): sigmoid(c (u + gate - 1)), whose mean is within log(2) / c, here 0.014, of the gate."""
     return (STEEPNESS * (uniform + gate - 1)).sigmoid()
 
 
 def spike_and_slab_kl(q: SpikeAndSlab, prior: SpikeAndSlabPrior) -> Tensor:
-    """KL(q || prior) in nats, shape (B,): that of the slabs where the gate is open, and that of the gates."""
+    """KL(q || prior) in nats, shape (B,): that of the slabs, weighted by the gates, plus that of the gates."""
     gate_BD, alpha = q.gate_BD.clamp(*GATE_RANGE), prior.alpha
     slab_BD = 0.5 * (q.slab_BD.square() + q.log_variance_BD.exp() - q.log_variance_BD - 1)
     open_BD = gate_BD * (gate_BD / alpha).log()

@@ -1,7 +1,7 @@
-"""Evaluations of trained models: EVALUATIONS is the table, one line each. A new one is a class and a line here.
+"""Evaluations of trained models, listed in EVALUATIONS. To add one, write a class and add a line here.
 
-`evaluate.py` runs them on a checkpoint. `base.py` says what an evaluation is and what it results in; `context.py` makes
-what several need (codes, features, generated data) once. The numbers themselves are computed in metrics/.
+`evaluate.py` runs them on a checkpoint. `base.py` defines an evaluation and its result; `context.py` computes what
+several need (codes, features, generated data) once. metrics/ computes the numbers.
 """
 
 from trainables.evaluations.base import Evaluation, EvaluationResult, Measurement

@@ -1,7 +1,7 @@
-"""A trained model and its data, and what several evaluations need of them: each thing is made once, when it is needed.
+"""EvaluationContext: a trained model and its data, and the intermediate results that several evaluations share.
 
-Each worker makes its share of the rows. `gathered` joins the shares in the order of the rows, `alone` has worker 0
-compute what is not a sum.
+Each result is computed once, at first use. Each worker computes its share of the rows; `gathered` joins the shares in
+the order of the rows, and `alone` computes on worker 0 what is not a sum over rows.
 """
 
 # Shapes: N rows of a split or generated, B rows of a batch, X data dimensions, D dimensions of the code, L latent axes,
@@ -29,15 +29,15 @@ from trainables.train import Training
 
 Made = TypeVar("Made")
 Code = Literal["mean", "draw", "representation", "sampled"]
-"""Of q(y|x) its mean or a draw, (N, D); z = g(y) of either, (N, L)."""
+"""mean and draw: the mean of q(y|x), or a sample of it, (N, D). representation and sampled: g of these, (N, L)."""
 BLOCK = 500  # rows whose noise is drawn together
 
 
 @dataclass(frozen=True)
 class BlockShare:
-    """This worker's rows of one block of a set, which it computes at once.
+    """This worker's rows of one block of a set, computed as one batch.
 
-    A block's noise is drawn as a whole: a row meets the same one whoever computes it, and however many follow.
+    The noise of a block is drawn as a whole, so a row's noise depends on neither the workers nor the number of rows.
     """
 
     start: int  # the block's first row in the set
@@ -53,7 +53,7 @@ class BlockShare:
 
 
 def block_shares(total: int) -> Iterator[BlockShare]:
-    """This worker's share of so many rows."""
+    """This worker's share of `total` rows, by blocks."""
     mine = share(total)
     for start in range(mine.start // BLOCK * BLOCK, mine.stop, BLOCK):
         rows = slice(max(mine.start - start, 0), min(mine.stop - start, BLOCK))
@@ -62,11 +62,11 @@ def block_shares(total: int) -> Iterator[BlockShare]:
 
 
 class EvaluationContext:
-    """A trained model in evaluation mode, the splits that it was trained on, and what has been made of them so far.
+    """A trained model in evaluation mode, its splits, and the intermediate results computed so far.
 
     Args:
-        cache_folder: where the networks that many models share are kept, see `trainables.cache`.
-        data_root: of other data than the model's own.
+        cache_folder: the cache of networks that the evaluations of many models share, see `trainables.cache`.
+        data_root: the root of other data than the model's own.
     """
 
     def __init__(self, training: Training, cache_folder: Path | None = None, data_root: Root = None):
@@ -76,7 +76,7 @@ class EvaluationContext:
         self._made: dict[tuple, Any] = {}
 
     def once(self, key: tuple, make: Callable[[], Made]) -> Made:
-        """What `make` makes, made at the first call with this key. All workers ask in the same order."""
+        """The result of `make`, computed at the first call with this key. All workers must call in the same order."""
         if key not in self._made:
             self._made[key] = make()
         return self._made[key]
@@ -85,7 +85,7 @@ class EvaluationContext:
         """Raises Undefined where the model has diverged."""
         vae = self.vae
         parts = vae.encoder, vae.mapping, vae.decoder, vae.prior
-        buffers = (value for part in parts for value in part.buffers())  # what else is counted may have none yet
+        buffers = (value for part in parts for value in part.buffers())  # not those of `extras`: may be unset yet
         state = (*self.learner.parameters(), *buffers)
         if not self.once(("sound",), lambda: all(bool(value.isfinite().all()) for value in state)):
             raise Undefined("the model's weights are not finite: it has diverged, take an earlier checkpoint.")
@@ -93,24 +93,24 @@ class EvaluationContext:
     # Rows
 
     def name_of(self, split: Split | None) -> Split:
-        """The split that is meant. Raises Undefined where the data have none of that name."""
+        """The name of the split, resolving None. Raises Undefined where the data have no such split."""
         meant = split or ("val" if self.splits.test is None else "test")
         if getattr(self.splits, meant) is None:
             raise Undefined("these data have no test rows: use split val.")
         return meant
 
     def rows(self, split: Split | None, most: int | None = None) -> Rows:
-        """All rows of a split, or the first so many."""
+        """The rows of a split, or its first `most`."""
         return getattr(self.splits, self.name_of(split)).take(slice(most))
 
     def batches(self, rows: Rows) -> Iterator[tuple[Tensor, BlockShare]]:
-        """This worker's share of rows, (B, *X) in the data's range."""
+        """This worker's share of rows, in batches (B, *X) in the data's range."""
         for block in block_shares(len(rows)):
             index = torch.arange(block.rows.start, block.rows.stop)
             yield rows.batch(index).to(self.device, torch.get_default_dtype()), block
 
     def share_of(self, rows: Rows) -> Tensor:
-        """All of this worker's share, (N, *X)."""
+        """This worker's share of rows as one tensor, (N, *X)."""
         return self._joined([x_BX for x_BX, _ in self.batches(rows)], rows.shape)
 
     # Codes
@@ -118,16 +118,16 @@ class EvaluationContext:
     def codes(
         self, what: Code, split: Split | None, most: int | None = None, corruption: str = "clean", seed: int = 0
     ) -> Tensor:
-        """Of the rows of a split, or its first so many, of all workers, on the CPU. Images are corrupted before.
+        """The codes of a split's rows, or its first `most`, gathered from all workers on the CPU.
 
-        Raises Undefined where one is not finite.
+        `corruption` is applied to the images before the encoder. Raises Undefined where a code is not finite.
         """
         name, rows = self.name_of(split), self.rows(split, most)
         key = ("codes", what, name, len(rows), corruption, seed)
         return self.once(key, lambda: self.encoded(what, rows, name, corruption, seed))
 
     def encoded(self, what: Code, rows: Rows, name: str, corruption: str = "clean", seed: int = 0) -> Tensor:
-        """Likewise of any rows, whose name decides their noise."""
+        """The codes of any rows, likewise; `name` decides their noise."""
         width = self.vae.code_dim if what in ("mean", "draw") else self.vae.latent_dim
         with torch.no_grad():
             found = []
@@ -147,7 +147,7 @@ class EvaluationContext:
     # What the model is like
 
     def relevance_sums(self, seed: int = 0) -> tuple[Sums, Sums]:
-        """Moments and sensitivity on the first 10,000 training rows (ARD-VAE, its code), of all workers."""
+        """Moments and sensitivity on the first 10,000 training rows (ARD-VAE's code), over all workers."""
 
         def make() -> tuple[Sums, Sums]:
             first = torch.arange(min(len(self.splits.train), MOMENT_ROWS))
@@ -160,7 +160,7 @@ class EvaluationContext:
         return self.once(("relevance", seed), make)
 
     def relevance(self, seed: int = 0) -> Relevance:
-        """Of the model's axes, in the method's own form."""
+        """The relevance of the model's axes, with the method's form of the weight."""
         return relevance(*self.relevance_sums(seed), self.vae.relevance_form)
 
     def generated(self, count: int, seed: int = 0, draw: int = 0) -> Iterator[Tensor]:
@@ -175,7 +175,7 @@ class EvaluationContext:
                 yield self.vae.decode(sample(noise)).sample(noise.normal("data", *self.vae.shape))
 
     def share_of_generated(self, count: int, seed: int = 0) -> Tensor:
-        """All of this worker's share, (N, *X)."""
+        """This worker's share of `count` generated data as one tensor, (N, *X)."""
         return self._joined(list(self.generated(count, seed)), self.vae.shape)
 
     # Features
@@ -194,12 +194,12 @@ class EvaluationContext:
         return self.once(("extractor", features, weights, seed), make)
 
     def generated_features(self, extractor: Extractor, count: int, mapping: str, seed: int = 0) -> Tensor:
-        """Of this worker's share of `count` generated images, (N, F)."""
+        """The features of this worker's share of `count` generated images, (N, F)."""
         key = ("generated", count, mapping, seed)
         return self._features(key, extractor, lambda: self.generated(count, seed), mapping)
 
     def real_features(self, extractor: Extractor, split: Split | None, most: int | None, mapping: str) -> Tensor:
-        """Of this worker's share of the rows of a split, or of its first so many, likewise."""
+        """The features of this worker's share of the rows of a split, or of its first `most`, (N, F)."""
         rows = self.rows(split, most)
         key = (self.name_of(split), len(rows), mapping)
         return self._features(key, extractor, lambda: (x_BX for x_BX, _ in self.batches(rows)), mapping)
@@ -217,15 +217,15 @@ class EvaluationContext:
     # Workers
 
     def keep(self, name: str, make: Callable[[], cache.State]) -> cache.State:
-        """What worker 0 finds or makes, told to all."""
+        """A cached state, which worker 0 loads or computes and sends to all."""
         return self.alone(lambda: cache.once(self.cache_folder, name, make))
 
     def gathered(self, mine_NF: Tensor) -> Tensor:
-        """The rows of all workers in order, on the CPU, from this worker's."""
+        """The rows of all workers, in order, on the CPU."""
         return gather(mine_NF).cpu()
 
     def reduced(self, parts: Iterable[Sums], *names: str) -> Sums:
-        """The numbers of these names summed over batches and workers, of which some may have no rows."""
+        """The scalars of these names, summed over batches and workers; a worker may have no rows."""
         nothing = {name: torch.zeros((), dtype=torch.float64, device=self.device) for name in names}
         return all_reduce(add([nothing, *parts]))
 
@@ -233,14 +233,14 @@ class EvaluationContext:
         return torch.cat(parts) if parts else torch.empty(0, *shape, device=self.device)
 
     def alone(self, compute: Callable[[], Made]) -> Made:
-        """What worker 0 computes, told to all, its Undefined and DataError too."""
+        """The result of worker 0's `compute`, sent to all workers; all raise its Undefined or DataError."""
         return together(lambda: compute() if rank_and_world()[0] == 0 else None, tell=True)
 
 
 def together(
     act: Callable[[], Made], tell: bool = False, errors: tuple[type[Exception], ...] = (Undefined, DataError)
 ) -> Made:
-    """What each worker makes; with `tell`, what worker 0 has made. An error of one is raised on all."""
+    """Each worker's own result, or with `tell` worker 0's. An error of one worker is raised on all."""
     found, error = None, None
     try:
         found = act()

@@ -1,6 +1,6 @@
-"""Evaluations of what the representation is good for: simple classifiers that are trained on it.
+"""Evaluations of the representation by downstream tasks: simple classifiers that are trained on it.
 
-Training rows are drawn from the first 20,000 of the training split, which are encoded once for all of these.
+Training rows are drawn from the first 20,000 of the training split, which are encoded once for all evaluations.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ probes = LazyModule("trainables.metrics.probes")
 
 POOL = 20_000
 CHARACTERS, SETS = 5, 10
-FEW_LABELS = 100  # of Omniglot's sets
+FEW_LABELS = 100  # labelled rows of a set of unknown classes
 Sizes = Annotated[tuple[PositiveInt, ...], Field(strict=False)]
 
 
 class SVM(OfRows):
     """Accuracy of support vector machines with few labels, on test images clean, with Gaussian noise, and masked.
 
-    Where test rows are of classes that no training row has, as Omniglot's, each draw is a set of 5 of these classes: of
-    a class three quarters of the rows train, of which 100 in all have labels, and a quarter tests.
+    Where the test rows have classes that no training row has, as in Omniglot, each draw is a set of 5 of these classes:
+    three quarters of a class's rows train, 100 of them over all classes with labels, and a quarter tests.
     """
 
     name: Literal["svm"] = "svm"
     labels: PositiveInt | None = None
-    """Labelled training rows. None: 1,000, of Omniglot's sets 100."""
+    """Number of labelled training rows. None: 1,000, or 100 for sets of unknown classes."""
     unlabelled: NonNegativeInt = 5_000
-    """Training rows without labels for self-training, at most; 0: none."""
+    """Largest number of training rows without labels for self-training; 0: no self-training."""
     draws: PositiveInt = 10
-    """Choices of the labelled rows; the accuracies are means over them."""
+    """Number of random choices of the labelled rows; the accuracies are means over them."""
     signed: bool = False
-    """Noise is put on images in [-1, 1]; else in [0, 1]."""
+    """Adds the noise to images in [-1, 1]; otherwise to images in [0, 1]."""
     source: ClassVar[str] = "VIMAE, section 5.3"
 
     def measure(self, seen: EvaluationContext) -> Measurement:
@@ -55,7 +55,7 @@ class SVM(OfRows):
         return Measurement(numbers, self.provenance("code", counts, seen.name_of(self.split)))
 
     def of_known(self, seen: EvaluationContext) -> tuple[dict[str, float], dict[str, int]]:
-        """Trained on training rows. The numbers, and the counts that they rest on."""
+        """Train on training rows. Returns the accuracies and the counts of rows."""
         train = pool(seen)
         tests = {name: coded(seen, self.split, noise, self.seed) for name, noise in self.noises().items()}
         labels = self.labels or probes.SVM_LABELS
@@ -65,7 +65,7 @@ class SVM(OfRows):
         return numbers, {"labelled": labels, "unlabelled": others, "test": len(tests["clean"])}
 
     def of_unknown(self, seen: EvaluationContext) -> tuple[dict[str, float], dict[str, int]]:
-        """Trained and tested within sets of classes of the split; the counts are of all sets together."""
+        """Train and test within sets of classes of the split. The counts are sums over sets."""
         rows, name = seen.rows(self.split), seen.name_of(self.split)
         sets = [chosen(rows.y.numpy(), self.seed + draw) for draw in range(self.draws)]
         index_N = np.unique(np.concatenate([part for both in sets for part in both]))
@@ -97,7 +97,7 @@ class SVM(OfRows):
         return probes.svm_scores(tests["clean"][train_N], own, labels, self.unlabelled, self.seed + draw)
 
     def noises(self) -> dict[str, str]:
-        """Name of the number -> what is done to the images."""
+        """Name of the number -> name of the corruption of the images."""
         names = [name for name in corruption.CORRUPTIONS if not name.endswith("_signed")]
         return {name: f"{name}_signed" if self.signed and name != "clean" else name for name in names}
 
@@ -107,9 +107,9 @@ class Forest(OfRows):
 
     name: Literal["forest"] = "forest"
     sizes: Sizes | None = None
-    """Training rows. None: those from 10 to 5,000 of the paper for which there are enough."""
+    """Numbers of training rows. None: the paper's, from 10 to 5,000, for which there are enough rows."""
     published: bool = False
-    """Also as the code has it: train and test rows of one split, 2,000 of them to test."""
+    """Also compute the published code's variant: train and test rows of one split, 2,000 of them to test."""
     source: ClassVar[str] = "Intel-VAE, figure 7, and its code"
 
     def measure(self, seen: EvaluationContext) -> Measurement:
@@ -129,18 +129,19 @@ class Forest(OfRows):
         return numbers
 
     def fitting(self, rows: int) -> tuple[int, ...]:
-        """The sizes to train with. Raises Undefined."""
+        """The numbers of training rows. Raises Undefined."""
         return self.sizes or fitting(probes.FOREST_SIZES, rows)
 
 
 class Attributes(OfRows):
-    """Mean accuracy over attributes of linear classifiers, by the number of training rows, and the majority's."""
+    """Mean accuracy over attributes of linear classifiers, by the number of training rows, and of the majority."""
 
     name: Literal["attributes"] = "attributes"
     sizes: Sizes | None = None
-    """Training rows. None: those from 50 to 10,000 of the paper for which there are enough."""
+    """Numbers of training rows. None: the paper's, from 50 to 10,000, for which there are enough rows."""
     published: bool = False
-    """Also as the code has it: small networks on sampled latents of one split, stopped by their test rows."""
+    """Also compute the published code's variant: small networks on sampled latents of one split, stopped early by
+    their accuracy on the test rows."""
     source: ClassVar[str] = "Intel-VAE, table B.1, and its code"
 
     def measure(self, seen: EvaluationContext) -> Measurement:
@@ -163,7 +164,7 @@ class Attributes(OfRows):
         return numbers
 
     def fitting(self, rows: int) -> tuple[int, ...]:
-        """The sizes to train with. Raises Undefined."""
+        """The numbers of training rows. Raises Undefined."""
         return self.sizes or fitting(probes.ATTRIBUTE_SIZES, rows)
 
 
@@ -175,12 +176,12 @@ def labelled(rows: Rows) -> Rows:
 
 
 def pool(seen: EvaluationContext) -> Labelled:
-    """The training rows that labelled ones are chosen from."""
+    """The representations and labels of the first 20,000 training rows, from which the labelled rows are drawn."""
     return probes.Labelled(seen.codes("representation", "train", POOL).numpy(), seen.splits.train.y[:POOL].numpy())
 
 
 def coded(seen: EvaluationContext, split: Split | None, noise: str = "clean", seed: int = 0) -> Labelled:
-    """All rows of a split."""
+    """The representations and labels of all rows of a split."""
     z_NL = seen.codes("representation", split, corruption=noise, seed=seed)
     return probes.Labelled(z_NL.numpy(), seen.rows(split).y.numpy())
 
@@ -188,13 +189,13 @@ def coded(seen: EvaluationContext, split: Split | None, noise: str = "clean", se
 def with_attributes(
     seen: EvaluationContext, split: Split | None, most: int | None = None, what: Code = "representation", seed: int = 0
 ) -> Labelled:
-    """The rows of a split, or its first so many, with their attributes."""
+    """The codes and attributes of a split's rows, or of its first `most`."""
     values_NA = seen.rows(split, most).attributes.values.numpy()
     return probes.Labelled(seen.codes(what, split, most, seed=seed).numpy(), values_NA)
 
 
 def fitting(sizes: Iterable[int], rows: int) -> tuple[int, ...]:
-    """Those for which there are rows. Raises Undefined where there are none."""
+    """The sizes for which there are enough rows. Raises Undefined if there is none."""
     found = tuple(size for size in sizes if size <= rows)
     if not found:
         raise Undefined(f"{min(sizes)} training rows are the least, {max(rows, 0)} are there: use more rows.")
@@ -202,7 +203,7 @@ def fitting(sizes: Iterable[int], rows: int) -> tuple[int, ...]:
 
 
 def chosen(y_N: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of 5 random classes: three quarters of each to train, the others to test."""
+    """Indices of rows of 5 random classes: three quarters of each class to train, the others to test."""
     rng = np.random.default_rng(seed)
     classes = np.unique(y_N)
     if len(classes) < CHARACTERS:

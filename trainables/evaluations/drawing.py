@@ -1,4 +1,4 @@
-"""Evaluations by eye: pictures of what the latent axes do."""
+"""Qualitative evaluations: pictures of the effect of each latent axis."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ relevance = LazyModule("trainables.relevance")
 class Traversals(OfRows):
     """Pictures of each latent axis from -3 to 3 standard deviations, the most relevant first.
 
-    Around the code of the split's first image, and around the mean of codes of training rows, of which the deviations
-    are, too. With the mapping `hierarchical` also one
-    axis of each level, the levels below following it.
+    One picture starts at the code of the split's first image, one at the mean code of the training rows. The standard
+    deviations are those of the training rows. With the mapping `hierarchical`, a third one varies one axis of each
+    level, which changes the levels below.
     """
 
     name: Literal["traversals"] = "traversals"
@@ -53,7 +53,7 @@ class Traversals(OfRows):
         return Measurement({}, self.provenance("code", counts, seen.name_of(self.split)), found)
 
     def spread(self, seen: EvaluationContext) -> Tensor | None:
-        """Roots of the second moments of the code's axes, (D,), where a hierarchy is made of it."""
+        """Square roots of the second moments of the code's axes, (D,); None unless the mapping is hierarchical."""
         if not isinstance(seen.vae.mapping, hierarchical.Hierarchy):
             return None
         y_ND = seen.codes("draw", "train", relevance.MOMENT_ROWS, seed=self.seed)
@@ -61,7 +61,7 @@ class Traversals(OfRows):
 
 
 def as_png(picture: Image) -> bytes:
-    """The file's content."""
+    """The picture as the bytes of a PNG file."""
     stream = io.BytesIO()
     picture.save(stream, "PNG")
     return stream.getvalue()

@@ -1,4 +1,4 @@
-"""evaluate(run, checkpoint, ...): numbers about a trained model. One EvaluationResult per evaluation."""
+"""evaluate(run, checkpoint, ...) measures a trained model and yields one EvaluationResult per evaluation."""
 
 import math
 import time
@@ -23,15 +23,14 @@ def evaluate(
     data_root: Root = None,
     cache_folder: Path | None = None,
 ) -> Iterator[EvaluationResult]:
-    """Measure the model of a checkpoint of `run`. What is made for one evaluation is there for the next.
+    """Measure the model of a checkpoint of `run`. Evaluations share intermediate results.
 
-    An evaluation that is not defined for this model and these data gives a result that says why. With several workers
-    each calls this; all have the same results, except where a fault of its own makes one fail. Raises DataError where
-    the data are not there, and CheckpointError.
+    An evaluation that is undefined for this model or these data yields a result that says why. With several workers,
+    each calls this function and gets the same results. Raises DataError where data are missing, and CheckpointError.
 
     Args:
-        cache_folder: a folder for what many checkpoints share, such as a classifier of the data, so that one classifier
-            judges them all; processes may use it at the same time. None: all is made anew.
+        cache_folder: a folder for what many checkpoints share, such as a classifier of the data, so that all are
+            measured with the same one; processes may use it at the same time. None: no cache.
     """
     report = together(lambda: reopen(run, data_root, saved), errors=(DataError, CheckpointError))
     seen = EvaluationContext(report.training, cache_folder, data_root)
@@ -65,13 +64,13 @@ def find(evaluation: Evaluation, seen: EvaluationContext) -> EvaluationResult:
 
 
 def described(data: Dataset) -> str:
-    """A data set as provenances name it, as `celeba crop=148`."""
+    """A data set's description in a provenance, such as `celeba crop=148`."""
     own = data.model_dump(mode="json", exclude_defaults=True, exclude={"name", "train_rows", "val_rows"})
     return " ".join([data.name, *(f"{name}={value}" for name, value in own.items())])
 
 
 def checked(measured: Measurement) -> Measurement:
-    """What was measured. Raises Undefined where a number is not finite."""
+    """Returns `measured`. Raises Undefined where a number is not finite."""
     bad = [name for name, value in measured.values.items() if not math.isfinite(value)]
     if bad:
         raise Undefined(f"{', '.join(bad)}: not finite: look at the model's loss.")

@@ -1,4 +1,4 @@
-"""Evaluations of generated data: how far they are from the real ones, in the features of some network."""
+"""Evaluations of generated data: distances to real data in the features of a network."""
 
 from __future__ import annotations
 
@@ -29,30 +29,31 @@ prd = LazyModule("trainables.metrics.prd")
 sums = LazyModule("trainables.sums")
 
 REAL = 10_000  # rows
-ROWS_AT_ONCE = 500  # of features in float64
-MOST_FEATURES = 4096  # whose covariance takes minutes
+ROWS_AT_ONCE = 500  # rows of features converted to float64 at once
+MOST_FEATURES = 4096  # whose covariance takes minutes to compare
 
 
 class Features(OfRows):
-    """Generated and real data, seen by a feature network."""
+    """An evaluation that compares generated and real data in the features of a network."""
 
     features: Literal["inception", "classifier", "pixels"] = "inception"
     """`inception`, as in papers; `classifier`, of the data's labels, attributes or factors; `pixels`, the values."""
     weights: OwnPath | None = None
-    """The file of Inception's weights. None: the one in torch's cache."""
+    """File of Inception's weights. None: the one in torch's cache."""
     generated: PositiveInt = 10_000
-    """Rows of generated data."""
+    """Number of generated rows."""
     real: PositiveInt | None = None
-    """The first rows of the split, at most so many. None: 10,000, of training rows that papers compare with all."""
+    """Largest number of real rows, the first of the split. None: 10,000, or all training rows where papers compare with
+    the training split."""
 
     as_papers: ClassVar[bool] = False
-    """Whether the split, where none is named, is the one that papers compare with, see `Dataset.reference`."""
+    """Whether the default split is the one that papers compare with, see `Dataset.reference`."""
     grey: ClassVar[str] = "rounded"
     colour: ClassVar[str] = "rounded"
-    """How values become images of one channel, and others: names in `trainables.metrics.images.MAPPINGS`."""
+    """How values become grey images, and images of more channels: names in `trainables.metrics.images.MAPPINGS`."""
 
     def identity(self) -> dict[str, Any]:
-        """With the SHA-256 of Inception's weights, where it is they that are used, and there."""
+        """The settings, with the SHA-256 of Inception's weights in place of their path if they are used and found."""
         own = super().identity() | {"weights": None}
         try:
             path = inception.find(self.weights and Path(self.weights)) if self.features == "inception" else None
@@ -61,7 +62,7 @@ class Features(OfRows):
         return own | {"weights": path and inception.checksum(path)}
 
     def mapping(self, seen: EvaluationContext) -> str:
-        """The one for these data and what the decoder gives; data without bounds have none."""
+        """The name of the mapping for these data and this decoder's output; `none` for unbounded data."""
         shape = seen.splits.train.shape
         if seen.splits.train.range is None:
             return "none"
@@ -79,7 +80,7 @@ class Features(OfRows):
         )
 
     def compared_with(self, seen: EvaluationContext) -> tuple[Split | None, int | None]:
-        """The split of the real data, and how many of its first rows at most."""
+        """The split of the real data, and the largest number of its first rows."""
         if self.as_papers and seen.run.data.reference == "train" and self.split in (None, "train"):
             return "train", self.real
         return self.split, self.real or REAL
@@ -94,8 +95,8 @@ class Features(OfRows):
 class Frechet(Features):
     """Frechet distance between generated and real data: FID with Inception's features.
 
-    Named `fid` with the published weights alone, else `frechet_<features>`. Of CIFAR-10 the real data are all training
-    rows, unless a split is named: so papers have it.
+    Named `fid` only with the published weights, else `frechet_<features>`. For CIFAR-10 the real data are all training
+    rows, as in papers, unless `split` is set.
     """
 
     name: Literal["frechet"] = "frechet"
@@ -115,17 +116,17 @@ class Frechet(Features):
 
 
 class FrechetIntel(Frechet):
-    """The same as Intel-VAE's code has it: 2,100 images against 2,000, which biases it upwards by far.
+    """Frechet distance as in Intel-VAE's code: 2,100 generated and 2,000 real images, which biases it upwards by far.
 
-    Grey images are stretched, each by itself, from its least to its greatest logit, or value where no sigmoid has made
-    it; values of colour images beyond the range wrap around. Real images are as they are.
+    Each generated grey image is stretched from its smallest to its largest logit, or value where the decoder has no
+    sigmoid; values of colour images outside the range wrap around. Real images are not stretched.
     """
 
     name: Literal["frechet_intel"] = "frechet_intel"
     generated: PositiveInt = 2_100
-    """Rows of generated data."""
+    """Number of generated rows."""
     real: PositiveInt = 2_000
-    """The first rows of the split, at most so many."""
+    """Largest number of real rows, the first of the split."""
     source: ClassVar[str] = "Intel-VAE, its code and table 1"
     as_papers: ClassVar[bool] = False
     variant: ClassVar[str] = "_intel"
@@ -134,7 +135,7 @@ class FrechetIntel(Frechet):
 
 
 class FrechetARD(Frechet):
-    """The same as ARD-VAE's code has it: values are truncated to bytes; grey images, real ones too, go through JPEG."""
+    """Frechet distance as in ARD-VAE's code: values truncated to bytes; grey images, also real ones, saved as JPEG."""
 
     name: Literal["frechet_ard"] = "frechet_ard"
     source: ClassVar[str] = "ARD-VAE, its code and table 2"
@@ -144,10 +145,10 @@ class FrechetARD(Frechet):
 
 
 class PRD(Features):
-    """Precision and recall: how much of what is generated is real, and how much of the real is generated.
+    """Precision and recall: how much of the generated data is realistic, and how much of the real data is generated.
 
-    Of as many generated as real rows, the fewer of the two. Named `precision` and `recall` with the published weights
-    of Inception alone, else `precision_<features>`.
+    Uses equal numbers of generated and real rows, the smaller of the two. Named `precision` and `recall` only with the
+    published weights of Inception, else `precision_<features>`.
     """
 
     name: Literal["prd"] = "prd"

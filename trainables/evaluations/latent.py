@@ -1,4 +1,4 @@
-"""Evaluations of q(y|x) and its prior: what codes cost, how far they are from the prior, how long ARD-VAE's takes."""
+"""Evaluations of q(y|x) and the prior: the rate, the distance of codes to the prior, the time of ARD-VAE's D_z."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ SURROGATE_ROWS = 500
 
 
 class Rate(OfRows):
-    """Mean KL(q(y|x) || p(y)) in nats; of deterministic encoders, which have none, a surrogate on 500 rows.
+    """Mean KL(q(y|x) || p(y)) in nats; for deterministic encoders, which have none, a surrogate on 500 rows.
 
-    ARD-VAE's prior has the variances of the first 10,000 training rows. These are counted of all models, so that the
-    rates of ARD-VAE and of others compare.
+    ARD-VAE's prior gets the variances of the first 10,000 training rows. The provenance of every model counts these
+    rows, so that the rates of ARD-VAE and other methods compare.
     """
 
     name: Literal["rate"] = "rate"
@@ -45,7 +45,7 @@ class Rate(OfRows):
         return Measurement(numbers, self.provenance("code", counts, name))
 
     def prior(self, seen: EvaluationContext) -> Prior:
-        """The model's own, but for ARD-VAE's, which was made of the D_z of some epoch."""
+        """The model's prior; ARD-VAE's, which training estimates from one epoch's D_z, is estimated again."""
         if not isinstance(seen.vae.prior, priors.ARD):
             return seen.vae.prior
         prior, (moments, _) = deepcopy(seen.vae.prior), seen.relevance_sums(self.seed)
@@ -54,9 +54,9 @@ class Rate(OfRows):
 
 
 class MMD(OfRows):
-    """Maximum mean discrepancy of sampled codes and the prior, with two kernels; 1,000 of either, 10 draws.
+    """Maximum mean discrepancy between sampled codes and the prior, with two kernels: 1,000 samples of each, 10 draws.
 
-    Of GECO's and MaskAAE's models the open axes are compared alone, as in their rate.
+    For GECO's and MaskAAE's models only the open axes are compared, as in their rate.
     """
 
     name: Literal["mmd"] = "mmd"
@@ -72,9 +72,9 @@ class MMD(OfRows):
 
 
 class DzTime(Evaluation):
-    """Seconds that a fresh D_z and the prior made of it take, of 10,000 training rows: one worker's, on its device.
+    """Seconds to encode a new D_z of 10,000 training rows and update the prior from it, on one worker's device.
 
-    Times of other devices, or with other numbers of threads, do not compare.
+    Times on different devices, or with different numbers of threads, do not compare.
     """
 
     name: Literal["dz_time"] = "dz_time"

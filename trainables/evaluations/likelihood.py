@@ -1,4 +1,4 @@
-"""Evaluations of the likelihood of data, in nats per row: by windows on generated data, by importance sampling."""
+"""Evaluations of the data's likelihood, in nats per row: by Parzen windows and by importance sampling."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ parzen = LazyModule("trainables.metrics.parzen")
 
 
 class Parzen(OfRows):
-    """Negative log density of data under windows on generated data, and of these under windows on those.
+    """Negative log density of real data under Parzen windows on generated data, and the reverse.
 
-    The windows' width is chosen on validation rows; where these are measured, on as many training rows.
+    The width of the windows is chosen on validation rows, or on training rows if `split` is `val`.
     """
 
     name: Literal["parzen"] = "parzen"
     generated: PositiveInt = 10_000
-    """Rows of generated data."""
+    """Number of generated rows."""
     real: PositiveInt = 10_000
-    """The first rows of the split, at most so many."""
+    """Largest number of rows, the first of the split."""
     source: ClassVar[str] = "Breuleux et al. 2011; after VIMAE, table 1, whose own estimate is not known"
 
     def measure(self, seen: EvaluationContext) -> Measurement:
@@ -38,16 +38,16 @@ class Parzen(OfRows):
 
 
 class IWAE(OfRows):
-    """Negative log p(x), from above, by importance samples of the posterior.
+    """An upper bound of -log p(x), by importance samples of the posterior.
 
-    A likelihood that takes grey values for probabilities does not compare with densities: `mass` or `density`.
+    A likelihood that treats grey values as probabilities (`mass`) does not compare with a density (`density`).
     """
 
     name: Literal["iwae"] = "iwae"
     k: PositiveInt = 500
-    """Samples for each row."""
+    """Number of samples per row."""
     rows: PositiveInt = 10_000
-    """The first rows of the split, at most so many."""
+    """Largest number of rows, the first of the split."""
     source: ClassVar[str] = "Burda et al. 2016"
 
     def measure(self, seen: EvaluationContext) -> Measurement:

@@ -1,4 +1,4 @@
-"""Evaluations of latent axes: which matter, what is lost without the others, how sparse and disentangled they are."""
+"""Evaluations of latent axes: how many are relevant, the error without the others, sparsity and disentanglement."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ sums = LazyModule("trainables.sums")
 
 
 class Active(Evaluation):
-    """How many axes carry 95, 99 and 99.9 % of the relevance score, in both forms of the weight, and by it alone.
+    """How many axes carry 95, 99 and 99.9 % of the relevance score, in both forms, and of its weight alone.
 
-    Measured on the first 10,000 training rows, its Jacobian on the first 100. All are 0 where no axis tells rows apart.
-    `active_own` is how many the method's own gates or mask leave open.
+    Measured on the first 10,000 training rows, with the Jacobian on the first 100. All are 0 where no axis
+    distinguishes rows. `active_own` is the number of axes that the method's own gates or mask leave open.
     """
 
     name: Literal["active"] = "active"
@@ -48,7 +48,7 @@ class Active(Evaluation):
 class MSE(OfRows):
     """Squared error per data value of reconstructions, from all axes and from the relevant ones alone.
 
-    Which are, and what stands for the others, the first 10,000 training rows tell.
+    The first 10,000 training rows decide which axes are relevant, and which values replace the others.
     """
 
     name: Literal["mse"] = "mse"
@@ -70,7 +70,7 @@ class Hoyer(OfRows):
 
     name: Literal["hoyer"] = "hoyer"
     rows: PositiveInt = 2_000
-    """The first rows of the split, at most so many."""
+    """Largest number of rows, the first of the split."""
     source: ClassVar[str] = "Mathieu et al. 2019; Intel-VAE, section 6.3, and its code"
 
     def measure(self, seen: EvaluationContext) -> Measurement:
@@ -81,16 +81,16 @@ class Hoyer(OfRows):
 
 
 class OfFactors(Evaluation):
-    """How well axes of the representation and the factors that the data were made from go together.
+    """How well axes of the representation match the known factors of the data.
 
-    The published metrics draw from all combinations of factors: hence the training rows, with the fewest gaps. Of
-    ARD-VAE the relevant axes are judged alone.
+    The published metrics draw from all combinations of factors; the training split, the default, lacks the fewest. For
+    ARD-VAE only the relevant axes count.
     """
 
     split: Split = "train"
-    """Of the data."""
+    """Split of the data."""
     rows: PositiveInt = 50_000
-    """The first rows of the split, at most so many."""
+    """Largest number of rows, the first of the split."""
 
     def measure(self, seen: EvaluationContext) -> Measurement:
         factors = seen.rows(self.split, self.rows).factors
@@ -104,11 +104,11 @@ class OfFactors(Evaluation):
 
     @abstractmethod
     def score(self, codes_NL: np.ndarray, factors_NF: np.ndarray) -> dict[str, float]:
-        """The number, from all rows."""
+        """The number, computed from all rows."""
 
 
 class FactorVAE(OfFactors):
-    """FactorVAE's metric: whether the axis that moves least tells which factor was held, in per cent of votes."""
+    """FactorVAE's metric: how well the axis of least variance predicts which factor was fixed, in per cent of votes."""
 
     name: Literal["factor_vae"] = "factor_vae"
     source: ClassVar[str] = "Kim & Mnih 2018, with the settings of Locatello et al. 2019"
@@ -118,7 +118,7 @@ class FactorVAE(OfFactors):
 
 
 class MIG(OfFactors):
-    """Mutual information gap: how much more one axis knows of a factor than any other does."""
+    """Mutual information gap: by how much one axis is more informative of a factor than any other axis."""
 
     name: Literal["mig"] = "mig"
     source: ClassVar[str] = "Chen et al. 2018, in the form of disentanglement_lib"

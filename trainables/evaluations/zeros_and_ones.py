@@ -1,4 +1,4 @@
-"""Evaluations of models of MNIST's zeros and ones, by a logistic classifier of the balanced set."""
+"""Evaluations of models of MNIST's zeros and ones, by a logistic classifier trained on the balanced set."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ context = LazyModule("trainables.evaluations.context")
 mnist = LazyModule("trainables.data.sets.mnist")
 
 DRAWS = 10
-FORMAT = 1  # of how the classifier is fitted: raise it with any change
+FORMAT = 1  # version of the classifier's fit, part of its cache name: raise it with any change
 
 
 class Uncertainty(OfRows):
-    """How many generated zeros and ones a logistic classifier is not sure of, and how many are ones, in per cent.
+    """How many generated digits a logistic classifier of zeros and ones is uncertain of, and how many are ones, in %.
 
-    The mean of 10 draws. Those ending in `_data` are of the images of the split.
+    Over 10 draws of generated images. Numbers ending in `_data` are of the images of the split.
     """
 
     name: Literal["uncertainty"] = "uncertainty"
     generated: PositiveInt = 10_000
-    """Images of each draw."""
+    """Number of images of each draw."""
     source: ClassVar[str] = "Intel-VAE, table 2"
 
     def measure(self, seen: EvaluationContext) -> Measurement:
@@ -51,7 +51,7 @@ class Uncertainty(OfRows):
 
 
 class Proportion(Evaluation):
-    """The prior mass that the mapping's clusters give to zeros, and the least mass of a cluster."""
+    """The prior mass of the mapping's clusters that decode to zeros, and the smallest mass of a cluster."""
 
     name: Literal["proportion"] = "proportion"
     source: ClassVar[str] = "Intel-VAE, table 3"
@@ -64,7 +64,7 @@ class Proportion(Evaluation):
 
 
 def fitted(seen: EvaluationContext) -> Logistic:
-    """The classifier of the balanced set, made once for all models. Raises Undefined and DataError."""
+    """The classifier of the balanced set, fitted once for all models. Raises Undefined and DataError."""
     if seen.run.data.name != "mnist01":
         raise Undefined("only zeros and ones can be told apart: it is for models of `mnist01`.")
 
@@ -77,6 +77,6 @@ def fitted(seen: EvaluationContext) -> Logistic:
 
 
 def shares(seen: EvaluationContext, logistic: Logistic, batches: Iterable[Tensor]) -> dict[str, float]:
-    """Of all workers' images."""
+    """The percentages over the images of all workers."""
     parts = (ones_classifier.statistics(logistic, x_BX) for x_BX in batches)
     return ones_classifier.finish(seen.reduced(parts, "uncertain", "ones", "rows"))

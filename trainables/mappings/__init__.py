@@ -1,6 +1,6 @@
-"""The mappings z = g(y) of Intel-VAE, one line each. A new mapping is a file of its own and a line here.
+"""The mappings z = g(y) of Intel-VAE, listed in MAPPINGS. To add one, write a file and add a line here.
 
-`base.py` says what a mapping is. The files here are the records that users write; `modules/` has the torch modules.
+`base.py` defines a mapping. The files here have the records that users write; `modules/` has the torch modules.
 """
 
 from trainables.mappings.base import Mapping

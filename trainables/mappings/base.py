@@ -1,4 +1,4 @@
-"""What a mapping is: the record a user writes, and the module z = g(y) made from it."""
+"""Mapping: the record that a user writes, which builds the module z = g(y)."""
 
 # Shapes: B rows of a batch, D latent dimensions.
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Mapping(Record):
     """A continuous, possibly trained map g from the Gaussian latent y to the representation z.
 
-    Source: Intel-VAE, section 4. Fields are the paper's hyper-parameters. The latent dimension belongs to the network,
-    so it is known only to `build`.
+    Source: Intel-VAE, section 4. Fields are the paper's hyper-parameters. The latent dimension is a field of the
+    network, so `build` gets it as an argument.
     """
 
     @abstractmethod
@@ -28,9 +28,9 @@ class Mapping(Record):
         """g: (B, latent_dim) -> (B, latent_dim)."""
 
     def mistakes(self, latent_dim: int) -> Iterator[Mistake]:
-        """Why this mapping cannot act on `latent_dim` dimensions. `build` may be called only if there is none."""
+        """Why this mapping cannot act on `latent_dim` dimensions. `build` must only be called if there are none."""
         return iter(())
 
     def terms(self, module: nn.Module, y_BD: Tensor) -> Terms:
-        """What the mapping adds to the loss; `module` is what `build` returned, y_BD this worker's rows of a batch."""
+        """The mapping's terms of the loss; `module` comes from `build`, y_BD holds this worker's rows of a batch."""
         return {}

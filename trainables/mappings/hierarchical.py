@@ -1,4 +1,4 @@
-"""The hierarchical mapping: each group of dimensions is computed from the group above it and its own share of y."""
+"""The hierarchical mapping: each group of dimensions of z depends on the group above it and its own part of y."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ hierarchical = LazyModule("trainables.mappings.modules.hierarchical")
 
 
 class Hierarchical(Mapping):
-    """Splits y into groups and lets each group of z depend on the one before: high-level features shape lower ones."""
+    """Splits y into groups; each group of z depends on the one before, as low-level features on high-level ones."""
 
     source: ClassVar[str] = "Intel-VAE, appendix B"
 
     name: Literal["hierarchical"] = "hierarchical"
     groups: Annotated[tuple[PositiveInt, ...], Field(strict=False)] | None = None
-    """Sizes from top to bottom, which sum to latent_dim. Default: two halves. The authors' code has, among others,
-    [16, 16, 32] for 64 dimensions, [10, 10, 10, 10, 10] for 50, [8, 8, 8, 8, 32, 32, 32] for 128."""
+    """Sizes of the groups from top to bottom; they sum to latent_dim. Default: two halves. The authors' code has, among
+    others, [16, 16, 32] for 64 dimensions, [10, 10, 10, 10, 10] for 50, [8, 8, 8, 8, 32, 32, 32] for 128."""
 
     def build(self, latent_dim: int) -> nn.Module:
         return hierarchical.Hierarchy(self._groups(latent_dim))

@@ -1,4 +1,4 @@
-"""Mappings onto a fixed shape: the whole space, the sphere, and the circle glued into a chain of loops."""
+"""Mappings onto a fixed shape: the whole space, the sphere, and the circle pinched into a chain of loops."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ class Sphere(Mapping):
 
 
 class Holes(Mapping):
-    """Makes the first two dimensions a circle, glued into a chain of loops, one per hole; other dimensions stay."""
+    """Maps the first two dimensions to a circle pinched into a chain of loops, one per hole; other dimensions stay."""
 
     source: ClassVar[str] = "Intel-VAE, equation 5 (root over the first term only), continued to any number of holes"
 
     name: Literal["holes"] = "holes"
     holes: PositiveInt = 2
-    """Loops of the chain."""
+    """Number of loops of the chain."""
     scale: PositiveFloat = 2.0
-    """Half the chain's length: equation 5 has 1, the authors' code 2."""
+    """Half of the chain's length: 1 in equation 5, 2 in the authors' code."""
 
     def build(self, latent_dim: int) -> nn.Module:
         return manifolds.Chain(self.holes, self.scale)

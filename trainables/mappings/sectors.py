@@ -1,4 +1,4 @@
-"""The cluster mapping: cuts planes into sectors, or axes in two, and pushes the pieces apart."""
+"""The cluster mapping: cuts planes into sectors, or axes in two, and pushes the clusters apart."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ class Sectors(Mapping):
 
     name: Literal["sectors"] = "sectors"
     clusters: NumberOrList = 2
-    """How many, or how many in each plane: [5, 2] makes 10 clusters, on dimensions (0, 1) and (2, 3)."""
+    """Number of clusters, or of clusters per plane: [5, 2] makes 10 clusters, on dimensions (0, 1) and (2, 3)."""
     on: Literal["planes", "axes"] = "planes"
-    """planes: sectors of planes; axes: each of the first log2(clusters) dimensions is cut in two."""
+    """planes: the clusters are sectors of planes; axes: each of the first log2(clusters) dimensions is cut in two."""
     c1: PositiveFloat = 5.0
-    """A point is pushed by c1 * (its distance to the boundary)**c2, in units of y."""
+    """Factor of the push: a point moves by c1 * (its distance to the boundary)**c2, in units of y."""
     c2: Annotated[float, Field(gt=0, le=1)] = 0.2
-    """The exponent of that distance. The authors' code has 0.5 for images."""
+    """Exponent of the distance to the boundary. The authors' code has 0.5 for images."""
     learned: bool = False
-    """Train the clusters' proportions too: the sectors' angles, the places where axes are cut."""
+    """Also trains the clusters' proportions: the angles of the sectors, or the boundaries on the axes."""
 
     def build(self, latent_dim: int) -> nn.Module:
         return sectors.Cuts(sectors.CUTS[self.on](self.per_cut(), self.c1, self.c2, self.learned))

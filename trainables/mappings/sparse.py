@@ -1,4 +1,4 @@
-"""The sparse mapping: a small trained network turns dimensions off, differently for each row."""
+"""The sparse mapping: a small trained network closes dimensions, different ones for each row."""
 
 # Shapes: B rows of a batch, D latent dimensions.
 
@@ -27,13 +27,13 @@ class Sparse(Mapping):
 
     name: Literal["sparse"] = "sparse"
     gamma: NonNegativeFloat = 1.0
-    """Weight of L_sp: below 3 on MNIST-like data, 30 or 70 on CelebA."""
+    """Weight of the loss term L_sp: below 3 on MNIST-like data, 30 or 70 on CelebA."""
     floor: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """The least value of a gate. The authors' code has 0.2."""
+    """Smallest value of a gate. The authors' code has 0.2."""
 
     def build(self, latent_dim: int) -> nn.Module:
         return sparse.DimensionSelector(latent_dim, self.floor)
 
     def terms(self, module: nn.Module, y_BD: Tensor) -> Terms:
-        """L_sp of the whole batch, a scalar. The paper's sign is reversed: it must be minimised to make z sparse."""
+        """L_sp of the whole batch, a scalar. Its sign is opposite to the paper's: minimising it makes z sparse."""
         return {"sparsity": (self.gamma, sparse.sparsity(sums.gather(module.gates(y_BD))))}

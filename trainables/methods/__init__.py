@@ -1,7 +1,7 @@
-"""The methods, one line each. A new method is a file of its own and a line here.
+"""The methods, listed in METHODS. To add one, write a file and add a line here.
 
-`base.py` says what a method is: it gives the parts of a model, which `learner.assemble` puts together, and the terms of
-the objective. The files here are the records that users write; `modules/` has parts that need torch.
+`base.py` defines a method: it provides the parts of a model, from which `learner.assemble` builds it, and the terms of
+the objective. The files here have the records that users write; `modules/` has parts that need torch.
 """
 
 from trainables.methods.ard_vae import ARDVAE

@@ -1,4 +1,4 @@
-"""ARD-VAE: a prior whose variance per axis is estimated from encoded data, so that unneeded axes fall away."""
+"""ARD-VAE: a prior whose variance per axis is estimated from encoded data, so that unneeded axes are pruned."""
 
 from __future__ import annotations
 
@@ -24,21 +24,22 @@ VALIDATION_SAMPLES = 64
 
 
 class ARDVAE(Method):
-    """VAE with the prior N(0, b/a), a and b made from a fresh, disjoint set D_z of encoded training rows each epoch."""
+    """VAE with the prior N(0, b/a); a and b come from a new held-out set D_z of encoded training rows each epoch."""
 
     name: Literal["ard_vae"] = "ard_vae"
     beta: NonNegativeFloat = 1.0
-    """Supplement, table 6: MNIST 0.5, CelebA 1, CIFAR10 and ImageNet 0.05, DSprites and 3D Shapes 5."""
+    """Weight of the KL. Supplement, table 6: MNIST 0.5, CelebA 1, CIFAR10 and ImageNet 0.05, DSprites and 3D Shapes
+    5."""
     dz_size: PositiveInt | None = None
-    """Rows of D_z. Default: 10,000 as in the paper, at most a quarter of the training rows."""
+    """Number of rows of D_z. Default: 10,000 as in the paper, at most a quarter of the training rows."""
     refresh_epochs: PositiveInt = 1
-    """Epochs between fresh draws of D_z (u in Algorithm 1)."""
+    """Epochs between new draws of D_z (u in Algorithm 1)."""
     prior_form: Literal["gaussian", "student_t"] = "gaussian"
-    """Eq. 17 in closed form, or eq. 11 by one sample, in validation by 64."""
+    """gaussian: eq. 17 in closed form; student_t: eq. 11, estimated from one sample, in validation from 64."""
     relevance: Literal["square_mean_abs", "mean_square"] = "square_mean_abs"
-    """The weight of an axis: the official code's square of the mean absolute Jacobian, or eq. 19's mean square."""
+    """Weight of an axis: the official code's square of the mean absolute Jacobian, or eq. 19's mean square."""
     generate: Literal["active", "all"] = "active"
-    """Samples move the relevant axes, the others being at their mean, or all axes (ARD-VAE-ALL)."""
+    """active: only the relevant axes are sampled, the others are at their mean; all: all axes (ARD-VAE-ALL)."""
     source: ClassVar[str] = "ARD-VAE, section 3 and supplement, Algorithms 1 and 2"
     own_metrics: ClassVar[tuple[str, ...]] = ("variance_min", "variance_max")
 
@@ -56,7 +57,7 @@ class ARDVAE(Method):
         return self.relevance
 
     def sampler(self, vae: VAE, train: Rows, seed: int) -> Sampler:
-        """From the prior, or by the official code's generation, with the variances of the first 10,000 rows."""
+        """Sample the prior (`all`), or as in the official code with the moments of the first 10,000 rows (`active`)."""
         if self.generate == "all":
             return super().sampler(vae, train, seed)
         first = torch.arange(min(len(train), relevance.MOMENT_ROWS))

@@ -1,4 +1,4 @@
-"""What a method is: its hyper-parameters, the parts it needs, and its objective."""
+"""Method: the base of all methods, with their hyper-parameters, the model's parts that they need, and the objective."""
 
 # Shapes: B rows, X data dimensions, D dimensions of the code y, L latent dimensions of z.
 
@@ -34,55 +34,55 @@ Sampler = Callable[["Noise"], "Tensor"]
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Rows kept out of an epoch's gradient steps for the prior's statistics (ARD-VAE's D_z)."""
+    """Rows held out of an epoch's gradient steps for the prior's statistics (ARD-VAE's D_z)."""
 
     rows: int = 0
-    every_epochs: int = 1  # epochs between fresh draws
+    every_epochs: int = 1  # epochs between new draws
 
 
 @dataclass(frozen=True)
 class Phase:
-    """A kind of gradient step: whose parameters it moves, and how fast. It has an optimizer of its own."""
+    """A kind of gradient step: the parameters that it updates and its learning rate. It has its own optimizer."""
 
     name: str = "all"
-    parts: tuple[str, ...] = ("",)  # how the names of its parameters begin, as in `encoder.`
-    lr_scale: float = 1.0  # times the optimizer's learning rate
+    parts: tuple[str, ...] = ("",)  # prefixes of its parameters' names, such as `encoder.`
+    lr_scale: float = 1.0  # factor of the optimizer's learning rate
 
 
 @dataclass(frozen=True)
 class Setting:
-    """The model that a method's parts are built for."""
+    """The model and data that a method's parts are built for."""
 
     latent_dim: int
     shape: tuple[int, ...]
-    examples_BX: Tensor  # training rows, for starting values
-    data_range: Range  # (least, largest) value of the data; None where it has no bounds
-    encode: Callable[[Tensor], Posterior]  # the model's own as in evaluation, for priors that are made with it
+    examples_BX: Tensor  # training rows, for initial values
+    data_range: Range  # (smallest, largest) value of the data; None where it is unbounded
+    encode: Callable[[Tensor], Posterior]  # the model's `encode_as_in_evaluation`, for priors that need it
 
 
 class Method(Record):
-    """What a paper proposes. Fields are the paper's hyper-parameters."""
+    """The method of a paper. Fields are the paper's hyper-parameters."""
 
-    term_names: ClassVar[tuple[str, ...]] = ("nll", "kl")  # that every report of this method has
-    own_metrics: ClassVar[tuple[str, ...]] = ()  # metrics beyond those of every method
+    term_names: ClassVar[tuple[str, ...]] = ("nll", "kl")  # the terms in every report of this method
+    own_metrics: ClassVar[tuple[str, ...]] = ()  # metrics besides those of every method
     phases: ClassVar[tuple[Phase, ...]] = (Phase(),)
-    """One turn of gradient steps; a phase may come more than once. Validation looks at the first. All steps of a phase
-    must have the same terms."""
+    """The phases of one cycle of gradient steps; a phase may occur more than once. Validation uses the first. All steps
+    of a phase must have the same terms."""
 
     @abstractmethod
     def terms(self, seen: Pass) -> Terms:
         """The objective's terms for one batch, in the phase `seen.phase`."""
 
     def phase(self, step: int, vae: VAE) -> Phase:
-        """The phase of the run's gradient step `step`, counted from 0: turn after turn, a fresh batch each."""
+        """The phase of the run's gradient step `step`, counted from 0: `phases` in a cycle, each with a new batch."""
         return self.phases[step % len(self.phases)]
 
     def code_dim(self, latent_dim: int) -> int:
-        """D, the dimensions of the code y that the posterior is over; the decoder sees z = g(y) of `latent_dim`."""
+        """D, the dimensions of the code y, on which the posterior is defined; z = g(y) has `latent_dim`."""
         return latent_dim
 
     def posterior(self) -> Head:
-        """q(y|x): how the encoder's output is read."""
+        """The class of q(y|x), made from the encoder's output."""
         return posteriors.Gaussian
 
     def prior(self, setting: Setting) -> Prior:
@@ -93,29 +93,29 @@ class Method(Record):
         return nn.Identity()
 
     def extras(self, setting: Setting) -> nn.Module:
-        """Whatever else is trained or counted: `vae.extras`."""
+        """The method's other parameters and state: `vae.extras`."""
         return nn.Module()
 
     def regularise(self, vae: VAE) -> None:
         """Change the model's layers once, before training."""
 
     def encoder_input(self, x_BX: Tensor, noise: Noise) -> Tensor:
-        """What the encoder sees of a training row."""
+        """The encoder's input for training rows."""
         return x_BX
 
     def after_step(self, vae: VAE, phase: Phase, mine: Sums, rows: int) -> None:
-        """What follows a gradient step. `mine` are this worker's, of the terms; the whole batch has `rows` rows."""
+        """Called after a gradient step. `mine` are this worker's sums of the terms; the whole batch has `rows` rows."""
 
     def relevance_form(self) -> Form:
-        """How the Jacobian of the decoder becomes the weight of an axis; see `trainables.relevance.weight`."""
+        """How the weight of an axis is computed from the decoder's Jacobian; see `trainables.relevance.weight`."""
         return "square_mean_abs"
 
     def sampler(self, vae: VAE, train: Rows, seed: int) -> Sampler:
-        """How a trained model generates: from its prior, unless the method says otherwise."""
+        """The sampler of latents with which a trained model generates data: by default from its prior."""
         return lambda noise: vae.mapping(vae.prior.sample(noise))
 
     def proposal(self, vae: VAE, x_BX: Tensor) -> Posterior:
-        """What importance sampling of p(x) draws the code from: q(y|x)."""
+        """The proposal distribution for importance sampling of p(x): q(y|x)."""
         return vae.encode(x_BX)
 
     def held_out(self, train_rows: int) -> HeldOut:
@@ -127,7 +127,7 @@ class Method(Record):
 
 
 def negative_elbo(seen: Pass, beta: float, reconstruction_weight: float = 1.0) -> Terms:
-    """Weighted reconstruction + beta * KL, in nats, per row. The KL stays on y (Intel-VAE, section 4)."""
+    """Weighted reconstruction + beta * KL, in nats, per row. The KL is of y, not z (Intel-VAE, section 4)."""
     return {
         "nll": (reconstruction_weight, seen.decoded.nll(seen.x_BX)),
         "kl": (beta * seen.kl_scale, divergences.kl(seen.q, seen.vae.prior, seen.drawn)),

@@ -1,4 +1,4 @@
-"""DD-VAE: Disentangling disentanglement, a prior for sparse codes and a term that makes all codes obey it."""
+"""DD-VAE (Disentangling disentanglement): a sparse prior, and a term that matches the codes' distribution to it."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ mmd = LazyModule("trainables.distributions.mmd")
 class DDVAE(Method):
     """VAE whose prior has a spike at 0 on every axis, with an MMD per axis between all codes of a batch and the prior.
 
-    The KL is that of one sample. The authors' code has `likelihood: {name: laplace, scale: 0.1, linear: true}`,
+    The KL is estimated from one sample. The authors' code has `likelihood: {name: laplace, scale: 0.1, linear: true}`,
     `optimizer: {algorithm: amsgrad, lr: 5e-4}` and batches of 500.
     """
 
     name: Literal["dd_vae"] = "dd_vae"
     gamma: Annotated[float, Field(ge=0, le=1)] = 0.8
-    """Weight of the prior's spike N(0, 0.05^2) beside N(0, 1). With 0, and alpha 0, this is the VAE."""
+    """Weight of the prior's spike N(0, 0.05^2); N(0, 1) has the rest. With 0, and alpha 0, this is the VAE."""
     alpha: NonNegativeFloat = 100.0
-    """Weight of the MMD: the authors' script has 0 and 100."""
+    """Weight of the MMD: 0 and 100 in the authors' script."""
     beta: NonNegativeFloat = 1.0
     """Weight of the KL."""
     source: ClassVar[str] = "Mathieu et al. 2019, section 5, and its code"

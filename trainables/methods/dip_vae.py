@@ -1,4 +1,4 @@
-"""DIP-VAE: the covariance of the codes over a batch is drawn towards the identity."""
+"""DIP-VAE: a penalty moves the covariance of the codes over a batch towards the identity."""
 
 # Shapes: B rows of the whole batch, D dimensions of the code y.
 
@@ -22,15 +22,15 @@ sums = LazyModule("trainables.sums")
 
 
 class DIPVAE(Method):
-    """VAE that penalises how far the codes' covariance is from the identity, so that dimensions are uncorrelated."""
+    """VAE that penalises the codes' covariance for its distance to the identity, so that dimensions decorrelate."""
 
     name: Literal["dip_vae"] = "dip_vae"
     form: Literal["I", "II"] = "I"
-    """The covariance of the posteriors' means (I) or of the codes drawn from them (II)."""
+    """Which covariance: of the posteriors' means (I), or of codes sampled from them (II)."""
     lambda_od: NonNegativeFloat = 10.0
-    """Weight of the squared covariances, off the diagonal."""
+    """Weight of the squared covariances off the diagonal."""
     lambda_d: NonNegativeFloat | None = None
-    """Weight of (variance - 1)^2, on the diagonal. Default: 10 lambda_od for I, lambda_od for II."""
+    """Weight of (variance - 1)^2 on the diagonal. Default: 10 lambda_od for I, lambda_od for II."""
     term_names: ClassVar[tuple[str, ...]] = ("nll", "kl", "off_diagonal", "diagonal")
     source: ClassVar[str] = "Kumar et al. 2018, equations 6 and 7; ARD-VAE, supplement, table 6"
 
@@ -52,13 +52,13 @@ def whole_batch(q: Gaussian) -> tuple[Tensor, Tensor]:
 
 
 def covariance_of_means(mean_BD: Tensor, _variance_BD: Tensor) -> Tensor:
-    """(D, D), divided by B."""
+    """Covariance (D, D) with denominator B."""
     centred_BD = mean_BD - mean_BD.mean(0)
     return centred_BD.T @ centred_BD / len(mean_BD)
 
 
 def covariance_of_codes(mean_BD: Tensor, variance_BD: Tensor) -> Tensor:
-    """(D, D): by the law of total covariance, that of the means and the mean of the posteriors' own."""
+    """Covariance (D, D): by the law of total covariance, that of the means plus the mean of the posteriors'."""
     return covariance_of_means(mean_BD, variance_BD) + variance_BD.mean(0).diag()
 
 

@@ -1,4 +1,4 @@
-"""GECO-L0-ARM-VAE: the fewest latent axes that reconstruct well enough, found by gates on the axes."""
+"""GECO-L0-ARM-VAE: gates on the latent axes find the fewest axes that reconstruct well enough."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class GecoL0ArmVAE(Method):
     """VAE that closes as many axes as it can while its mean reconstruction error stays below `tau`.
 
     min over networks and gates, max over lambda: KL of the open axes + ||nu||_0 + lambda (mean nll - tau). All gates
-    are open, and ||nu||_0 has no weight, until the moving average of the constraint is at most 0 for the first time.
+    are open, and ||nu||_0 has weight 0, until the moving average of the constraint is at most 0 for the first time.
     ARD-VAE's runs of it have `optimizer: {lr: 5e-4}` without a plateau, and squared errors.
     """
 
     name: Literal["geco_l0_arm_vae"] = "geco_l0_arm_vae"
     tau: PositiveFloat = 10.0
-    """Mean of the reconstruction term per row that is asked for: squared errors summed over pixels. ARD-VAE's
-    supplement: MNIST 10, CelebA 300, CIFAR10 25, ImageNet 15."""
+    """Largest mean reconstruction term per row: squared errors summed over pixels. ARD-VAE's supplement: MNIST 10,
+    CelebA 300, CIFAR10 25, ImageNet 15."""
     source: ClassVar[str] = "De Boom et al. 2020; ARM: Yin & Zhou 2019, Li & Ji 2019"
     term_names: ClassVar[tuple[str, ...]] = ("nll", "kl", "l0", "allowance")
     own_metrics: ClassVar[tuple[str, ...]] = ("gates_open", "multiplier")
@@ -45,7 +45,7 @@ class GecoL0ArmVAE(Method):
         return gates.Multiplier()
 
     def terms(self, seen: Pass) -> Terms:
-        """`l0` is the expected number of open gates; `allowance` is lambda tau, and lifts lambda where C_ma > 0."""
+        """`l0` is the expected number of open gates; `allowance`, lambda tau, has the gradient that updates lambda."""
         state = seen.vae.extras
         multiplier, narrowing = state().item(), bool(state.met)
         if narrowing and seen.vae.training:
@@ -69,12 +69,15 @@ class GecoL0ArmVAE(Method):
         vae.extras.absorb(self.constraint(mine, rows))
 
     def proposal(self, vae: VAE, x_BX: Tensor) -> Gaussian:
-        """A closed axis reaches no decoder, and no KL keeps its posterior near: there the prior is drawn from."""
+        """q(y|x), with the prior on closed axes, as neither the decoder nor a KL constrains the posterior there."""
         return narrowed(vae.encode(x_BX), vae.mapping.opened())
 
 
 def sampled_terms(seen: Pass, multiplier: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Reconstruction, KL and L0 (B,) at gates drawn for this step; L0's gradient is that of the other two, too."""
+    """Reconstruction, KL and L0, (B,) each, at gates sampled for this step.
+
+    The gradient of L0 with respect to the gates includes ARM's estimate for the other two.
+    """
     vae, gates = seen.vae, seen.vae.mapping
     u_L = seen.noise.shared().uniform("gates", vae.latent_dim)[0]
     open_L = gates.sampled(u_L)
@@ -87,10 +90,10 @@ def sampled_terms(seen: Pass, multiplier: float) -> tuple[Tensor, Tensor, Tensor
 
 
 def costs(seen: Pass, decoded: Likelihood, open_L: Tensor) -> tuple[Tensor, Tensor]:
-    """Reconstruction and KL, (B,) each, where only these gates are open; `decoded` is what they let through."""
+    """Reconstruction and KL, (B,) each, if only these gates are open; `decoded` is p(x|z) of the gated code."""
     return decoded.nll(seen.x_BX), divergences.kl(narrowed(seen.q, open_L), seen.vae.prior, seen.drawn)
 
 
 def narrowed(q: Gaussian, open_L: Tensor) -> Gaussian:
-    """q with N(0, 1) on the closed axes, which therefore have no KL to the prior."""
+    """q with N(0, 1) on the closed axes, so that their KL to the prior is 0."""
     return posteriors.Gaussian(q.mean_BD * open_L, q.log_variance_BD * open_L)

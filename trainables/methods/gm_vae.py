@@ -1,4 +1,4 @@
-"""GM-VAE: a prior whose clusters are moved and shaped by a noise variable of its own."""
+"""GM-VAE: a Gaussian mixture prior whose means and variances depend on a second latent variable."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ mixtures = LazyModule("trainables.distributions.mixtures")
 class GMVAE(Method):
     """VAE with the prior w ~ N(0, I), k uniform, x ~ N(m_k(w), diag v_k(w)) on codes y = (x, w); x is decoded.
 
-    The posterior is q(x|data) q(w|data) p(k|x, w): two Gaussians of one encoder and Bayes' rule.
+    The posterior is q(x|data) q(w|data) p(k|x, w): two Gaussians from one encoder, and Bayes' rule.
     """
 
     name: Literal["gm_vae"] = "gm_vae"
     components: PositiveInt = 10
-    """K. MNIST-01: 2."""
+    """Number of components K. MNIST-01: 2."""
     context_dim: PositiveInt = 10
     """Dimensions of w, called noise in the paper. MNIST-01: 1."""
     hidden: PositiveInt = 100
-    """Tanh units between w and the clusters."""
+    """Number of tanh units between w and the components."""
     free_nats: NonNegativeFloat = 0.0
-    """Least that a row pays for KL(p(k|x, w) || uniform): below it, clusters may be told apart at no cost. 0.5 where
-    the paper's minimum information constraint is wanted."""
+    """Least value of KL(p(k|x, w) || uniform) per row in the loss: below it, separating the clusters costs nothing. Use
+    0.5 for the paper's minimum information constraint."""
     source: ClassVar[str] = "Dilokthanakul et al. 2016; Intel-VAE, section 6.2 (baseline)"
 
     def code_dim(self, latent_dim: int) -> int:
@@ -47,6 +47,6 @@ class GMVAE(Method):
     def terms(self, seen: Pass) -> Terms:
         pieces = mixtures.pieces_of(seen.q, seen.vae.prior, seen.y_BD)
         terms = {"nll": (1.0, seen.decoded.nll(seen.x_BX)), "kl": (seen.kl_scale, sum(pieces))}
-        if self.free_nats:  # kl + shortfall holds max(KL of k, free nats)
+        if self.free_nats:  # kl + shortfall has max(KL of k, free nats) in place of KL of k
             terms["shortfall"] = (seen.kl_scale, (self.free_nats - pieces.component).clamp_min(0))
         return terms

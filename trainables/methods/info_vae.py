@@ -1,4 +1,4 @@
-"""InfoVAE: weights for the information that a code holds of its row, and for how far all codes are from the prior."""
+"""InfoVAE: separate weights for the information in a code and for the distance of all codes to the prior."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ mmd = LazyModule("trainables.distributions.mmd")
 
 
 class InfoVAE(Method):
-    """Reconstruction + (1 - alpha) KL + (alpha + lam - 1) MMD, whose MMD stands for the divergence of all codes.
+    """Reconstruction + (1 - alpha) KL + (alpha + lam - 1) MMD between the codes and the prior.
 
     alpha = 1 is MMD-VAE; alpha = 0, lam = 1 is the VAE. VIMAE's notation: a = 1 - alpha weighs the information.
     """
 
     name: Literal["info_vae"] = "info_vae"
     alpha: float
-    """At most 1."""
+    """Alpha, at most 1: the KL has the weight 1 - alpha."""
     lam: float
-    """Lambda, at least 1 - alpha."""
+    """Lambda, at least 1 - alpha: the MMD has the weight alpha + lam - 1."""
     kernel: Literal["imq", "rbf"] = "imq"
-    """WAE's kernels, without bias; or Zhao's, with bias, against 200 samples of the prior."""
+    """imq: WAE's kernels, unbiased; rbf: Zhao's kernel, biased, with 200 prior samples."""
     source: ClassVar[str] = "Zhao et al. 2017; VIMAE, section 3"
     term_names: ClassVar[tuple[str, ...]] = ("nll", "kl", "mmd")
 

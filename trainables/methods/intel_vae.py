@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 
 class IntelVAE(Method):
-    """VAE with z = g(y): the KL stays on y ~ q(y|x), the decoder sees z, g is trained with the rest.
+    """VAE with z = g(y): the KL is of y ~ q(y|x), the decoder's input is z, and g is trained with the rest.
 
-    With the identity mapping it is the plain VAE exactly.
+    With the identity mapping it is exactly the plain VAE.
     """
 
     name: Literal["intel_vae"] = "intel_vae"
     mapping: choice(MAPPINGS)
-    """g: how the representation z is made of the code y."""
+    """The mapping g from the code y to the representation z."""
     beta: NonNegativeFloat = 1.0
     """Weight of the KL."""
     prior_log_variance: float = 0.0
-    """Of the normal that the KL is taken to. The notebooks have 1 for the synthetic sets, by mistake."""
+    """Log variance of the normal prior in the KL. The notebooks have 1 for the synthetic sets, by mistake."""
     source: ClassVar[str] = "Intel-VAE, sections 4 and 5"
 
     def prior(self, setting: Setting) -> Normal:

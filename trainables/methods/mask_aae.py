@@ -33,7 +33,7 @@ LARGEST_POLARISATION = 2048.0
 
 
 class MaskAAE(Method):
-    """Autoencoder with z = a * E(x), whose codes a critic compares with a * N(0, I), and whose mask a is trained.
+    """Autoencoder with z = a * E(x), a trained mask a, and a critic that compares codes with a * N(0, I).
 
     The paper's runs have `likelihood: {name: bernoulli}`, batches of 64 and `optimizer: {algorithm: rmsprop, lr: 5e-4,
     beta2: 0.9, eps: 1e-10}`: 5e-4 for networks and mask, 1e-4 for critic and generator.
@@ -41,9 +41,9 @@ class MaskAAE(Method):
 
     name: Literal["mask_aae"] = "mask_aae"
     critic_width: PositiveInt = 1024
-    """Units of each of the critic's hidden layers."""
+    """Number of units of each hidden layer of the critic."""
     critic_depth: PositiveInt = 4
-    """Hidden layers of the critic."""
+    """Number of hidden layers of the critic."""
     source: ClassVar[str] = "Mondal et al. 2020, code; WGAN-GP: Gulrajani et al. 2017"
     term_names: ClassVar[tuple[str, ...]] = ("nll", "spread")
     own_metrics: ClassVar[tuple[str, ...]] = ("mask_open",)
@@ -68,7 +68,7 @@ class MaskAAE(Method):
 
 
 def autoencoder_terms(seen: Pass) -> Terms:
-    """Reconstruction, a mean over data values, and how much the unmasked codes vary where the mask is closed."""
+    """Reconstruction, a mean over data values, and the variance of the unmasked codes where the mask is closed."""
     scale = loss_scale(seen.vae)
     return {
         "nll": (scale / math.prod(seen.vae.shape), seen.decoded.nll(seen.x_BX)),
@@ -77,7 +77,7 @@ def autoencoder_terms(seen: Pass) -> Terms:
 
 
 def critic_terms(seen: Pass) -> Terms:
-    """WGAN-GP on latents; the penalty is taken between a code and a draw of the prior."""
+    """WGAN-GP on latents; the gradient penalty is at points between a code and a prior sample."""
     critic, code_BL, drawn_BL = seen.vae.extras, seen.z_BL.detach(), prior_latents(seen).detach()
     between_BL = torch.lerp(drawn_BL, code_BL, seen.noise.uniform("between", 1))
     return {
@@ -92,7 +92,7 @@ def generator_terms(seen: Pass) -> Terms:
 
 
 def mask_terms(seen: Pass) -> Terms:
-    """Reconstruction; (1 - critic's mean gap)^2 of the whole batch; a rising pull of the mask towards 0 and 1."""
+    """Reconstruction; (1 - critic's mean gap)^2 of the whole batch; polarisation towards 0 and 1, of rising weight."""
     vae, scale = seen.vae, loss_scale(seen.vae)
     z_BL = vae.mapping(seen.y_BD.detach())
     gap = sums.gather(vae.extras(z_BL) - vae.extras(prior_latents(seen))).mean()
@@ -113,21 +113,21 @@ TERMS = {
 
 
 def prior_latents(seen: Pass) -> Tensor:
-    """a * N(0, I), a draw for each row, (B, L)."""
+    """Samples of a * N(0, I), one per row, (B, L)."""
     return seen.vae.mapping(seen.vae.prior.sample(seen.noise))
 
 
 def period(latent_dim: int) -> int:
-    """T, the unit of the schedules in turns."""
+    """T, the time unit of the schedules, in cycles of the phases."""
     return 75 if latent_dim <= 20 else min(10_000, int(112.5 * latent_dim))
 
 
 def polarisation_weight(turns: int, latent_dim: int) -> float:
-    """2 / L, doubled every 4 T turns up to 2048."""
+    """2 / L, doubled every 4 T cycles up to 2048."""
     doublings = turns // (4 * period(latent_dim))
     return 2.0 ** min(math.log2(LARGEST_POLARISATION), math.log2(2 / latent_dim) + doublings)
 
 
 def loss_scale(vae: VAE) -> float:
-    """Of the autoencoder's and the mask's loss: 1, from turn 5 T on 1/5 (of no effect but rounding in RMSProp)."""
+    """Factor of the autoencoder's and the mask's loss: 1, from cycle 5 T on 1/5 (RMSProp differs by rounding only)."""
     return 1.0 if int(vae.extras.turns) < 5 * period(vae.latent_dim) else 0.2

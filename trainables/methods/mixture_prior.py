@@ -1,4 +1,4 @@
-"""What the VAEs with a mixture as prior share: their objective, and what their official code does otherwise."""
+"""The base of VAEs with a mixture prior: their objective, with options for what the official code does differently."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ if TYPE_CHECKING:
 
 
 class MixturePrior(Method):
-    """VAE whose prior is a mixture: log q(y) - log p(y), from one sample, in place of a KL in closed form."""
+    """VAE with a mixture prior: its rate is log q(y) - log p(y), from one sample, instead of a KL in closed form."""
 
     components: PositiveInt
-    """Components of the mixture."""
+    """Number of components of the mixture."""
     beta: NonNegativeFloat = 1.0
     """Weight of the rate."""
     entropy_weight: NonNegativeFloat = 1.0
-    """Of the posterior's entropy, times beta. The official code's log q(y) makes it the latent dimension: 50, 128."""
+    """Weight of the posterior's entropy, times beta. The official code effectively has the latent dimension, 50 or 128,
+    because of its log q(y)."""
     generate: Literal["prior", "normal"] = "prior"
-    """The latents of generated data. The paper's FIDs are of N(0, I), as its code has it, not of the mixture."""
+    """Distribution of the latents of generated data. The paper's FIDs use N(0, I), as in its code, not the mixture."""
 
     def terms(self, seen: Pass) -> Terms:
         return negative_elbo(seen, self.beta) | self.more_entropy(seen)
 
     def more_entropy(self, seen: Pass) -> Terms:
-        """What another weight than 1 adds, in nats up to a constant: "kl" remains the rate."""
+        """The term for an entropy weight other than 1, in nats up to a constant, so that "kl" remains the rate."""
         if self.entropy_weight == 1:
             return {}
         weight = (1 - self.entropy_weight) * self.beta * seen.kl_scale

@@ -21,16 +21,16 @@ Means = Literal["frame", "axes"]
 
 
 class MoGVAE(MixturePrior):
-    """VAE with the prior 1/K sum_k N(m_k, v I), whose K means stand at distance 2 from the origin."""
+    """VAE with the prior 1/K sum_k N(m_k, v I), with K fixed means at distance 2 from the origin."""
 
     name: Literal["mog_vae"] = "mog_vae"
     components: PositiveInt = 10
-    """K. The paper names none for MNIST; its code has 2 (MNIST-01) and 4."""
+    """Number of components K. The paper states none for MNIST; its code has 2 (MNIST-01) and 4."""
     means: Means = "frame"
     """`frame`: orthonormal directions, random but the same in every run. `axes`: in pairs at +-2 on the first K/2 axes,
-    as the official code has it for K = 2 and 4."""
+    as in the official code for K = 2 and 4."""
     variance: PositiveFloat = 1.0
-    """v. The official code has 2.71828, a log variance of 1."""
+    """Variance v of each component. The official code has 2.71828, a log variance of 1."""
     source: ClassVar[str] = "Intel-VAE, section 6.2 (baseline) and its code"
 
     def prior(self, setting: Setting) -> FixedMixture:

@@ -1,4 +1,4 @@
-"""RAE: a deterministic autoencoder with a regularised decoder, which generates from a density fitted afterwards."""
+"""RAE: a deterministic autoencoder with a regularised decoder, which generates from a density fitted after training."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ smoothness = LazyModule("trainables.methods.modules.smoothness")
 
 
 class Regulariser(Record):
-    """How the decoder is kept smooth."""
+    """A regulariser of the decoder."""
 
     source: ClassVar[str] = "Ghosh et al. 2020 and its code"
 
@@ -31,7 +31,7 @@ class Regulariser(Record):
         """Change the model's layers once, before training."""
 
     def terms(self, seen: Pass) -> Terms:
-        """What is added to the loss."""
+        """The regulariser's terms of the loss."""
         return {}
 
 
@@ -40,9 +40,9 @@ class L2(Regulariser):
 
     name: Literal["l2"] = "l2"
     weight: NonNegativeFloat = 1e-7
-    """MNIST and CelebA 1e-7; CIFAR10, ImageNet, DSprites and 3D Shapes 1e-6."""
+    """Weight of the penalty: MNIST and CelebA 1e-7; CIFAR10, ImageNet, DSprites and 3D Shapes 1e-6."""
     dense: bool = False
-    """Linear layers too, as the official code has for CelebA."""
+    """Includes linear layers, as in the official code for CelebA."""
 
     def terms(self, seen: Pass) -> Terms:
         weights = smoothness.decoder_weights(seen.vae.decoder, self.dense)
@@ -54,7 +54,7 @@ class GP(Regulariser):
 
     name: Literal["gp"] = "gp"
     weight: NonNegativeFloat = 0.5e-7
-    """Of the penalty in the loss, which is a mean over latent dimensions."""
+    """Weight of the penalty, which is a mean over latent dimensions."""
 
     def terms(self, seen: Pass) -> Terms:
         return {"gp": (self.weight, smoothness.gradient_penalty(seen))}
@@ -77,10 +77,10 @@ REGULARISERS: tuple[type[Regulariser], ...] = (
 
 
 class RAE(Method):
-    """Autoencoder with small codes and a smooth decoder; its codes' density is estimated once it is trained.
+    """Autoencoder with small codes and a regularised decoder; the codes' density is estimated after training.
 
-    The loss is a mean over data values and over latent dimensions, not a sum: with a sum the same weights would be a
-    thousand times weaker.
+    The loss is a mean over data values and over latent dimensions; with a sum the same weights would be a thousand
+    times weaker.
     """
 
     name: Literal["rae"] = "rae"
@@ -88,9 +88,9 @@ class RAE(Method):
     """Weight of the codes' mean square. L2: MNIST, CelebA, DSprites and 3D Shapes 1e-4, CIFAR10 and ImageNet 1e-3; SN:
     MNIST 0.009, CIFAR10 0.03, CelebA 0.0024."""
     regulariser: choice(REGULARISERS) = L2()
-    """What keeps the decoder smooth."""
+    """The regulariser of the decoder."""
     components: PositiveInt = 10
-    """Gaussians, with full covariances, of the mixture that samples are drawn from; with 1 it is a single Gaussian."""
+    """Number of Gaussians, with full covariances, of the mixture that generates latents; 1 is a single Gaussian."""
     term_names: ClassVar[tuple[str, ...]] = ("nll", "code")
     source: ClassVar[str] = "Ghosh et al. 2020 and its code; ARD-VAE, supplement, table 6"
 

@@ -1,4 +1,4 @@
-"""The VAE that is held at a rate: VIMAE's model of minimal rate, equation 4."""
+"""A VAE with a target rate: VIMAE's model of minimal rate, equation 4."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ sums = LazyModule("trainables.sums")
 
 
 class RateBoundVAE(Method):
-    """VAE whose rate is drawn to R_0 from both sides: reconstruction + beta |R_0 - mean KL of the batch|."""
+    """VAE with a penalty on the distance of the rate to R_0: reconstruction + beta |R_0 - mean KL of the batch|."""
 
     name: Literal["rate_bound_vae"] = "rate_bound_vae"
     rate: NonNegativeFloat
-    """R_0, nats per row. VIMAE names none; 5, 10, 20 and 40 are worth a try on MNIST."""
+    """Target rate R_0 in nats per row. VIMAE states none; 5, 10, 20 and 40 are worth a try on MNIST."""
     beta: Annotated[float, Field(ge=1)] = 1.0
     """Weight of the distance between the rate and R_0."""
     reconstruction_weight: NonNegativeFloat = 0.05
-    """Of the squared error in all of VIMAE's models, after WAE's code."""
+    """Weight of the reconstruction: 0.05 of the squared error in all of VIMAE's models, after WAE's code."""
     source: ClassVar[str] = "VIMAE, equation 4; Alemi et al. 2018"
     term_names: ClassVar[tuple[str, ...]] = ("nll", "kl", "rate_gap")
 
     def terms(self, seen: Pass) -> Terms:
-        """The gap is in nats. The KL itself is there to be reported."""
+        """The gap is in nats. The KL has weight 0 and is only reported."""
         (_, nll_B), (_, kl_B) = negative_elbo(seen, beta=1.0).values()
         gap = (self.rate - sums.gather(kl_B).mean()).abs()
         return {

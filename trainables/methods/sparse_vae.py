@@ -1,4 +1,4 @@
-"""Sparse-VAE (variational sparse coding): spike-and-slab codes, most of whose dimensions a row leaves at 0."""
+"""Sparse-VAE (variational sparse coding): spike-and-slab codes, with most dimensions of a row at 0."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class SparseVAE(Method):
 
     name: Literal["sparse_vae"] = "sparse_vae"
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """The prior probability that a dimension is not 0: 0.01 and 0.2 in Intel-VAE's comparison."""
+    """Prior probability that a dimension is not 0: 0.01 and 0.2 in Intel-VAE's comparison."""
     beta: NonNegativeFloat = 1.0
     """Weight of the KL."""
     generate: Literal["prior", "normal"] = "prior"
-    """Samples are decoded from the prior; the official code decodes N(0, I), which the model has never seen."""
+    """Distribution of the latents of generated data. The official code uses N(0, I), which differs from the prior."""
     source: ClassVar[str] = "Tonolini et al. 2020; Intel-VAE, section 6.3"
 
     def posterior(self) -> Head:

@@ -1,4 +1,4 @@
-"""VAE whose posterior is a Gaussian carried through an orthogonal Sylvester flow."""
+"""A VAE whose posterior is a Gaussian transformed by an orthogonal Sylvester flow."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ PAPER_COLUMNS = 8
 class SylvesterVAE(Method):
     """VAE with y = f(y_0), y_0 Gaussian: the rate is log q_0(y_0) - sum log|det df| - log N(y; 0, I), from one sample.
 
-    The flow's numbers are made of the encoder's features, and its Jacobian's determinant is exact.
+    The flow's parameters come from the encoder's features, and the determinant of its Jacobian is exact.
     """
 
     name: Literal["sylvester_vae"] = "sylvester_vae"
     steps: PositiveInt = 4
-    """Transformations in a row."""
+    """Number of transformations."""
     columns: PositiveInt | None = None
-    """M, orthonormal directions that a step acts in; the determinant is right only up to the latent dimension.
-    Default: 8 as in the code, at most the latent dimension."""
+    """Number M of orthonormal directions in which a transformation acts, at most the latent dimension. Default: 8 as in
+    the code, or the latent dimension if that is smaller."""
     source: ClassVar[str] = "van den Berg et al. 2018; Intel-VAE, section 6.2 (baseline) and its code"
 
     def posterior(self) -> SylvesterHead:

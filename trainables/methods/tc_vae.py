@@ -1,4 +1,4 @@
-"""beta-TCVAE: of the KL, the total correlation of the aggregate posterior is weighted by beta."""
+"""beta-TCVAE: beta weights only one part of the KL, the total correlation of the aggregate posterior."""
 
 # Shapes: B rows of the whole batch, j those with a sample, i those with a posterior; D dimensions of the code y.
 
@@ -22,14 +22,15 @@ sums = LazyModule("trainables.sums")
 
 
 class TCVAE(Method):
-    """VAE that also lowers the total correlation of its codes, so that dimensions become independent.
+    """VAE that also reduces the total correlation of its codes, so that dimensions become independent.
 
-    The KL is index-code information + total correlation + dimension-wise KL, of which the second has the weight beta.
+    The KL is index-code information + total correlation + dimension-wise KL; the second has the weight beta.
     """
 
     name: Literal["tc_vae"] = "tc_vae"
     beta: NonNegativeFloat = 2.0
-    """ARD-VAE: 2 for MNIST, CelebA, CIFAR10 and ImageNet, 5 for DSprites and 3D Shapes; 1 is the plain VAE."""
+    """Weight of the total correlation; 1 is the plain VAE. ARD-VAE: 2 for MNIST, CelebA, CIFAR10 and ImageNet, 5 for
+    DSprites and 3D Shapes."""
     term_names: ClassVar[tuple[str, ...]] = ("nll", "kl", "tc")
     source: ClassVar[str] = "Chen et al. 2018; disentanglement_lib; ARD-VAE, supplement"
 
@@ -41,9 +42,9 @@ class TCVAE(Method):
 
 
 def total_correlation(y_BD: Tensor, mean_BD: Tensor, log_variance_BD: Tensor) -> Tensor:
-    """KL(q(y) || prod_d q(y_d)) in nats, a scalar, q(y) being the mean of the batch's posteriors.
+    """KL(q(y) || prod_d q(y_d)) in nats, a scalar; q(y) is the mean of the batch's posteriors.
 
-    disentanglement_lib sums the posteriors instead. That lowers the value by (D - 1) log B, a constant.
+    disentanglement_lib sums the posteriors instead, which lowers the value by the constant (D - 1) log B.
     """
     log_q_jiD = posteriors.gaussian_log_prob(y_BD[:, None], mean_BD, log_variance_BD)
     joint_j = log_q_jiD.sum(2).logsumexp(1)

@@ -23,11 +23,11 @@ class VAE(Method):
 
     name: Literal["vae"] = "vae"
     reconstruction_weight: PositiveFloat = 1.0
-    """VIMAE's comparison: 0.05, of the squared error."""
+    """Weight of the reconstruction. VIMAE's comparison: 0.05, of the squared error."""
     gamma: NonNegativeFloat = 0.0
-    """Weight of the sparse loss L_sp on |z|, Intel-VAE's ablation of its sparse mapping: 0.01 to 100; 0 is without."""
+    """Weight of the sparse loss L_sp on |z|, Intel-VAE's ablation of its sparse mapping: 0.01 to 100; 0: no loss."""
     prior_log_variance: float = 0.0
-    """Of the normal that the KL is taken to. The notebooks of Intel-VAE have 1 for the synthetic sets, by mistake."""
+    """Log variance of the normal prior in the KL. Intel-VAE's notebooks have 1 for the synthetic sets, by mistake."""
     source: ClassVar[str] = "Kingma & Welling 2014"
 
     def prior(self, setting: Setting) -> Normal:
@@ -37,7 +37,7 @@ class VAE(Method):
         return negative_elbo(seen, 1.0, self.reconstruction_weight) | (self._sparse_loss(seen) if self.gamma else {})
 
     def _sparse_loss(self, seen: Pass) -> Terms:
-        """L_sp of the whole batch, with |z| in the place of the sparse mapping's gates."""
+        """L_sp of the whole batch, with |z| in place of the sparse mapping's gates."""
         return {"sparsity": (self.gamma, sparse.sparsity(sums.gather(seen.z_BL.abs())))}
 
 
@@ -46,9 +46,9 @@ class BetaVAE(Method):
 
     name: Literal["beta_vae"] = "beta_vae"
     beta: NonNegativeFloat = 1.0
-    """VIMAE's beta_H: 10 or 100; beta_A: 0.2 or 0.4."""
+    """Weight of the KL. VIMAE's beta_H: 10 or 100; beta_A: 0.2 or 0.4."""
     reconstruction_weight: PositiveFloat = 1.0
-    """VIMAE's comparison: 0.05, of the squared error."""
+    """Weight of the reconstruction. VIMAE's comparison: 0.05, of the squared error."""
     source: ClassVar[str] = "Higgins et al. 2017; VIMAE, section 5"
 
     def terms(self, seen: Pass) -> Terms:

@@ -1,4 +1,4 @@
-"""VampPrior-VAE: a prior that is the mixture of the posteriors of trained pseudo inputs."""
+"""VampPrior-VAE: its prior is the mixture of the posteriors of trained pseudo inputs."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ mixtures = LazyModule("trainables.distributions.mixtures")
 
 
 class VampVAE(MixturePrior):
-    """VAE with the prior 1/C sum_c q(y|u_c), the C pseudo inputs u_c being trained with the rest.
+    """VAE with the prior 1/C sum_c q(y|u_c); the C pseudo inputs u_c are trained with the rest.
 
-    They stay within the data's range, start from training rows, and meet batch norm's running statistics, which they
-    leave alone. The official code starts them from N(0, 1), bounds them nowhere and normalises them by themselves.
+    They are clipped to the data's range, initialised from training rows, and encoded with batch norm's running
+    statistics, which they do not update. The official code initialises them from N(0, 1), does not clip them, and
+    normalises them with their own batch statistics.
     """
 
     name: Literal["vamp_vae"] = "vamp_vae"
     components: PositiveInt = 500
-    """C. 500 for images, 10 or 30 in the code's notebooks."""
+    """Number of pseudo inputs C: 500 for images, 10 or 30 in the code's notebooks."""
     source: ClassVar[str] = "Tomczak & Welling 2018; Intel-VAE, section 6.2 (baseline) and its code"
 
     def prior(self, setting: Setting) -> Vamp:

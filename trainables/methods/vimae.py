@@ -1,4 +1,4 @@
-"""VIMAE: the Variational InfoMax Autoencoder, which bounds a code's capacity by its prior and not by its rate."""
+"""VIMAE, the Variational InfoMax Autoencoder: the prior, not the rate, bounds a code's capacity."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 
 class VIMAE(WAEMMD):
-    """WAE-MMD with noisy input, its encoder pre-trained, and a prior of unit variance: normal or logistic.
+    """WAE-MMD with noisy input, a pre-trained encoder, and a prior of unit variance: normal or logistic.
 
     Section 5 halves the learning rate after 30 epochs and divides it by 5 after 50: `optimizer.schedule`.
     """
 
     name: Literal["vimae"] = "vimae"
     prior_form: Literal["normal", "logistic"] = "normal"
-    """VIMAE-n or VIMAE-l. A logistic has 0.0144 nats per axis less capacity."""
+    """Form of the prior: VIMAE-n or VIMAE-l. The logistic has 0.0144 nats per axis less capacity."""
     kernel: Literal["imq", "rbf"] = "imq"
-    """WAE's kernels, without bias, for which lambda is meant; Zhao's, with bias, against 200 samples of the prior."""
+    """imq: WAE's kernels, unbiased, to which lambda refers; rbf: Zhao's kernel, biased, with 200 prior samples."""
     pretraining_steps: NonNegativeInt = 200
-    """At most so many steps first match the codes' mean and covariance to the prior's, as in WAE's code."""
+    """Largest number of initial steps that match the codes' mean and covariance to the prior's, as in WAE's code."""
     source: ClassVar[str] = "VIMAE, sections 4 and 5, equation 7"
 
     def prior(self, setting: Setting) -> Prior:

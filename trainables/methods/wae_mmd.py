@@ -1,4 +1,4 @@
-"""WAE-MMD: a deterministic autoencoder whose codes, taken together, are drawn to the prior."""
+"""WAE-MMD: a deterministic autoencoder with a penalty that matches the distribution of all codes to the prior."""
 
 from __future__ import annotations
 
@@ -30,19 +30,20 @@ PRETRAIN = Phase("pretrain", parts=("encoder.",))
 class WAEMMD(Method):
     """Autoencoder with a squared error * 0.05 and an MMD between all codes of a batch and N(0, I).
 
-    Each code is a point, so that there is no rate and no ELBO.
+    The encoder is deterministic, so there is no rate and no ELBO.
     """
 
     name: Literal["wae_mmd"] = "wae_mmd"
     lam: NonNegativeFloat = 10.0
     """Lambda, the weight of the MMD: MNIST 10; CelebA, CIFAR10 and ImageNet 100 (ARD-VAE, supplement, table 6)."""
     reconstruction_weight: NonNegativeFloat = 0.05
-    """WAE's code; ARD-VAE, supplement, table 6."""
+    """Weight of the reconstruction: 0.05 in WAE's code and in ARD-VAE, supplement, table 6."""
     input_noise: Literal["truncated", "clipped", "none"] = "truncated"
-    """On the encoder's input while training, in the data's units: N(0, 0.01^2) redrawn beyond 0.02 (WAE's code), or set
-    to +-0.01 beyond it (RAE's port of WAE)."""
+    """Noise on the encoder's input in training, in the data's units: N(0, 0.01^2) truncated to +-0.02 (WAE's code), or
+    clipped to +-0.01 (RAE's port of WAE)."""
     pretraining_steps: NonNegativeInt = 0
-    """At most so many steps first match the codes' mean and covariance to the prior's: WAE's code 200, ARD-VAE 0."""
+    """Largest number of initial steps that match the codes' mean and covariance to the prior's: WAE's code 200, ARD-VAE
+    0."""
     source: ClassVar[str] = "Tolstikhin et al. 2018 and its code; ARD-VAE, supplement, section 2"
     term_names: ClassVar[tuple[str, ...]] = ("nll", "mmd")
 

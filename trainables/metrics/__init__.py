@@ -1,8 +1,8 @@
-"""The metrics of a report, one line each. Each is a function of a ModelView that reduces its sums over all workers.
+"""The metrics of an epoch's report, listed in METRICS. Each is a function of a ModelView and reduces over all workers.
 
 `view.py` passes the validation rows through the model, `basic.py` computes an epoch's metrics from that. The other
-files compute what evaluations/ tells: distances of generated data, probes of the representation, disentanglement.
-`provenance.py` says what a number rests on.
+files compute the numbers of evaluations/: distances of generated data, probes of the representation, disentanglement.
+`provenance.py` records how a number was computed.
 """
 
 # Shapes: N rows of this worker, D latent axes.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Metric:
-    """A number about a model on a data set."""
+    """A number computed from a model's outputs on a data set."""
 
     name: str
     compute: Callable[[ModelView], float]
@@ -77,23 +77,23 @@ OF_NAMES: dict[str, Direction | None] = {
     "diagonal": "min",
     "code": "min",
 }
-"""Which values of a metric or a term of a loss are better: the highest, the lowest, or neither as such."""
+"""Whether a metric or a term of the loss is better when higher or lower; None where neither holds."""
 
 DIRECTIONS = {f"{rows}/{name}": better for rows in ("train", "val") for name, better in OF_NAMES.items()}
 
 
 COMMON = ("loss", "nll", "mse", "active", "hoyer")
-OF_A_RATE = ("elbo", "kl")  # of methods whose posterior has one
+OF_A_RATE = ("elbo", "kl")  # of methods whose posterior has a rate
 
 
 def metrics_of(method: Method) -> tuple[Metric, ...]:
-    """The metrics that this method can have."""
+    """The metrics that are defined for this method."""
     names = COMMON + OF_A_RATE * ("kl" in method.term_names) + method.own_metrics
     return tuple(metric for metric in METRICS if metric.name in names)
 
 
 def metric_names(method: Method) -> tuple[str, ...]:
-    """The names of the numbers in a report: `train/...` of the epoch's own batches, `val/...` after it."""
+    """The names of a report's numbers: `train/...` of the epoch's batches, `val/...` of the validation rows after."""
     terms = ("loss", *method.term_names)
     return (*(f"train/{term}" for term in terms), *(f"val/{metric.name}" for metric in metrics_of(method)))
 

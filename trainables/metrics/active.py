@@ -1,4 +1,4 @@
-"""How many axes carry the relevance: by the score or the weight alone, in both forms, at several shares."""
+"""The number of axes that carry given shares of the relevance score, or of its weight alone, in both forms."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ relevance = LazyModule("trainables.relevance")
 
 SHARES = {"95": 0.95, "99": 0.99, "99.9": 0.999}
 FORMS = {"active": "square_mean_abs", "active_eq19": "mean_square"}
-"""Name of the number -> the published code's weight, and that of the paper's equation 19."""
+"""Name of the number -> form of the weight: that of the published code, and that of the paper's equation 19."""
 ALONE = {"active_w": "square_mean_abs", "active_w_eq19": "mean_square"}
 """The same two, not multiplied by the second moment of the encoded data."""
 
 
 def active_counts(moments: Sums, sensitivity: Sums) -> dict[str, float]:
-    """`active_99` and the like, by the published code's weight, and `active_eq19_99` by the paper's.
+    """`active_<share>` by the published code's weight, and `active_eq19_<share>` by the paper's.
 
-    `active_w_99` and `active_w_eq19_99` count by the weight alone, without the variance of an axis: so ARD-VAE's text
-    reads for the methods that it compares with (supplement, table 13). All are 0 of a collapsed model.
+    `active_w_<share>` and `active_w_eq19_<share>` count by the weight alone, without the variance of an axis, which is
+    how ARD-VAE's text describes it for the other methods (supplement, table 13). All are 0 for a collapsed model.
 
     Args:
         moments: of `trainables.relevance.moments`, over all rows and workers.

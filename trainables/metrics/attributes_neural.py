@@ -1,6 +1,6 @@
 """The attribute classifier of Intel-VAE's code: small networks, one per attribute (table B.1).
 
-The paper's text has a linear classifier: `trainables.metrics.probes.attributes`.
+The paper's text describes a linear classifier instead: `trainables.metrics.probes.attributes`.
 """
 
 # Shapes: N training rows, T test rows, B rows of a batch, D axes, A attributes, H = 10 hidden units, K = 2 values.
@@ -26,7 +26,7 @@ BATCH = 100
 EPOCHS = 1000
 PATIENCE = 20  # epochs without a better test accuracy, after which a network stops
 LEARNING_RATE = 1e-3
-EPS = 1e-7  # Keras has it in Adam
+EPS = 1e-7  # of Adam, Keras's default
 
 
 def attributes_neural(
@@ -38,13 +38,13 @@ def attributes_neural(
 ) -> dict[str, float]:
     """`attributes_neural_<size>`: mean accuracy over attributes and `draws` starts of networks of 10 hidden units.
 
-    As the code has it: rows of one split (there sampled latents, not means) in one random order, of which the first
-    `size` train and the last 2,000 test; and each network's best accuracy on the *test* rows is taken, also to stop it.
-    So it flatters all models. Raises Undefined.
+    As in the published code, all rows are of one split (sampled latents, not means) in one random order: the first
+    `size` train and the last 2,000 test. Each network stops early by its accuracy on the *test* rows, whose best value
+    counts, so the numbers are optimistic for all models. Raises Undefined.
 
     Args:
         both: with attributes, `y_N` (N, A) bool.
-        seed: of the rows' order, the networks' first weights and the order of their batches.
+        seed: of the rows' order, the networks' initial weights and the order of their batches.
     """
     if not np.isfinite(both.z_ND).all():
         raise Undefined("codes are not finite: look at the model's loss.")
@@ -61,8 +61,8 @@ def attributes_neural(
 def best_accuracies(train: Labelled, test: Labelled, *key: int) -> np.ndarray:
     """Each network's best accuracy on the test rows, (A,), of at most 1,000 epochs of Adam in batches of 100.
 
-    All attributes are trained at once on the same batches. No weight is shared, so each network learns as if alone,
-    until it stops: what it learns later does not count. The global generator is left alone.
+    The networks of all attributes train at once on the same batches. They share no weights, so each trains as if alone;
+    after its early stop its accuracy no longer counts. Does not use the global generator.
     """
     z_ND, z_TD = (torch.from_numpy(rows.z_ND).float() for rows in (train, test))
     y_NA, y_TA = (torch.from_numpy(rows.y_N).long() for rows in (train, test))
@@ -87,7 +87,7 @@ def best_accuracies(train: Labelled, test: Labelled, *key: int) -> np.ndarray:
 
 
 def started(axes: int, attributes: int, generator: torch.Generator) -> tuple[Tensor, ...]:
-    """First weights and biases of all networks as Keras has them: Glorot's uniform ones, and zeros."""
+    """Keras's initial weights and biases of all networks: Glorot uniform, and zeros."""
 
     def glorot(*shape: int) -> Tensor:
         edge = math.sqrt(6 / (shape[-2] + shape[-1]))
@@ -99,7 +99,7 @@ def started(axes: int, attributes: int, generator: torch.Generator) -> tuple[Ten
 
 
 def logits(weights: tuple[Tensor, ...], z_BD: Tensor) -> Tensor:
-    """(B, A, K) of every network, on the same rows."""
+    """The logits (B, A, K) of all networks on the same rows."""
     first_ADH, second_AHK, bias_AH, bias_AK = weights
     hidden_BAH = (torch.einsum("bd,adh->bah", z_BD, first_ADH) + bias_AH).relu()
     return torch.einsum("bah,ahk->bak", hidden_BAH, second_AHK) + bias_AK

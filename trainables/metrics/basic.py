@@ -1,4 +1,4 @@
-"""The metrics of every epoch. Exact on many workers: each reduces sums, never averages."""
+"""The metrics of every epoch. They are exact on several workers, because each reduces sums, never averages."""
 
 # Shapes: N rows of this worker, D latent axes.
 
@@ -34,12 +34,12 @@ def mean_of(name: str) -> Callable[[ModelView], float]:
 
 
 def elbo(view: ModelView) -> float:
-    """-(nll + kl) with the KL's weight at one, whatever the method's beta."""
+    """-(nll + kl), with the KL at weight 1, whatever the method's beta."""
     return -(mean_of("nll")(view) + mean_of("kl")(view))
 
 
 def active(view: ModelView) -> float:
-    """How many axes carry 99 % of the relevance score on these rows (ARD-VAE, section 3.4); 0 of a collapsed model."""
+    """How many axes carry 99 % of the relevance score on these rows (ARD-VAE, section 3.4); 0 for a collapsed model."""
     moments = sums.all_reduce(relevance.moments(view.z_ND, view.mean_ND))
     sensitivity = sums.all_reduce(relevance.sensitivity(view.vae, view.first_JD))
     if relevance.collapsed(moments):
@@ -55,9 +55,9 @@ def hoyer(view: ModelView) -> float:
 def hoyer_of(z_ND: Tensor) -> float:
     """Mean over rows of (sqrt D - |z|_1/|z|_2) / (sqrt D - 1), each axis divided by its standard deviation (ddof 0).
 
-    Each worker gives its own rows; the mean is of all. 0 for a dense row, 1 for a row with one value. An axis that
-    never moves counts as zero, and a row of such axes alone scores 0.
-    Zero by convention where there is one axis only.
+    Each worker passes its own rows; the mean is over all workers' rows. 0 for a dense row, 1 for a row with one
+    non-zero value. A constant axis counts as zero, and a row of such axes alone scores 0. With one axis the score is 0
+    by convention.
     Source: Mathieu et al. 2019; Intel-VAE, section 6.3, which takes sampled latents.
     """
     z_ND = z_ND.double()
@@ -84,7 +84,7 @@ def variance_max(view: ModelView) -> float:
 
 
 def opened(view: ModelView) -> float:
-    """How many axes the method's own mapping leaves open, whatever their relevance."""
+    """How many axes the method's own gates or mask leave open, whatever their relevance."""
     return float(view.vae.mapping.opened().sum())
 
 

@@ -1,4 +1,7 @@
-"""A small classifier of what a data set says of its images. Its last hidden layer is features without a download."""
+"""A small classifier of a data set's labels, attributes or factors: its last hidden layer gives features of images.
+
+Unlike Inception it needs no download.
+"""
 
 # Shapes: B rows, N rows of a set, images (B, C, H, W), 128 features, K classes.
 
@@ -14,11 +17,11 @@ FEATURES = 128
 BATCH = 100
 STEPS = 600
 LEARNING_RATE = 1e-3
-FORMAT = 1  # of what is trained and how: raise it with any change
+FORMAT = 1  # version of the network and its training, part of its cache name: raise it with any change
 
 
 class ConvNet(nn.Module):
-    """Two convolutions, one hidden layer, K logits. Images in [0, 1] whose sides are 4 pixels or more."""
+    """Two convolutions, one hidden layer, K logits; for images in [0, 1] with sides of 4 pixels or more."""
 
     def __init__(self, channels: int, classes: int):
         super().__init__()
@@ -43,9 +46,9 @@ class ConvNet(nn.Module):
 
 
 def trained(rows: Rows, seed: int = 0, steps: int = STEPS) -> ConvNet:
-    """The classifier after `steps` of Adam on images that have targets, a function of the rows and the seed alone.
+    """Train the classifier for `steps` of Adam on rows that have targets. Depends on the rows and the seed alone.
 
-    The global generator is left as it was.
+    Leaves the global generator as it was.
     """
     y_N = targets(rows)
     classes = int(y_N.max()) + 1 if y_N.ndim == 1 else y_N.shape[1]
@@ -62,9 +65,9 @@ def trained(rows: Rows, seed: int = 0, steps: int = STEPS) -> ConvNet:
 
 
 def targets(rows: Rows) -> Tensor | None:
-    """Classes from 0, (N,); without labels what is true of each row, (N, K) bool: attributes, or values of factors.
+    """The classifier's targets: labels from 0, (N,), else attributes or one-hot factors, (N, K) bool.
 
-    None where nothing is known of the rows.
+    None where the rows have none of these.
     """
     if rows.y is not None:
         return rows.y.unique(return_inverse=True)[1]
@@ -77,14 +80,14 @@ def targets(rows: Rows) -> Tensor | None:
 
 
 def loss_of(logits_BK: Tensor, y_B: Tensor) -> Tensor:
-    """Cross entropy in nats, the mean over rows, of what is either this or that the mean over all, too."""
+    """Cross entropy in nats, the mean over rows; of (B, K) bool targets binary, the mean over rows and targets."""
     if y_B.ndim == 1:
         return F.cross_entropy(logits_BK, y_B)
     return F.binary_cross_entropy_with_logits(logits_BK, y_B.to(logits_BK))
 
 
 def restored(state: dict[str, Tensor]) -> ConvNet:
-    """The trained classifier of this state."""
+    """The trained classifier with this state."""
     network = ConvNet(state["hidden.0.weight"].shape[1], len(state["logits.bias"])).float()
     network.load_state_dict(state)
     return network.eval()

@@ -1,4 +1,4 @@
-"""FactorVAE's metric: does the axis that moves least tell which factor was held still?
+"""FactorVAE's metric: does the axis of least variance predict which factor was fixed?
 
 Source: Kim & Mnih 2018, with the settings of Locatello et al. 2019 (disentanglement_lib), which ARD-VAE follows.
 """
@@ -11,7 +11,7 @@ from trainables.common.errors import Undefined
 from trainables.common.lazy import np
 from trainables.metrics.grouping import Groups
 
-POINTS = 10_000  # for the variance of each axis
+POINTS = 10_000  # rows for the variance of each axis
 TRAIN_VOTES, EVAL_VOTES = 10_000, 5_000
 BATCH = 64
 SMALLEST_SD = 0.05
@@ -21,14 +21,14 @@ VOTES_AT_ONCE = 500  # bounds the memory
 def factor_vae(
     code_ND: np.ndarray, factor_NF: np.ndarray, votes: tuple[int, int] = (TRAIN_VOTES, EVAL_VOTES), seed: int = 0
 ) -> dict[str, float]:
-    """Accuracy in per cent of the majority vote axis -> factor, on votes that it was not made from.
+    """Accuracy in per cent of the majority-vote classifier axis -> factor, on held-out votes.
 
-    Rows are drawn from the set with replacement, which is what the library does on a set of all combinations. Axes
-    whose standard deviation is below 0.05 take no part; where none is left the accuracy is 0.
+    Rows are drawn from the set with replacement, as the library does on a set of all combinations. Axes whose standard
+    deviation is below 0.05 are left out; where none is left the accuracy is 0.
 
     Args:
-        code_ND: the representation of every row, of the axes that shall be judged.
-        factor_NF: integers from 0. A factor of one value takes no part.
+        code_ND: the representation of every row, of the axes to evaluate.
+        factor_NF: integers from 0. A factor with one value is left out.
 
     Raises Undefined where fewer than 2 factors vary.
     """
@@ -54,7 +54,7 @@ def varying(factor_NF: np.ndarray) -> np.ndarray:
 
 
 def vote(scaled_ND: np.ndarray, groups: list[Groups], number: int, rng: np.random.Generator) -> np.ndarray:
-    """How often (D, F) the axis d varied least, of its variance in the set, while factor f was held."""
+    """How often (D, F) axis d had the least variance, relative to its variance in the set, while factor f was fixed."""
     counts_DF = np.zeros((scaled_ND.shape[1], len(groups)), dtype=np.int64)
     chosen_F = np.bincount(rng.integers(len(groups), size=number), minlength=len(groups))
     for factor, (group, votes) in enumerate(zip(groups, chosen_F, strict=True)):

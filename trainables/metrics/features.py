@@ -1,4 +1,4 @@
-"""Feature networks: what images are compared by. FEATURES is the table."""
+"""Feature networks, in whose features images are compared. FEATURES is the table."""
 
 # Shapes: B rows, N rows of a split, X data dimensions (C, H, W or one), F features.
 
@@ -27,34 +27,34 @@ inception = LazyModule("trainables.metrics.inception")
 
 @dataclass(frozen=True)
 class Extractor:
-    """A function from images in [0, 1] to features, and what identifies it."""
+    """A function from images in [0, 1] to features, with the name and the checksum that identify it."""
 
     name: str
     sha256: str
-    """Of its weights, in hex; empty where it has none."""
+    """SHA-256 of its weights, in hex; empty where it has none."""
     of: Callable[[Tensor], Tensor]
     """(B, *X) in [0, 1] -> (B, F)."""
     published: bool = False
-    """Whether these are the weights that the FID of papers is made with."""
+    """Whether these are the published weights of FID."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a feature network may be made from."""
+    """What a feature network is built from."""
 
     train: Rows
     weights: Path | None = None  # of Inception; None: the file in torch's cache
     seed: int = 0
     device: torch.device | str = "cpu"  # where features are computed
-    keep: Keep = lambda name, make: make()  # what a trained network's state comes from
+    keep: Keep = lambda name, make: make()  # the cache of a trained network's state; by default none
 
 
 def extract(
     extractor: Extractor, batches: Iterable[Tensor], data_range: Range | None, mapping: str = "rounded"
 ) -> Iterator[Tensor]:
-    """The features (B, F) of each batch of values in the data's range, its images made by the mapping of that name.
+    """The features (B, F) of each batch of values in the data's range, which `mapping` turns into images.
 
-    Data without bounds are taken as they are.
+    Unbounded data are not mapped.
     """
     with torch.no_grad():
         for x_BX in batches:
@@ -62,7 +62,7 @@ def extract(
 
 
 def sha256_of_weights(network: nn.Module) -> str:
-    """Of the names and the values of a network's state."""
+    """SHA-256 of the names and the values of a network's state, in hex."""
     digest = hashlib.sha256()
     for name, value in network.state_dict().items():
         digest.update(name.encode())
@@ -103,4 +103,4 @@ FEATURES: dict[str, Callable[[Source], Extractor]] = {
     "classifier": _classifier,
     "pixels": _pixels,
 }
-"""Name -> builder. Each raises Undefined where the data lack what it needs, and DataError where a file is missing."""
+"""Name -> builder, which raises Undefined where the data lack what it needs, and DataError where a file is missing."""

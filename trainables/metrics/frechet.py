@@ -1,4 +1,4 @@
-"""Frechet distance between two sets of features, as Gaussians: FID where the features are Inception's."""
+"""Frechet distance between Gaussians fitted to two sets of features: FID where the features are Inception's."""
 
 # Shapes: B rows of this worker's share of a batch, F features.
 
@@ -22,14 +22,14 @@ def name_of(extractor: Extractor, variant: str = "") -> str:
 
 
 def statistics(features_BF: Tensor) -> Sums:
-    """What these rows contribute, in float64: additive over batches and workers."""
+    """The sums over these rows that the distance needs, in float64: additive over batches and workers."""
     x_BF = features_BF.double()
     rows = torch.tensor(float(len(x_BF)), dtype=torch.float64, device=x_BF.device)
     return {"rows": rows, "sum_F": x_BF.sum(0), "product_FF": x_BF.T @ x_BF}
 
 
 def moments(sums: Sums) -> tuple[Tensor, Tensor]:
-    """Mean (F,) and covariance (F, F), its denominator one less than the rows. Raises Undefined."""
+    """Mean (F,) and covariance (F, F) with denominator rows - 1. Raises Undefined."""
     rows = sums["rows"]
     if rows < 2:
         raise Undefined(f"a covariance needs 2 rows, here {int(rows)}: use more rows.")
@@ -64,5 +64,5 @@ def _root(a_FF: Tensor) -> Tensor:
 
 
 def frechet(extractor: Extractor, generated: Sums, real: Sums, variant: str = "") -> dict[str, float]:
-    """The distance under its name. Raises Undefined."""
+    """The distance, under its name (see `name_of`). Raises Undefined."""
     return {name_of(extractor, variant): distance(generated, real)}

@@ -1,4 +1,4 @@
-"""Rows that share a factor's value, drawn at random: what a metric of disentanglement fixes."""
+"""Draws rows that share the value of a factor, for metrics of disentanglement that fix one factor."""
 
 # Shapes: V draws, S rows of each, N rows of the set.
 
@@ -18,7 +18,7 @@ class Groups:
         self.first[values], self.count[values] = first, count
 
     def draw(self, rng: np.random.Generator, draws: int, size: int) -> np.ndarray:
-        """Numbers of rows (V, S). Those of a draw agree in the factor, its value being that of a row drawn from all."""
+        """Indices of rows (V, S). Each draw takes a random row's value of the factor, then S rows with that value."""
         value_V = self.value_N[rng.integers(len(self.value_N), size=draws)]
         offset_VS = (rng.random((draws, size)) * self.count[value_V, None]).astype(np.int64)
         return self.by_value_N[self.first[value_V, None] + offset_VS]

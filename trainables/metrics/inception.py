@@ -1,4 +1,4 @@
-"""FID's Inception: the network of pytorch-fid with the weights that it publishes, from a file."""
+"""FID's Inception: the network of pytorch-fid, with its published weights loaded from a file."""
 
 # Shapes: B rows, images (B, C, H, W), 2048 features.
 
@@ -17,7 +17,7 @@ from trainables.common.errors import DataError
 from trainables.data.formats.locate import CURE, sound
 
 FILE = "pt_inception-2015-12-05-6726825d.pth"
-PUBLISHED = "6726825d"  # how the SHA-256 of that file begins
+PUBLISHED = "6726825d"  # first digits of that file's SHA-256
 SIDE = 299  # pixels
 CLASSES = 1008
 PATCHES = {
@@ -31,11 +31,11 @@ PATCHES = {
     "Mixed_7b": lambda: published.FIDInceptionE_1(1280),
     "Mixed_7c": lambda: published.FIDInceptionE_2(2048),
 }
-"""Blocks of torchvision's Inception that pool differently in FID's."""
+"""Blocks of FID's Inception whose pooling differs from torchvision's."""
 
 
 class Inception(nn.Module):
-    """Images in [0, 1], grey or RGB, of any size -> features of the last pooling (B, 2048)."""
+    """Images in [0, 1], grey or RGB, of any size -> features after the last pooling (B, 2048)."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""The importance-weighted estimate of the log-likelihood: the bound that closes as draws are added."""
+"""The importance-weighted lower bound of the log-likelihood, which gets tighter with the number of draws."""
 
 # Shapes: B rows of this worker's share of a batch, X data dimensions, K draws for each row.
 
@@ -24,9 +24,9 @@ sums = LazyModule("trainables.sums")
 def iwae(learner: Learner, rows: Rows, k: int, seed: int = 0, batch_size: int = 100) -> float:
     """Mean over `rows` and workers of log 1/k sum_k p(x|y_k) p(y_k) / q(y_k|x), y_k ~ q(y|x), in nats per row.
 
-    In expectation it is the ELBO at k = 1, rises with k and tends to log p(x) (Burda et al. 2016, theorem 1). All
-    constants of the likelihood are in it, so that it compares likelihoods of one kind of data; a Bernoulli's counts
-    grey values as if they were probabilities. Memory does not grow with k, but for a number per row and draw.
+    In expectation it is the ELBO at k = 1, rises with k and tends to log p(x) (Burda et al. 2016, theorem 1). It
+    includes all constants of the likelihood, so that likelihoods on the same data compare; a Bernoulli likelihood
+    treats grey values as probabilities. Memory grows with k only by one number per row and draw.
     Raises Undefined.
     """
     learner.eval()

@@ -1,4 +1,4 @@
-"""How far encoded data are from the prior: the statistics of VIMAE and InfoVAE, as metrics of a trained model."""
+"""MMD between encoded data and the prior, with the kernels of VIMAE and InfoVAE, as a metric of a trained model."""
 
 # Shapes: N rows of a split, S rows of a sample, D dimensions of the code.
 
@@ -24,10 +24,10 @@ def latent_mmd(
     seed: int = 0,
     opened_D: Tensor | None = None,
 ) -> dict[str, float]:
-    """`mmd_imq` and `mmd_rbf`: the means over 10 draws of 1,000 codes, without replacement, and 1,000 of the prior.
+    """`mmd_imq` and `mmd_rbf`: means over 10 draws of 1,000 codes, without replacement, and 1,000 prior samples.
 
-    The first is unbiased, 0 in the mean where codes follow the prior. Of axes that `opened_D` says are closed both
-    sides lose their values: the decoder sees none. Raises Undefined where codes are too few, or all axes closed.
+    `mmd_imq` is unbiased: its mean is 0 where codes follow the prior. Axes that are closed in `opened_D` are left out,
+    as the decoder does not use them. Raises Undefined where codes are too few, or all axes closed.
     """
     if opened_D is not None and not opened_D.any():
         raise Undefined("all axes are closed, so that no code is left: take an earlier checkpoint.")

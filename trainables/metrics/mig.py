@@ -1,4 +1,4 @@
-"""Mutual information gap: how much more one axis knows of a factor than any other axis does.
+"""Mutual information gap: by how much one axis is more informative of a factor than any other axis.
 
 Source: Chen et al. 2018, in the form of disentanglement_lib, which ARD-VAE follows.
 """
@@ -15,11 +15,11 @@ BINS = 20
 
 
 def mig(code_ND: np.ndarray, factor_NF: np.ndarray, seed: int = 0) -> dict[str, float]:
-    """Mean over factors of (I_1 - I_2) / H(factor): 1 where each has one axis that knows it, 0 where two know as much.
+    """Mean over factors of (I_1 - I_2) / H(factor), I_1 and I_2 the two largest mutual informations with an axis.
 
-    10,000 rows are drawn with replacement, and each axis is cut into 20 bins of one width. An axis that never moves
-    knows nothing. I_2 is 0 where there is one axis, and so is the gap where there is none. Arguments as those of
-    `factor_vae`.
+    1 where one axis alone determines each factor, 0 where two are equally informative. 10,000 rows are drawn with
+    replacement, and each axis is divided into 20 bins of equal width. A constant axis has no information. With one axis
+    I_2 is 0; with none the gap is 0. Arguments as in `factor_vae`.
 
     Raises Undefined where fewer than 2 factors vary in the rows drawn.
     """
@@ -40,9 +40,9 @@ def gap(bin_ND: np.ndarray, factor_N: np.ndarray) -> float:
 
 
 def binned(axis_N: np.ndarray) -> np.ndarray:
-    """The bin of each value, from 1: 20 of one width from the least to the greatest.
+    """The bin of each value, from 1: 20 bins of equal width from the smallest to the largest value.
 
-    All values are in the first where they are so close to each other that no edges lie between them.
+    All values are in the first bin where they are too close to each other for float64 to separate the edges.
     """
     edges = np.linspace(axis_N.min(), axis_N.max(), BINS + 1)
     if (edges[1:] <= edges[:-1]).any():
@@ -51,7 +51,7 @@ def binned(axis_N: np.ndarray) -> np.ndarray:
 
 
 def mutual_information(one_N: np.ndarray, other_N: np.ndarray) -> float:
-    """Of two variables that are small integers, in nats, from their counts; of one with itself its entropy."""
+    """Mutual information in nats of two variables of small integers, from their counts; of one with itself, entropy."""
     width = int(other_N.max()) + 1
     joint_AB = np.bincount(one_N * width + other_N, minlength=(int(one_N.max()) + 1) * width).reshape(-1, width)
     joint_AB = joint_AB / len(one_N)

@@ -1,6 +1,6 @@
-"""A logistic classifier of zeros and ones looks at generated digits: is it sure of them, and how many are ones?
+"""A logistic classifier of MNIST's zeros and ones, applied to generated digits: how many are uncertain, or ones?
 
-Source: Intel-VAE, tables 2 and 3. The paper has no code for it: see the decisions in each docstring.
+Source: Intel-VAE, tables 2 and 3. The paper has no code for it; each docstring states what was decided.
 """
 
 # Shapes: B rows of this worker's share of a batch, N rows, X data values of one row, flattened, K clusters.
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 linear_model = LazyModule("sklearn.linear_model")
 noises = LazyModule("trainables.noise")
 
-SURE = 0.80  # the greater probability of an image that counts as certain
-DRAWS = 20_000  # of the prior, from which it is seen what each cluster decodes to
+SURE = 0.80  # an image is uncertain if the larger of its two probabilities is below this
+DRAWS = 20_000  # prior samples that decide what each cluster decodes to
 AT_ONCE = 1000
 
 
@@ -40,27 +40,27 @@ class Logistic:
 
     @property
     def sha256(self) -> str:
-        """Of the weights, in hex."""
+        """SHA-256 of the weights, in hex."""
         weights = np.append(self.weight_X.cpu().numpy(), self.bias)
         return hashlib.sha256(weights.tobytes()).hexdigest()
 
     def state(self) -> dict[str, Any]:
-        """Plain values and tensors, from which it is restored."""
+        """Plain values and tensors, for `restored`."""
         return {"weight": self.weight_X, "bias": self.bias, "range": self.data_range}
 
     @classmethod
     def restored(cls, state: dict[str, Any]) -> Logistic:
-        """The classifier of this state."""
+        """The classifier with this state."""
         return cls(state["weight"], state["bias"], state["range"] and tuple(state["range"]))
 
     def probability(self, x_BX: Tensor) -> Tensor:
-        """That each image is a one, (B,), float64."""
+        """P(one | x) of each image, (B,), float64."""
         values_BX = unit(x_BX, self.data_range).flatten(1).double()
         return (values_BX @ self.weight_X.to(values_BX.device) + self.bias).sigmoid()
 
 
 def fitted(rows: Rows) -> Logistic:
-    """Logistic regression (C = 1) on the pixels of labelled zeros and ones, as `mnist01` has them. Raises Undefined."""
+    """Fit a logistic regression (C = 1) to the pixels of zeros and ones, such as `mnist01`. Raises Undefined."""
     labels = set() if rows.y is None else set(rows.y.tolist())
     if labels != {0, 1}:
         raise Undefined("the classifier needs rows labelled 0 and 1, and both of them: use `mnist01`.")
@@ -70,14 +70,14 @@ def fitted(rows: Rows) -> Logistic:
 
 
 def statistics(classifier: Logistic, x_BX: Tensor) -> Sums:
-    """How many of these images are uncertain, how many are ones, and how many there are: additive."""
+    """The counts of uncertain images, of ones, and of all: additive over batches and workers."""
     one_B = classifier.probability(x_BX)
     counts = {"uncertain": torch.maximum(one_B, 1 - one_B) < SURE, "ones": one_B > 0.5, "rows": one_B >= 0}
     return {name: which_B.double().sum() for name, which_B in counts.items()}
 
 
 def finish(sums: Sums) -> dict[str, float]:
-    """In per cent of all rows, from sums over all rows and workers."""
+    """The percentages, from sums over all rows and workers."""
     return {
         "uncertainty": float(100 * sums["uncertain"] / sums["rows"]),
         "proportion_of_ones": float(100 * sums["ones"] / sums["rows"]),
@@ -85,10 +85,10 @@ def finish(sums: Sums) -> dict[str, float]:
 
 
 def learned_proportion(vae: VAE, classifier: Logistic, seed: int = 0, draws: int = DRAWS) -> dict[str, float]:
-    """The prior mass of the clusters that decode to zeros, and the least mass of any cluster, both from 0 to 1.
+    """The prior mass of the clusters that decode to zeros, and the smallest mass of any cluster, both from 0 to 1.
 
-    A cluster decodes to what the classifier calls the majority of its draws. One so rare that none is drawn adds
-    nothing. The least mass is the number to read where the data have one digit only. Raises Undefined.
+    A cluster decodes to the class that the classifier gives to most of its samples; a cluster without samples counts as
+    ones. For data of one digit only, read the smallest mass. Raises Undefined.
     """
     if not hasattr(vae.mapping, "proportions"):
         raise Undefined("the model has no clusters: only `intel_vae` with the mapping `sectors` learns a proportion.")
@@ -102,7 +102,7 @@ def learned_proportion(vae: VAE, classifier: Logistic, seed: int = 0, draws: int
 
 
 def _votes(vae: VAE, classifier: Logistic, y_BD: Tensor, clusters: int) -> Tensor:
-    """Zeros less ones among what each cluster's codes decode to, (K,)."""
+    """Number of zeros minus number of ones among the decoded samples of each cluster, (K,)."""
     one_B = classifier.probability(vae.decode(vae.mapping(y_BD)).mean_BX)
     vote_B = torch.where(one_B > 0.5, -1.0, 1.0).double()
     return torch.bincount(vae.mapping.cluster(y_BD), vote_B, minlength=clusters).cpu()

@@ -1,6 +1,7 @@
-"""Likelihood by Parzen windows: of data under a Gaussian kernel on each generated image, and the other way round.
+"""Parzen window estimates: the likelihood of real data under kernels on generated data, and the reverse.
 
-High-dimensional images make it a poor estimate of log p(x) (Theis et al. 2016); it is here to be compared with papers.
+They are poor estimates of log p(x) for high-dimensional images (Theis et al. 2016) and only serve to compare with
+papers.
 """
 
 # Shapes: N points, M centres, B points at once, X data values of one row, flattened, S widths of the kernel.
@@ -21,14 +22,14 @@ sums = LazyModule("trainables.sums")
 
 WIDTHS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.7, 1.0)
 """Standard deviations to choose from, in the data's units."""
-AT_ONCE = 500  # points, which bounds the memory: times the centres, times 8 bytes
+AT_ONCE = 500  # points; the memory is this times the number of centres, times 8 bytes
 
 
 def parzen(generated_MX: Tensor, val_NX: Tensor, test_NX: Tensor) -> dict[str, float]:
-    """Nats per row: `parzen_nll` of the test rows under the generated, `parzen_reversed_nll` of these under those.
+    """Nats per row: `parzen_nll` of test under generated rows, `parzen_reversed_nll` of generated under test rows.
 
-    Each window is as wide as makes the validation rows likeliest; `parzen_width` is the first's. Every worker gives
-    its own share of all three.
+    Each width maximises the likelihood of the validation rows; `parzen_width` is that of `parzen_nll`. Every worker
+    passes its own share of all three.
     """
     forth, width = likeliest(generated_MX, val_NX, test_NX)
     back, _ = likeliest(test_NX, val_NX, generated_MX)
@@ -36,7 +37,7 @@ def parzen(generated_MX: Tensor, val_NX: Tensor, test_NX: Tensor) -> dict[str, f
 
 
 def likeliest(centres_MX: Tensor, val_NX: Tensor, points_NX: Tensor) -> tuple[float, float]:
-    """The mean log density of points, and the width, of all in WIDTHS, under which validation rows have the highest."""
+    """The mean log density of points under the width of WIDTHS that is best for the validation rows, and that width."""
     centres_MX = sums.gather(centres_MX)
     chosen = WIDTHS[int(_mean(val_NX, centres_MX, WIDTHS).argmax())]
     return float(_mean(points_NX, centres_MX, (chosen,))), chosen
@@ -61,7 +62,7 @@ def _of_some(points_BX: Tensor, centres_MX: Tensor, widths: tuple[float, ...]) -
 
 
 def _mean(points_NX: Tensor, centres_MX: Tensor, widths: tuple[float, ...]) -> Tensor:
-    """Over the points of all workers, (S,)."""
+    """The mean log density over the points of all workers, (S,)."""
     density_NS = log_density(points_NX, centres_MX, widths)
     rows = torch.tensor(float(len(density_NS)), device=density_NS.device)
     total: Sums = sums.all_reduce({"log_density_S": density_NS.sum(0), "rows": rows})

@@ -1,4 +1,4 @@
-"""Precision and recall of distributions: how much of what is generated is real, and how much of the real is generated.
+"""Precision and recall of distributions: how much of the generated data is real, and how much of the real generated.
 
 Source: Sajjadi et al. 2018, Assessing generative models via precision and recall, and its code.
 """
@@ -23,9 +23,9 @@ TINY = 1e-10
 def precision_recall(
     generated_NF: np.ndarray, real_NF: np.ndarray, clusters: int = CLUSTERS, runs: int = RUNS, seed: int = 0
 ) -> dict[str, float]:
-    """Precision max F_1/8 and recall max F_8 of the mean curve of `runs` clusterings, seeded seed, seed + 1, ...
+    """Precision, max F_1/8, and recall, max F_8, of the mean curve of `runs` clusterings with seeds seed, seed + 1, ...
 
-    Equal numbers of rows, as the method asks for. Raises Undefined.
+    Both sets must have equal numbers of rows, as the method requires. Raises Undefined.
     """
     if len(generated_NF) != len(real_NF):
         raise Undefined(f"{len(generated_NF)} generated and {len(real_NF)} real rows: use as many of each.")
@@ -39,7 +39,7 @@ def precision_recall(
 def histograms(
     generated_NF: np.ndarray, real_NF: np.ndarray, clusters: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The shares (K,) of either set in the clusters of both together."""
+    """The shares (K,) of each set in clusters that are fitted to both sets together."""
     union_NF = np.concatenate([generated_NF, real_NF])
     kmeans = cluster.MiniBatchKMeans(n_clusters=clusters, n_init=STARTS, random_state=seed)
     labels_N = kmeans.fit(union_NF).labels_
@@ -56,7 +56,7 @@ def curve(generated_K: np.ndarray, real_K: np.ndarray, angles: int = ANGLES) -> 
 
 
 def best_f(precision_A: np.ndarray, recall_A: np.ndarray, beta: float) -> float:
-    """The greatest F_beta = (1 + b^2) p r / (b^2 p + r) of a curve."""
+    """The largest F_beta = (1 + b^2) p r / (b^2 p + r) on a curve."""
     weight = beta**2
     f_A = (1 + weight) * precision_A * recall_A / (weight * precision_A + recall_A + TINY)
     return float(f_A.max())

@@ -1,4 +1,4 @@
-"""What a representation is good for: accuracy of simple classifiers that are trained on it.
+"""Probes of a representation: the accuracy of simple classifiers that are trained on it.
 
 Sources: Intel-VAE, figure 7 and table B.1 (forest, attributes); VIMAE, section 5.3 (SVM).
 """
@@ -50,9 +50,9 @@ class Labelled:
 
 
 def in_turns(y_N: np.ndarray, seed: int) -> np.ndarray:
-    """All rows, the classes taking turns in the order of their labels; rows of a class in a random order.
+    """An order of all rows that cycles through the classes by label; the rows of a class are in random order.
 
-    Any first rows hold as many of each class as can be. Classes with few rows are used up first.
+    So the first rows are as balanced over classes as possible. Classes with few rows are used up first.
     """
     order_N = np.random.default_rng(seed).permutation(len(y_N))
     shuffled_N = y_N[order_N]
@@ -66,9 +66,9 @@ def in_turns(y_N: np.ndarray, seed: int) -> np.ndarray:
 def forest(
     train: Labelled, test: Labelled, sizes: Iterable[int] = FOREST_SIZES, seeds: Iterable[int] = FOREST_SEEDS
 ) -> dict[str, float]:
-    """`forest_<size>`: mean accuracy of a random forest of 50 trees, 4 deep, over training rows drawn by each seed.
+    """`forest_<size>`: accuracy of a random forest of 50 trees of depth 4, mean over draws of training rows by `seeds`.
 
-    Training rows have as many of each class as can be. Raises Undefined where they are too few.
+    Training rows are balanced over classes as far as possible. Raises Undefined where there are too few.
     """
     seeds = tuple(seeds)
     return {f"forest_{size}": _mean(_forest(_first(train, size, seed), test) for seed in seeds) for size in sizes}
@@ -80,9 +80,9 @@ def forest_as_published(
     test_rows: int = FOREST_TEST_ROWS,
     seeds: Iterable[int] = FOREST_SEEDS,
 ) -> dict[str, float]:
-    """The same as Intel-VAE's code has it: train and test rows of one split, the last 2,000 in turns are the test.
+    """The same as in Intel-VAE's code: train and test rows of one split, the last 2,000 of `in_turns` to test.
 
-    As rare classes are used up first, those are not balanced.
+    As rare classes are used up first, the test rows are not balanced.
     """
     numbers, orders = {}, [both[in_turns(both.y_N, seed)] for seed in seeds]
     for size in sizes:
@@ -97,8 +97,8 @@ def attributes(
 ) -> dict[str, float]:
     """`attributes_<size>`: mean accuracy over attributes of logistic regressions, and `attributes_majority`.
 
-    The latter is what always saying the more frequent value of each attribute gets: read the others against it.
-    Features are standardised by the training rows. Raises Undefined.
+    The latter is the accuracy of always predicting the more frequent value of each attribute, the baseline of the
+    others. Features are standardised with the training rows' statistics. Raises Undefined.
     """
     numbers = {"attributes_majority": float(np.maximum(test.y_N.mean(0), 1 - test.y_N.mean(0)).mean())}
     for size in sizes:
@@ -117,12 +117,12 @@ def svm(
 ) -> dict[str, float]:
     """`svm_<test>`: mean accuracy of an RBF support vector machine over `draws` choices of the labelled rows.
 
-    Its cost is chosen by 3-fold cross-validation. With rows without labels, at most so many of the other training rows,
-    also `self_trained_<test>`: the machine is trained five more times, what it is sure of (above 0.95) having become
-    labels. Raises Undefined.
+    Its cost is chosen by 3-fold cross-validation. With `unlabelled` > 0, at most so many of the other training rows
+    serve without labels for `self_trained_<test>`: in up to 5 rounds of self-training, predictions of probability above
+    0.95 become labels. Raises Undefined.
 
     Args:
-        tests: by name, as of the noise that was put on the images; the labelled rows are clean.
+        tests: by name, such as that of the corruption of the images; the training rows are clean.
     """
     return mean_of(svm_scores(train, tests, labels, unlabelled, seed + draw) for draw in range(draws))
 
@@ -144,7 +144,7 @@ def svm_scores(
 
 
 def mean_of(numbers: Iterable[dict[str, float]]) -> dict[str, float]:
-    """The means of numbers of the same names."""
+    """The mean of each number over several dicts of the same names."""
     numbers = list(numbers)
     return {name: _mean(each[name] for each in numbers) for name in numbers[0]}
 
@@ -178,7 +178,7 @@ def _attributes(train: Labelled, test: Labelled) -> float:
 
 
 def _binary(train_ND: np.ndarray, y_N: np.ndarray, test_TD: np.ndarray) -> np.ndarray:
-    """What logistic regression says of each test row; where training rows all agree, what they say."""
+    """Predictions of logistic regression for the test rows; the training rows' value where all have the same."""
     if y_N.all() or not y_N.any():
         return np.full(len(test_TD), y_N[0])
     return linear_model.LogisticRegression(C=1.0, max_iter=1000).fit(train_ND, y_N).predict(test_TD)

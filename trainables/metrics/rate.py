@@ -1,4 +1,4 @@
-"""Rate: how many nats a code carries, KL(q(y|x) || p(y)), and a stand-in where the encoder is deterministic."""
+"""Rate: the nats that a code carries, KL(q(y|x) || p(y)), and a surrogate for deterministic encoders."""
 
 # Shapes: B rows of this worker's share of a batch, X data dimensions, D dimensions of the code y.
 
@@ -16,10 +16,10 @@ from trainables.model import VAE
 from trainables.noise import Noise
 from trainables.sums import Sums
 
-DRAWS = 64  # of a code, where there is no closed form
-INPUT_SD = 0.0088  # of WAE's pixel noise, in the data's units: N(0, 0.01^2) cut at two standard deviations
+DRAWS = 64  # samples of a code where the KL has no closed form
+INPUT_SD = 0.0088  # sd of WAE's pixel noise, in the data's units: N(0, 0.01^2) truncated at two standard deviations
 RIDGE = 1e-10
-JACOBIAN_BYTES = 128 << 20  # of the encoder's activations and the derivatives that are held at once
+JACOBIAN_BYTES = 128 << 20  # bound of the encoder's activations and their derivatives in memory at once
 
 
 def statistics(
@@ -30,10 +30,10 @@ def statistics(
     prior: Prior | None = None,
     encode: Callable[[Tensor], Posterior] | None = None,
 ) -> Sums:
-    """The summed rates of these rows in nats, and how many they are: additive over batches and workers.
+    """The sum of these rows' rates in nats, and the number of rows: additive over batches and workers.
 
-    Named `rate`, or `surrogate_rate` for a deterministic encoder, which has none: there the noise that WAE's encoder
-    was trained with is followed through the encoder, see `surrogate`. `prior` and `encode` stand in for the model's.
+    Named `rate`, or `surrogate_rate` for a deterministic encoder, which has no rate: its surrogate propagates the pixel
+    noise of WAE's training through the encoder, see `surrogate`. `prior` and `encode` replace the model's own.
     """
     vae.eval()
     prior = prior or vae.prior
@@ -57,7 +57,7 @@ def finish(sums: Sums) -> dict[str, float]:
 def surrogate(vae: VAE, x_BX: Tensor, noise: Noise, draws: int = DRAWS) -> Tensor:
     """KL(N(E(x), s^2 J J' + 1e-10 I) || p) of each row, (B,), float64, J the Jacobian of the encoder at x, s = 0.0088.
 
-    In closed form against N(0, I), else from `draws` samples of the code.
+    In closed form for the prior N(0, I), else from `draws` samples of the code.
     """
     mean_BD, square_BDD = linearised(vae, x_BX)
     eye_DD = torch.eye(mean_BD.shape[1], dtype=torch.float64, device=x_BX.device)
@@ -71,7 +71,7 @@ def surrogate(vae: VAE, x_BX: Tensor, noise: Noise, draws: int = DRAWS) -> Tenso
 
 
 def linearised(vae: VAE, x_BX: Tensor) -> tuple[Tensor, Tensor]:
-    """The codes (B, D) and J J' (B, D, D) of their Jacobians by the data values, float64."""
+    """The codes (B, D), and J J' (B, D, D), J their Jacobian with respect to the data values; float64."""
     with torch.no_grad():
         mean_BD = vae.encode(x_BX).mean_BD.double()
     jacobians = (jacobian(vae, some_BX) for some_BX in x_BX.split(at_once(vae, x_BX, mean_BD.shape[1])))
@@ -79,9 +79,9 @@ def linearised(vae: VAE, x_BX: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def at_once(vae: VAE, x_BX: Tensor, axes: int) -> int:
-    """How many rows are taken together within JACOBIAN_BYTES, at least one.
+    """How many rows to differentiate at once within JACOBIAN_BYTES, at least one.
 
-    Reverse mode keeps the encoder's activations and makes their derivatives; those of all axes are held twice.
+    Reverse mode holds the encoder's activations and their derivatives, and the Jacobian of all axes twice.
     """
     with torch.no_grad():
         activations = bytes_of(lambda: vae.encode(x_BX[:1]).mean_BD)
@@ -89,7 +89,10 @@ def at_once(vae: VAE, x_BX: Tensor, axes: int) -> int:
 
 
 def jacobian(vae: VAE, x_BX: Tensor) -> Tensor:
-    """Derivatives of the codes by the data values, (B, D, X), float64. In evaluation rows are apart."""
+    """Derivatives of the codes by the data values, (B, D, X), float64.
+
+    In evaluation mode a row's code does not depend on other rows, so one backward pass per axis serves all rows.
+    """
     x_BX = x_BX.detach().requires_grad_()
     with torch.enable_grad():
         mean_BD = vae.encode(x_BX).mean_BD
@@ -104,7 +107,7 @@ def _constant(mean_BD: Tensor) -> float:
 
 
 def _sampled_cross_entropy(prior: Prior, mean_BD: Tensor, factor_BDD: Tensor, noise: Noise, draws: int) -> Tensor:
-    """-E log p(y), (B,), of y ~ N(mean, factor factor')."""
+    """-E log p(y), (B,), for y ~ N(mean, factor factor')."""
     total_B = torch.zeros(len(mean_BD), dtype=torch.float64, device=mean_BD.device)
     with torch.no_grad():
         for draw in range(draws):

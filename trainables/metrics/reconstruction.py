@@ -1,4 +1,4 @@
-"""Squared error per data value of reconstructions, from all axes and from those that matter alone."""
+"""Squared error per data value of reconstructions, from all axes and from the relevant axes alone."""
 
 # Shapes: B rows of this worker's share of a batch, X data dimensions, L latent axes.
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def statistics(vae: VAE, x_BX: Tensor, noise: Noise, found: Relevance) -> Sums:
-    """Summed errors of these rows in units of the data's range (in the data's own where they have no bounds).
+    """Summed squared errors of these rows, in units of the data's range (in the data's own where unbounded).
 
-    The sums add over batches and workers: `mse` decodes the representation as it is; `mse_pruned` puts the data's mean
-    in place of irrelevant axes; `mse_pruned_code`, ARD-VAE's code, keeps those but draws the relevant ones.
+    Additive over batches and workers. `mse` decodes the representation as it is; `mse_pruned` replaces irrelevant axes
+    by their mean over the data; `mse_pruned_code`, ARD-VAE's code, keeps them but samples the relevant axes.
     """
     vae.eval()
     low, high = vae.data_range or (0.0, 1.0)

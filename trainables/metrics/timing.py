@@ -1,4 +1,4 @@
-"""How long ARD-VAE's prior takes to make: the cost of a fresh D_z (ARD-VAE, supplement, table 3)."""
+"""The time that ARD-VAE needs to encode a new D_z and update its prior (ARD-VAE, supplement, table 3)."""
 
 # Shapes: B rows of a batch, X data dimensions, D dimensions of the code.
 
@@ -31,11 +31,11 @@ REPEATS = 10
 def dz_seconds(
     learner: Learner, rows: Rows, most: int = ROWS, batch: int = BATCH, repeats: int = REPEATS, seed: int = 0
 ) -> dict[str, float]:
-    """`dz_seconds`, in the median of `repeats` after one to warm up, `dz_seconds_min`, and `dz_rows` that were encoded.
+    """`dz_seconds`, the median of `repeats` after a warm-up, `dz_seconds_min`, and `dz_rows`, the rows encoded.
 
-    Timed by the wall: the first `most` rows, in the host's memory, go to the model's device in batches, are encoded in
-    evaluation mode and sampled; their squares are summed; the prior gets its b; b comes back to the host. It is the
-    time of this worker alone, and the model stays as it is. Raises Undefined.
+    Wall-clock time of this worker alone: the first `most` rows are copied from the host's memory to the model's device
+    in batches, encoded in evaluation mode and sampled; their squares are summed; the prior's b is updated and copied
+    back to the host. The model is not changed. Raises Undefined.
     """
     prior = deepcopy(learner.vae.prior)
     if not hasattr(prior, "statistics"):
@@ -52,14 +52,14 @@ def dz_seconds(
 
 
 def machine(device: torch.device) -> Settings:
-    """What times depend on beside the model: torch's name of the device, and the threads of this process."""
+    """What times depend on besides the model: torch's name of the device, and this process's number of threads."""
     processor = f"{device.type} {torch.backends.cpu.get_cpu_capability()}"
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor
     return ("device", name), ("threads", torch.get_num_threads())
 
 
 def _once(learner: Learner, prior: Prior, parts: list[Tensor], seed: int) -> float:
-    """Seconds. The copy of b to the host waits for all that the device still does."""
+    """Seconds of one update. The copy of b to the host waits until the device is done."""
     like = next(learner.parameters())
     started = time.perf_counter()
     found = []

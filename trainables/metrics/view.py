@@ -1,4 +1,4 @@
-"""ModelView: a data set seen through a model, from which all metrics of an epoch are computed."""
+"""ModelView: a model's outputs on the validation rows, from which all metrics of an epoch are computed."""
 
 # Shapes: N rows of this worker, J of them among the first 100 of the data set, D latent axes.
 
@@ -17,20 +17,20 @@ from trainables.sums import share
 
 @dataclass(frozen=True)
 class ModelView:
-    """This worker's rows, one sample per row, the model in evaluation mode."""
+    """A model's outputs on this worker's rows, one sample per row, in evaluation mode."""
 
     vae: VAE
     per_row: dict[str, Tensor]  # name -> (N,), float64: loss, its terms, and mse
     z_ND: Tensor  # sampled latents
     mean_ND: Tensor  # representations
-    first_JD: Tensor  # sampled latents at which the Jacobian is taken
+    first_JD: Tensor  # sampled latents at which the decoder's Jacobian is computed
 
 
 @torch.no_grad()
 def look(learner: Learner, rows: Rows, batch_size: int, seed: int, device: torch.device) -> ModelView:
     """Pass this worker's share of every batch of `rows` through the model.
 
-    The noise depends on the seed and the row alone, not on the epoch: epochs are compared on the same draws.
+    The noise depends on the seed and the row alone, not on the epoch, so that epochs are compared on the same draws.
     """
     learner.eval()
     vae = learner.vae

@@ -1,7 +1,7 @@
-"""Networks: encoders and decoders. NETWORKS is the table, one line each. A new network is a class and a line here.
+"""Networks (encoders and decoders), listed in NETWORKS. To add one, write a class and add a line here.
 
-`network.py` says what a network is, `convolutional.py` and `mlp.py` are the forms that most have, `blocks.py` the
-layers. The other files hold the networks of single papers.
+`network.py` defines a network, `convolutional.py` and `mlp.py` have the common architectures, `blocks.py` the layers.
+The other files have the networks of single papers.
 """
 
 from trainables.networks.ard import ArdCelebA, ArdCifar10, ArdMnist, ArdShapes, Locatello

@@ -24,9 +24,9 @@ class ArdNetwork(Convolutional):
         return [blocks.batch_norm(width), nn.ReLU()]
 
 
-# Saha et al., "ARD-VAE", supplement, Table 4. Initial weights, and where the input is recentred, come from its code,
-# with two changes. The code recentres for CelebA too, whose images are in [-1, 1] already. And it starts every run from
-# the same convolution weights (seed 0); here they follow the run's seed, so that repeated runs differ in all of them.
+# Saha et al., "ARD-VAE", supplement, Table 4. Initial weights and the recentring of the input follow its code, with two
+# changes. The code recentres for CelebA too, whose images are in [-1, 1] already. And it initialises all convolutions
+# with seed 0; here they depend on the run's seed, so that repeated runs differ in all weights.
 
 
 class ArdMnist(ArdNetwork):
@@ -54,7 +54,7 @@ class ArdCifar10(ArdNetwork):
 
 
 # The same, Table 5, "as Locatello et al."; but those authors' library has other layers, which are the second network.
-# ARD-VAE's code has neither: first weights are those of Table 4's networks, and the input is taken as it is.
+# ARD-VAE's code has neither, so initial weights are as in Table 4's networks, and the input is not recentred.
 
 
 class ArdShapes(ArdNetwork):

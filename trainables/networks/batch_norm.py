@@ -1,4 +1,4 @@
-"""Batch norm over the whole batch, however many workers share it, on any device."""
+"""Batch norm over the whole batch of all workers, on any device."""
 
 # Shapes: B rows of this worker, C channels, then height and width of an image, or nothing for a vector.
 
@@ -9,11 +9,11 @@ from trainables.sums import over_workers, rank_and_world
 
 
 class OverWorkers:
-    """Makes torch's batch norm exact: while several workers train, its statistics are those of all their rows.
+    """Makes torch's batch norm exact: in training with several workers, its statistics are those of all their rows.
 
-    torch's own SyncBatchNorm does this on CUDA only. Here one collective carries the sums of x and x^2 in float64, with
-    gradient, so that N workers take the step that one would. A worker may have no rows. A channel with one value in the
-    whole batch, which torch refuses, becomes its bias and leaves the running variance as it was.
+    torch's own SyncBatchNorm does this on CUDA only. Here one collective sums x and x^2 in float64, with gradient, so
+    that N workers take the same step as one. A worker may have no rows. A channel with one value in the whole batch,
+    which torch refuses, becomes its bias and does not update the running variance.
     """
 
     def forward(self, x_BC: Tensor) -> Tensor:
@@ -33,7 +33,7 @@ class OverWorkers:
 
     @torch.no_grad()
     def _track(self, mean_C: Tensor, variance_C: Tensor, count: Tensor) -> None:
-        """Move the running statistics, the variance being the unbiased one."""
+        """Update the running statistics, with the unbiased variance."""
         unbiased_C = variance_C * count / (count - 1).clamp_min(1)
         self.num_batches_tracked += 1
         self.running_mean.lerp_(mean_C.to(self.running_mean.dtype), self.momentum)
@@ -42,8 +42,8 @@ class OverWorkers:
 
 
 class BatchNorm1d(OverWorkers, nn.BatchNorm1d):
-    """Of vectors, (B, C)."""
+    """Batch norm of vectors, (B, C)."""
 
 
 class BatchNorm2d(OverWorkers, nn.BatchNorm2d):
-    """Of images, (B, C, H, W)."""
+    """Batch norm of images, (B, C, H, W)."""

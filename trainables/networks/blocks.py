@@ -1,7 +1,7 @@
-"""Layers that compute what their Keras counterparts compute, so that the papers' networks are the papers' networks.
+"""Layers that compute exactly what their Keras counterparts do, so that the networks match the papers'.
 
-Keras pads "SAME": a convolution of stride s turns n pixels into ceil(n / s), a transposed one n into n * s. When the
-number of padding pixels is odd the extra one goes last, which neither `Conv2d` nor `ConvTranspose2d` can say by itself.
+With Keras's padding "SAME" a convolution of stride s turns n pixels into ceil(n / s), a transposed one n into n * s. If
+the number of padding pixels is odd, the extra one comes last, which `Conv2d` and `ConvTranspose2d` do not support.
 """
 
 # Shapes: B rows of a batch, C channels, H height, W width.
@@ -19,10 +19,10 @@ from trainables.networks.batch_norm import BatchNorm2d
 
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 Start = Callable[[Any], Any]
-"""Gives a layer its first weights and biases, and returns it."""
+"""Initialises a layer's weights and biases, and returns the layer."""
 
 TRUNCATED_SD = 0.87962566103423978
-"""Standard deviation of N(0, 1) cut off at -2 and 2."""
+"""Standard deviation of N(0, 1) truncated at -2 and 2."""
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
@@ -41,7 +41,7 @@ class SameConv2d(nn.Conv2d):
     def forward(self, x_BCHW: Tensor) -> Tensor:
         top, bottom = same_padding(x_BCHW.shape[2], self.kernel_size[0], self.stride[0])
         left, right = same_padding(x_BCHW.shape[3], self.kernel_size[1], self.stride[1])
-        if (top, left) != (bottom, right):  # only this case costs a copy of the input
+        if (top, left) != (bottom, right):  # only this case copies the input
             x_BCHW = F.pad(x_BCHW, (0, right - left, 0, bottom - top))
         return F.conv2d(x_BCHW, self.weight, self.bias, self.stride, padding=(top, left))
 
@@ -63,7 +63,7 @@ class SameConvTranspose2d(nn.ConvTranspose2d):
 
 
 class Recentre(nn.Module):
-    """Takes images from [0, 1] to [-1, 1]."""
+    """Maps images from [0, 1] to [-1, 1]."""
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         return 2 * x_BCHW - 1
@@ -72,24 +72,24 @@ class Recentre(nn.Module):
 def batch_norm(width: int, eps: float = 1e-3, momentum: float = 0.01, of: type[nn.Module] = BatchNorm2d) -> nn.Module:
     """Batch norm of images' channels, or of vectors; the defaults are Keras' (its momentum 0.99 is PyTorch's 0.01).
 
-    Every network makes its batch norm here and nowhere else.
+    All networks make their batch norm with this function.
     """
     return of(width, eps=eps, momentum=momentum)
 
 
 def as_made(layer: Layer) -> Layer:
-    """The layer with PyTorch's own start: weights and biases uniform within 1 / sqrt(fan in)."""
+    """The layer with PyTorch's default initialisation: weights and biases uniform within +-1 / sqrt(fan in)."""
     return layer
 
 
 def glorot_uniform(layer: Layer) -> Layer:
-    """The layer with Keras' default start: weights uniform with variance 2 / (fan in + fan out), biases 0."""
+    """The layer with Keras' default initialisation: weights uniform with variance 2 / (fan in + fan out), biases 0."""
     nn.init.xavier_uniform_(layer.weight)
     return zero_bias(layer)
 
 
 def glorot_normal(layer: Layer) -> Layer:
-    """The layer with Keras' `glorot_normal`: a cut normal whose variance is 2 / (fan in + fan out), biases 0."""
+    """The layer with Keras' `glorot_normal`: a truncated normal of variance 2 / (fan in + fan out), biases 0."""
     fans = sum(layer.weight.shape[:2]) * layer.weight[0, 0].numel()
     return truncated_normal(layer, math.sqrt(2 / fans) / TRUNCATED_SD)
 
@@ -97,15 +97,14 @@ def glorot_normal(layer: Layer) -> Layer:
 def he_normal(layer: Layer) -> Layer:
     """The layer with Keras' `he_normal`: weights of variance 2 / fan in, biases 0.
 
-    Keras draws from a normal cut off at two of its standard deviations, and widens it so that the variance after the
-    cut is 2 / fan in. The fan in of a transposed convolution is, as in Keras, its output channels times the kernel's
-    area.
+    Keras draws from a normal truncated at two standard deviations, scaled so that the variance after truncation is
+    2 / fan in. The fan in of a transposed convolution is, as in Keras, its output channels times the kernel's area.
     """
     return truncated_normal(layer, math.sqrt(2 / layer.weight[0].numel()) / TRUNCATED_SD)
 
 
 def truncated_normal(layer: Layer, sd: float) -> Layer:
-    """The layer with TensorFlow's `truncated_normal`: N(0, sd^2) cut off at 2 sd, which leaves 0.88 sd; biases 0."""
+    """The layer with TensorFlow's `truncated_normal`: N(0, sd^2) truncated at 2 sd, of final sd 0.88 sd; biases 0."""
     nn.init.trunc_normal_(layer.weight, std=sd, a=-2 * sd, b=2 * sd)
     return zero_bias(layer)
 
@@ -117,7 +116,7 @@ def normal(layer: Layer, sd: float) -> Layer:
 
 
 def zero_bias(layer: Layer) -> Layer:
-    """The layer, its biases 0 if it has any."""
+    """The layer with biases, if any, set to 0."""
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return layer
@@ -125,11 +124,11 @@ def zero_bias(layer: Layer) -> Layer:
 
 @dataclass(frozen=True)
 class Starts:
-    """How a network's layers start. The defaults are Keras'."""
+    """How a network's layers are initialised. The defaults are Keras'."""
 
     conv: Start = glorot_uniform
     transposed: Start = glorot_uniform
-    last: Start = glorot_uniform  # the transposed convolution that makes the image
+    last: Start = glorot_uniform  # the transposed convolution that outputs the image
     linear: Start = glorot_uniform
 
 
@@ -141,7 +140,7 @@ def relu(_width: int) -> list[nn.Module]:
 def dense(
     widths: Sequence[int], start: Start = glorot_uniform, after: Callable[[int], list[nn.Module]] = relu
 ) -> list[nn.Module]:
-    """Linear layers from width to width; each but the last is followed by what `after` makes for its width."""
+    """Linear layers from width to width; after each but the last come the modules of `after` for its width."""
     *hidden, last = pairwise(widths)
     body = [module for pair in hidden for module in (start(nn.Linear(*pair)), *after(pair[1]))]
     return [*body, start(nn.Linear(*last))]

@@ -1,4 +1,4 @@
-"""The form that most of the papers' convolutional networks share; a paper's table gives its rows."""
+"""The architecture that most of the papers' convolutional networks share; Layers is a row of a paper's table."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from trainables.networks.network import ImageNetwork, Layered, blocks
 
 @dataclass(frozen=True, kw_only=True)
 class Layers:
-    """One row of a paper's table. All convolutions, plain and transposed, have stride 2 but the decoder's last."""
+    """One row of a paper's table. All convolutions, plain and transposed, have stride 2, except the decoder's last."""
 
     down: tuple[int, ...]  # channels after each convolution of the encoder
     up: tuple[int, ...]  # channels of the decoder's first image, then after each transposed convolution but the last
-    last_stride: int = 2  # of the transposed convolution that makes the data's image
+    last_stride: int = 2  # of the transposed convolution that outputs the data's image
     kernel: int = 4  # width and height of all kernels
-    down_kernels: tuple[int, ...] = ()  # of the encoder's convolutions where they differ
+    down_kernels: tuple[int, ...] = ()  # of the encoder's convolutions, if they differ
     hidden: tuple[int, ...] = ()  # units of linear layers with ReLU before the encoder's outputs; the decoder mirrors
     relu_first: bool = False  # ReLU on the decoder's first image
-    norm_first: bool = False  # then what follows the transposed convolutions
-    recentre: bool = False  # the encoder takes its input from [0, 1] to [-1, 1] first
+    norm_first: bool = False  # then the modules of `after_up`, too
+    recentre: bool = False  # the encoder first maps its input from [0, 1] to [-1, 1]
 
     @property
     def growth(self) -> int:
-        """How many times larger the image is than the decoder's first one."""
+        """The factor between the sides of the decoder's first image and of the data's."""
         return 2 ** (len(self.up) - 1) * self.last_stride
 
 

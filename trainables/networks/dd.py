@@ -9,7 +9,7 @@ from trainables.networks.network import ImageNetwork, blocks
 
 WIDTHS = (32, 64, 128)  # channels after each of the encoder's convolutions
 LEAK = 0.2  # slope of the encoder's LeakyReLU below 0
-SD = 0.02  # of the first weights
+SD = 0.02  # of the initial weights
 
 
 class DdFashion(ImageNetwork):
@@ -25,7 +25,7 @@ class DdFashion(ImageNetwork):
         return 2 ** len(WIDTHS)
 
     def encoder(self, shape: tuple[int, ...], outputs: int) -> nn.Module:
-        """The paper's heads, a convolution each that is as large as the last image, are one with all their outputs."""
+        """One convolution of the last image's size computes the outputs of both of the paper's heads."""
         narrow, middle, wide = WIDTHS
         head = nn.Conv2d(wide, outputs, self._smallest(shape))
         return nn.Sequential(

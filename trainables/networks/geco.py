@@ -1,4 +1,4 @@
-"""A network for GECO-L0-ARM-VAE, ours: its authors' own is not public."""
+"""A network for GECO-L0-ARM-VAE, designed here, as its authors' network is not public."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ KERNEL = 3
 
 
 class GecoMnist(ImageNetwork):
-    """Our stand-in for the network of GECO-L0-ARM-VAE, of which only the upsampling without weights is known.
+    """A substitute for the network of GECO-L0-ARM-VAE, of which only the upsampling without weights is known.
 
-    Where the authors' decoder doubles its image it interpolates, and a convolution of stride 1 follows. Here that is
-    bilinear. The encoder halves with convolutions of stride 2; all layers are Keras', with ReLU and without batch norm.
+    The authors' decoder doubles its image by interpolation, here bilinear, followed by a convolution of stride 1. The
+    encoder halves it with convolutions of stride 2; all layers are Keras', with ReLU and without batch norm.
     """
 
     source: ClassVar[str] = "ours; upsampling without weights: ARD-VAE, Table 5, on De Boom et al. 2020"

@@ -12,7 +12,7 @@ LEAK = 0.2  # slope of the encoder's LeakyReLU below 0
 
 
 class IntelNetwork(Convolutional):
-    """Keras' layers as they come: Glorot uniform weights, batch norm before every activation."""
+    """Keras' default layers: Glorot uniform weights, batch norm before every activation."""
 
     def after_down(self, width: int) -> list[nn.Module]:
         return [blocks.batch_norm(width), nn.LeakyReLU(LEAK)]
@@ -21,7 +21,7 @@ class IntelNetwork(Convolutional):
         return [blocks.batch_norm(width), nn.ReLU()]
 
 
-# Miao et al., Intel-VAE. For MNIST the paper refers to Mathieu et al.'s network (`dd_fashion`), its code has this one.
+# Miao et al., Intel-VAE. For MNIST the paper refers to Mathieu et al.'s network (`dd_fashion`); its code has this one.
 # The code's decoders apply ReLU twice: to the first linear layer, and again after the batch norm that follows it.
 
 
@@ -42,7 +42,7 @@ CELEBA = {
     "table": Layers(down=DOWN, up=(256, 256, 128), norm_first=True),
     "code": Layers(down=DOWN, up=(256, 128, 64), relu_first=True, norm_first=True),
 }
-"""By form of the decoder. Batch norm of the first image is per channel in both."""
+"""Layers by form of the decoder. Batch norm of the first image is per channel in both."""
 
 
 class IntelCelebA(IntelNetwork):
@@ -53,7 +53,7 @@ class IntelCelebA(IntelNetwork):
     name: Literal["intel_celeba"] = "intel_celeba"
     made_for: ClassVar[tuple[int, int, int]] = (3, 64, 64)
     decoder_form: Literal["table", "code"] = "table"
-    """The decoder printed in Table C.2, or the code's narrower one."""
+    """table: the decoder of Table C.2; code: the narrower decoder of the authors' code."""
 
     @property
     def layers(self) -> Layers:

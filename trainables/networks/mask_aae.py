@@ -20,7 +20,7 @@ class MaskAaeMlp(Mlp):
 
     name: Literal["mask_aae_mlp"] = "mask_aae_mlp"
     hidden: Annotated[tuple[PositiveInt, ...], Field(strict=False)] = (1024, 1024, 1024, 1024)
-    """Units of the encoder's hidden layers, from the data to the code."""
+    """Numbers of units of the encoder's hidden layers, from the data to the code."""
 
     def starts(self) -> Starts:
         return blocks.Starts(linear=blocks.glorot_normal)

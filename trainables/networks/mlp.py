@@ -17,8 +17,8 @@ class Mlp(Layered):
     source: ClassVar[str] = "Intel-VAE, appendix C.4 (10-10-10; its code 10-10)"
 
     name: Literal["mlp"] = "mlp"
-    hidden: Annotated[tuple[PositiveInt, ...], Field(strict=False)] = (256, 256, 256)  # a YAML list is a tuple here
-    """Units of the encoder's hidden layers, from the data to the code."""
+    hidden: Annotated[tuple[PositiveInt, ...], Field(strict=False)] = (256, 256, 256)  # not strict: YAML has lists
+    """Numbers of units of the encoder's hidden layers, from the data to the code."""
 
     def encoder(self, shape: tuple[int, ...], outputs: int) -> nn.Module:
         widths = (math.prod(shape), *self.hidden, outputs)

@@ -1,4 +1,4 @@
-"""What a network is: the record a user writes, and the two modules made from it."""
+"""Network: the record that a user writes, which builds the encoder and the decoder."""
 
 from __future__ import annotations
 
@@ -20,44 +20,44 @@ blocks = LazyModule("trainables.networks.blocks")
 class Network(Record):
     """An encoder and a decoder for one size of the latent space.
 
-    A network knows nothing of probability: the encoder's outputs are what the posterior reads (mean, log variance), the
-    decoder's are what the likelihood reads, before its sigmoid or tanh.
+    It does not depend on the distributions: the posterior interprets the encoder's outputs (mean, log variance), the
+    likelihood the decoder's, before its sigmoid or tanh.
     """
 
     latent_dim: PositiveInt
-    """L: dimensions of the representation z that the decoder sees."""
+    """L: dimensions of the representation z, the decoder's input."""
 
     @abstractmethod
     def encoder(self, shape: tuple[int, ...], outputs: int) -> nn.Module:
-        """(B, *shape) in the data's range -> (B, outputs), unbounded. It ends in one linear layer for all outputs."""
+        """(B, *shape) in the data's range -> (B, outputs), unbounded. One linear layer computes all outputs."""
 
     @abstractmethod
     def decoder(self, shape: tuple[int, ...], latent_dim: int, multiple: int) -> nn.Module:
         """(B, latent_dim) -> (B, C * multiple, H, W) or (B, X * multiple), unbounded: no final sigmoid or tanh."""
 
     def mistakes(self, shape: tuple[int, ...]) -> Iterator[Mistake]:
-        """Why this network cannot take data of this shape."""
+        """Why this network cannot be used for data of this shape."""
         return iter(())
 
 
 class Layered(Network):
-    """A network that repeats one kind of layer. What a paper says of all its layers is said once, here."""
+    """A network of repeated layers; its methods define what all of a paper's layers have in common."""
 
     def starts(self) -> Starts:
-        """First weights and biases, by kind of layer."""
+        """Initial weights and biases, by kind of layer."""
         return blocks.Starts()
 
     def after_down(self, width: int) -> list[nn.Module]:
-        """What follows each of the encoder's layers, given its channels or units."""
+        """The modules after each of the encoder's layers, given its channels or units."""
         return self.after_up(width)
 
     def after_up(self, width: int) -> list[nn.Module]:
-        """What follows each of the decoder's layers, given its channels or units."""
+        """The modules after each of the decoder's layers, given its channels or units."""
         return [nn.ReLU()]
 
 
 class ImageNetwork(Network):
-    """A network for images. It takes those of other sizes than its paper's if it can make them, with other weights."""
+    """A network for images, also of other sizes than its paper's where its layers allow; the weights' shapes change."""
 
     made_for: ClassVar[tuple[int, int, int]]
     """(C, H, W) of the paper's images."""
@@ -65,7 +65,7 @@ class ImageNetwork(Network):
     @property
     @abstractmethod
     def side(self) -> int:
-        """Heights and widths must be multiples of it: the decoder's first image grows by this factor to the data's."""
+        """Heights and widths must be multiples of it: the decoder enlarges its first image by this factor."""
 
     def mistakes(self, shape: tuple[int, ...]) -> Iterator[Mistake]:
         if len(shape) != 3 or shape[1] % self.side or shape[2] % self.side:

@@ -1,4 +1,4 @@
-"""The networks of VIMAE, which are those of the Wasserstein autoencoder (WAE) and its code."""
+"""The networks of VIMAE, taken from the Wasserstein autoencoder (WAE) and its code."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 batch_norm = LazyModule("trainables.networks.batch_norm")
 
-SD = 0.01  # of the first weights
+SD = 0.01  # of the initial weights
 BATCH_NORM = {"eps": 1e-5, "momentum": 0.1}  # TensorFlow's decay 0.9
 
 
 class WaeNetwork(Layered):
-    """Weights that start from N(0, 0.01^2), cut at two standard deviations in convolutions; biases from 0."""
+    """Initial weights from N(0, 0.01^2), truncated at two standard deviations in convolutions; initial biases 0."""
 
     def starts(self) -> Starts:
         normal = partial(blocks.normal, sd=SD)
@@ -30,8 +30,8 @@ class WaeNetwork(Layered):
 class WaeConvolutional(WaeNetwork, Convolutional):
     """Convolutions with batch norm and ReLU, without hidden linear layers; no batch norm on the decoder's first image.
 
-    WAE's rule: the decoder's layers with batch norm double its first image to the size of the data, and the last layer
-    keeps that size. VIMAE prints 8x8 for the first image of CIFAR10, which would make 64x64 pixels of it.
+    WAE's rule: the decoder's layers with batch norm double its first image up to the size of the data, and the last
+    layer keeps that size. VIMAE states 8x8 for the first image of CIFAR10, which would give 64x64 pixels.
     """
 
     source: ClassVar[str] = "VIMAE, appendix, and WAE's code"
@@ -60,7 +60,7 @@ class VimaeCelebA(WaeConvolutional):
 
 
 class VimaeCifar10(WaeConvolutional):
-    """VIMAE's convolutional network for CIFAR10 at 32x32: CelebA's, but by WAE's rule with a first image of 4x4."""
+    """VIMAE's convolutional network for CIFAR10 at 32x32: CelebA's, with a first image of 4x4 by WAE's rule."""
 
     name: Literal["vimae_cifar10"] = "vimae_cifar10"
     made_for: ClassVar[tuple[int, int, int]] = (3, 32, 32)
@@ -74,7 +74,7 @@ class VimaeMlp(WaeNetwork, Mlp):
 
     name: Literal["vimae_mlp"] = "vimae_mlp"
     batch_norm: bool = True
-    """After each hidden layer: before ReLU in the encoder, after it in the decoder."""
+    """Batch norm after each hidden layer: before ReLU in the encoder, after it in the decoder."""
 
     def after_down(self, width: int) -> list[nn.Module]:
         return [*self._norm(width), nn.ReLU()]

@@ -1,7 +1,7 @@
-"""What all of data/ stands on: the rows and splits of a set, and the record that every data set is.
+"""The classes that all of data/ uses: the rows and splits of a set, and Dataset, the record of every data set.
 
-`rows.py` has the rows, `dataset.py` the record; `bounds.py` refuses files that would take too much, `progress.py` tells
-how far the reading has come. Other packages take the names below from here.
+`rows.py` has the rows, `dataset.py` the record; `bounds.py` refuses files that would need too much memory,
+`progress.py` reports the progress of reading. Other packages import the names below from here.
 """
 
 from trainables.data.base.dataset import Dataset, Photographs

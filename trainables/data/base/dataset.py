@@ -1,4 +1,4 @@
-"""What every data set is: a record that states its facts, and opens its own files. `loading.py` opens data sets."""
+"""Dataset: the base of all data sets, a record that states its facts and opens its files. `loading.py` uses it."""
 
 from __future__ import annotations
 
@@ -13,47 +13,47 @@ from trainables.data.base.rows import SIGNED, UNIT, Facts, Range, Splits
 
 
 class Dataset(Record):
-    """A data set by name, or its first rows. Subclasses say how to open the whole of it."""
+    """A data set by name, or its first rows. Subclasses open the whole set."""
 
     name: str
     train_rows: PositiveInt | None = None
-    """Use only the first so many training rows; None: all."""
+    """Number of training rows to use, the first of the split; None: all."""
     val_rows: PositiveInt | None = None
-    """Use only the first so many validation rows; None: all."""
+    """Number of validation rows to use, the first of the split; None: all."""
 
     reference: ClassVar[Literal["train", "test"]] = "test"
-    """The split whose statistics papers take for the FID of these data."""
+    """The split that papers compare generated data of this set with in the FID."""
     licence: ClassVar[str] = ""
-    kl_warmup: ClassVar[float] = 0.0  # share of the epochs over which the KL's weight rises, unless the run says
+    kl_warmup: ClassVar[float] = 0.0  # default share of the epochs over which the KL's weight rises
     citation: ClassVar[str] = ""
-    """Whom to cite: authors, title, where, year."""
+    """Authors, title, venue and year to cite."""
     home: ClassVar[str] = ""
-    """Where its files are published; empty where there are none to get."""
+    """Where its files are published; empty where there is nothing to download."""
     classes: ClassVar[int] = 0
-    """How many its labels tell apart, as published; 0 where it has none, and of one's own."""
+    """Number of classes of its labels, as published; 0 without labels and for the user's own data."""
     is_own: ClassVar[bool] = False
-    """Whether it is the user's, and nothing is known of it but from its files."""
+    """Whether the data are the user's own, so that nothing is known without the files."""
 
     def wanted(self) -> tuple[tuple[str, ...], ...]:
-        """What is read below the data root: for each file, or folder, the names by which it may go."""
+        """The files or folders that are read below the data root: for each, its possible names."""
         return ()
 
     @abstractmethod
     def known_facts(self) -> Facts | None:
-        """Facts of the whole set that are known without its files; None where only they tell. Raises DataError."""
+        """Facts of the whole set; None where they are not known without its files. Raises DataError."""
 
     @abstractmethod
     def from_files(self, root: Path) -> Splits:
-        """The whole set from its files below `root`, prepared or not. Raises DataError."""
+        """The whole set from its original files below `root`. Raises DataError."""
 
 
 class Photographs(Dataset):
-    """Colour pictures, which some papers give to their networks in [-1, 1] and some in [0, 1]."""
+    """Colour pictures, which some papers scale to [-1, 1] and some to [0, 1]."""
 
     signed: bool = False
-    """Values in [-1, 1], as VIMAE and WAE; otherwise in [0, 1]."""
+    """Values in [-1, 1], as in VIMAE and WAE; otherwise in [0, 1]."""
 
     @property
     def range(self) -> Range:
-        """That of a batch's values."""
+        """The range of a batch's values."""
         return SIGNED if self.signed else UNIT

@@ -1,18 +1,18 @@
-"""How far the reading of a split has come, told to whoever listens."""
+"""Reports the progress of reading a split to a callback of the caller's context."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 Told = Callable[[int, int], None]
-"""Is told how many rows of a split are read, and of how many."""
+"""(rows read, rows in all): the callback of a split's reading."""
 
 _told: ContextVar[Told] = ContextVar("told", default=lambda done, of: None)
 
 
 @contextmanager
 def heard(told: Told) -> Iterator[None]:
-    """What is read within is told."""
+    """Reports the progress of all reading within to `told`."""
     token = _told.set(told)
     try:
         yield
@@ -21,5 +21,5 @@ def heard(told: Told) -> Iterator[None]:
 
 
 def tell(done: int, of: int) -> None:
-    """So many rows of a split are read."""
+    """Report that `done` of the rows are read."""
     _told.get()(done, of)

@@ -1,6 +1,6 @@
-"""Rows of data: at hand (Rows) or still in files (Stored), the splits of a set, and the facts of one."""
+"""Rows of data, loaded (Rows) or still in files (Stored); the splits of a set, and its facts."""
 
-# Shapes: N rows of a set, B rows of a batch, K rows asked for, X data dimensions (C, H, W or one),
+# Shapes: N rows of a set, B rows of a batch, K rows requested, X data dimensions (C, H, W or one),
 # A attributes, F factors.
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ DIGESTED_AT_ONCE = 10_000  # rows
 
 @dataclass(frozen=True)
 class Facts:
-    """What a network has to know of its data. `range` is that of a batch's values; None where they are unbounded."""
+    """What a network must know of its data. `range` is that of a batch's values; None where they are unbounded."""
 
     shape: tuple[int, ...]
     range: Range | None
@@ -36,7 +36,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Attributes:
-    """What is true of each row: `values` (N, A) bool, one name for each column."""
+    """Binary attributes of each row: `values` (N, A) bool, one name per column."""
 
     values: torch.Tensor
     names: tuple[str, ...]
@@ -47,7 +47,7 @@ class Attributes:
 
 @dataclass(frozen=True)
 class Factors(Attributes):
-    """What each row was made from: `values` (N, F) int64, factor f from 0 to `sizes[f]` - 1."""
+    """The generative factors of each row: `values` (N, F) int64, factor f from 0 to `sizes[f]` - 1."""
 
     sizes: tuple[int, ...]
 
@@ -70,7 +70,7 @@ class Column(Protocol):
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows at hand: `x` (N, *X) uint8 or float32, in memory or in mapped files; `y` (N,) int64 or None, no labels."""
+    """Loaded rows: `x` (N, *X) uint8 or float32, in memory or in mapped files; `y` (N,) int64, None without labels."""
 
     x: Column
     y: torch.Tensor | None
@@ -83,11 +83,11 @@ class Rows:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """That of one row."""
+        """The shape of one row."""
         return tuple(self.x.shape[1:])
 
     def batch(self, index: torch.Tensor) -> torch.Tensor:
-        """The rows `index` (B,) as float32 (B, *X) in the set's range. Bytes 0..255 span the range from end to end."""
+        """The rows `index` (B,) as float32 (B, *X) in the set's range, to which bytes 0..255 are scaled."""
         x_BX = self.x.index_select(0, index)
         if x_BX.dtype != torch.uint8:
             return x_BX
@@ -100,16 +100,16 @@ class Rows:
         return replace(self, **{name: part[index] for name, part in parts.items() if part is not None})
 
     def read(self) -> Rows:
-        """Itself: they are read."""
+        """Returns itself."""
         return self
 
 
 @dataclass(frozen=True)
 class Stored:
-    """Rows that still lie in files, or are still to be drawn: `order` (N,) int64 holds their numbers there.
+    """Rows that are still in files, or still to be rendered: `order` (N,) int64 holds their indices there.
 
-    `fetch` makes Rows of bytes of K such numbers, an int64 array, in their order. `shape` is that of one row.
-    `from_front` says that it goes through its files from the front each time.
+    `fetch` reads the rows of K such indices, an int64 array, as bytes in that order. `shape` is that of one row.
+    `from_front`: each `fetch` reads its files from the start.
     """
 
     order: torch.Tensor
@@ -140,9 +140,9 @@ Part = Rows | Stored
 
 @dataclass(frozen=True)
 class Splits:
-    """A data set, each part in memory or still to be read. `test` is None where the set has no test rows of its own.
+    """A data set's splits, each loaded or still in files. `test` is None where the set has no test rows.
 
-    `notes` are lines about what was left out, or taken otherwise than its owner may expect.
+    `notes` are lines about what was left out or interpreted in a way that the user may not expect.
     """
 
     train: Part
@@ -151,11 +151,11 @@ class Splits:
     notes: tuple[str, ...] = ()
 
     def facts(self) -> Facts:
-        """The facts of what is there."""
+        """The facts of these splits."""
         return Facts(self.train.shape, self.train.range, len(self.train), len(self.val))
 
     def read(self) -> Splits:
-        """The same in memory."""
+        """The same splits, loaded."""
         test = None if self.test is None else self.test.read()
         return Splits(self.train.read(), self.val.read(), test, self.notes)
 
@@ -166,9 +166,9 @@ def shuffled(rows: Part) -> Part:
 
 
 def hold_out(rows: Part, val_rows: int, test_rows: int = 0) -> Splits:
-    """Shuffles with a fixed seed and holds out the last rows, to test, and those before them, to validate.
+    """Shuffle with a fixed seed; hold out the last rows to test, and those before them to validate.
 
-    Runs of all seeds see the same split.
+    Runs with any seed get the same split.
     """
     mixed, first_test = shuffled(rows), len(rows) - test_rows
     val, test = slice(first_test - val_rows, first_test), slice(first_test, None)
@@ -176,12 +176,12 @@ def hold_out(rows: Part, val_rows: int, test_rows: int = 0) -> Splits:
 
 
 def chunks(part: Part, rows: int) -> Iterator[Rows]:
-    """A split in pieces of so many rows, each read when its turn comes; the last may be shorter."""
+    """A split in chunks of `rows` rows, each read when it is reached; the last may be shorter."""
     return (part.take(slice(start, start + rows)).read() for start in range(0, len(part), rows))
 
 
 def digest(rows: Rows, *words: int | str) -> str:
-    """A checksum of the content of rows, of all that is known of them, and of some words: 16 hex digits."""
+    """A checksum of rows, with their labels, attributes and factors, and of some words: 16 hex digits."""
     sha256 = hashlib.sha256(repr((rows.range, rows.shape, str(rows.x.dtype), words)).encode())
     for part in (rows.x, rows.y, *(known.values for known in (rows.attributes, rows.factors) if known)):
         for index in () if part is None else torch.arange(len(part)).split(DIGESTED_AT_ONCE):

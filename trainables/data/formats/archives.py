@@ -1,4 +1,4 @@
-"""Many small files in one zip file, or in the folder that it unpacks to: the same names either way."""
+"""Reads many small files from a zip file, or from the folder it unpacks to, under the same names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from trainables.data.formats.locate import CURE, sound
 class Archive:
     """`names` as in the zip file, "folder/file"; `content` reads one of them.
 
-    `left` counts what is not among the names, by the reason. `folders` are those within a folder that are not hidden.
+    `left` counts what is left out of `names`, by reason. `folders` are a folder's subfolders that are not hidden.
     """
 
     path: Path
@@ -29,7 +29,7 @@ class Archive:
     folders: tuple[str, ...] = ()
 
     def text(self, name: str) -> list[str]:
-        """The lines of a file. Raises DataError where it is absent or no text."""
+        """The lines of a file. Raises DataError where it is absent or not text."""
         if name not in self.names:
             raise DataError(f"{self.path}: no {name} in it: {CURE}.")
         with sound(self.path, name):
@@ -37,7 +37,7 @@ class Archive:
 
 
 def open_archive(path: Path) -> Archive:
-    """A .zip file or a folder. Raises DataError. Folders themselves and hidden files are left out."""
+    """Open a .zip file or a folder, without entries for folders and without hidden files. Raises DataError."""
     with sound(path):
         check_plain(path)
         return _folder(path) if path.is_dir() else _zip(path)
@@ -78,7 +78,7 @@ def _folder(path: Path) -> Archive:
 
 
 def _why_left(path: Path) -> str:
-    """Why what is no folder cannot be read as a file; nothing where it can."""
+    """Why a path that is not a folder cannot be read as a file; empty where it can."""
     if path.is_file():
         return ""
     return "not a plain file" if path.exists() else "a broken link"

@@ -1,4 +1,4 @@
-"""Reads `x` and `y` out of a .npy, .npz or .parquet file, as they stand there, and notes what else is in it."""
+"""Reads `x` and `y` from a .npy, .npz or .parquet file, unchanged, and notes what was left out."""
 
 # Shapes: N rows of the file.
 
@@ -17,7 +17,7 @@ from trainables.data.formats.tables import quoted, read_table
 
 
 def read(path: Path) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
-    """`x` (N, ...), `y`, None where the file has none, and notes. Nothing in it is executed. Raises Unfit."""
+    """`x` (N, ...), `y` (None where the file has none), and notes. Runs no code of the file. Raises Unfit."""
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise Unfit(f"unknown suffix '{path.suffix}': use one of {', '.join(READERS)}.")

@@ -1,6 +1,6 @@
-"""Rows out of files that must be read from front to back: one block in memory at a time, none of them twice."""
+"""Reads rows from files that must be read from front to back, one block in memory at a time, each block once."""
 
-# Shapes: K rows asked for, X dimensions of one row.
+# Shapes: K rows requested, X dimensions of one row.
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ BLOCK_BYTES = 2**26  # 64 MiB
 
 
 def gather(blocks: Iterable[np.ndarray], index: np.ndarray) -> np.ndarray:
-    """The rows `index` (K,) of all blocks joined, as (K, *X). No block is asked for after the last row wanted.
+    """The rows `index` (K,) of all blocks concatenated, (K, *X). Stops at the block of the last row wanted.
 
-    The blocks must hold all of these rows, at least one of them.
+    The blocks must contain all of these rows, and there must be at least one block.
     """
     order = np.argsort(index, kind="stable")
     wanted_K, out_KX, start, done = index[order], None, 0, 0
@@ -39,13 +39,13 @@ def gather(blocks: Iterable[np.ndarray], index: np.ndarray) -> np.ndarray:
 
 
 class Npz:
-    """The arrays of one .npz file. Pickled ones are never loaded. Raises DataError that names the file and the key."""
+    """The arrays of a .npz file. Never loads pickled ones. Raises DataError that names the file and the key."""
 
     def __init__(self, path: Path):
         self.path = path
 
     def array(self, key: str) -> np.ndarray:
-        """A small one, whole."""
+        """A whole array; for small ones."""
         with sound(self.path, f"key '{key}'"), zipfile.ZipFile(self.path) as archive:
             return read_member(archive, key)
 
@@ -83,7 +83,7 @@ def load_npy(path: Path) -> np.ndarray:
 
 
 def read_member(archive: zipfile.ZipFile, key: str) -> np.ndarray:
-    """An array of an .npz file, whole. Raises Unfit before anything is unpacked that would be too much."""
+    """A whole array of a .npz file. Raises Unfit before it unpacks anything too large."""
     info = _info(archive, key)
     check_unpacked(info.compress_size, info.file_size)
     with archive.open(info) as stream:
@@ -94,16 +94,16 @@ def read_member(archive: zipfile.ZipFile, key: str) -> np.ndarray:
 
 
 def read_plain(stream, size: int) -> tuple[np.ndarray, int]:
-    """The array of a stream of `size` bytes in .npy's format, and how many bytes come after it.
+    """The array of a stream of `size` bytes in .npy format, and the number of bytes after it.
 
-    Pickled objects are refused: they can run code. Raises TooMuch, and ValueError where it cannot be whole.
+    Refuses pickled objects, which can run code. Raises TooMuch, and ValueError where the stream is too short.
     """
     shape, _, dtype = _header(stream)
     needed, begun = math.prod(shape) * dtype.itemsize, stream.tell()
     if not dtype.hasobject:
         if begun + needed > size:
             raise ValueError(f"{needed:,} bytes of numbers announced, {size - begun:,} there")
-        check_memory(2 * needed)  # it is shuffled into a copy
+        check_memory(2 * needed)  # the later shuffle makes a copy
     stream.seek(0)
     return np.lib.format.read_array(stream, allow_pickle=False), size - stream.tell()
 

@@ -1,6 +1,6 @@
-"""Compressed pictures to bytes (C, H, W), many at a time: Pillow decodes without Python's lock."""
+"""Decodes compressed pictures to bytes (C, H, W) in threads: Pillow releases Python's GIL while it decodes."""
 
-# Shapes: K pictures asked for, H rows, W columns, C channels.
+# Shapes: K pictures requested, H rows, W columns, C channels.
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trainables.data.base import Attributes, Range, Rows, Stored, progress
 from trainables.data.formats.archives import Archive
 from trainables.data.formats.locate import CURE, sound
 
-AT_ONCE = 1_024  # pictures whose results may wait to be copied
+AT_ONCE = 1_024  # pictures that are submitted to the threads together
 Filter = Literal["nearest", "box", "bilinear", "bicubic", "lanczos"]
 """How Pillow resizes: all but nearest average over the pixels that fall into one (antialiasing)."""
 
@@ -28,11 +28,11 @@ MODES = {1: "L", 3: "RGB"}
 
 @dataclass(frozen=True)
 class Album:
-    """Compressed pictures by number, to be had as bytes of `shape` (C, H, W).
+    """Compressed pictures by number, decoded to bytes of `shape` (C, H, W).
 
-    `content` gives the compressed bytes of one, `label` its name for messages. `look` gets the picture with its head
-    alone read, and raises Unfit where it must not be decoded. `fit` turns the decoded one, grey or colour as C says,
-    into one (or an array) of H x W. `cure` is for whoever has a damaged one.
+    `content` returns the compressed bytes of a picture, `label` its name for messages. `look` checks a picture of which
+    only the header has been read, and raises Unfit if it must not be decoded. `fit` turns the decoded picture, grey or
+    RGB by C, into a picture or array of H x W. `cure` says how to fix a damaged one.
     """
 
     path: Path
@@ -55,7 +55,7 @@ class Album:
         return out_KCHW
 
     def stored(self, rows: int, values: Range, y_N: np.ndarray | None = None, attributes: Attributes | None = None):
-        """All pictures as a split, to be decoded when it is read."""
+        """All pictures as a split, which is decoded when it is read."""
 
         def fetch(index_K: np.ndarray) -> Rows:
             y_K = None if y_N is None else torch.from_numpy(y_N[index_K])
@@ -77,7 +77,7 @@ def album(archive: Archive, names: Sequence[str], shape: tuple[int, int, int], l
 
 
 def of_size(width: int, height: int) -> Callable:
-    """Lets pictures of one size pass."""
+    """A check that returns pictures of this size and raises Unfit for others."""
 
     def fit(picture):
         if picture.size != (width, height):
@@ -88,7 +88,7 @@ def of_size(width: int, height: int) -> Callable:
 
 
 def resized(picture, side: int, how: Filter):
-    """The picture with `side` x `side` pixels."""
+    """The picture resized to `side` x `side` pixels."""
     return picture.resize((side, side), Image.Resampling[how.upper()])
 
 

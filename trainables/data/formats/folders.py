@@ -1,4 +1,4 @@
-"""A folder of pictures, or one folder of pictures for each class."""
+"""Reads a folder of pictures, or a folder with one subfolder of pictures per class."""
 
 # Shapes: N pictures.
 
@@ -29,19 +29,19 @@ ORIENTATION, UPRIGHT, SIDEWAYS = 0x0112, 1, (5, 6, 7, 8)  # EXIF's tag, and its 
 
 @dataclass(frozen=True)
 class Head:
-    """What a picture's head tells: its width and height as it is shown, and what is odd about it."""
+    """What a picture's header says: width and height as shown, Pillow's mode, and what needs a note."""
 
     size: tuple[int, int]
     mode: str
-    turned: bool
-    deep: bool  # of 16 bits
-    moving: bool
+    turned: bool  # by its EXIF orientation
+    deep: bool  # 16 bits per channel
+    moving: bool  # several frames
 
 
 def pictures(folder: Path) -> tuple[Stored, tuple[str, ...]]:
-    """The pictures in the order of their names, grey where all are, and notes. Raises Unfit with the first wrong one.
+    """The pictures in the order of their names, grey if all are, and notes. Raises Unfit at the first invalid one.
 
-    Sizes and colours are told by the files' heads: the pictures themselves are decoded when they are read.
+    Sizes and modes come from the files' headers; the pictures are decoded when the split is read.
     """
     if not folder.is_dir():
         raise Unfit("there is no such folder: mend the path.")
@@ -60,7 +60,7 @@ def pictures(folder: Path) -> tuple[Stored, tuple[str, ...]]:
 
 
 def _size(names: list[str], heads: list[Head]) -> tuple[int, int]:
-    """Width and height of all pictures."""
+    """The width and height that all pictures have. Raises Unfit where they differ."""
     (width, height) = heads[0].size
     for name, head in zip(names, heads, strict=True):
         if head.size != (width, height):
@@ -70,7 +70,7 @@ def _size(names: list[str], heads: list[Head]) -> tuple[int, int]:
 
 
 def _classes(names: list[str]) -> list[str] | None:
-    """The class's folder of each picture; None where there are none."""
+    """The class folder of each picture; None without class folders."""
     folders = [name.split("/")[1:-1] for name in names]
     odd = next((place for place, steps in enumerate(folders) if len(steps) != len(folders[0]) or len(steps) > 1), None)
     if odd is not None:
@@ -86,7 +86,7 @@ def _heads(archive: Archive, names: list[str]) -> Iterator[Head]:
 
 
 def _head(archive: Archive, name: str) -> Head:
-    """What a picture says of itself, without decoding."""
+    """A picture's header, without decoding. Raises Unfit."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -108,10 +108,10 @@ def _read(picture) -> Head:
 
 
 def _turn(picture) -> int:
-    """EXIF's orientation; Pillow itself turns TIFF files."""
+    """EXIF's orientation; that of TIFF files is ignored, as Pillow applies it itself."""
     try:
         turn = UPRIGHT if picture.format == "TIFF" else picture.getexif().get(ORIENTATION, UPRIGHT)
-    except (*DAMAGED, struct.error):  # of the EXIF alone
+    except (*DAMAGED, struct.error):  # only the EXIF data are damaged
         return UPRIGHT
     return turn if turn in range(1, 9) else UPRIGHT
 
@@ -120,12 +120,12 @@ def _moving(picture) -> bool:
     """Whether there is more than one frame."""
     try:
         return getattr(picture, "is_animated", False)
-    except DAMAGED:  # behind the first frame
+    except DAMAGED:  # data after the first frame are damaged
         return True
 
 
 def _upright(size: tuple[int, int]) -> Callable:
-    """Turns pictures as their EXIF says, which is how they are shown, and lets those of one size pass."""
+    """A function that checks a picture's size and turns it by its EXIF orientation, as viewers show it."""
 
     def look(picture):
         turn = _turn(picture)
@@ -136,7 +136,7 @@ def _upright(size: tuple[int, int]) -> Callable:
 
 
 def _left(archive: Archive, names: list[str]) -> Iterator[str]:
-    """How many files are no rows, and why."""
+    """Notes on how many files were left out, and why."""
     taken = set(names)
     others = [name for name in archive.names if name not in taken]
     found = [kinds(others)] if others else []
@@ -149,14 +149,14 @@ def _left(archive: Archive, names: list[str]) -> Iterator[str]:
 
 
 def _empty(archive: Archive, steps_N: list[str] | None) -> Iterator[str]:
-    """Which folders hold no picture: where the others are classes, they are none."""
+    """A note on folders without pictures, which make no class."""
     empty = sorted({name.split("/")[0] for name in archive.folders if name} - set(steps_N or ()))
     if empty:
         yield f"{len(empty):,} folders without pictures make no class: {', '.join(empty)}."
 
 
 def _odd(heads: list[Head], channels: int) -> Iterator[str]:
-    """Pictures that are read otherwise than they stand there."""
+    """Notes on pictures that are converted when they are read."""
     modes = Counter(head.mode for head in heads)
     of = f"of {len(heads):,} pictures"
     greys = sum(modes[mode] for mode in GREY)

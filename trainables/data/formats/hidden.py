@@ -1,4 +1,4 @@
-"""Files that nobody means as data: what systems and programs leave beside them."""
+"""Recognises files that are not data: hidden files, and those that operating systems and programs create."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -8,18 +8,18 @@ LITTER = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$rec
 
 
 def hidden(steps: Iterable[str]) -> bool:
-    """Whether a path leads to such a file, or through such a folder."""
+    """Whether any part of a path is such a file or folder."""
     return any(step.startswith(".") or step.lower() in LITTER for step in steps)
 
 
 def kinds(names: Iterable[str]) -> str:
-    """How many files there are of each suffix, the most first: `10 .txt, 2 without suffix`."""
+    """The number of files per suffix, the most frequent first: `10 .txt, 2 without suffix`."""
     counts = Counter(PurePosixPath(name).suffix.lower() or "without suffix" for name in names)
     return ", ".join(f"{count:,} {suffix}" for suffix, count in counts.most_common())
 
 
 def twins(names: Iterable[str]) -> list[str]:
-    """Those of different names that differ in upper and lower case, or in spaces at their ends, alone."""
+    """The names that differ from another one only in case or in spaces at their ends."""
     names = list(dict.fromkeys(names))
     counts = Counter(map(_plain, names))
     return sorted((name for name in names if counts[_plain(name)] > 1), key=lambda name: (_plain(name), name))

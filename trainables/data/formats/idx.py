@@ -1,4 +1,4 @@
-"""IDX, the format of the MNIST family: two zero bytes, the type, the rank, the sizes (big-endian), the values."""
+"""Reads IDX, the format of the MNIST family: two zero bytes, the type, the rank, the sizes (big-endian), the values."""
 
 # Shapes: N images of a file, H rows, W columns of pixels.
 
@@ -23,12 +23,12 @@ MOST_BYTES = 64 << 20  # the 60,000 images of the family have 45 MiB
 
 
 def find(folder: Path, name: str) -> Path | None:
-    """The file `name` in `folder`, unpacked or else as .gz; None where there is neither."""
+    """The file `name` in `folder`, unpacked or else as .gz; None if both are absent."""
     return next((path for path in (folder / name, folder / f"{name}.gz") if path.exists()), None)
 
 
 def read_pair(images: Path, labels: Path, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images (N, 1, H, W) uint8 and their labels (N,) int64. Raises DataError where the two do not belong together."""
+    """Images (N, 1, H, W) uint8 and their labels (N,) int64. Raises DataError where the two do not match."""
     x_NHW, y_N = read_idx(images, rank=3), read_idx(labels, rank=1)
     if len(x_NHW) != len(y_N):
         raise DataError(f"{labels}: {len(y_N)} labels for the {len(x_NHW)} images of {images.name}: {CURE}.")
@@ -44,7 +44,7 @@ def read_idx(path: Path, rank: int) -> np.ndarray:
         shape = _shape(stream, rank)
         content, announced = bytearray(), math.prod(shape)
         most = min(announced + BLOCK_BYTES, MOST_BYTES)
-        while len(content) <= most and (block := stream.read(BLOCK_BYTES)):  # of .gz up to its checksum
+        while len(content) <= most and (block := stream.read(BLOCK_BYTES)):  # to the end, where .gz has its checksum
             content += block
         if len(content) != announced:
             found = f"over {most}" if len(content) > most else len(content)
@@ -69,7 +69,7 @@ def _opened(path: Path):
 
 @contextmanager
 def _told(path: Path) -> Iterator[None]:
-    """What is wrong with a file, told with its name. Raises DataError."""
+    """Turns errors of reading a file into DataErrors that name it."""
     with sound(path):
         try:
             yield

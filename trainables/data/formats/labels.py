@@ -1,4 +1,4 @@
-"""Labels as they stand in files, whole numbers or text, to whole numbers; and what is to be said of them."""
+"""Converts the labels of files, whole numbers or text, to whole numbers, with notes on their classes."""
 
 # Shapes: N rows, K classes.
 
@@ -8,11 +8,11 @@ from trainables.common.errors import Unfit
 from trainables.common.lazy import np
 from trainables.data.formats.hidden import twins
 
-SHOWN = 12  # classes in a note
+SHOWN = 12  # classes listed in a note
 
 
 def whole_numbers(y: np.ndarray, rows: int) -> tuple[np.ndarray, list[str]]:
-    """Labels (N,) as int64, and notes. Text counts in the order of sorting. Raises Unfit."""
+    """Labels (N,) as int64, and notes. Text is numbered in sorted order. Raises Unfit."""
     if y.shape != (rows,):
         raise Unfit(f"y has shape {y.shape}, x has {rows} rows: write one label a row.")
     if y.dtype.kind in "USO":
@@ -26,7 +26,7 @@ def whole_numbers(y: np.ndarray, rows: int) -> tuple[np.ndarray, list[str]]:
 
 
 def classes(names_N: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """The place (N,) of each name among all, sorted, and notes."""
+    """The index (N,) of each name among the sorted distinct names, and notes."""
     names_K, y_N, counts_K = np.unique(names_N, return_inverse=True, return_counts=True)
     said = list(_counted(names_K, counts_K, "names as labels 0, 1, ... in the order of sorting"))
     if alike := twins(names_K.tolist()):
@@ -35,7 +35,7 @@ def classes(names_N: np.ndarray) -> tuple[np.ndarray, list[str]]:
 
 
 def _text(y: np.ndarray) -> np.ndarray:
-    """Labels as text. Raises Unfit for what is none."""
+    """Labels as text. Raises Unfit for labels that are not text."""
     if y.dtype.kind == "S":
         try:
             return np.char.decode(y, "utf-8")
@@ -59,7 +59,7 @@ def _of_floats(y: np.ndarray) -> tuple[np.ndarray, list[str]]:
 
 
 def _counted(names_K: np.ndarray, counts_K: np.ndarray, what: str):
-    """How many rows each class has."""
+    """A note on how many rows each class has."""
     each = [f"{name} {count:,}" for name, count in zip(names_K[:SHOWN].tolist(), counts_K.tolist(), strict=False)]
     if len(names_K) > SHOWN:
         each.append(f"... {names_K[-1]} {counts_K[-1]:,}")

@@ -1,4 +1,4 @@
-"""Where files of data sets are looked for, and what is said where one is not there or not sound."""
+"""Finds the files of data sets, and turns absent or damaged files into DataErrors that say how to fix them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DAMAGED = (
 
 
 def find(dataset: type[Dataset], root: Path, *names: str) -> Path:
-    """The first of `names` below `root` that exists. Raises DataError that says where to get it."""
+    """The first of `names` that exists below `root`. Raises DataError that says where to download it."""
     there = next((root / name for name in names if (root / name).exists()), None)
     if there is None:
         raise DataError(f"{root}: no {' nor '.join(names)}: get it from {dataset.home} and {ELSEWHERE}.")
@@ -34,13 +34,13 @@ def find(dataset: type[Dataset], root: Path, *names: str) -> Path:
 
 
 def find_all(dataset: Dataset, root: Path) -> list[Path]:
-    """Where each of the data set's files lies. Raises DataError that says where to get the first that is absent."""
+    """The paths of the data set's files. Raises DataError that says where to download the first absent one."""
     return [find(type(dataset), root, *names) for names in dataset.wanted()]
 
 
 @contextmanager
 def sound(path: Path, row: str = "", cure: str = CURE) -> Iterator[None]:
-    """What goes wrong with a file, told with its name, and the row where it is known. Raises DataError."""
+    """Turns errors of reading a file into DataErrors that name it, and the row where it is known."""
     place = f"{path}: {row}: " if row else f"{path}: "
     try:
         yield

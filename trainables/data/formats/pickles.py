@@ -1,8 +1,8 @@
-"""Reads plain values and numpy arrays out of a pickle without running it.
+"""Reads plain values and numpy arrays from a pickle without running it.
 
-A pickle is a program for a stack machine, whose REDUCE calls any function that the file names. Here a name stays a
-name and a call becomes a record of it; of those just the ways in which numpy and Python write arrays and bytes are
-understood, and everything else is refused. Protocols 0 to 4, text of Python 2 included.
+A pickle is a program for a stack machine, whose REDUCE calls any function that the file names. Here a call is only
+recorded; the calls by which numpy and Python write arrays and bytes are interpreted, and all others refused. Protocols
+0 to 4, text of Python 2 included.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from trainables.common.errors import Unfit
 from trainables.common.lazy import np
 
 ARRAYS = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
-"""The functions, of older and of newer numpy, that begin an array."""
+"""The functions of older and newer numpy that create an array before its state is set."""
 
 
 @dataclass
 class Call:
-    """`function` of the file called with `arguments`, and what its state is set to: nothing of it has been done."""
+    """A recorded call, never executed: `function` with `arguments`, and the state set on its result."""
 
     function: str
     arguments: tuple
@@ -30,29 +30,29 @@ class Call:
 
 @dataclass
 class Machine:
-    """The stack, the places of its marks, and the values that later opcodes refer to."""
+    """The stack, the positions of its marks, and the memo of values that later opcodes refer to."""
 
     stack: list = field(default_factory=list)
     marks: list[int] = field(default_factory=list)
     memo: dict[int, Any] = field(default_factory=dict)
-    room: int = 0  # bytes of the file, no more than which its text can mean
+    room: int = 0  # bytes that its text may still encode to: at first the file's size
 
     def above_mark(self) -> list:
-        """Takes off what was pushed since the last mark."""
+        """Pop the values pushed since the last mark."""
         start = self.marks.pop()
         some = self.stack[start:]
         del self.stack[start:]
         return some
 
     def encoded(self, text: str) -> bytes:
-        """The bytes that text stands for. Raises Unfit where the same text is to be so again and again."""
+        """The bytes that text encodes. Raises Unfit where a text is reused to make more bytes than the file has."""
         self.room -= len(text)
         if self.room < 0:
             raise Unfit("a pickle that makes more bytes than it has")
         return text.encode("latin-1")
 
     def pop(self, count: int) -> tuple:
-        """Takes the last `count` values off, in the order of their pushing."""
+        """Pop the last `count` values, in the order in which they were pushed."""
         if len(self.stack) < count:
             raise Unfit("a pickle that takes values which it never gave")
         some = tuple(self.stack[-count:]) if count else ()
@@ -163,18 +163,18 @@ def _build(machine: Machine, _: None) -> None:
 
 
 def _nothing(machine: Machine, _: Any) -> None:
-    """Frames and the like."""
+    """Opcodes without a value, such as frames."""
 
 
 def _bytes_or_call(machine: Machine, call: Call) -> Any:
-    """Python 3 writes bytes for protocols below 3 as text to encode."""
+    """Interpret `_codecs.encode`, by which Python 3 writes bytes in protocols below 3; keep other calls."""
     if call.function == "_codecs.encode":
         return machine.encoded(call.arguments[0])
     return call
 
 
 def _array(machine: Machine, call: Call) -> np.ndarray:
-    """numpy's state of an array: version, shape, dtype, whether columns come first, bytes."""
+    """The array of numpy's state: version, shape, dtype, whether in column-major order, bytes."""
     _, shape, kind, columns, raw = call.state
     if kind.function != "numpy.dtype" or not isinstance(raw, str | bytes):
         raise Unfit("an array of something other than numbers")

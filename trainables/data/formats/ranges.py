@@ -1,4 +1,4 @@
-"""In which range values lie, and what is to be said where in none that is known."""
+"""Determines the range of values, with a note where they lie in no known range."""
 
 # Shapes: N rows of the file, D numbers of a vector, images (N, C, H, W).
 
@@ -8,9 +8,9 @@ from trainables.common.lazy import np
 from trainables.data.base import SIGNED, UNIT, Range
 
 RANGES: tuple[Range, ...] = (UNIT, SIGNED)
-FEW = 0.01  # share of values outside a range up to which they may be there by mistake
-BYTE, WORD = 255, 65_535  # the largest numbers of pixels of 8 and of 16 bits
-DARK = 0.4  # share of these that the lightest pixel reaches at least
+FEW = 0.01  # up to this share, values outside a range may be there by mistake
+BYTE, WORD = 255, 65_535  # the largest values of pixels of 8 and of 16 bits
+DARK = 0.4  # least share of these that the lightest pixel must reach
 
 
 def range_of(x: np.ndarray) -> Range | None:
@@ -22,7 +22,7 @@ def range_of(x: np.ndarray) -> Range | None:
 
 
 def unbounded(x: np.ndarray) -> str:
-    """What is said of floats (N, ...) that lie in no known range: why, and how they would come into one."""
+    """A note on floats (N, ...) that lie in no known range: why, and how to bring them into one."""
     low, high = x.min(), x.max()
     bounds, scale = (UNIT, _scale(high)) if low >= 0 else (SIGNED, max(-low, high))
     pixels = scale in (BYTE, WORD)
@@ -44,7 +44,7 @@ def _few(x: np.ndarray, outside: np.ndarray, bounds: Range) -> str:
 
 
 def _scale(high: np.float32) -> np.float32 | int:
-    """What would bring values from 0 to `high` into [0, 1]."""
+    """The divisor that brings values from 0 to `high` into [0, 1]."""
     for most in (BYTE, WORD):
         if DARK * most <= high <= most:
             return most

@@ -1,4 +1,4 @@
-"""Reads `x` and `y` out of a .parquet file: which of its columns are features, and which are none."""
+"""Reads `x` and `y` from a .parquet file and decides which of its columns are features."""
 
 # Shapes: N rows of the file, D numbers of a vector.
 
@@ -19,12 +19,12 @@ types = LazyModule("pyarrow.types")
 compute = LazyModule("pyarrow.compute")
 
 COUNTED = re.compile(r"__index_level_\d+__|Unnamed: 0(\.\d+)*")
-"""The names under which pandas writes its index, into parquet and into CSV."""
+"""The column names under which pandas writes its index to parquet and CSV."""
 LABELS = {"label", "labels", "target", "targets", "class", "classes"}
 
 
 def read_table(path: Path) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
-    """`x` (N, D), `y`, None where there is none, and notes. Raises Unfit."""
+    """`x` (N, D), `y` (None where there is none), and notes. Raises Unfit."""
     file = parquet.ParquetFile(path)
     needed = unpacked_bytes(file)
     check_unpacked(path.stat().st_size, needed)
@@ -39,7 +39,7 @@ def read_table(path: Path) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
 
 
 def unpacked_bytes(file) -> int:
-    """What the numbers and texts of a file take, as its metadata tell."""
+    """The memory of a file's numbers and text, from its metadata."""
     widths = {field.name: _width(field.type) for field in file.schema_arrow}
     groups = (file.metadata.row_group(number) for number in range(file.metadata.num_row_groups))
     columns = [group.column(number) for group in groups for number in range(group.num_columns)]
@@ -50,7 +50,7 @@ def unpacked_bytes(file) -> int:
 
 
 def _width(kind) -> int:
-    """Bytes of a number in a column, 0 of a text."""
+    """Bytes of a number in a column; 0 for text."""
     while _is_list(kind):
         kind = kind.value_type
     return math.ceil(kind.bit_width / 8) if types.is_primitive(kind) else 0
@@ -61,7 +61,7 @@ def _is_list(kind) -> bool:
 
 
 def _features(schema) -> list[str]:
-    """All columns but `y` and pandas' index. Raises Unfit for one that does not hold numbers."""
+    """All columns except `y` and pandas' index. Raises Unfit for one that does not hold numbers."""
     index = _index(schema)
     used = [field for field in schema if field.name != "y" and field.name not in index]
     for field in used:
@@ -73,7 +73,7 @@ def _features(schema) -> list[str]:
 
 
 def _index(schema) -> set[str]:
-    """The columns that hold the index of a pandas frame: its metadata name them, or their names tell."""
+    """The columns that hold the index of a pandas frame, by its metadata or by their names."""
     try:
         told = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))["index_columns"]
     except (ValueError, KeyError, TypeError):
@@ -98,7 +98,7 @@ def _columns(table, features: list[str]) -> np.ndarray:
 
 
 def _left(names: list[str], features: list[str]) -> Iterator[str]:
-    """The columns that are neither features nor labels."""
+    """Notes on the columns that are neither features nor labels."""
     left = [name for name in names if name not in features and name != "y"]
     index = list(filter(COUNTED.fullmatch, left)) if features == ["x"] else left
     if index:
@@ -108,7 +108,7 @@ def _left(names: list[str], features: list[str]) -> Iterator[str]:
 
 
 def _doubtful(table, features: list[str]) -> Iterator[str]:
-    """Features that may be none."""
+    """Notes on columns that are used as features but may not be meant as such."""
     if labels := [name for name in features if name.lower() in LABELS or name == "Y"]:
         yield f"trained on as features, as labels are read from column 'y' alone: {quoted(labels)}."
     if counting := [name for name in features if _counts(table[name])]:
@@ -118,7 +118,7 @@ def _doubtful(table, features: list[str]) -> Iterator[str]:
 
 
 def _counts(column) -> bool:
-    """Whether whole numbers go up by one from row to row."""
+    """Whether whole numbers increase by one from row to row."""
     if not types.is_integer(column.type) or column.null_count or len(column) < 3:
         return False
     numbers = column.to_numpy().astype(np.int64)

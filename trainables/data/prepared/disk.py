@@ -1,4 +1,4 @@
-"""Folders that several processes fill: one at a time, each file whole or not at all, and what the disk refuses."""
+"""Writes folders that processes share: one process at a time, each file atomically, disk errors as DataErrors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MIB = 1 << 20
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Be the one process that writes into a folder; others wait."""
+    """Hold the lock to write into a folder; other processes wait."""
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
         yield
@@ -25,7 +25,7 @@ def alone(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def disk_told(folder: Path, elsewhere: str) -> Iterator[None]:
-    """Raises DataError for what the disk refuses; `elsewhere` says how to name another folder."""
+    """Turns OSError into DataError; `elsewhere` says how to choose another folder."""
     try:
         yield
     except OSError as error:
@@ -35,7 +35,7 @@ def disk_told(folder: Path, elsewhere: str) -> Iterator[None]:
 
 
 def check_room(folder: Path, needed: int, elsewhere: str) -> None:
-    """Raises DataError where the disk has not so many bytes free."""
+    """Raises DataError where the disk has fewer bytes free than `needed`."""
     free = shutil.disk_usage(folder).free
     if needed > free:
         sizes = f"{needed / MIB:,.1f} MiB are to be written, but {free / MIB:,.1f} MiB are free"
@@ -49,7 +49,7 @@ def write_durably(path: Path, content: Iterable[bytes]) -> None:
 
 
 def sync(folder: Path) -> None:
-    """Make the names in a folder outlast a loss of power."""
+    """Flush a folder's entries to disk, so that they survive a power loss."""
     number = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(number)

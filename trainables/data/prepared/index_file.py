@@ -1,7 +1,7 @@
-"""Prepared sets: where they lie, and the index that says what is in one. Nothing here reads rows.
+"""The location of prepared sets, and the index of their content. Nothing here reads rows.
 
 A prepared set is a folder ROOT/prepared/KEY of shards (see shards.py) and an index.json, which is written last: without
-it the set is unfinished. All that decides its rows is in its key, so a set never changes.
+it the set is unfinished. The key depends on everything that decides the rows, so a set never changes.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from trainables.common.errors import DataError, Unfit
 if TYPE_CHECKING:
     from trainables.data.base import Dataset
 
-FORMAT = 1  # of index and shards; to be raised whenever a loader comes to give other rows, too
+FORMAT = 1  # of index and shards: raise it also when a loader changes the rows that it reads
 PREPARED, INDEX = "prepared", "index.json"
-NOTES = "notes"  # in the index of one's own files; earlier versions wrote none
-LIMITS = {"train_rows", "val_rows"}  # settings that leave the rows as they are
+NOTES = "notes"  # in the index of the user's own files; earlier versions wrote none
+LIMITS = {"train_rows", "val_rows"}  # settings that do not change the prepared rows
 DIGITS = 12  # of a key's digest
 AGAIN = "prepare or fetch the set again"
 CURE = f"delete it and {AGAIN}"
@@ -28,7 +28,7 @@ Index = dict[str, Any]
 
 
 def settings(dataset: Dataset) -> dict[str, Any]:
-    """What of a record decides the rows of the whole set."""
+    """The settings of a record that decide the rows of the whole set."""
     return dataset.model_dump(mode="json", exclude=LIMITS)
 
 
@@ -39,7 +39,7 @@ def key(dataset: Dataset) -> str:
 
 
 def folder_of(dataset: Dataset, root: Path) -> Path:
-    """Where the set lies below a data root once it is prepared."""
+    """The folder of the prepared set below a data root."""
     return root / PREPARED / key(dataset)
 
 
@@ -49,17 +49,17 @@ def finished(root: Path) -> list[Path]:
 
 
 def name_in(key: str) -> str:
-    """Of which data set a set with this key is, whatever its settings."""
+    """The name of the data set in a key."""
     return key.rpartition("-")[0]
 
 
 def compact(value: Any) -> str:
-    """JSON that is the same whenever the value is."""
+    """Canonical JSON: equal values give equal text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
 def written(index: Index) -> bytes:
-    """The content of index.json: the index, and the SHA-256 of it."""
+    """The content of index.json: the index with its own SHA-256."""
     return (json.dumps(index | {"sha256": _digest(index)}, indent=1) + "\n").encode()
 
 
@@ -75,7 +75,7 @@ def read_index(folder: Path) -> Index:
 
 
 def index_of(content: bytes) -> Index:
-    """What an index.json of such content says. Raises Unfit."""
+    """The index in the content of an index.json. Raises Unfit."""
     try:
         index = json.loads(content)
     except ValueError as error:
@@ -95,7 +95,7 @@ def _digest(index: Index) -> str:
 
 
 def shards_of(index: Index) -> list[tuple[str, int, dict[str, Any]]]:
-    """Each shard with its split and its first row there."""
+    """Each shard's split, the number of its first row in the split, and its entry in the index."""
     found = []
     for split, held in index["splits"].items():
         first = 0
@@ -106,10 +106,10 @@ def shards_of(index: Index) -> list[tuple[str, int, dict[str, Any]]]:
 
 
 def common(index: Index) -> Index:
-    """What each shard says of the whole set."""
+    """The part of the index that is repeated in each shard's metadata."""
     return {name: value for name, value in index.items() if name not in ("splits", "stamps", NOTES)}
 
 
 def bytes_of(index: Index) -> int:
-    """Of all shards."""
+    """The total size of all shards."""
     return sum(shard["bytes"] for _, _, shard in shards_of(index))

@@ -1,6 +1,6 @@
-"""Rows of a prepared set: they stay in its mapped files, which all processes of a machine share.
+"""Opens a prepared set: its rows stay in memory-mapped files, which all processes of a machine share.
 
-No row is copied but those of a batch, so that a set may be larger than memory.
+Only the rows of a batch are copied, so a set may be larger than memory.
 """
 
 # Shapes: N rows of a split, B rows of a batch, X data dimensions.
@@ -23,14 +23,14 @@ EARLIER = (
     "is of an earlier version, which took pandas' index for a feature and pictures without regard to their EXIF: if "
     "there may be such, delete it and prepare the set again."
 )
-FEW = 20  # rows of a batch for each file, up to which it is faster to copy them one by one
+FEW = 20  # with fewer rows of a batch per file it is faster to copy them one by one
 
 
 @dataclass(frozen=True)
 class Mapped:
-    """As much of a tensor (N, *X) as Rows need, over files one after the other.
+    """The operations of a tensor (N, *X) that Rows need, over the concatenation of several files.
 
-    `order` (N,) int64 holds the numbers of the rows in all `parts` joined; `firsts` are those at which a part begins.
+    `order` (N,) int64 holds indices of rows in the concatenated `parts`; `firsts` has the index of each part's first.
     """
 
     parts: tuple[np.ndarray, ...]
@@ -39,7 +39,7 @@ class Mapped:
 
     @staticmethod
     def over(parts: list[np.ndarray]) -> Mapped:
-        """All rows of the parts."""
+        """All rows of the parts, in order."""
         ends = np.cumsum([len(part) for part in parts])
         return Mapped(tuple(parts), ends - [len(part) for part in parts], torch.arange(int(ends[-1])))
 
@@ -55,11 +55,11 @@ class Mapped:
         return len(self.order)
 
     def __getitem__(self, index: Tensor | slice) -> Mapped:
-        """Some of the rows, in the order of `index`; nothing is read."""
+        """Some of the rows, in the order of `index`; reads nothing."""
         return replace(self, order=self.order[index])
 
     def index_select(self, dim: int, index: Tensor) -> Tensor:
-        """The rows `index` (B,), copied: (B, *X). `dim` is 0, as Rows have it."""
+        """A copy of the rows `index` (B,): (B, *X). `dim` must be 0."""
         order_B = self.order[index].numpy()
         if len(self.parts) == 1:
             return torch.from_numpy(self.parts[0].take(order_B, axis=dim))
@@ -77,9 +77,9 @@ class Mapped:
 
 
 def open_set(dataset: Dataset, folder: Path) -> Splits:
-    """The whole of a prepared set. Raises DataError where a file is missing, short or of another set.
+    """Open a whole prepared set. Raises DataError where a file is missing, truncated or of another set.
 
-    No pixel is read: checksums are for `verify`.
+    Reads no pixels: `verify` checks checksums.
     """
     index = index_file.read_index(folder)
     check_index(index, dataset, folder)
@@ -89,14 +89,14 @@ def open_set(dataset: Dataset, folder: Path) -> Splits:
 
 
 def _notes(index: index_file.Index, folder: Path) -> tuple[str, ...]:
-    """What was said of the files when the set was made."""
+    """The notes on the files from when the set was prepared."""
     if index_file.NOTES not in index and index["stamps"]:
         return (f"{folder} {EARLIER}",)
     return tuple(index.get(index_file.NOTES, ()))
 
 
 def check_index(index: index_file.Index, dataset: Dataset, folder: Path) -> None:
-    """Raises DataError where the index is of another set, or does not have as many rows as it says."""
+    """Raises DataError where the index is of another set, or its numbers of rows are inconsistent."""
     path = folder / index_file.INDEX
     if index["data"] != index_file.settings(dataset):
         raise DataError(f"{path}: is of other settings: {index_file.CURE}.")
@@ -118,7 +118,7 @@ def _split(folder: Path, index: index_file.Index, split: str) -> Rows:
 
 
 def shard_columns(folder: Path, index: index_file.Index, split: str, first: int, shard: dict) -> dict[str, np.ndarray]:
-    """The mapped columns of one shard. Raises DataError."""
+    """The memory-mapped columns of one shard. Raises DataError."""
     path = folder / shard["file"]
     with shards.told(path):
         size = path.stat().st_size

@@ -1,4 +1,4 @@
-"""A data set becomes a prepared set, shard by shard: it may be larger than memory, and be killed at any moment."""
+"""Writes a prepared set shard by shard: it may be larger than memory, and the process may be killed at any moment."""
 
 # Shapes: K rows of the shards that are read together.
 
@@ -22,16 +22,16 @@ from trainables.data.prepared.disk import alone, check_room, disk_told, sync, wr
 from trainables.data.prepared.verify import damages
 
 SHARD_BYTES = 64 << 20  # of pixels
-AT_ONCE_BYTES = 1 << 30  # read together from files that are gone through from the front each time
+AT_ONCE_BYTES = 1 << 30  # read together from files that can only be read from the start
 ELSEWHERE = "name another folder to prepare into (--to)"
 
 Told = Callable[[int, int], None]
-"""Is told how many bytes of pixels are done, and of how many."""
+"""(bytes of pixels done, bytes in all): the callback that reports progress."""
 
 
 @dataclass(frozen=True)
 class PlannedShard:
-    """The rows of one shard: `rows` of a split from its row `first` on."""
+    """The rows of one shard: `rows` rows of a split from row `first`."""
 
     split: str
     number: int
@@ -45,10 +45,10 @@ class PlannedShard:
 
 
 def prepare(dataset: Dataset, root: Path, to: Path | None = None, told: Told = lambda done, of: None) -> Path:
-    """Make the prepared set of all rows of `dataset`, whose files lie below `root`. The folder, below `to` or `root`.
+    """Write the prepared set of all rows of `dataset`, whose files are below `root`; return its folder.
 
-    What is there already and sound is kept, what is damaged is made anew. Of several processes one works and the others
-    wait. Raises DataError.
+    The folder is below `to`, or `root`. Keeps intact shards that are there already and rewrites damaged ones. One
+    process works while others wait. Raises DataError.
     """
     folder = index_file.folder_of(dataset, to or root)
     if is_whole(dataset, folder):
@@ -61,7 +61,7 @@ def prepare(dataset: Dataset, root: Path, to: Path | None = None, told: Told = l
 
 
 def is_whole(dataset: Dataset, folder: Path) -> bool:
-    """Whether the set can be opened, and all its checksums are right."""
+    """Whether the set can be opened and all its checksums match."""
     try:
         mapped.open_set(dataset, folder)
         return not list(damages(dataset, folder))
@@ -70,7 +70,7 @@ def is_whole(dataset: Dataset, folder: Path) -> bool:
 
 
 def fill(folder: Path, dataset: Dataset, splits: Splits, root: Path, told: Told) -> None:
-    """Make what the folder lacks of the set, the index last. Only who is `alone` may. Raises DataError and OSError."""
+    """Write what is missing in the folder, the index last. The caller holds `alone`. Raises DataError and OSError."""
     (folder / index_file.INDEX).unlink(missing_ok=True)
     remove_half_written(folder)
     parts = {split: part for split in SPLITS if (part := getattr(splits, split)) is not None}
@@ -85,7 +85,7 @@ def fill(folder: Path, dataset: Dataset, splits: Splits, root: Path, told: Told)
     for split, part in parts.items():
         for plan, rows in read(part, [plan for plan in missing if plan.split == split]):
             made[plan] = _written(folder, plan, rows, common)
-            del rows  # before the next are read: it holds all that were read together
+            del rows  # it keeps all rows that were read together in memory while the next are read
             done += plan.bytes
             told(done, of)
     entries = {split: _entry(columns[split], [made[plan] for plan in plans if plan.split == split]) for split in parts}
@@ -96,7 +96,7 @@ def fill(folder: Path, dataset: Dataset, splits: Splits, root: Path, told: Told)
 
 
 def cut(split: str, part: Part) -> Iterator[PlannedShard]:
-    """The shards that a split makes, equally large but for the last."""
+    """The shards of a split, of equal size except the last."""
     row_bytes = math.prod(part.shape) * (part.x.element_size() if isinstance(part, Rows) else 1)
     step = max(SHARD_BYTES // row_bytes, 1)
     for number, first in enumerate(range(0, len(part), step)):
@@ -105,7 +105,7 @@ def cut(split: str, part: Part) -> Iterator[PlannedShard]:
 
 
 def read(part: Part, plans: list[PlannedShard]) -> Iterator[tuple[PlannedShard, Rows]]:
-    """The rows of each shard. Files that are read from the front each time are so for many shards at once."""
+    """The rows of each shard. Files that can only be read from the start are read for many shards at once."""
     together = max(AT_ONCE_BYTES // SHARD_BYTES, 1) if getattr(part, "from_front", False) else 1
     for start in range(0, len(plans), together):
         yield from _read_together(part, plans[start : start + together])
@@ -120,7 +120,7 @@ def _read_together(part: Part, plans: list[PlannedShard]) -> Iterator[tuple[Plan
 
 
 def described(dataset: Dataset, splits: Splits, root: Path) -> index_file.Index:
-    """What index and shards say of the whole set."""
+    """The description of the whole set for the index and the shards."""
     values = splits.train.range
     return {
         "format": index_file.FORMAT,
@@ -137,7 +137,7 @@ def described(dataset: Dataset, splits: Splits, root: Path) -> index_file.Index:
 
 
 def _kept(folder: Path, plan: PlannedShard, common: index_file.Index, columns: dict[str, Any]) -> dict[str, Any] | None:
-    """A shard that an earlier process has made of the same files."""
+    """The entry of a shard that an earlier process wrote from the same files; None where it must be written."""
     path, head = folder / plan.file, shards.head_of(common, plan.split, plan.first)
     return _shard(plan, path.read_bytes()) if shards.is_sound(path, plan.rows, head, columns) else None
 

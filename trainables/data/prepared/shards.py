@@ -1,8 +1,8 @@
-"""A shard: some rows of a prepared set, one after the other in an Arrow IPC file that is mapped, not read.
+"""The format of a shard: consecutive rows of a prepared set in an Arrow IPC file, which is memory-mapped.
 
 The file holds one uncompressed record batch: `x` (bytes, or float32), and where the set has them `y`, `factors` (int64)
-and `attributes` (0 or 1 in a byte). The schema's metadata says what these rows are, whence they come, and the SHA-256
-of the bytes of each column.
+and `attributes` (0 or 1 in a byte). The schema's metadata holds the description of the rows, their source, and the
+SHA-256 of the bytes of each column.
 """
 
 # Shapes: N rows of the shard, X data dimensions.
@@ -31,11 +31,11 @@ SHA256, COLUMNS = b"sha256", b"columns"
 DTYPES = {"x": ("uint8", "float32"), "y": ("int64",), "factors": ("int64",), "attributes": ("uint8",)}
 
 Head = dict[bytes, bytes]
-"""The metadata of a shard, but for its columns and their checksums."""
+"""The metadata of a shard, without its columns and their checksums."""
 
 
 def columns_of(rows: Rows) -> dict[str, Any]:
-    """What an index says of the columns that such rows make."""
+    """The index's description of these rows' columns."""
     columns: dict[str, Any] = {"x": {"dtype": str(rows.x.dtype).removeprefix("torch."), "shape": list(rows.shape)}}
     if rows.y is not None:
         columns["y"] = {"dtype": "int64", "shape": []}
@@ -49,13 +49,13 @@ def columns_of(rows: Rows) -> dict[str, Any]:
 
 
 def head_of(common: dict[str, Any], split: str, first: int) -> Head:
-    """`common` is what all shards of a set say of it."""
+    """The metadata of one shard; `common` is the part that all shards of a set share."""
     values = common | {"split": split, "first_row": first}
     return {name.encode(): compact(value).encode() for name, value in values.items()}
 
 
 def content_of(rows: Rows, head: Head) -> pa.Buffer:
-    """The file that holds these rows."""
+    """The content of the file with these rows."""
     arrays = {name: _plain(part) for name, part in _parts(rows)}
     checksums = {name: hashlib.sha256(array).hexdigest() for name, array in arrays.items()}
     fields = [pa.field(name, _type(array), nullable=False) for name, array in arrays.items()]
@@ -93,9 +93,9 @@ def _column(array: np.ndarray, kind: pa.DataType) -> pa.Array:
 
 
 def mapped(path: Path, rows: int, head: Head, columns: dict[str, Any]) -> dict[str, np.ndarray]:
-    """The columns of a shard, as arrays (N, *X) that lie in the mapped file and cannot be written to. Raises DataError.
+    """The columns of a shard, as read-only arrays (N, *X) in the mapped file. Raises DataError.
 
-    Checked are the schema, what the file says of itself and how many rows it has, but not the checksums.
+    Checks the schema, the metadata and the number of rows, but not the checksums.
     """
     with told(path):
         batch, found = _opened(path)
@@ -111,7 +111,7 @@ def mapped(path: Path, rows: int, head: Head, columns: dict[str, Any]) -> dict[s
 
 
 def is_sound(path: Path, rows: int, head: Head, columns: dict[str, Any]) -> bool:
-    """Whether a shard is there, checksums and all."""
+    """Whether a shard exists and its checksums match."""
     try:
         mapped(path, rows, head, columns)
         stated, found = checksums_of(path)
@@ -121,7 +121,7 @@ def is_sound(path: Path, rows: int, head: Head, columns: dict[str, Any]) -> bool
 
 
 def checksums_of(path: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """The checksums of each column of a shard, as the file states them and as they are. Raises DataError."""
+    """The checksums of each column of a shard: as the file states them, and as computed. Raises DataError."""
     with told(path):
         batch, found = _opened(path)
         stated = json.loads(found.get(SHA256, b"{}"))
@@ -130,7 +130,7 @@ def checksums_of(path: Path) -> tuple[dict[str, str], dict[str, str]]:
 
 @contextmanager
 def told(path: Path) -> Iterator[None]:
-    """What is wrong with a shard, told with its name. Raises DataError."""
+    """Turns errors of reading a shard into DataErrors that name it."""
     try:
         yield
     except Unfit as error:
@@ -144,7 +144,7 @@ def told(path: Path) -> Iterator[None]:
 
 
 def _opened(path: Path) -> tuple[pa.RecordBatch, Head]:
-    with pa.memory_map(str(path)) as file:  # what is mapped outlives the file, and takes no descriptor
+    with pa.memory_map(str(path)) as file:  # the mapping stays valid after the file is closed
         reader = ipc.open_file(file)
         if reader.num_record_batches != 1:
             raise Unfit(f"{reader.num_record_batches} record batches, 1 expected")
@@ -154,7 +154,7 @@ def _opened(path: Path) -> tuple[pa.RecordBatch, Head]:
 
 
 def _buffer(column: pa.Array) -> pa.Buffer:
-    """The numbers of a column. Raises Unfit where it has gaps or is of a type that shards do not have."""
+    """The numbers of a column. Raises Unfit where it has nulls or is not of numbers."""
     width = column.type.list_size if pa.types.is_fixed_size_list(column.type) else 1
     values = column.values if pa.types.is_fixed_size_list(column.type) else column
     if column.null_count or values.null_count or not pa.types.is_primitive(values.type):

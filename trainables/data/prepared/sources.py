@@ -1,4 +1,4 @@
-"""The files that a prepared set is made from: their checksums, and whether they have changed since."""
+"""The files that a prepared set was made from: their checksums, and whether they have changed since."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ ANEW = "push it to another prefix then, and name that as data root"
 
 
 def made_from(dataset: Dataset, root: Path) -> list[dict[str, Any]]:
-    """Each file as the data set names it, its size and its SHA-256; for a folder, those of all its files."""
+    """For each file, its name in the data set, size and SHA-256; a folder counts with all its files."""
     return [content_of(name, root / name) for name in names_of(dataset, root)]
 
 
 def stamps(dataset: Dataset, root: Path) -> dict[str, str]:
-    """What changes with each of the user's own files; published ones do not change."""
+    """The stamp of each of the user's own files; published files do not change and have none."""
     return {name: stamp_of(root / name) for name in names_of(dataset, root) if Path(name).is_absolute()}
 
 
 def check_unchanged(index: Index, folder: Path) -> None:
-    """Raises DataError where one of the user's own files is another than the set in `folder` was prepared from.
+    """Raises DataError where one of the user's own files has changed since the set in `folder` was prepared.
 
-    Where it is as old and as large as it was it is taken to be the same, otherwise it is read. The set alone will do
-    where the file is gone.
+    A file with the same size and time counts as unchanged; otherwise its content is compared. A deleted file is no
+    error, as the set does not need it.
     """
     known = {made["file"]: made for made in index["made_from"]}
     for name, stamp in index["stamps"].items():
@@ -55,7 +55,7 @@ def content_of(name: str, path: Path) -> dict[str, Any]:
     for inner, file in files_in(path):
         digest.update(os.fsencode(inner))
         with sound(file):
-            check_plain(file)  # what is none may have no end
+            check_plain(file)  # a device or FIFO may never end
         with sound(file), file.open("rb") as stream:
             while block := stream.read(BLOCK_BYTES):
                 digest.update(block)
@@ -64,14 +64,14 @@ def content_of(name: str, path: Path) -> dict[str, Any]:
 
 
 def stamp_of(path: Path) -> str:
-    """What changes with the names, sizes and times of a file, or of those in a folder; nothing of them is read."""
+    """A hash of the size and time of a file, or of the names, sizes and times of a folder's files; reads none."""
     stats = ((inner, file.stat()) for inner, file in files_in(path))
     lines = (f"{inner} {stat.st_size} {stat.st_mtime_ns}\n" for inner, stat in stats)
     return hashlib.sha256(os.fsencode("".join(lines))).hexdigest()
 
 
 def files_in(path: Path) -> Iterator[tuple[str, Path]]:
-    """A file, or the files in a folder; the latter with what tells them apart: a name, in zero bytes."""
+    """A file, or the files in a folder, each with its name between zero bytes ("" for a single file)."""
     if not path.is_dir():
         yield "", path
         return

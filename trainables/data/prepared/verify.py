@@ -1,4 +1,4 @@
-"""Whether a prepared set is still what was written: every checksum, of files and of columns, and the rows counted."""
+"""Verifies a prepared set: every checksum, of files and of columns, and the numbers of rows."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ SHA256 = "sha256"
 
 
 def damages(dataset: Dataset, folder: Path, told: Callable[[int, int], None] = lambda done, of: None) -> Iterator[str]:
-    """One line for each damaged file of a prepared set; none where it is sound.
+    """One line for each damaged file of a prepared set; none if it is intact.
 
-    `told` is told of the bytes that are done, and of how many. Raises DataError where there is no finished set.
+    `told` gets the number of bytes done and the total. Raises DataError where there is no finished set.
     """
     if not (folder / index_file.INDEX).exists():
         raise DataError(f"{folder}: no finished set: prepare it first.")

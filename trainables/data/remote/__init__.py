@@ -1,4 +1,5 @@
-"""Prepared sets in a bucket of S3 or of a server that speaks its protocol.
+"""Prepared sets in a bucket of S3 or of a server with the same protocol.
 
-`fetch.py` brings a set into this machine's cache, `push.py` sends one; `s3.py` is the connection, and sorts out errors.
+`fetch.py` downloads a set into this machine's cache, `push.py` uploads one; `s3.py` has the clients and classifies
+their errors.
 """

@@ -1,7 +1,7 @@
-"""Prepared sets in a bucket: each is fetched once per machine into its cache, verified, and read from there.
+"""Fetches prepared sets from a bucket: once per machine into its cache, verified, and read from there.
 
-In the bucket and in the cache a set is a folder prepared/KEY of shards and index.json, written last: without it there
-is nothing to read. A set never changes, so one that is in the cache needs no network.
+In the bucket and in the cache a set is a folder prepared/KEY of shards and an index.json, which is written last:
+without it the set is unfinished. A set never changes, so one in the cache needs no network.
 """
 
 from __future__ import annotations
@@ -43,19 +43,19 @@ PLAIN_NAME = r"(?!index\.json$)\w[\w.-]*"  # of a shard
 ANOTHER_CACHE = "name another cache by VAEORCH_CACHE"
 
 Told = Callable[[int, int], None]
-"""Is told how many bytes are done, and of how many; from several threads, one at a time."""
+"""(bytes done, bytes in all): the callback that reports progress. Several threads call it, one at a time."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """One file of a set: its name, its size, and the SHA-256 of the whole of it in hex."""
+    """One file of a set: its name, size and SHA-256, in hex."""
 
     file: str
     bytes: int
     sha256: str
 
     def sound(self, path: Path) -> bool:
-        """Whether a file is this shard, byte for byte."""
+        """Whether a file has this shard's size and checksum."""
         if not path.is_file() or path.stat().st_size != self.bytes:
             return False
         with path.open("rb") as file:
@@ -63,21 +63,21 @@ class Shard:
 
 
 class Unlike(Passing):
-    """What came is not what the index says."""
+    """The downloaded content does not match the index."""
 
     def __init__(self, text: str):
         super().__init__(text, "it is damaged in the bucket: delete it there and push the set again")
 
 
 def place_of(root: str, key: str) -> BucketPath:
-    """Where the set with this key lies below s3://bucket/prefix. Raises DataError."""
+    """The path of the set with this key below s3://bucket/prefix. Raises DataError."""
     return BucketPath.of(root) / PREPARED / key
 
 
 def folder_of(dataset: Dataset, root: str, told: Told = lambda done, of: None) -> Path | None:
-    """Where the prepared set of a record lies in this machine's cache; it is fetched from below `root` if need be.
+    """The folder of a record's prepared set in this machine's cache, fetched from below `root` if needed.
 
-    None where the bucket has none and the rows need no files from there. Raises DataError.
+    None where the bucket has no such set and the data set needs no downloaded files. Raises DataError.
     """
     folder = fetched(root, index_file.key(dataset), told)
     if folder is None and dataset.home:
@@ -89,7 +89,7 @@ def folder_of(dataset: Dataset, root: str, told: Told = lambda done, of: None) -
 
 
 def set_options(dataset: Dataset) -> str:
-    """What a verb must be told of a record's settings."""
+    """The command-line options for a record's settings that are not the defaults."""
     chosen = dataset.model_dump(mode="json", exclude_defaults=True, exclude={"name"} | index_file.LIMITS)
     return "".join(f" --set {name}={json.dumps(value)}" for name, value in chosen.items())
 
@@ -97,7 +97,7 @@ def set_options(dataset: Dataset) -> str:
 def fetched(root: str, key: str, told: Told = lambda done, of: None) -> Path | None:
     """The folder of a prepared set in this machine's cache, fetched from below `root` unless it is there.
 
-    None where the bucket has no such set. Of several processes one fetches and the others wait. Raises DataError.
+    None where the bucket has no such set. One process fetches while others wait. Raises DataError.
     """
     place = place_of(root, key)
     folder = place.cached
@@ -114,7 +114,7 @@ def fetched(root: str, key: str, told: Told = lambda done, of: None) -> Path | N
 
 
 def sets(root: str) -> dict[str, int]:
-    """The sets below `root`, by their keys, each with its size in bytes; not those that are unfinished."""
+    """Key -> size in bytes of the finished sets below `root`."""
     place = BucketPath.of(root) / PREPARED
     sizes: dict[str, int] = {}
     finished = set()
@@ -126,7 +126,7 @@ def sets(root: str) -> dict[str, int]:
 
 
 def objects(place: BucketPath) -> dict[str, int]:
-    """All objects below a place, named from there, with their sizes. Raises Passing and DataError."""
+    """All objects below a path: relative name -> size. Raises Passing and DataError."""
     start = f"{place.path}/"
     with sorted_out(place):
         pages = client().get_paginator("list_objects_v2").paginate(Bucket=place.bucket, Prefix=start)
@@ -142,7 +142,7 @@ def index_content(place: BucketPath) -> bytes | None:
 
 
 def read_index(place: BucketPath) -> bytes:
-    """The same at one attempt. Raises Passing, Absent and DataError."""
+    """The same in a single attempt. Raises Passing, Absent and DataError."""
     at = place / INDEX
     with sorted_out(at):
         content = client().get_object(Bucket=at.bucket, Key=at.path)["Body"].read()
@@ -154,7 +154,7 @@ def read_index(place: BucketPath) -> bytes:
 
 
 def shards_in(content: bytes, at: BucketPath | Path) -> list[Shard]:
-    """The files that an index.json names, one after the other. Raises DataError that names where it lies."""
+    """The files that an index.json lists, in order. Raises DataError that names `at`."""
     try:
         named = [shard for _, _, shard in index_file.shards_of(index_file.index_of(content))]
     except Unfit as error:
@@ -166,7 +166,7 @@ def shards_in(content: bytes, at: BucketPath | Path) -> list[Shard]:
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether all of a set is there: its index, and each file in its full size."""
+    """Whether a set is complete: its index, and each file in its full size."""
     try:
         shards = shards_in((folder / INDEX).read_bytes(), folder / INDEX)
         return all((folder / shard.file).stat().st_size == shard.bytes for shard in shards)
@@ -175,7 +175,7 @@ def is_whole(folder: Path) -> bool:
 
 
 def fill(place: BucketPath, content: bytes, folder: Path, told: Told) -> None:
-    """Fetch what a folder of the cache lacks of a set, the index last. Only who is `alone` may. Raises DataError."""
+    """Fetch what is missing in a folder of the cache, the index last. The caller holds `alone`. Raises DataError."""
     (folder / INDEX).unlink(missing_ok=True)
     remove_half_written(folder)
     shards = shards_in(content, place / INDEX)
@@ -190,7 +190,7 @@ def fill(place: BucketPath, content: bytes, folder: Path, told: Told) -> None:
 
 
 class Count:
-    """Counts bytes from several threads, and tells of each change."""
+    """Counts bytes from several threads and reports each change."""
 
     def __init__(self, told: Told, done: int, of: int):
         self.told, self.done, self.of = told, done, of
@@ -198,14 +198,14 @@ class Count:
         self.add(0)
 
     def add(self, count: int) -> None:
-        """So many more; below 0, so many less."""
+        """Add `count` bytes, which may be negative."""
         with self.lock:
             self.done += count
             self.told(self.done, self.of)
 
     @contextmanager
     def attempt(self) -> Iterator[Callable[[int], None]]:
-        """`add`; all that is added by it is taken back if this fails."""
+        """Yields `add`; if the block raises, its additions are subtracted again."""
         added: list[int] = []
 
         def add(count: int) -> None:
@@ -220,7 +220,7 @@ class Count:
 
 
 def fetch_all(place: BucketPath, shards: list[Shard], folder: Path, count: Count) -> None:
-    """Fetch files, several at once. The first that cannot be had, or Ctrl-C, stops the others."""
+    """Fetch files, several at once. The first failure, or Ctrl-C, stops the others."""
     files, stop = opened(place), threading.Event()
     with ThreadPoolExecutor(AT_ONCE) as pool:
         jobs = [pool.submit(fetch, files, place / shard.file, shard, folder, count, stop) for shard in shards]
@@ -234,7 +234,7 @@ def fetch_all(place: BucketPath, shards: list[Shard], folder: Path, count: Count
 
 
 def opened(place: BucketPath) -> S3FileSystem:
-    """pyarrow's view of a bucket. Raises DataError."""
+    """pyarrow's file system of a bucket. Raises DataError."""
 
     def attempt() -> S3FileSystem:
         with sorted_out(place):
@@ -244,7 +244,7 @@ def opened(place: BucketPath) -> S3FileSystem:
 
 
 def fetch(files: S3FileSystem, at: BucketPath, shard: Shard, folder: Path, count: Count, stop: threading.Event) -> None:
-    """Fetch one file into a folder, whole and right or not at all. Raises DataError, OSError, Stopped."""
+    """Fetch one file into a folder, verified and atomically. Raises DataError, OSError, Stopped."""
 
     def attempt() -> None:
         with count.attempt() as add:
@@ -254,7 +254,7 @@ def fetch(files: S3FileSystem, at: BucketPath, shard: Shard, folder: Path, count
 
 
 def counted(content: Iterable[bytes], add: Callable[[int], None], stop: threading.Event) -> Iterator[bytes]:
-    """The same, each piece being counted. Raises Stopped."""
+    """Yields the blocks and counts their bytes. Raises Stopped."""
     for block in content:
         if stop.is_set():
             raise Stopped
@@ -263,7 +263,7 @@ def counted(content: Iterable[bytes], add: Callable[[int], None], stop: threadin
 
 
 def verified(shard: Shard, content: Iterable[bytes]) -> Iterator[bytes]:
-    """The same, if it is what the index says. Raises Passing at its end."""
+    """Yields the blocks; after the last, raises Passing where size or checksum differ from the index."""
     digest, size = hashlib.sha256(), 0
     for block in content:
         digest.update(block)

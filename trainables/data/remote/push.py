@@ -1,4 +1,4 @@
-"""A prepared set goes into a bucket: its shards, and when all of them are there, its index."""
+"""Uploads a prepared set to a bucket: its shards, and then its index."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from trainables.data.remote.s3 import Absent, BucketPath, Passing, blocks, clien
 transfer = LazyModule("boto3.s3.transfer")
 failures = LazyModule("boto3.exceptions")
 
-PART_BYTES = 16 << 20  # a file of so much goes in parts of so much
+PART_BYTES = 16 << 20  # files of this size or more are uploaded in parts of this size
 PARTS_AT_ONCE = 8
 ATTEMPTS = 3  # of boto3, for each part
 KEPT_WRONG = "the server has kept something else than was sent"
@@ -24,11 +24,10 @@ OLD_SERVER = "see to it; some servers need AWS_REQUEST_CHECKSUM_CALCULATION=when
 
 
 def push(folder: Path, root: str, told: fetch.Told = lambda done, of: None) -> int:
-    """Put the prepared set in `folder` (prepared/KEY) below s3://bucket/prefix; how many files were sent, 0 if all
-    was there.
+    """Upload the prepared set in `folder` (prepared/KEY) below s3://bucket/prefix; return the number of files sent.
 
-    What an interrupted push has left there is kept. Raises DataError for a set that is not sound or not finished, and
-    where another one lies under its key: sets never change.
+    Files that are there already, also from an interrupted push, are not sent again. Raises DataError for a set that is
+    damaged or unfinished, and where the bucket has another set under its key, as sets never change.
     """
     place, content = fetch.place_of(root, folder.name), _read_index(folder)
     shards = fetch.shards_in(content, folder / INDEX)
@@ -64,7 +63,7 @@ def _check(path: Path, shard: fetch.Shard) -> None:
 
 
 def _has(speaker: Any, at: BucketPath, path: Path, shard: fetch.Shard) -> bool:
-    """Whether the bucket has just this file: by its ETag, and where a server has its own idea of that, by reading it.
+    """Whether the bucket has this file: by its ETag or, where the server computes ETags differently, by reading it.
 
     Raises DataError.
     """
@@ -83,7 +82,7 @@ def _has(speaker: Any, at: BucketPath, path: Path, shard: fetch.Shard) -> bool:
 
 
 def etag(path: Path) -> str:
-    """What S3 calls a file that was sent as here: its MD5, or that of the MD5s of its parts."""
+    """S3's ETag of a file that `_send` uploads: its MD5, or the MD5 of its parts' MD5s."""
     with path.open("rb") as file:
         parts = [_md5(part) for part in iter(lambda: file.read(PART_BYTES), b"")] or [_md5(b"")]
     if path.stat().st_size < PART_BYTES:
@@ -108,7 +107,7 @@ def _reads_as(at: BucketPath, shard: fetch.Shard) -> bool:
 
 
 def _send(speaker: Any, at: BucketPath, path: Path, shard: fetch.Shard, count: fetch.Count) -> None:
-    """Send a file, in parts where it is large, and see that the bucket has it. Raises DataError."""
+    """Upload a file, in parts if it is large, and verify that the bucket has it. Raises DataError."""
     in_parts = transfer.TransferConfig(
         multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=PARTS_AT_ONCE
     )
@@ -118,7 +117,7 @@ def _send(speaker: Any, at: BucketPath, path: Path, shard: fetch.Shard, count: f
             with sorted_out(at):
                 try:
                     speaker.upload_file(str(path), at.bucket, at.path, Callback=add, Config=in_parts)
-                except failures.S3UploadFailedError as error:  # made of what went wrong, which can be sorted out
+                except failures.S3UploadFailedError as error:  # hides the cause, which `sorted_out` can classify
                     raise error.__context__ or error from error
             if not _has(speaker, at, path, shard):
                 raise Passing(KEPT_WRONG, OLD_SERVER)
@@ -129,7 +128,7 @@ def _send(speaker: Any, at: BucketPath, path: Path, shard: fetch.Shard, count: f
 
 
 def _end_unfinished(speaker: Any, at: BucketPath) -> None:
-    """Remove the parts of earlier uploads that were killed: nobody sees them, but they are paid for."""
+    """Remove the parts of earlier, killed uploads, which are invisible but cost money."""
 
     def end() -> None:
         with sorted_out(at):
@@ -137,7 +136,7 @@ def _end_unfinished(speaker: Any, at: BucketPath) -> None:
             for upload in (each for page in pages for each in page.get("Uploads", ()) if each["Key"] == at.path):
                 speaker.abort_multipart_upload(Bucket=at.bucket, Key=at.path, UploadId=upload["UploadId"])
 
-    with suppress(DataError, Absent):  # whoever may send need not be allowed to list uploads
+    with suppress(DataError, Absent):  # a user who may upload need not be allowed to list uploads
         persistently(at, end)
 
 

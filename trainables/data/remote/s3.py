@@ -1,6 +1,6 @@
-"""A bucket: its address, the clients that speak to it, and what their many errors mean.
+"""Buckets: their addresses, their clients, and the classification of the clients' errors.
 
-boto3 lists, reads indexes and sends; pyarrow reads shards. Both get the credentials, region and endpoint that boto3
+boto3 lists, reads indexes and uploads; pyarrow reads shards. Both get the credentials, region and endpoint that boto3
 finds (AWS_PROFILE, AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, a machine's role, ...).
 """
 
@@ -30,7 +30,7 @@ fs = LazyModule("pyarrow.fs")
 ATTEMPTS = 4
 PAUSE_S = 0.5  # after the first attempt; doubles with each
 CONNECT_S = 5.0
-QUIET_S = 10.0  # without a byte; curl, below pyarrow, takes some seconds more to be sure
+QUIET_S = 10.0  # time-out without a byte; curl, which pyarrow uses, takes some seconds more
 BLOCK_BYTES = 8 << 20  # pyarrow makes one request of each
 NO_CREDENTIALS = "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
 CHECK_CREDENTIALS = "check the credentials, and what they may do with the bucket"
@@ -45,14 +45,14 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class BucketPath:
-    """A bucket and a path in it, "" being all of it."""
+    """A bucket and a path in it; "" is the whole bucket."""
 
     bucket: str
     path: str = ""
 
     @staticmethod
     def of(root: str) -> BucketPath:
-        """The place that s3://bucket/prefix names. Raises DataError."""
+        """Parse s3://bucket/prefix. Raises DataError."""
         bucket, *path = root.removeprefix(S3).rstrip("/").split("/")
         if not re.fullmatch(r"[\w.-]+", bucket, re.ASCII) or {"", ".", ".."} & {bucket, *path}:
             raise DataError(f"{root}: no plain path in a bucket: write s3://bucket/prefix.")
@@ -66,13 +66,13 @@ class BucketPath:
 
     @property
     def cached(self) -> Path:
-        """Where this machine keeps what it has fetched of it: below VAEORCH_CACHE, or the user's cache."""
+        """The folder of this path in the machine's cache: below VAEORCH_CACHE, or the user's cache."""
         cache = os.environ.get("VAEORCH_CACHE") or Path.home() / ".cache" / "vaeorch"
         return Path(cache).expanduser().absolute() / "s3" / self.bucket / self.path
 
 
 class Passing(Exception):
-    """A fault that may be gone at the next attempt: what it was, and the cure if it is not."""
+    """A transient error: the next attempt may succeed. `cure` says what to do if it does not."""
 
     def __init__(self, text: str, cure: str = TRY_AGAIN):
         super().__init__(text)
@@ -80,15 +80,15 @@ class Passing(Exception):
 
 
 class Absent(Exception):
-    """There is no such object."""
+    """The object does not exist."""
 
 
 class Stopped(Exception):
-    """Another thread has failed, or was interrupted: what this one does is not wanted any more."""
+    """Another thread has failed or was interrupted, so this one stops."""
 
 
 def client(attempts: int = 1) -> Any:
-    """boto3's client, which itself tries so many times."""
+    """boto3's client, which itself makes up to `attempts` attempts."""
     retries = {"total_max_attempts": attempts, "mode": "standard"}
     return boto3.session.Session().client(
         "s3", config=config.Config(connect_timeout=CONNECT_S, read_timeout=QUIET_S, retries=retries)
@@ -96,7 +96,7 @@ def client(attempts: int = 1) -> Any:
 
 
 def filesystem(place: BucketPath) -> S3FileSystem:
-    """pyarrow's view of the buckets, with the credentials, region and endpoint that boto3 has found."""
+    """pyarrow's S3 file system, with the credentials, region and endpoint that boto3 has found."""
     session = boto3.session.Session()
     keys = session.get_credentials()
     known = keys.get_frozen_credentials() if keys else None
@@ -110,15 +110,15 @@ def filesystem(place: BucketPath) -> S3FileSystem:
         endpoint_override=None if ".amazonaws.com" in endpoint else endpoint,
         connect_timeout=CONNECT_S,
         request_timeout=QUIET_S,
-        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=1),  # `persistently` tries again, and says so
+        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=1),  # `persistently` retries
     )
 
 
 def region(speaker: Any, bucket: str) -> str:
-    """The region that a bucket lies in: pyarrow, unlike boto3, does not follow a bucket to it."""
+    """The region of a bucket: pyarrow, unlike boto3, does not follow redirects to it."""
     try:
         answer = speaker.head_bucket(Bucket=bucket)
-    except exceptions.ClientError as error:  # told with the region even where it is refused
+    except exceptions.ClientError as error:  # a refusal has the region in its headers, too
         answer = error.response
     headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     return headers.get("x-amz-bucket-region") or speaker.meta.region_name or "us-east-1"
@@ -126,7 +126,7 @@ def region(speaker: Any, bucket: str) -> str:
 
 @contextmanager
 def sorted_out(place: BucketPath) -> Iterator[None]:
-    """boto3's errors by what can be done about them. Raises Passing, Absent, and DataError for those that last."""
+    """Classifies boto3's errors. Raises Passing for transient errors, Absent, and DataError for permanent ones."""
     try:
         yield
     except exceptions.ClientError as error:
@@ -141,12 +141,12 @@ def sorted_out(place: BucketPath) -> Iterator[None]:
         exceptions.ConnectionError,
     ) as error:
         raise Passing(one_line(error)) from error
-    except (exceptions.BotoCoreError, ValueError) as error:  # a bucket's name, an endpoint that is none
+    except (exceptions.BotoCoreError, ValueError) as error:  # an invalid bucket name or endpoint
         raise DataError(f"{place}: {one_line(error)}: mend the address or the AWS_ settings.") from error
 
 
 def _answered(place: BucketPath, error: Any) -> Exception:
-    """What the server's refusal is."""
+    """The exception for a server's error response."""
     code = error.response.get("Error", {}).get("Code", "")
     text = error.response.get("Error", {}).get("Message", "")
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
@@ -161,7 +161,7 @@ def _answered(place: BucketPath, error: Any) -> Exception:
 
 
 def blocks(files: S3FileSystem, place: BucketPath) -> Iterator[bytes]:
-    """An object in pieces, as pyarrow reads it. Raises Passing, and DataError for what lasts."""
+    """An object in blocks, read by pyarrow. Raises Passing, and DataError for permanent errors."""
     try:
         with files.open_input_stream(f"{place.bucket}/{place.path}") as stream:
             while block := stream.read(BLOCK_BYTES):
@@ -177,7 +177,7 @@ def blocks(files: S3FileSystem, place: BucketPath) -> Iterator[bytes]:
 
 
 def persistently(place: BucketPath, action: Callable[[], Answer], stop: threading.Event | None = None) -> Answer:
-    """What `action` gives, tried again after growing pauses where what went wrong may pass. Raises DataError, Stopped.
+    """The result of `action`, retried on Passing with exponentially growing pauses. Raises DataError, Stopped.
 
     `stop`, once set, ends the waiting.
     """

@@ -23,7 +23,7 @@ MOST_CHANNELS = 4
 
 
 def _absolute(path: str) -> str:
-    """From the working directory of whoever writes the record: a worker's is another."""
+    """Resolve a path against the working directory of the process that reads the record: a worker's differs."""
     return str(Path(path).expanduser().absolute())
 
 
@@ -34,28 +34,28 @@ class Array(Dataset):
     """Your own file: .npy, .npz (key x, optional y) or .parquet, of images or vectors; or a folder of pictures.
 
     - `x` (N, D) is vectors; (N, H, W) grey images; (N, C, H, W) or (N, H, W, C) images of C = 1 to 4 channels, where
-      just one of the two places may hold such a number. Labels `y` (N,) are whole numbers, or text, which counts in
-      the order of sorting.
-    - .parquet: a list column `x` holds the vectors, all of one length; without one, all columns but `y` and pandas'
-      index do, in their order.
-    - uint8 counts from 0 to 255 and is scaled to [0, 1]. Floats must lie in [0, 1], or else in [-1, 1], to be taken as
-      bounded (all of them, images and vectors alike); others are unbounded and pass as they are. Any other type is
-      refused. With `scale` numbers of any type are divided by it first.
-    - `images` instead of `path` names a folder of .png, .jpg or other pictures of one size, read as they are needed and
-      turned as their EXIF says; or one of such folders, one for each class, whose labels follow the order of the
-      classes' names. Hidden files and folders are left out.
-    - A fixed shuffle holds `val_fraction` of the rows out to validate. There are no test rows.
+      only one of axes 1 and 3 may have such a size. Labels `y` (N,) are whole numbers, or text, which is numbered in
+      sorted order.
+    - .parquet: a list column `x` holds the vectors, all of one length; without it, all columns except `y` and pandas'
+      index are features, in their order.
+    - uint8 goes from 0 to 255 and is scaled to [0, 1]. Floats count as bounded if all lie in [0, 1], or else in
+      [-1, 1]; others are unbounded and stay as they are. Any other type is refused. With `scale`, numbers of any type
+      are divided by it first.
+    - `images` instead of `path` names a folder of .png, .jpg or other pictures of one size, which are read when needed
+      and turned by their EXIF orientation; or a folder of such folders, one per class, whose labels follow the sorted
+      names of the classes. Hidden files and folders are left out.
+    - A fixed shuffle holds out `val_fraction` of the rows for validation. There are no test rows.
     """
 
     name: Literal["array"] = "array"
     path: OwnPath | None = None
-    """The file."""
+    """Path of the file."""
     images: OwnPath | None = None
-    """The folder."""
+    """Path of the folder of pictures."""
     scale: float | None = Field(None, gt=0)
-    """What the numbers of `path` are divided by, as 255 where floats count from 0 to 255; None: as they stand there."""
+    """Divisor of the numbers of `path`, such as 255 for floats from 0 to 255; None: they stay as they are."""
     val_fraction: float = Field(0.1, gt=0, lt=1)
-    """Which part of the rows validates; at least one row, and all but one at most."""
+    """Fraction of the rows for validation; at least one row, and at most all but one."""
 
     source: ClassVar[str] = "your own file"
     licence: ClassVar[str] = "your own"
@@ -72,7 +72,7 @@ class Array(Dataset):
 
     @model_serializer(mode="wrap")
     def _as_before(self, serialized) -> dict[str, Any]:
-        """Without a scale as earlier versions wrote it: their checkpoints and prepared sets stay good."""
+        """Leaves out `scale` if it is None, as earlier versions did: their checkpoints and prepared sets stay valid."""
         values = serialized(self)
         if self.scale is None:
             values.pop("scale", None)
@@ -82,7 +82,7 @@ class Array(Dataset):
         return ((self.path or self.images,),)
 
     def known_facts(self) -> None:
-        """None: only the user's files tell."""
+        """None: the facts depend on the user's files."""
         return
 
     def from_files(self, root: Path) -> Splits:
@@ -111,7 +111,7 @@ class Array(Dataset):
 
 
 def _on_one_line(note: str) -> str:
-    """Names of files, columns and classes may hold anything."""
+    """Replaces unprintable characters: names of files, columns and classes may contain any."""
     return "".join(char if char.isprintable() else "?" for char in note)
 
 
@@ -127,7 +127,7 @@ def _placed(x: np.ndarray) -> np.ndarray:
 
 
 def _taken_for(shape: tuple[int, ...]) -> Iterator[str]:
-    """What is said of shapes that may mean something else."""
+    """Notes on shapes that may be meant otherwise."""
     if len(shape) == 3 and min(shape[1:]) <= MOST_CHANNELS:
         yield f"x of shape {shape} is read as grey images of {shape[1]}x{shape[2]}."
     if len(shape) == 4 and MOST_CHANNELS in (shape[1], shape[3]):
@@ -152,7 +152,7 @@ def _typed(x: np.ndarray, scale: float | None) -> np.ndarray:
             f"x holds {x.dtype}: write uint8 (0 to 255) or floats, so that its range is clear, or say by 'scale' what "
             "whole numbers are to be divided by."
         )
-    with np.errstate(over="ignore", invalid="ignore"):  # what does not fit becomes infinite, and is told
+    with np.errstate(over="ignore", invalid="ignore"):  # overflow becomes infinite, which `_finite` reports
         if scale is not None:
             x = np.divide(x, scale, dtype=np.float32, casting="unsafe")
         return np.require(x, np.uint8 if x.dtype == np.uint8 else np.float32, ["C", "W"])  # torch wants it writable

@@ -1,4 +1,4 @@
-"""CelebA: faces with 40 attributes. Each paper crops, scales and splits in its own way: each is a field."""
+"""CelebA: faces with 40 attributes. The papers crop, scale and split it differently, so each of these is a field."""
 
 # Shapes: N images of the set, A attributes.
 
@@ -21,7 +21,7 @@ IMAGES = "img_align_celeba"
 
 
 class Faces(Photographs):
-    """A square out of the middle of an aligned face, scaled to 64x64."""
+    """The central square of an aligned face, scaled to 64x64."""
 
     crop: Literal[140, 148, 178] = 140
     """Side of the square in pixels of the official images: 140 in VIMAE, WAE, ARD-VAE; 148 in Intel-VAE; 178 in VSC."""
@@ -56,7 +56,7 @@ class Faces(Photographs):
                 raise Unfit(f"row {row} is {names[row]}, {expected[row]} expected")
 
     def _fitted(self, picture):
-        """The square in the middle, half a pixel up and left where that is between two, scaled."""
+        """The central square, scaled; half a pixel too far up or left where the margins cannot be equal."""
         width, height = self.size
         side = self.crop * width // 178
         left, top = (width - side) // 2, (height - side) // 2
@@ -66,15 +66,15 @@ class Faces(Photographs):
 class CelebA(Faces):
     """Faces of celebrities, cropped and scaled to 64x64 colour, with 40 attributes: 202,599 images.
 
-    Files: celeba/img_align_celeba.zip (or unpacked), list_attr_celeba.txt and list_eval_partition.txt. The defaults are
-    those for comparisons across papers; Intel-VAE: {crop: 148, resize: bicubic}; VIMAE: {signed: true, split: random};
+    Files: celeba/img_align_celeba.zip (or unpacked), list_attr_celeba.txt and list_eval_partition.txt. The defaults
+    are for comparisons across papers; Intel-VAE: {crop: 148, resize: bicubic}; VIMAE: {signed: true, split: random};
     ARD-VAE: {signed: true, train_rows: 162700, val_rows: 19800}.
     """
 
     name: Literal["celeba"] = "celeba"
     split: Literal["official", "random"] = "official"
     """official: 162,770 / 19,867 / 19,962 images; random: a fixed shuffle, the last 20,000 to test as in VIMAE and WAE,
-    and 19,867 before them to validate, where these papers have none."""
+    and the 19,867 before them to validate, which these papers do not have."""
 
     source: ClassVar[str] = "Liu et al. 2015, Deep learning face attributes in the wild"
     images: ClassVar[int] = 202_599
@@ -120,7 +120,7 @@ class CelebAHalf(Faces):
 
 
 def read_attributes(path: Path, images: int) -> Attributes:
-    """list_attr_celeba.txt: how many, the names, then a line for each image: its file, and -1 or 1 for each name.
+    """Reads list_attr_celeba.txt: a count, the names, then a line per image with its file, and -1 or 1 for each name.
 
     Raises DataError.
     """
@@ -134,9 +134,9 @@ def read_attributes(path: Path, images: int) -> Attributes:
 
 
 def read_partition(path: Path, rows: tuple[int, int, int]) -> np.ndarray:
-    """list_eval_partition.txt: a line for each image: its file, and 0 to train, 1 to validate, 2 to test.
+    """Reads list_eval_partition.txt: a line per image with its file, and 0 to train, 1 to validate, 2 to test.
 
-    `rows` are how many of each are expected. Raises DataError.
+    `rows` is the expected number of each. Raises DataError.
     """
     with sound(path):
         part_N = _columns(path.read_text().splitlines(), 1, ("0", "1", "2"))[:, 0]
@@ -147,7 +147,7 @@ def read_partition(path: Path, rows: tuple[int, int, int]) -> np.ndarray:
 
 
 def _columns(lines: list[str], count: int, known: tuple[str, ...]) -> np.ndarray:
-    """The numbers (N, count) of lines that begin with the name of the image of their row; all must be in `known`."""
+    """The numbers (N, count) of lines that begin with the file name of their row's image; all must be in `known`."""
     numbers = np.empty((len(lines), count), np.int8)
     for row, line in enumerate(lines):
         name, *words = line.split() or ("nothing",)

@@ -1,6 +1,6 @@
 """CIFAR-10, from the official pickles (read, never run), from parquet files, or from the sprite sheets of a part."""
 
-# Shapes: N images of a file, K images asked for.
+# Shapes: N images of a file, K images requested.
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ NAMES = {
 class Cifar10(Photographs):
     """Photographs of 10 classes, 32x32 colour: 40,000 / 10,000 / 10,000 images.
 
-    The validation images are the last of the training file, as in ARD-VAE. The files lie in one of three forms:
+    The validation images are the last of the training file, as in ARD-VAE. The files have one of three forms:
 
     - python: cifar-10-batches-py/data_batch_1 to 5 and test_batch, the official ones.
-    - parquet: cifar10/train.parquet and test.parquet, columns `image` (or `img`), compressed, and `label`. Pixels out
-      of JPEG files are not the official ones: likelihoods and FID on them do not compare with published numbers.
+    - parquet: cifar10/train.parquet and test.parquet, columns `image` (or `img`), compressed, and `label`. Pixels from
+      JPEG files are not the official ones: likelihoods and FID on them do not compare with published numbers.
     - sprites: cifar10/lossless/cifar10_batch_0 to 3 and 50.png, one image in each row of pixels, and
       cifar10/train_labels.npy and test_labels.npy: the first 4,000 training and 1,000 test images, pixel for pixel.
     """
@@ -55,7 +55,7 @@ class Cifar10(Photographs):
     files: Literal["python", "parquet", "sprites"] = "python"
     """The form of the files."""
     val_from_train: PositiveInt | None = None
-    """The last so many images of the training file validate; None: a fifth, which is ARD-VAE's 10,000 of 50,000."""
+    """Number of validation images, the last of the training file; None: a fifth, ARD-VAE's 10,000 of 50,000."""
 
     source: ClassVar[str] = "Krizhevsky 2009, Learning multiple layers of features from tiny images"
     reference: ClassVar[Literal["train", "test"]] = "train"
@@ -85,7 +85,7 @@ class Cifar10(Photographs):
 
 @dataclass(frozen=True)
 class Half:
-    """The training or the test file: labels (N,) of all rows, and how to read the pixels of some."""
+    """The training or the test images: labels (N,) of all rows, and a function that reads the pixels of some."""
 
     y_N: np.ndarray
     pixels: Callable[[np.ndarray], np.ndarray]
@@ -123,7 +123,7 @@ def _batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _labels(y, rows: int) -> np.ndarray:
-    """Labels (N,) as int64. Raises Unfit that names the first wrong one."""
+    """Labels (N,) as int64. Raises Unfit that names the first invalid one."""
     y_N = np.asarray(y)
     if y_N.shape != (rows,) or y_N.dtype.kind not in "iu":
         raise Unfit(f"its labels are no {rows} whole numbers")

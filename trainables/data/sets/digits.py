@@ -16,7 +16,7 @@ INK = 16  # the darkest value of the file
 class Digits(Dataset):
     """Handwritten digits, 8x8 grey, 10 classes, bundled with scikit-learn: 1,500 / 297 images.
 
-    The values 0..16 are spread over the bytes 0..255; the split is a fixed shuffle. There are no test images.
+    The values 0..16 are scaled to bytes 0..255; the split is a fixed shuffle. There are no test images.
     """
 
     name: Literal["digits"] = "digits"
@@ -38,6 +38,6 @@ class Digits(Dataset):
 
 
 def bundled() -> Path:
-    """The file in scikit-learn's package: to import its loader would take each trial's process seconds."""
+    """The file in scikit-learn's package, whose loader takes seconds to import."""
     [package] = find_spec("sklearn").submodule_search_locations
     return Path(package) / "datasets" / "data" / "digits.csv.gz"

@@ -1,6 +1,6 @@
 """dSprites: white shapes on black, every combination of five factors."""
 
-# Shapes: N images of the file, K images asked for, F factors.
+# Shapes: N images of the file, K images requested, F factors.
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class DSprites(EveryCombination):
     """White squares, ellipses and hearts, 64x64 black and white, 5 factors: 727,280 / 10,000 images.
 
     Factors: shape 3, scale 6, orientation 40, pos_x 32, pos_y 32; the file's constant colour is left out. A fixed
-    shuffle holds the validation images out. There are no test images.
+    shuffle holds out the validation images. There are no test images.
     """
 
     name: Literal["dsprites"] = "dsprites"
     val_from_train: int = Field(10_000, gt=0, lt=737_280)
-    """So many images validate."""
+    """Number of validation images."""
 
     source: ClassVar[str] = "Matthey et al. 2017, dSprites: disentanglement testing sprites dataset"
     licence: ClassVar[str] = "Apache 2.0"
@@ -55,7 +55,7 @@ class DSprites(EveryCombination):
 
 
 def _black_and_white(file: Npz) -> Iterator[np.ndarray]:
-    """The images in blocks, their 0 and 1 as 0 and 255."""
+    """The images in blocks, with 0 and 1 as bytes 0 and 255."""
     start = 0
     for block in file.bytes_of("imgs"):
         if block.max() > 1:

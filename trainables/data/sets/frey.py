@@ -18,7 +18,8 @@ VAL_ROWS, TEST_ROWS = 200, 200
 class Frey(Dataset):
     """One man's face in the frames of a film, 28x20 grey: 1,565 / 200 / 200 images by a fixed shuffle.
 
-    File: freyfaces/freyfaces.npy, (1965, 28, 20) uint8. Neighbouring frames are alike, so splits are too.
+    File: freyfaces/freyfaces.npy, (1965, 28, 20) uint8. Neighbouring frames are similar, so the splits are not
+    independent.
     """
 
     name: Literal["frey"] = "frey"

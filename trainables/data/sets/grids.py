@@ -1,6 +1,6 @@
-"""Sets that hold every combination of their factors once, in the order of counting: the last factor moves fastest."""
+"""Data sets of every combination of their factors, each once, in lexicographic order (the last factor is fastest)."""
 
-# Shapes: K rows asked for, F factors.
+# Shapes: K rows requested, F factors.
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from trainables.data.base import UNIT, Dataset, Factors, Facts, Rows, Splits, St
 
 @dataclass(frozen=True)
 class Grid:
-    """The factors by name, and how many values each has."""
+    """The names of the factors and their numbers of values."""
 
     names: tuple[str, ...]
     sizes: tuple[int, ...]
@@ -32,11 +32,11 @@ class Grid:
         return np.stack(np.unravel_index(index, self.sizes), axis=1)
 
     def factors(self, index: np.ndarray) -> Factors:
-        """The same as a part of Rows."""
+        """The same as Factors."""
         return Factors(torch.from_numpy(self.values(index)), self.names, self.sizes)
 
     def check(self, found: np.ndarray) -> None:
-        """Raises Unfit with the first row whose factors (N, F) are not those of its place."""
+        """Raises Unfit that names the first row whose factors (N, F) differ from those of its index."""
         if found.shape != (self.rows, len(self.sizes)):
             raise Unfit(f"factors of shape {found.shape}, {(self.rows, len(self.sizes))} expected")
         wrong_N = (found != self.values(np.arange(self.rows))).any(axis=1)
@@ -47,23 +47,23 @@ class Grid:
 
 
 class EveryCombination(Dataset):
-    """A set of all combinations of its factors, each once. Subclasses say how to come by the pixels."""
+    """A set of all combinations of its factors, each once. Subclasses read or render the pixels."""
 
     val_from_train: int
-    """So many images, chosen by a fixed shuffle, validate."""
+    """Number of validation images, chosen by a fixed shuffle."""
 
     grid: ClassVar[Grid]
     from_front: ClassVar[bool] = False
-    """Whether the pixels lie in a file that is read from front to back."""
+    """Whether the pixels are in a file that can only be read from the start."""
 
     @property
     @abstractmethod
     def shape(self) -> tuple[int, int, int]:
-        """That of an image (C, H, W)."""
+        """The shape of an image (C, H, W)."""
 
     @abstractmethod
     def _pixels(self, root: Path) -> Callable[[np.ndarray], np.ndarray]:
-        """A function from numbers of rows (K,) to their images (K, C, H, W) uint8; what it reads has been checked."""
+        """A function from indices of rows (K,) to images (K, C, H, W) uint8; the files are checked before."""
 
     def known_facts(self) -> Facts:
         return Facts(self.shape, UNIT, self.grid.rows - self.val_from_train, self.val_from_train)

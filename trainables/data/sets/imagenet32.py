@@ -1,6 +1,6 @@
 """ImageNet in 32x32 pixels, from the published batches of arrays."""
 
-# Shapes: N images of the files, K images asked for.
+# Shapes: N images of the files, K images requested.
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ImageNet32(Photographs):
 
     name: Literal["imagenet32"] = "imagenet32"
     val_from_train: int = Field(10_000, gt=0, lt=1_281_167)
-    """So many of the training images validate. ARD-VAE does not state its own."""
+    """Number of training images for validation. ARD-VAE does not state its own."""
 
     source: ClassVar[str] = "Chrabaszcz et al. 2017, A downsampled variant of ImageNet, arXiv 1707.08819"
     licence: ClassVar[str] = "ImageNet's terms: non-commercial research"
@@ -41,7 +41,7 @@ class ImageNet32(Photographs):
     home: ClassVar[str] = "image-net.org/download-images"
     classes: ClassVar[int] = CLASSES
     images: ClassVar[tuple[int, int]] = (1_281_167, 50_000)
-    """Of the training files and of the validation file."""
+    """Numbers of images of the training files and of the validation file."""
 
     def wanted(self) -> tuple[tuple[str, ...], ...]:
         return tuple((f"imagenet32/{name}",) for name in NAMES)
@@ -69,7 +69,7 @@ class ImageNet32(Photographs):
 
 
 def _labels(file: Npz) -> np.ndarray:
-    """Labels (N,) from 0 on; in the file they count from 1."""
+    """Labels (N,) from 0; in the file they start from 1."""
     y_N, shape = file.array("labels"), file.shape("data")
     with sound(file.path):
         if y_N.ndim != 1 or y_N.dtype.kind not in "iu" or shape != (len(y_N), 3_072):

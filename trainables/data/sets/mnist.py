@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST, from the official files; torchvision fetches those that are absent."""
+"""MNIST and Fashion-MNIST, from the official files; torchvision downloads those that are absent."""
 
 # Shapes: N rows of a split, images (N, 1, H, W).
 
@@ -27,7 +27,7 @@ TEST = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 KNOWN_ROWS, TEST_ROWS = 60_000, 10_000
 SIDE = 28  # pixels
 CLASSES = 10
-PATIENCE_S = 30  # torchvision itself waits for a silent server for ever
+PATIENCE_S = 30  # torchvision itself has no time-out
 
 
 class Published(Dataset):
@@ -54,10 +54,10 @@ class Published(Dataset):
 
 
 class Official(Published):
-    """60,000 training images, the last of them to validate, and 10,000 to test."""
+    """60,000 training images, of which the last are for validation, and 10,000 test images."""
 
     val_from_train: int = Field(10_000, gt=0, lt=KNOWN_ROWS)
-    """The last so many images of the training file validate: 10,000 in ARD-VAE and VIMAE, 5,000 in Intel-VAE."""
+    """Number of validation images, the last of the training file: 10,000 in ARD-VAE and VIMAE, 5,000 in Intel-VAE."""
 
     def known_facts(self) -> Facts:
         return Facts((1, SIDE, SIDE), UNIT, KNOWN_ROWS - self.val_from_train, self.val_from_train)
@@ -101,17 +101,17 @@ class Mnist32(Official):
 
 
 class Mnist01(Published):
-    """The zeros and ones of MNIST, as many of each or in chosen proportions: 10,000 / 1,000 / 1,960 images.
+    """The zeros and ones of MNIST, balanced or in chosen proportions: 10,000 / 1,000 / 1,960 images.
 
-    Of each digit the first 5,000 of the training file to train, the next 500 to validate, the first 980 of the test
-    file to test. Zeros and ones take turns, so that the first rows of a split are in proportion too.
+    Of each digit the first 5,000 of the training file train, the next 500 validate, and the first 980 of the test file
+    test. Zeros and ones alternate, so that the first rows of a split have the same proportions.
     """
 
     name: Literal["mnist01"] = "mnist01"
     zeros: NonNegativeInt = 1
-    """Copies of each zero, in all splits."""
+    """Number of copies of each zero, in all splits."""
     ones: NonNegativeInt = 1
-    """Copies of each one. Intel-VAE, table 3: zeros to ones as 1:1, 2:3, 1:3, 1:4 and, one digit alone, 0:1."""
+    """Number of copies of each one, in all splits. Intel-VAE, table 3: zeros to ones 1:1, 2:3, 1:3, 1:4 and 0:1."""
 
     source: ClassVar[str] = "LeCun et al. 1998; Intel-VAE, tables 3 and C.1"
     classes: ClassVar[int] = 2
@@ -160,14 +160,14 @@ def _rows(folder: Path, names: tuple[str, str], expected: int) -> Rows:
 
 
 def _turns(rows: Rows, start: int, stop: int, zeros: int, ones: int) -> Rows:
-    """The zeros and the ones from number `start` of each to `stop`, in turns: 0, 1, 0, 1 or 0, 0, 1, 0, 0, 1."""
+    """The zeros and ones number `start` to `stop` of each, alternating: 0, 1, 0, 1 or, copied, 0, 0, 1, 0, 0, 1."""
     zero, one = ((rows.y == digit).nonzero().flatten()[start:stop] for digit in (0, 1))
     places = [zero] * zeros + [one] * ones
     return rows.take(torch.stack(places, dim=1).flatten())
 
 
 def fetch_absent(name: str, folder: Path) -> None:
-    """Downloads what is missing of the four files. Raises DataError that names the files and where they belong."""
+    """Downloads the absent ones of the four files. Raises DataError that names the files and where to put them."""
     absent = [file for file in TRAIN + TEST if find(folder, file) is None]
     if not absent:
         return
@@ -182,7 +182,7 @@ def fetch_absent(name: str, folder: Path) -> None:
 
 
 def _download(name: str, folder: Path, absent: list[str]) -> None:
-    """Beside first, then renamed: a second process never sees half a file."""
+    """Downloads to a temporary folder, then renames: another process never sees a partial file."""
     import torchvision.datasets  # slow to import, and rarely needed
 
     with tempfile.TemporaryDirectory(dir=folder) as beside, _patience(PATIENCE_S):

@@ -1,6 +1,6 @@
 """Omniglot: handwritten characters of 50 alphabets, 20 drawings of each."""
 
-# Shapes: N drawings of an archive, K images asked for. An image's number is 4 x its drawing's number + its turn.
+# Shapes: N drawings of an archive, K images requested. An image's number is 4 x its drawing's number + its turn.
 
 from __future__ import annotations
 
@@ -35,13 +35,14 @@ class Omniglot(Dataset):
     """Handwritten characters of 50 alphabets, 28x28 grey, white ink: 69,408 / 7,712 / 52,720 images.
 
     The 964 characters of 30 background alphabets train and validate; the 659 of the other 20 alphabets test. Each
-    drawing, scaled from 105x105 by the mean of areas (VIMAE does not state how), is there in its four rotations, which
-    keep its class: 80 images of a character. The 20 drawings of a character are by 20 people; the last of them validate
-    (VIMAE trains on all and names none). Labels count the characters by the names of alphabet and character, those to
-    test after the others.
+    drawing is scaled from 105x105 by averaging areas (VIMAE does not state how) and included in four rotations of the
+    same class: 80 images of a character. The 20 drawings of a character are by 20 people; those of the last people
+    validate (VIMAE trains on all and has no validation images). Labels number the characters by the names of alphabet
+    and character, those to test after the others.
 
-    Files: omniglot-py/images_background.zip and images_evaluation.zip, or unpacked. `files: small1`, `small2`, `small`
-    (both, 242 characters) take images_background_small1.zip and 2, the authors' smaller sets, without test images.
+    Files: omniglot-py/images_background.zip and images_evaluation.zip, or unpacked. `files: small1`, `small2` and
+    `small` (both, 242 characters) use images_background_small1.zip and 2, the authors' smaller sets, without test
+    images.
     """
 
     name: Literal["omniglot"] = "omniglot"
@@ -50,7 +51,7 @@ class Omniglot(Dataset):
     rotations: bool = True
     """Add the drawings turned by 90, 180 and 270 degrees."""
     val_drawers: int = Field(2, gt=0, lt=DRAWERS)
-    """Of each background character's 20 drawings the last so many validate."""
+    """Number of drawings for validation, the last of each background character's 20."""
 
     source: ClassVar[str] = "Lake et al. 2015, Human-level concept learning through probabilistic program induction"
     licence: ClassVar[str] = "MIT"
@@ -74,7 +75,7 @@ class Omniglot(Dataset):
 
     @property
     def classes(self) -> int:
-        """The characters."""
+        """The number of characters."""
         return BACKGROUND[self.files][1] + (EVALUATION[1] if self.files == "official" else 0)
 
     def from_files(self, root: Path) -> Splits:
@@ -99,7 +100,7 @@ class Omniglot(Dataset):
 
 
 def _joined(archives: list[Archive], characters: int) -> Album:
-    """ARCHIVE/ALPHABET/CHARACTER/DRAWING.png of all archives; what two of them have is taken once."""
+    """The pictures ARCHIVE/ALPHABET/CHARACTER/DRAWING.png of all archives; those in two archives count once."""
     found = {
         name.partition("/")[2]: (archive, name)
         for archive in archives
@@ -118,7 +119,7 @@ def _joined(archives: list[Archive], characters: int) -> Album:
 
 
 def _scaled(picture) -> np.ndarray:
-    """The means of the areas that fall into each of 28 x 28 pixels; a pixel on a border is shared."""
+    """The picture scaled to 28 x 28 pixels by area averages; a source pixel on a border is split between them."""
     pixels = np.asarray(picture, float)
     edges, pixel = np.linspace(0, SIDE, SHAPE[1] + 1), np.arange(SIDE)
     share = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
@@ -139,7 +140,7 @@ def _check(names: list[str], characters: int) -> None:
 
 
 def _turned(pictures: Album, index_K: np.ndarray) -> np.ndarray:
-    """White ink on black, each drawing decoded once whatever its turns."""
+    """The images, white ink on black, turned; each drawing is decoded once for all its rotations."""
     drawings, place_K = np.unique(index_K // TURNS, return_inverse=True)
     x_KCHW = (255 - pictures.pixels(drawings))[place_K]
     for turn in range(1, TURNS):

@@ -1,6 +1,6 @@
-"""3D Shapes: a coloured thing in a coloured room, every combination of six factors."""
+"""3D Shapes: a coloured object in a coloured room, every combination of six factors."""
 
-# Shapes: N images of the file, K images asked for, F factors.
+# Shapes: N images of the file, K images requested, F factors.
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from trainables.data.formats.blocks import BLOCK_BYTES, gather
 from trainables.data.formats.locate import find_all, sound
 from trainables.data.sets.grids import EveryCombination, Grid
 
-PLACE_BYTES = 32  # of each label, while its place is computed
+PLACE_BYTES = 32  # memory per label while its index is computed
 MOST_CHUNK = 2**30  # bytes
 NAMES = ("floor_hue", "wall_hue", "object_hue", "scale", "shape", "orientation")
 ENDS = ((0, 0.9), (0, 0.9), (0, 0.9), (0.75, 1.25), (0, 3), (-30, 30))
-"""The first and the last value of each factor, as the file labels them; those between are evenly spaced."""
+"""The first and the last value of each factor in the file's labels; the values between are evenly spaced."""
 
 
 class Shapes3D(EveryCombination):
     """A cube, cylinder, ball or capsule in a room, 64x64 colour, 6 factors: 470,000 / 10,000 images.
 
     Factors: floor_hue 10, wall_hue 10, object_hue 10, scale 8, shape 4, orientation 15. File: 3dshapes/3dshapes.h5
-    (images, labels). A fixed shuffle holds the validation images out. There are no test images.
+    (images, labels). A fixed shuffle holds out the validation images. There are no test images.
     """
 
     name: Literal["shapes3d"] = "shapes3d"
     val_from_train: int = Field(10_000, gt=0, lt=480_000)
-    """So many images validate."""
+    """Number of validation images."""
 
     source: ClassVar[str] = "Burgess & Kim 2018, 3D Shapes dataset"
     licence: ClassVar[str] = "Apache 2.0"
@@ -62,7 +62,7 @@ class Shapes3D(EveryCombination):
 
 
 def _places(labels_NF: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
-    """Each label's place among the values of its factor, -1 where it is none of them."""
+    """Each label's index among the values of its factor, -1 where it is none of them."""
     if labels_NF.ndim != 2 or labels_NF.shape[1] != len(sizes):
         raise Unfit(f"labels of shape {labels_NF.shape}, {len(sizes)} columns expected")
     low_F, high_F = np.array(ENDS, float).T
@@ -72,7 +72,7 @@ def _places(labels_NF: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
 
 
 def _blocks(path: Path) -> Iterator[np.ndarray]:
-    """The images in blocks of rows (C, H, W)."""
+    """The images in blocks, (rows, C, H, W)."""
     with sound(path), h5py.File(path) as file:
         images = file["images"]
         step = BLOCK_BYTES // (64 * 64 * 3)

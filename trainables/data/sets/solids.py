@@ -1,10 +1,10 @@
-"""Things in a room in the manner of 3D Shapes, rendered here: every factor is known exactly, and nothing need be got.
+"""Objects in a room in the manner of 3D Shapes, rendered here: every factor is known exactly, nothing is downloaded.
 
-Each pixel's ray is followed in steps of the distance to the thing, which is known in closed form, until it arrives or
-reaches floor or wall. Where it arrives decides which of three hues the pixel has, and how bright.
+Sphere tracing: each pixel's ray advances in steps of the distance to the object, which has a closed form, until it hits
+the object, floor or wall. What it hits decides which of three hues the pixel has, and how bright it is.
 """
 
-# Shapes: K images asked for, P pixels (rows x columns), points and directions (P, 3) as (right, up, ahead).
+# Shapes: K images requested, P pixels (rows x columns), points and directions (P, 3) as (right, up, ahead).
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ from trainables.data.sets.grids import EveryCombination, Grid
 
 NAMES = ("floor_hue", "wall_hue", "object_hue", "scale", "shape", "orientation")
 EYE, AIM = (0.0, 2.4, -4.5), (0.0, 0.9, 0.0)
-VIEW = 0.45  # half of the image's width, seen from a distance of 1
-WALL = 5.0  # from the middle of the room to each of its four walls
-LIGHT = (0.36, 0.8, -0.48)  # towards it: a unit vector
-AMBIENT = 0.4  # brightness where the light does not fall
+VIEW = 0.45  # half of the image's width at distance 1
+WALL = 5.0  # distance of each of the four walls from the middle of the room
+LIGHT = (0.36, 0.8, -0.48)  # unit vector towards the light
+AMBIENT = 0.4  # brightness without direct light
 STEPS, NEAR = 256, 1e-5
 SCALES = (0.7, 1.0)
-"""Half of the height of the smallest and of the largest thing."""
+"""Half of the height of the smallest and of the largest object."""
 TURN = math.radians(30)
-"""Room and thing turn together, from minus to plus this."""
+"""Room and object turn together, from minus this angle to plus this angle."""
 
 
 class Solids(EveryCombination):
-    """A cube, cylinder, ball or capsule in a room, rendered anew, 64x64 colour, 6 factors: 3,456 / 384 images.
+    """A cube, cylinder, ball or capsule in a room, rendered, 64x64 colour, 6 factors: 3,456 / 384 images.
 
     Factors: floor_hue 4, wall_hue 4, object_hue 4, scale 3, shape 4, orientation 5, each combination once. A fixed
-    shuffle holds the validation images out. There are no test images.
+    shuffle holds out the validation images. There are no test images.
     """
 
     name: Literal["solids"] = "solids"
     side: Literal[32, 64] = 64
-    """Pixels."""
+    """Side of an image in pixels."""
     val_from_train: int = Field(384, gt=0, lt=3_840)
-    """So many images validate."""
+    """Number of validation images."""
 
     source: ClassVar[str] = "own rendering, after Burgess & Kim 2018, 3D Shapes"
     licence: ClassVar[str] = "none needed: drawn"
@@ -58,7 +58,7 @@ class Solids(EveryCombination):
         return self._rendered
 
     def _rendered(self, index_K: np.ndarray) -> np.ndarray:
-        """One scene at a time, in all colours asked for."""
+        """Renders one scene at a time, in all colours needed."""
         values_KF = self.grid.values(index_K)
         x_K3P = np.empty((len(index_K), 3, self.side**2), np.uint8)
         for scene in np.unique(values_KF[:, 3:], axis=0):
@@ -70,16 +70,16 @@ class Solids(EveryCombination):
 
 
 def rgb(hue: np.ndarray) -> np.ndarray:
-    """Pure colours of a hue in [0, 1), red, green and blue in front: 0 is red, 1/3 green, 2/3 blue."""
+    """Pure colours of hues in [0, 1), with the RGB channels as first axis: 0 is red, 1/3 green, 2/3 blue."""
     from_hue = np.stack([np.abs((hue + shift) % 1 - 0.5) for shift in (0, 2 / 3, 1 / 3)])
     return np.clip(6 * from_hue - 1, 0, 1)
 
 
 @cache
 def view(scale: int, shape: int, orientation: int, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """What each pixel shows, 0 the floor, 1 a wall, 2 the thing, and its brightness in [0, 1]: both (P,).
+    """What each pixel shows, 0 the floor, 1 a wall, 2 the object, and its brightness in [0, 1]: both (P,).
 
-    The numbers are those of the factors. The room stands still here: eye and light are turned about it instead.
+    The arguments are values of the factors. Eye and light turn instead of the room.
     """
     low, high = SCALES
     size = low + (high - low) * scale / (Solids.grid.sizes[3] - 1)
@@ -112,7 +112,7 @@ def _about_up(vector: np.ndarray, angle: float) -> np.ndarray:
 
 
 def _room(eye: np.ndarray, ray_P3: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """How far the floor or the wall is, whether it is the floor, and its normal."""
+    """Along each ray: the distance of the floor or wall, whether it is the floor, and its normal."""
     with np.errstate(divide="ignore"):
         planes_P3 = (np.sign(ray_P3) * [WALL, 0, WALL] - eye) / ray_P3
     planes_P3[ray_P3[:, 1] >= 0, 1] = np.inf  # there is no ceiling
@@ -124,7 +124,7 @@ def _room(eye: np.ndarray, ray_P3: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
 
 
 def _followed(thing: Callable, eye: np.ndarray, ray_P3: np.ndarray, end_P: np.ndarray) -> np.ndarray:
-    """How far the thing is along each ray; `end_P` where it is not met before."""
+    """The distance of the object along each ray; `end_P` where the ray does not hit it before."""
     way_P, left = np.zeros(len(ray_P3)), np.arange(len(ray_P3))
     for _ in range(STEPS):
         gap = thing(eye + way_P[left, None] * ray_P3[left])
@@ -135,7 +135,7 @@ def _followed(thing: Callable, eye: np.ndarray, ray_P3: np.ndarray, end_P: np.nd
 
 
 def _slope(thing: Callable, point_P3: np.ndarray) -> np.ndarray:
-    """The unit normals of the thing's surface: the slope of the distance, by central differences."""
+    """The unit normals of the object's surface: the gradient of the distance, by central differences."""
     steps = 1e-4 * np.eye(3)
     slope_P3 = np.stack([thing(point_P3 + step) - thing(point_P3 - step) for step in steps], axis=1)
     return slope_P3 / np.linalg.norm(slope_P3, axis=1, keepdims=True)
@@ -162,9 +162,9 @@ def _capsule(point_P3: np.ndarray, size: float) -> np.ndarray:
 
 
 def _outside(gap: np.ndarray) -> np.ndarray:
-    """Distance to a box, or to whatever else is bounded along perpendicular directions, from the gaps along them."""
+    """Signed distance to a box, or to another body bounded in perpendicular directions, from the gaps along these."""
     return np.linalg.norm(np.maximum(gap, 0), axis=1) + np.minimum(gap.max(axis=1), 0)
 
 
 DISTANCES = (_cube, _cylinder, _ball, _capsule)
-"""The distance (P,) from points to a thing of a size that stands on the floor's middle, by the factor `shape`."""
+"""By the factor `shape`: the distance (P,) from points to an object of a size in the middle of the floor."""

@@ -1,6 +1,6 @@
-"""Shapes in the manner of dSprites, drawn here: every factor is known exactly, and nothing need be got."""
+"""Shapes in the manner of dSprites, drawn here: every factor is known exactly, nothing is downloaded."""
 
-# Shapes: K images asked for, H rows, W columns of pixels, F factors.
+# Shapes: K images requested, H rows, W columns of pixels, F factors.
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from pydantic import Field
 from trainables.common.lazy import np
 from trainables.data.sets.grids import EveryCombination, Grid
 
-AT_ONCE = 256  # images, whose arithmetic takes some MB
+AT_ONCE = 256  # images drawn together, which takes some MB
 RADII = (0.3, 0.45)
-"""Of the circle around the smallest and the largest shape, in halves of the image's side."""
-REACH = 0.49  # the centres stay within this of the middle, so that no shape is cut off
-HEART = 1.43  # the farthest that its curve goes from the middle is 1.4245
+"""Radius of the circle around the smallest and the largest shape, in halves of the image's side."""
+REACH = 0.49  # largest offset of a shape's centre from the middle, so that no shape is cut off
+HEART = 1.43  # scale of the heart, a little above its curve's largest distance from the middle, 1.4245
 
 
 class Sprites(EveryCombination):
-    """White squares, ellipses and hearts, drawn anew, 64x64 black and white, 5 factors: 5,632 / 512 images.
+    """White squares, ellipses and hearts, rendered, 64x64 black and white, 5 factors: 5,632 / 512 images.
 
     Factors: shape 3, scale 4, orientation 8, pos_x 8, pos_y 8, each combination once. Unlike in dSprites the
-    orientations cover a quarter turn, so that no two images are alike. A pixel is white where its middle lies in the
-    shape. A fixed shuffle holds the validation images out. There are no test images.
+    orientations cover a quarter turn, so that no two images are equal. A pixel is white if its middle lies in the
+    shape. A fixed shuffle holds out the validation images. There are no test images.
     """
 
     name: Literal["sprites"] = "sprites"
     side: Literal[32, 64] = 64
-    """Pixels."""
+    """Side of an image in pixels."""
     val_from_train: int = Field(512, gt=0, lt=6_144)
-    """So many images validate."""
+    """Number of validation images."""
 
     source: ClassVar[str] = "own drawing, after Matthey et al. 2017, dSprites"
     licence: ClassVar[str] = "none needed: drawn"
@@ -59,7 +59,7 @@ class Sprites(EveryCombination):
 
 
 def own_axes(factors_K4: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Each pixel's middle on the axes of the shape, its radius as unit: along it and across (K, H, W).
+    """The coordinates of each pixel's middle on the two axes of the shape, in units of its radius: (K, H, W) each.
 
     `factors` are scale, orientation, pos_x and pos_y.
     """
@@ -78,7 +78,7 @@ def _offsets(centre: list[np.ndarray], side: int) -> tuple[np.ndarray, np.ndarra
 
 
 def _turned(right: np.ndarray, up: np.ndarray, angle_K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The offsets along the axes of a shape that was turned anticlockwise by `angle_K` radians."""
+    """The offsets along the axes of a shape that is turned anticlockwise by `angle_K` radians."""
     cos, sin = np.cos(angle_K)[:, None, None], np.sin(angle_K)[:, None, None]
     return cos * right + sin * up, cos * up - sin * right
 
@@ -92,7 +92,7 @@ def _ellipse(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _heart(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The curve (x^2 + y^2 - 1)^3 = x^2 y^3, made small enough to lie in the unit circle."""
+    """The curve (x^2 + y^2 - 1)^3 = x^2 y^3, scaled to lie in the unit circle."""
     x, y = HEART * a, HEART * b
     xx, yy = x * x, y * y
     beyond = xx + yy - 1
@@ -100,4 +100,4 @@ def _heart(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 RULES = (_square, _ellipse, _heart)
-"""Which points belong to a shape of radius 1, by the factor `shape`."""
+"""By the factor `shape`: whether points lie in a shape of radius 1."""

@@ -1,6 +1,6 @@
-"""Six distributions in the plane with holes, corners, gaps and arms that a Gaussian latent space finds hard.
+"""Six distributions in the plane with holes, corners, gaps and arms, which are hard for a Gaussian latent space.
 
-Intel-VAE's notebooks draw without end; here `rows` points are drawn once, so that an epoch is a fixed set of rows.
+Intel-VAE's notebooks draw new points all the time; here `rows` points are drawn once, so that an epoch is a fixed set.
 """
 
 # Shapes: N rows of a split, V vertices of a polygon.
@@ -26,7 +26,7 @@ class Synthetic(Dataset):
     """Points in the plane, unbounded, drawn with a fixed seed; the 2,000 validation points do not depend on `rows`."""
 
     rows: PositiveInt = 20_000
-    """How many training points are drawn."""
+    """Number of training points."""
 
     source: ClassVar[str] = "Intel-VAE, appendix C and its published notebooks"
     kl_warmup: ClassVar[float] = 0.5  # without it a decoder that learns its variance collapses to one Gaussian
@@ -80,7 +80,7 @@ class Star(Synthetic):
 
 
 class Infinity(Synthetic):
-    """The curve of the sign of infinity in the plane: two holes."""
+    """The curve of the infinity sign in the plane: two holes."""
 
     name: Literal["infinity"] = "infinity"
 
@@ -90,7 +90,7 @@ class Infinity(Synthetic):
 
 
 class Mog(Synthetic):
-    """A mixture of two Gaussians in the plane, at (-2, 0) and (2, 0), deviation 0.3; labelled by Gaussian."""
+    """A mixture of two Gaussians in the plane, at (-2, 0) and (2, 0), with deviation 0.3; labelled by Gaussian."""
 
     name: Literal["mog"] = "mog"
 
@@ -103,7 +103,7 @@ class Mog(Synthetic):
 
 
 class Cross(Synthetic):
-    """Sparse points in the plane: N(0, 1) along one axis, N(0, 0.05^2) along the other; labelled by the former."""
+    """Sparse points in the plane: N(0, 1) along one axis, N(0, 0.05^2) along the other; labelled by the first."""
 
     name: Literal["cross"] = "cross"
 
@@ -124,7 +124,7 @@ def _corners(count: int, angle: float) -> np.ndarray:
 
 
 def _along_edges(rng: np.random.Generator, rows: int, vertices: np.ndarray) -> np.ndarray:
-    """Points (N, 2) spread evenly over edges of equal length."""
+    """Points (N, 2), uniform on edges of equal length."""
     edge_N = rng.integers(len(vertices), size=rows)
     u_N1 = rng.uniform(0, 1, (rows, 1))
     return SCALE * (u_N1 * vertices[edge_N] + (1 - u_N1) * np.roll(vertices, -1, axis=0)[edge_N])

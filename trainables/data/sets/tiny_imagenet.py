@@ -22,10 +22,10 @@ PER_CLASS = {"official": 500, "subset": 40}
 
 
 class TinyImageNet(Photographs):
-    """Photographs of 200 classes, 64x64 colour: 100,000 / 10,000 / 10,000 images, those to test without labels.
+    """Photographs of 200 classes, 64x64 colour: 100,000 / 10,000 / 10,000 images; the test images have no labels.
 
-    Files: tiny-imagenet-200.zip, the official one, or unpacked; `files: subset` takes tiny-imagenet-200-subset.zip,
-    with 40 training images of each class, the same validation images and none to test. Grey pictures become colour.
+    Files: tiny-imagenet-200.zip, the official one, or unpacked; `files: subset` uses tiny-imagenet-200-subset.zip,
+    with 40 training images of each class, the same validation images and no test images. Grey pictures become colour.
     The classes are numbered in the order of their WordNet names; a fixed shuffle mixes the training images.
     """
 
@@ -60,7 +60,7 @@ class TinyImageNet(Photographs):
 
 
 def _train(archive: Archive, classes: tuple[str, ...], each: int) -> tuple[tuple[str, ...], np.ndarray]:
-    """train/CLASS/images/CLASS_NUMBER.JPEG: names and labels (N,)."""
+    """The names and labels (N,) of train/CLASS/images/CLASS_NUMBER.JPEG."""
     names = tuple(name for name in archive.names if name.startswith(f"{TOP}/train/") and name.endswith(".JPEG"))
     found = [name.split("/")[2] for name in names]
     with sound(archive.path):
@@ -72,7 +72,7 @@ def _train(archive: Archive, classes: tuple[str, ...], each: int) -> tuple[tuple
 
 
 def read_val(archive: Archive, classes: tuple[str, ...]) -> tuple[tuple[str, ...], np.ndarray]:
-    """val/val_annotations.txt: names and labels (N,), a line for each image: its file, its class, a box.
+    """The names and labels (N,) of val/val_annotations.txt, a line per image: its file, its class, a box.
 
     Raises DataError.
     """

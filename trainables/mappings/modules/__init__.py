@@ -1,1 +1,1 @@
-"""The modules that the mappings build. They load torch; the records beside this folder do not."""
+"""The torch modules that the mappings build. They load torch; the records in mappings/ do not."""

@@ -1,4 +1,4 @@
-"""A chain of groups of dimensions."""
+"""The module of the hierarchical mapping: a chain of groups of dimensions."""
 
 # Shapes: B rows of a batch, D latent dimensions.
 
@@ -11,7 +11,7 @@ from trainables.networks.blocks import glorot_uniform
 
 
 class Hierarchy(nn.Module):
-    """(B, D) -> (B, D): z_0 = y_0 and z_i = ReLU(W_i [z_(i-1), y_i] + b_i), with a linear layer per group but one."""
+    """(B, D) -> (B, D): z_0 = y_0 and z_i = ReLU(W_i [z_(i-1), y_i] + b_i), a linear layer per group but the first."""
 
     def __init__(self, groups: tuple[int, ...]):
         super().__init__()

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 EPS = 1e-7
 MIN_NORM = 1e-4  # g has slope 1 / |y|; inside this radius it is linear, so that slopes stay below 1e4
-CHORD = 1 / math.sqrt(3)  # distance of the loops' arcs from their circles' centres, in units of half an arc's chord
+CHORD = 1 / math.sqrt(3)  # distance of an arc's chord from its circle's centre, in units of half the chord
 
 
 def project(y_BD: Tensor) -> Tensor:
@@ -40,10 +40,10 @@ class Chain(nn.Module):
         return torch.cat((loops_B2, y_BD[:, 2:]), 1)
 
     def squeeze(self, c_B: Tensor) -> Tensor:
-        """w(c), which is 0 at the glue points and makes of the circle (c, s) the chain (c, s * w(c)).
+        """w(c), which is 0 at the nodes and turns the circle (c, s) into the chain (c, s * w(c)).
 
         Between two nodes w is an arc of a circle of radius 2/sqrt(3) half chords, so it meets the axis at 60 degrees.
-        An inner segment is an arc's whole chord. The outer two are half a chord: the other half lies past the end.
+        An inner segment is an arc's whole chord. The outer two are half a chord: the other half is beyond the end.
         """
         if self.holes == 1:
             return torch.ones_like(c_B)

@@ -1,4 +1,4 @@
-"""Cuts of planes into sectors and of axes in two, and the push that parts the pieces (Intel-VAE, equation 6)."""
+"""Cuts of planes into sectors and of axes in two, and the push that separates the clusters (Intel-VAE, equation 6)."""
 
 # Shapes: B rows of a batch, D latent dimensions, K clusters (of one cut, or of all cuts together).
 
@@ -32,7 +32,7 @@ def directions(angle_K: Tensor) -> Tensor:
 class Cut(nn.Module):
     """One plane or axis cut into K clusters: (B, width) -> (B, width).
 
-    `shares` decides the proportions: trained and saved if they are learned, else a constant that no checkpoint holds.
+    `shares` decides the proportions: a trained parameter if they are learned, else a constant outside the checkpoint.
     """
 
     width: ClassVar[int]
@@ -47,9 +47,9 @@ class Cut(nn.Module):
 
 
 class Plane(Cut):
-    """A plane cut into sectors, the first of which starts at angle 0; a sector's angle is 2 pi softmax(shares).
+    """A plane cut into sectors, the first starting at angle 0; the angles are 2 pi softmax(shares).
 
-    A learned sector may be wider than pi. The nearest point of its boundary is then, for some points, the origin.
+    A learned sector may be wider than pi. For some points the nearest point of its boundary is then the origin.
     """
 
     width = 2
@@ -58,7 +58,7 @@ class Plane(Cut):
         super().__init__(torch.zeros(clusters), *push)
 
     def masses(self) -> Tensor:
-        """Each sector's probability (K,) under N(0, I), which looks the same in all directions."""
+        """Each sector's probability (K,) under N(0, I), which is isotropic."""
         return self.shares.softmax(0)
 
     def starts(self) -> Tensor:
@@ -73,7 +73,7 @@ class Plane(Cut):
 
     def forward(self, y_B2: Tensor) -> Tensor:
         start_K, k_B = self.starts(), self.cluster(y_B2)
-        ray_K2 = directions(start_K)  # neighbours share a ray, so that they agree on it to the last bit
+        ray_K2 = directions(start_K)  # neighbours share the same ray, so that rounding cannot separate them
         distance_B = torch.minimum(
             distance_to_ray(y_B2, ray_K2[k_B]),
             distance_to_ray(y_B2, ray_K2.roll(-1, 0)[k_B]),
@@ -85,7 +85,7 @@ class Plane(Cut):
 class Axis(Cut):
     """An axis cut in two at b = 8 sigmoid(shares) - 4: y + c1 sign(y - b) |y - b|**c2.
 
-    Equation 6 for two clusters, with the direction that the paper's text and the authors' code agree on.
+    Equation 6 for two clusters, with the direction of the paper's text and the authors' code.
     """
 
     width = 1
@@ -112,9 +112,9 @@ class Axis(Cut):
 
 
 class Cuts(nn.Module):
-    """(B, D) -> (B, D): each cut acts on its own dimensions, in their order; the dimensions left over stay.
+    """(B, D) -> (B, D): each cut acts on the next dimensions in order; the remaining dimensions stay.
 
-    K, the number of clusters, is the product of the cuts' numbers; the first cut's index changes slowest.
+    K, the number of clusters, is the product of the cuts' numbers; the first cut's index varies slowest.
     """
 
     def __init__(self, cuts: list[Cut]):
@@ -137,7 +137,7 @@ class Cuts(nn.Module):
         return index_B
 
     def _split(self, y_BD: Tensor) -> tuple[Tensor, ...]:
-        """One piece per cut, and the dimensions left over."""
+        """The dimensions of each cut, and the remaining ones."""
         widths = [cut.width for cut in self.cuts]
         return y_BD.split([*widths, y_BD.shape[1] - sum(widths)], 1)
 
@@ -146,4 +146,4 @@ CUTS = {
     "planes": lambda per_cut, *push: [Plane(clusters, *push) for clusters in per_cut],
     "axes": lambda per_cut, *push: [Axis(*push) for _ in per_cut],
 }
-"""Place of the cuts -> the cuts, of the clusters of each, c1, c2, and whether proportions are learned."""
+"""`Sectors.on` -> function that makes the cuts from the clusters of each, c1, c2 and whether shares are learned."""

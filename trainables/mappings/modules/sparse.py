@@ -1,4 +1,4 @@
-"""The dimension selector, and the term that makes it select."""
+"""The module of the sparse mapping, the dimension selector, and its loss term."""
 
 # Shapes: B rows of a batch, D latent dimensions.
 
@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from trainables.networks.blocks import dense
 
 HIDDEN = (10, 10)
-OPEN = 2.0  # the last layer's first bias: gates start at sigmoid(2) = 0.88, so that the decoder sees y at all
-TINY = 1e-8  # added to each gate: a row of closed gates has an entropy, and its gradient is finite
+OPEN = 2.0  # initial bias of the last layer: gates start at sigmoid(2) = 0.88, so that y reaches the decoder
+TINY = 1e-8  # added to each gate, so that a row of closed gates has an entropy with a finite gradient
 
 
 class DimensionSelector(nn.Module):
@@ -31,8 +31,8 @@ class DimensionSelector(nn.Module):
 def sparsity(gates_BD: Tensor) -> Tensor:
     """L_sp, a scalar in nats: mean entropy of the rows' gates minus the entropy of their mean (equation 7).
 
-    As in the authors' code rows are normalised before they are averaged. So it is minus the mutual information between
-    row and dimension, and lies between -log(min(B, D)) and 0. Not a mean over rows: it needs the whole batch.
+    As in the authors' code, rows are normalised before they are averaged. So it is minus the mutual information between
+    row and dimension, from -log(min(B, D)) to 0. It is not a mean over rows: it needs the whole batch.
     """
     p_BD = gates_BD + TINY
     p_BD = p_BD / p_BD.sum(1, keepdim=True)

@@ -1,4 +1,4 @@
 """Parts of single methods that load torch: masks, gates, input noise, penalties, densities fitted after training.
 
-The records in the files of methods/ use them, by LazyModule.
+The records in methods/ import them as LazyModule.
 """

@@ -1,4 +1,4 @@
-"""Ex-post density estimation: a mixture of Gaussians fitted to the codes of a trained autoencoder, to generate from."""
+"""Ex-post density estimation: fits a mixture of Gaussians to a trained autoencoder's codes, to generate from it."""
 
 # Shapes: N rows of the data, B rows of generated data, L latent dimensions, K components.
 
@@ -13,12 +13,12 @@ from trainables.model import VAE
 from trainables.noise import Noise, seed_of
 
 ROWS_AT_ONCE = 1000
-LARGEST_SEED = 2**32  # that scikit-learn takes
+LARGEST_SEED = 2**32  # scikit-learn's seeds are below this
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """A Gaussian mixture: weights, means, and roots R of the covariances R R^T."""
+    """A Gaussian mixture: weights, means, and Cholesky factors R of the covariances R R^T."""
 
     weight_K: Tensor
     mean_KL: Tensor
@@ -30,14 +30,14 @@ class Mixture:
         uniform_B = noise.uniform("component").to(self.weight_K)
         k_B = torch.bucketize(uniform_B, self.weight_K.cumsum(0)[:-1], right=True)
         z_BL = self.mean_KL[k_B]
-        for k, root_LL in enumerate(self.root_KLL):  # by component: a root for each row would not fit in memory
+        for k, root_LL in enumerate(self.root_KLL):  # by component: a factor per row would not fit in memory
             z_BL[k_B == k] += eps_BL[k_B == k] @ root_LL.T
         return z_BL
 
 
 @torch.no_grad()
 def encodings(vae: VAE, rows: Rows) -> Tensor:
-    """The representations (N, L) of all rows, the model in evaluation mode. No other worker is waited for."""
+    """The representations (N, L) of all rows, in evaluation mode, on this worker alone."""
     vae.eval()
     device, dtype = next(vae.parameters()).device, torch.get_default_dtype()
     pieces = torch.arange(len(rows)).split(ROWS_AT_ONCE)
@@ -45,9 +45,9 @@ def encodings(vae: VAE, rows: Rows) -> Tensor:
 
 
 def fit(z_NL: Tensor, components: int, seed: int) -> Mixture:
-    """The mixture of largest likelihood that expectation maximisation finds; full covariances (RAE's code: 10).
+    """Fit a mixture with full covariances by expectation maximisation (RAE's code: 10 components).
 
-    Raises Undefined where a code is not finite, or so large that no covariance has a root.
+    Raises Undefined where a code is not finite, or so large that a covariance has no Cholesky factor.
     """
     if not z_NL.isfinite().all():
         raise Undefined("codes are not finite: look at the model's loss.")
@@ -57,7 +57,7 @@ def fit(z_NL: Tensor, components: int, seed: int) -> Mixture:
     mixture = GaussianMixture(components, max_iter=2000, tol=1e-3, random_state=state)
     try:
         found = mixture.fit(z_NL.double().cpu().numpy())
-    except ValueError:  # a covariance has no root in float64
+    except ValueError:  # a covariance has no Cholesky factor in float64
         raise Undefined("no Gaussians fit the codes: look at the model's loss.") from None
     weight_K, mean_KL, covariance_KLL = map(torch.from_numpy, (found.weights_, found.means_, found.covariances_))
     root_KLL = torch.linalg.cholesky(covariance_KLL)

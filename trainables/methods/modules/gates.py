@@ -1,4 +1,4 @@
-"""Gates of GECO-L0-ARM-VAE: axes that are open or closed for all data alike, and the multiplier of its constraint."""
+"""Gates of GECO-L0-ARM-VAE, which open or close axes for all rows alike, and the multiplier of its constraint."""
 
 # Shapes: B rows, L latent dimensions.
 
@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 START = 3.0
-"""First logit of every gate: it is open with probability 0.95."""
+"""Initial logit of every gate: it is open with probability 0.95."""
 MEMORY = 0.99
-"""What a step leaves of the constraint's moving average (Rezende & Viola 2018)."""
+"""Decay of the constraint's moving average per step (Rezende & Viola 2018)."""
 MULTIPLIER_RANGE = (1e-6, 1e6)
 
 
@@ -34,24 +34,24 @@ class Gates(nn.Module):
         return self.logits_L.sigmoid().sum()
 
     def sampled(self, u_L: Tensor) -> Tensor:
-        """nu = 1[u < sigmoid(g)] of uniform u."""
+        """nu = 1[u < sigmoid(g)] for uniform u."""
         return (u_L < self.logits_L.sigmoid()).to(u_L.dtype)
 
     def mirrored(self, u_L: Tensor) -> Tensor:
-        """nu = 1[u > sigmoid(-g)], the same draw seen from 1 - u."""
+        """nu = 1[u > sigmoid(-g)], the antithetic sample, with 1 - u for u."""
         return (u_L > (-self.logits_L).sigmoid()).to(u_L.dtype)
 
     def surrogate(self, u_L: Tensor, excess_B: Tensor) -> Tensor:
-        """Zeros (B,) whose gradient in g is ARM's, given each row's F(mirrored) - F(sampled), a cost at gates of one u.
+        """Zeros (B,) whose gradient with respect to g is ARM's estimate, from each row's F(mirrored) - F(sampled).
 
-        dE[F]/dg = E_u[(F(1[u > sigmoid(-g)]) - F(1[u < sigmoid(g)])) (u - 1/2)] (Yin & Zhou 2019), without bias and
-        without a derivative of F.
+        dE[F]/dg = E_u[(F(1[u > sigmoid(-g)]) - F(1[u < sigmoid(g)])) (u - 1/2)] (Yin & Zhou 2019), unbiased and
+        without a derivative of the cost F.
         """
         return excess_B.detach() * ((self.logits_L - self.logits_L.detach()) * (u_L - 0.5)).sum()
 
 
 class Multiplier(nn.Module):
-    """lambda = softplus(l)^2 of the constraint C <= 0, and the moving average of C by which lambda rises or falls."""
+    """lambda = softplus(l)^2 of the constraint C <= 0, and the moving average of C, whose sign raises or lowers it."""
 
     def __init__(self):
         super().__init__()
@@ -64,7 +64,7 @@ class Multiplier(nn.Module):
         return F.softplus(self.raw).square()
 
     def average_with(self, constraint: Tensor) -> Tensor:
-        """C_ma = .99 C_ma + .01 C; the first C itself in the first step."""
+        """C_ma = .99 C_ma + .01 C; C itself in the first step."""
         return torch.where(self.average.isnan(), constraint, MEMORY * self.average + (1 - MEMORY) * constraint)
 
     def lifted(self, factor: float, average: Tensor) -> Tensor:
@@ -73,13 +73,13 @@ class Multiplier(nn.Module):
         return multiplier.detach() * factor + (multiplier - multiplier.detach()) * average.to(multiplier.dtype)
 
     def absorb(self, constraint: Tensor) -> None:
-        """Count the step that had this constraint, and keep lambda in its range."""
+        """Update the moving average with a step's constraint, and clip lambda to its range."""
         self.average.copy_(self.average_with(constraint))
         self.met.logical_or_(self.average <= 0)
         self.raw.clamp_(*map(_raw_of, MULTIPLIER_RANGE))
 
 
 def _raw_of(multiplier: float) -> float:
-    """l of a multiplier softplus(l)^2."""
+    """l such that softplus(l)^2 is the multiplier."""
     root = math.sqrt(multiplier)
     return root + math.log(-math.expm1(-root))

@@ -1,4 +1,4 @@
-"""MaskAAE's parts: a mask on the latent axes, and a critic that tells codes from the prior's."""
+"""MaskAAE's parts: a mask on the latent axes, and a critic that distinguishes codes from prior samples."""
 
 # Shapes: B rows, L latent dimensions.
 
@@ -10,11 +10,11 @@ from trainables.networks.blocks import dense, glorot_normal
 
 LARGEST_START = 5.0
 OPEN = 0.1
-"""An axis counts as open from this mask value on (Mondal et al. 2020)."""
+"""Smallest mask value of an open axis (Mondal et al. 2020)."""
 
 
 class Mask(nn.Module):
-    """z = a * y, a = 1 - exp(-m) in [0, 1) of a parameter m >= 0 that starts uniform on [0, 5)."""
+    """z = a * y, a = 1 - exp(-m) in [0, 1), with a parameter m >= 0 that is initialised uniformly in [0, 5)."""
 
     def __init__(self, latent_dim: int):
         super().__init__()
@@ -32,22 +32,22 @@ class Mask(nn.Module):
         return (self.values() >= OPEN).to(self.m_L.dtype)
 
     def project(self) -> None:
-        """Bring m back to m >= 0 after a gradient step."""
+        """Clip m to m >= 0 after a gradient step."""
         self.m_L.clamp_(min=0)
 
     def polarisation(self) -> Tensor:
-        """sum_l |a_l (1 - a_l)|, a scalar: 0 where every axis is fully open or closed."""
+        """sum_l |a_l (1 - a_l)|, a scalar: 0 if every axis is fully open or closed."""
         a_L = self.values()
         return (a_L * (1 - a_L)).abs().sum()
 
     def spread(self, y_BL: Tensor) -> Tensor:
-        """Mean over a whole batch and its axes of (y - batch mean)^2 exp(-10 a^2), a scalar: how closed axes vary."""
+        """Mean over the whole batch and axes of (y - batch mean)^2 exp(-10 a^2), a scalar: variance on closed axes."""
         weight_L = (-10 * self.values().square()).exp()
         return ((y_BL - y_BL.mean(0)).square() * weight_L).mean()
 
 
 class Adversary(nn.Module):
-    """The critic D, (B, L) -> (B,), large for the prior's codes; and the number of turns taken, for the schedules."""
+    """The critic D, (B, L) -> (B,), large for prior samples; and the number of cycles so far, for the schedules."""
 
     def __init__(self, latent_dim: int, width: int, depth: int):
         super().__init__()
@@ -60,7 +60,7 @@ class Adversary(nn.Module):
     def gradient_penalty(self, z_BL: Tensor) -> Tensor:
         """(|grad D(z)| - 1)^2 of each row, (B,) (Gulrajani et al. 2017).
 
-        `torch.func` takes the inner gradient even where an outer `no_grad` is on.
+        `torch.func` computes the inner gradient even inside `no_grad`.
         """
         slope_BL = grad(lambda z: self(z).sum())(z_BL)
         return (torch.linalg.vector_norm(slope_BL, dim=1) - 1).square()
