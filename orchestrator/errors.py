@@ -1,7 +1,7 @@
 """Errors for the user: what went wrong, in lines that say how to fix it."""
 
 
-class Told(Exception):
+class ReportedError(Exception):
     """Ends the program with lines for the user and without a traceback."""
 
     def __init__(self, *lines: str):
@@ -9,9 +9,9 @@ class Told(Exception):
         self.lines = lines
 
 
-class UserError(Told):
+class UserError(ReportedError):
     """The user's mistake: one line for each thing to fix. The command line prints them and exits with code 2."""
 
 
-class NoResult(Told):
+class NoResult(ReportedError):
     """The work ran and gave no result: the reasons. The command line prints them and exits with code 1."""

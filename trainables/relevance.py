@@ -25,7 +25,7 @@ warnings.filterwarnings("ignore", message=".*torch.jit.script.*", category=Futur
 
 JACOBIAN_ROWS = 100
 MOMENT_ROWS = 10_000
-TELLING = 0.01  # least variance over rows of an axis's mean, relative to that of its samples (Burda et al. 2016)
+INFORMATIVE = 0.01  # least variance over rows of an axis's mean, relative to that of its samples (Burda et al. 2016)
 ROUNDING = 1e-12  # relative to an axis's second moment: a smaller variance is rounding error of a constant
 JACOBIAN_BYTES = 128 << 20  # bound of the decoder's activations and their derivatives in memory at once
 
@@ -120,7 +120,7 @@ def collapsed(moment_sums: Sums) -> bool:
     second_D = moment_sums["mean_square_D"] / rows
     between_D = second_D - (moment_sums["mean_D"] / rows).square()
     variance_D = moment_sums["second_D"] / rows - (moment_sums["sample_D"] / rows).square()
-    mute_D = (between_D < TELLING * variance_D) | (between_D <= ROUNDING * second_D)
+    mute_D = (between_D < INFORMATIVE * variance_D) | (between_D <= ROUNDING * second_D)
     return bool(rows > 1 and mute_D.all())
 
 

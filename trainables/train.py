@@ -4,7 +4,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from trainables import checkpoint
 from trainables.common.errors import CheckpointError, Diverged
+from trainables.common.progress import Progress, silent
 from trainables.common.roots import Root
 from trainables.data import Splits
 from trainables.data.loading import load_splits
@@ -30,8 +31,6 @@ from trainables.terms import Terms, loss_of, sums_of
 EXAMPLES = 1000  # training rows from which a model may take initial values
 LEARNER = "learner"  # key of the model in a checkpoint
 LONGEST_REASON = 200  # characters kept of torch's message about a state that does not fit
-Progress = Callable[[int, int], None]
-"""(steps done, steps of the epoch): called before an epoch's first gradient step and after each."""
 SETTLE_EVERY = 100  # steps between checks of the losses; each check waits for the device and for the other workers
 
 
@@ -58,10 +57,6 @@ class Report:
         from trainables.pictures import draw  # imports matplotlib, which a run without pictures does not need
 
         return draw(self.training.learner, self.training.splits, folder, history, self.training.run.seed)
-
-
-def silent(done: int, of: int) -> None:
-    """Does not report steps."""
 
 
 def train(

@@ -61,7 +61,7 @@ class Checker:
         unsound = {path[1] for path, _ in wrong}
         sound = {key: domain for key, domain in search.items() if key not in unsound}
         for path, text in wrong or idle(base, search):
-            self._tell(path, text)
+            self._report(path, text)
         for key, candidate in probing(base, sound, self.unknown):
             above = tuple(f"{path}." for path in paths_of(key))
             varied = {path: value for path, value in candidate.config.items() if f"{path}.".startswith(above)}
@@ -88,18 +88,18 @@ class Checker:
             for finding in findings(error, Run, candidate.values):
                 path = _in_spec(candidate, finding)
                 told = _alternative(candidate, finding, path)
-                self._tell(path, self._whole(path, finding) + told)
+                self._report(path, self._whole(path, finding) + told)
                 if finding.of_key and not told and path[0] == "search" and len(path) == 2:
                     self.unknown.add(path[1])
             return
         for finding in self._combined(run):
             path = _in_spec(candidate, finding)
-            self._tell(path, finding.text, "" if path[:2] == shown else tried)
+            self._report(path, finding.text, "" if path[:2] == shown else tried)
         for path, plain in candidate.blocked.items():
-            self._tell(path, f"leads into {show_path(plain)}, which is no mapping.")
+            self._report(path, f"leads into {show_path(plain)}, which is no mapping.")
         if self.metric and self.metric not in run.metric_names():
             lacks = f"the method '{run.method.name}' has no metric '{self.metric}'."
-            self._tell(("objective", "metric"), f"{lacks} {cure(self.metric, run.metric_names())}")
+            self._report(("objective", "metric"), f"{lacks} {cure(self.metric, run.metric_names())}")
 
     def _whole(self, path: KeyPath, finding: Finding) -> str:
         """The finding's text or, where a domain draws numbers that must be whole and are not, which domain to write."""
@@ -119,7 +119,7 @@ class Checker:
         else:
             yield from (Finding(read_path(path), text) for path, text in run.mistakes(facts))
 
-    def _tell(self, path: KeyPath, text: str, tried: str = "") -> None:
+    def _report(self, path: KeyPath, text: str, tried: str = "") -> None:
         problem = Problem(self.document.place(path), path, f"{text} {tried}".strip())
         self.told.setdefault((path, text), problem)
 

@@ -15,7 +15,7 @@ from trainables.common.errors import DataError
 from trainables.common.roots import Root, in_bucket
 from trainables.data import Dataset, Facts
 from trainables.data.base.bounds import SMALL_BYTES, size_of
-from trainables.data.base.progress import heard
+from trainables.data.base.progress import reported_to
 from trainables.data.loading import load_splits, read_facts
 from trainables.data.remote.fetch import folder_of
 
@@ -29,7 +29,7 @@ def load_all(datasets: Iterable[Dataset], data_root: Root, console: Console) -> 
             if in_bucket(data_root):
                 fetch(dataset, data_root)
             say(console, f"reading      {described(dataset)}")
-            with rows_told(console, dataset.name) as told, heard(told):
+            with row_progress(console, dataset.name) as told, reported_to(told):
                 notes = load_splits(dataset, data_root).notes
         except DataError as error:
             raise UserError(str(error)) from None
@@ -46,7 +46,7 @@ def facts_of(dataset: Dataset, data_root: Root) -> Facts:
     size = size_on_disk(dataset) if dataset.is_own else 0
     if size > SMALL_BYTES:
         say(console, f"reading      {described(dataset)}, {size_of(size)}")
-    with heard(lines_told(console, dataset.name)):
+    with reported_to(line_progress(console, dataset.name)):
         return read_facts(dataset, data_root)
 
 
@@ -66,10 +66,10 @@ def described(dataset: Dataset) -> str:
 
 
 @contextmanager
-def rows_told(console: Console, name: str) -> Iterator[Callable[[int, int], None]]:
+def row_progress(console: Console, name: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on a terminal, lines elsewhere. Yields a function to call with the rows read and their total."""
     if not console.is_terminal:
-        yield lines_told(console, name)
+        yield line_progress(console, name)
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
@@ -79,7 +79,7 @@ def rows_told(console: Console, name: str) -> Iterator[Callable[[int, int], None
         yield lambda done, of: progress.update(task, completed=done, total=of)
 
 
-def lines_told(console: Console, name: str) -> Callable[[int, int], None]:
+def line_progress(console: Console, name: str) -> Callable[[int, int], None]:
     """A function that prints how many rows are read, at most every EVERY_S seconds."""
     last = time.monotonic()
 
@@ -97,12 +97,12 @@ def fetch(dataset: Dataset, root: str) -> Path | None:
 
     Raises DataError.
     """
-    with bar(f"{dataset.name}: fetching", aloud=True) as told:
+    with bar(f"{dataset.name}: fetching", announced=True) as told:
         return folder_of(dataset, root, told)
 
 
 @contextmanager
-def bar(what: str, aloud: bool = False) -> Iterator[Callable[[int, int], None]]:
+def bar(what: str, announced: bool = False) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on a terminal. Yields a function to call with the bytes done and their total.
 
     Elsewhere it prints one line if `aloud`, and nothing otherwise.
@@ -117,7 +117,7 @@ def bar(what: str, aloud: bool = False) -> Iterator[Callable[[int, int], None]]:
         task = progress.add_task(what, total=None)
 
         def told(done: int, of: int) -> None:
-            if aloud and not console.is_terminal and progress.tasks[task].total is None:
+            if announced and not console.is_terminal and progress.tasks[task].total is None:
                 terminal.say(console, f"{what} {mebibytes(of)}")
             progress.update(task, completed=done, total=of)
 

@@ -73,9 +73,9 @@ def resume(name, out, data_root, tracking_uri, as_json) -> None:
     """
     output.outlive()
     from orchestrator.commands.resume import resume as go_on
-    from orchestrator.commands.store import tell_of_store
+    from orchestrator.commands.store import warn_of_unused_store
 
-    tell_of_store(out / name, tracking_uri)
+    warn_of_unused_store(out / name, tracking_uri)
     _ended(go_on(name, Workspace(out, data_root, tracking_uri), as_json))
 
 
@@ -117,10 +117,10 @@ def evaluate(target, out, metrics, trials, settings, again, data_root, tracking_
     """
     output.outlive()
     from orchestrator.commands.evaluate import evaluate as measure
-    from orchestrator.commands.store import tell_of_store
+    from orchestrator.commands.store import warn_of_unused_store
     from orchestrator.evaluation.selection import Selection
 
-    tell_of_store(out / target.partition("/")[0], tracking_uri)
+    warn_of_unused_store(out / target.partition("/")[0], tracking_uri)
     asked = Selection(metrics, settings, trials, again)
     _ended(measure(target, Workspace(out, data_root, tracking_uri), asked, form))
 
@@ -144,11 +144,11 @@ def results(name, out, evaluations, form) -> None:
 @click.option("--port", type=click.IntRange(1, 65535), default=PORT, show_default=True)
 def ui(name, out, tracking_uri, port) -> None:
     """Open MLflow's page on all sweeps, or on the leaderboard of NAME."""
-    from orchestrator.commands.store import tell_of_store
+    from orchestrator.commands.store import warn_of_unused_store
     from orchestrator.commands.ui import show
 
     if name:
-        tell_of_store(out / name, tracking_uri)
+        warn_of_unused_store(out / name, tracking_uri)
     if code := show(name, out, tracking_uri, port):
         sys.exit(code)
 
@@ -160,9 +160,9 @@ def ui(name, out, tracking_uri, port) -> None:
 def sync(name, out, tracking_uri) -> None:
     """Send to MLflow what the sweep NAME could not send while it ran."""
     from orchestrator.commands.store import sync as send
-    from orchestrator.commands.store import tell_of_store
+    from orchestrator.commands.store import warn_of_unused_store
 
-    tell_of_store(out / name, tracking_uri)
+    warn_of_unused_store(out / name, tracking_uri)
     send(name, out, tracking_uri)
 
 

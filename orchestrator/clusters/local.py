@@ -57,7 +57,7 @@ def private_ray(gpus_used: bool, dashboard: bool, cure: str = "Try again.") -> I
         if ray.is_initialized():
             yield scratch
             return
-        started = start_or_tell(scratch, gpus() if gpus_used else 0, free_port() if dashboard else None, cure)
+        started = start_or_raise(scratch, gpus() if gpus_used else 0, free_port() if dashboard else None, cure)
         try:
             yield scratch
         except RayLost as lost:
@@ -83,7 +83,7 @@ def check_ray() -> None:
             raise RayLost(name)
 
 
-def start_or_tell(scratch: Path, gpus: int, dashboard_port: int | None, cure: str) -> set:
+def start_or_raise(scratch: Path, gpus: int, dashboard_port: int | None, cure: str) -> set:
     """Start Ray, and return the processes that this started. If it fails, none of them is left.
 
     A raylet ends by itself if its helpers need more than 15 s to start, as on a busy machine: then Ray is started

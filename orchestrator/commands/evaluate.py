@@ -20,7 +20,7 @@ from orchestrator.reporting.comparison import TABLE, Comparison, compare, print_
 from orchestrator.shell import command, command_for
 from orchestrator.signals import Noted
 from orchestrator.storage import layout, locks
-from orchestrator.storage.disk import disk_errors_told
+from orchestrator.storage.disk import disk_errors_reported
 from orchestrator.storage.evaluations_file import EvaluatedModel, StoredResult
 from orchestrator.storage.sweep_folder import recorded_root
 from orchestrator.storage.workspace import Workspace
@@ -44,7 +44,7 @@ def evaluate(target: str, workspace: Workspace, asked: Selection, form: str) -> 
     folder, models = trained_models(workspace.out, target, asked.trials)
     output.log_to(folder)
     console = terminal.console(stderr=form != TABLE)
-    with disk_errors_told(folder, "Free room, then try again."), locks.driver(folder):
+    with disk_errors_reported(folder, "Free room, then try again."), locks.driver(folder):
         orders, refused = orders_of(models, evaluations, asked.again)
         root = workspace.data_root or recorded_root(folder)
         check_data(recorded_origin(folder), datasets(order.run for order in orders if order.lacking), root)

@@ -9,14 +9,14 @@ from rich.console import Console
 
 from orchestrator import terminal
 from orchestrator.checks.read import read_spec
-from orchestrator.commands.sweep import close, prepare, run_and_tell
+from orchestrator.commands.sweep import close, prepare, run_and_report
 from orchestrator.errors import UserError
 from orchestrator.execution.run import Outcome
 from orchestrator.space.plan import Plan
 from orchestrator.space.trials import Trial
 from orchestrator.spec.records import Objective
 from orchestrator.storage import layout, locks
-from orchestrator.storage.disk import disk_errors_told
+from orchestrator.storage.disk import disk_errors_reported
 from orchestrator.storage.journal import Journal, JournalError
 from orchestrator.storage.workspace import Workspace
 from orchestrator.sweep.changes import check_data, check_spec, datasets, origin, told
@@ -41,13 +41,13 @@ def resume(name: str, workspace: Workspace, json_wanted: bool) -> KeyboardInterr
     if not (folder / layout.SPEC).is_file():
         there = layout.names_with(out, layout.SPEC)
         raise UserError(f"{folder}: no sweep was started here. Sweeps in {out}: {there}.")
-    with disk_errors_told(folder, "Free room, then try again."), locks.driver(folder):
+    with disk_errors_reported(folder, "Free room, then try again."), locks.driver(folder):
         journal, console = Journal(folder), terminal.console(stderr=json_wanted)
         uri = workspace.tracking_uri or recorded_store(folder) or store_for_new(out)
         finished = any(event["event"] == "finished" for event in journal.events)
         if finished and (results := _results(out, name)):
             outcome = Outcome(folder, results, None)
-            tell_oddity(console, Objective(**results["objective"]))
+            report_odd_mode(console, Objective(**results["objective"]))
             return close(console, outcome, out, sync(folder, uri), json_wanted)
         facts = beginning(journal)
         start = Start(
@@ -60,15 +60,15 @@ def resume(name: str, workspace: Workspace, json_wanted: bool) -> KeyboardInterr
         check_data(origin(journal.events), sets, start.data_root)
         spec = read_spec(folder / layout.SPEC, data_root=start.data_root, recorded=True)
         plan = Plan(spec, facts["trials"]) if facts["trials"] else Plan.of(spec)
-        tell_changes(journal, plan, start.data_root, console)
-        tell_oddity(console, spec.objective)
+        report_changes(journal, plan, start.data_root, console)
+        report_odd_mode(console, spec.objective)
         prepare(plan, uri, start.data_root, console)
         for written in (folder, folder / layout.TRIALS):
             remove_half_written(written)
-        return run_and_tell(plan, folder, out, uri, start, json_wanted)
+        return run_and_report(plan, folder, out, uri, start, json_wanted)
 
 
-def tell_changes(journal: Journal, plan: Plan, data_root: Root, console: Console) -> None:
+def report_changes(journal: Journal, plan: Plan, data_root: Root, console: Console) -> None:
     """Print what has changed since the sweep began. Raises UserError for changes that contradict its journal."""
     if not journal.events:
         return
@@ -85,7 +85,7 @@ def _results(out: Path, name: str) -> dict[str, Any] | None:
         return read_results(out, name)
 
 
-def tell_oddity(console: Console, objective: Objective) -> None:
+def report_odd_mode(console: Console, objective: Objective) -> None:
     """Print a note if the sweep, begun by an older version, ranks the worst trials as the best."""
     if odd := objective.oddity():
         say(console, f"note         objective.mode: {odd} The sweep was begun so, and stays so.")

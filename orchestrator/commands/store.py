@@ -9,7 +9,7 @@ from orchestrator.shell import command
 from orchestrator.tracking.identity import unused_environment
 
 
-def tell_of_store(folder: Path, given: str | None) -> None:
+def warn_of_unused_store(folder: Path, given: str | None) -> None:
     """Print a line if the environment names another store than the sweep's own, and none is given."""
     if not given and (line := unused_environment(folder)):
         click.echo(line, err=True)

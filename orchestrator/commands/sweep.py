@@ -44,7 +44,7 @@ def sweep(plan: Plan, workspace: Workspace, source: Path, json_wanted: bool, reu
     folder = claim(workspace.out, plan.spec)
     with locks.driver(folder):
         start = Start(workspace.data_root, str(source), reuse)
-        return run_and_tell(plan, folder, workspace.out, uri, start, json_wanted)
+        return run_and_report(plan, folder, workspace.out, uri, start, json_wanted)
 
 
 def prepare(plan: Plan, uri: str, data_root: Root, console: Console) -> None:
@@ -54,7 +54,7 @@ def prepare(plan: Plan, uri: str, data_root: Root, console: Console) -> None:
     prepare_store(uri)
 
 
-def run_and_tell(
+def run_and_report(
     plan: Plan, folder: Path, out: Path, uri: str, start: Start, json_wanted: bool
 ) -> KeyboardInterrupt | None:
     """Run a sweep whose folder is claimed, from wherever it left off, and print its results.

@@ -16,13 +16,12 @@ from orchestrator.execution.oom import NO_ROOM, REFUSED
 from orchestrator.shell import command
 from orchestrator.signals import Noted
 from orchestrator.storage import layout
-from orchestrator.storage.disk import disk_errors_told
-from orchestrator.storage.within_epoch import Hear, Lines
-from orchestrator.storage.within_epoch import told as share_told
+from orchestrator.storage.disk import disk_errors_reported
+from orchestrator.storage.within_epoch import Lines, ReportShare, share_text
 from orchestrator.storage.workspace import Workspace
 from orchestrator.sweep.changes import check_data, check_run, note_run, origin_of_run, told
 from orchestrator.sweep.reuse import made_with
-from orchestrator.sweep.single_run import Teller
+from orchestrator.sweep.single_run import RunReporter
 from orchestrator.terminal import say
 from orchestrator.text import show
 from orchestrator.tracking.identity import recorded_store
@@ -54,22 +53,22 @@ def train(spec: "SweepSpec", workspace: Workspace, source: str) -> None:
     taken_up = any(folder.glob("checkpoint*.pt"))
     if taken_up:
         check_run(folder, spec.run)
-        tell_changes_of_run(folder, sets, data_root, console)
+        report_changes_of_run(folder, sets, data_root, console)
     load_all(sets, data_root, console)
     output.log_to(folder)
     trial = TrialFolder(folder, spec.objective.metric, spec.objective.mode)
-    teller = Teller(partial(open_run, uri, spec, folder, source, data_root), folder)
-    with disk_errors_told(folder):
+    reporter = RunReporter(partial(open_run, uri, spec, folder, source, data_root), folder)
+    with disk_errors_reported(folder):
         folder.mkdir(parents=True, exist_ok=True)
         note_run(folder, sets, data_root, made_with(data_root), taken_up)
-        with faults_told(folder, console), Noted() as stop, teller:
+        with faults_reported(folder, console), Noted() as stop, reporter:
             for result in results(config_of(spec, data_root), trial, shares_told(trial, console)):
                 say(console, epoch_line(result, spec.run.epochs))
-                teller.hear(result, trial.lines)
+                reporter.report(result, trial.lines)
                 stop.check()
     places = [("checkpoint", folder / layout.BEST), ("pictures", folder / layout.PICTURES)]
     there = [f"{name:<12} {place}" for name, place in places if place.exists()]
-    for line in [*there, f"compare      {command('ui', spec.name, out)}", *teller.lines]:
+    for line in [*there, f"compare      {command('ui', spec.name, out)}", *reporter.lines]:
         say(console, line)
     if result["diverged"]:
         raise NoResult(f"{folder}: diverged: {result['diverged']}. Try a lower run.optimizer.lr.")
@@ -78,7 +77,7 @@ def train(spec: "SweepSpec", workspace: Workspace, source: str) -> None:
 
 
 @contextmanager
-def faults_told(folder: Path, console: Console) -> Iterator[None]:
+def faults_reported(folder: Path, console: Console) -> Iterator[None]:
     """Print how to resume an interrupted run. Raises UserError for errors that only the user can fix."""
     try:
         yield
@@ -93,16 +92,16 @@ def faults_told(folder: Path, console: Console) -> Iterator[None]:
         raise UserError(f"{error} Choose another --name or --out, or remove {folder}.") from None
 
 
-def shares_told(trial: "TrialFolder", console: Console) -> Hear:
+def shares_told(trial: "TrialFolder", console: Console) -> ReportShare:
     """A function that prints, now and then, how far the trial's epoch is."""
     lines = Lines()
 
-    def hear(share: float, seconds: float) -> None:
+    def report_share(share: float, seconds: float) -> None:
         epoch = len(trial.lines) + 1
         if lines.due(trial.path.name, epoch, share, seconds):
-            say(console, share_told(epoch, share, seconds))
+            say(console, share_text(epoch, share, seconds))
 
-    return hear
+    return report_share
 
 
 def config_of(spec: "SweepSpec", data_root: Root) -> dict[str, Any]:
@@ -118,7 +117,7 @@ def config_of(spec: "SweepSpec", data_root: Root) -> dict[str, Any]:
     }
 
 
-def tell_changes_of_run(folder: Path, sets: list[Dataset], data_root: Root, console: Console) -> None:
+def report_changes_of_run(folder: Path, sets: list[Dataset], data_root: Root, console: Console) -> None:
     """Print what has changed since the run in `folder` began. Raises UserError if its data have."""
     of = origin_of_run(folder)
     check_data(of, sets, data_root)

@@ -11,7 +11,7 @@ from orchestrator.clusters.resources import count_slots, slot_share
 from orchestrator.shell import command_for
 from orchestrator.signals import Deferred
 from orchestrator.space.plan import Plan
-from orchestrator.storage.disk import disk_errors_told, faults_raised
+from orchestrator.storage.disk import disk_errors_reported, faults_raised
 from orchestrator.sweep.events import Listeners
 from orchestrator.sweep.open import USUAL, Start, open_queue
 from orchestrator.sweep.ranking import best_summary
@@ -43,7 +43,7 @@ def run_sweep(plan: Plan, folder: Path, tracker, console, start: Start = USUAL) 
     Raises UserError for lacking resources, a journal that does not fit the spec, and a full disk.
     """
     slots, stop = min(count_slots(plan.spec.resources), len(plan)), None
-    with disk_errors_told(folder, f"Free room, then go on: {command_for('resume', folder)}"):
+    with disk_errors_reported(folder, f"Free room, then go on: {command_for('resume', folder)}"):
         queue = open_queue(plan, folder, start)
         state, results_file = queue.state, queue.state.results_file
         listeners = Listeners(results_file, tracker, console)
@@ -53,7 +53,7 @@ def run_sweep(plan: Plan, folder: Path, tracker, console, start: Start = USUAL) 
                 tune_all(queue, listeners, slots)
         except KeyboardInterrupt as signal:
             stop = signal
-            listeners.tell(state.take_news())
+            listeners.notify(state.take_news())
         finally:
             stop = None if queue.complete() else stop or KeyboardInterrupt()
             results_file.interrupt()

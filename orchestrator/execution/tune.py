@@ -22,7 +22,7 @@ from orchestrator.schedulers import base
 from orchestrator.signals import Deferred
 from orchestrator.space.trials import trial_name
 from orchestrator.storage import layout
-from orchestrator.storage.disk import fault_told
+from orchestrator.storage.disk import fault_in_text
 from orchestrator.storage.json_files import write_whole
 from orchestrator.sweep.events import Listeners
 from orchestrator.sweep.state import GROUP, MEMORY, SLOT, SweepState
@@ -254,7 +254,7 @@ class Listener(Callback):
     def _fault(self, trial: Trial) -> OSError | None:
         """The disk error that made the trial fail, if one did. It ends the sweep, not the trial, until `resume`."""
         last = Path(trial.error_file).read_text(encoding="utf-8").rpartition("Failure # ")[2]
-        self.state.error = self.state.error or fault_told(last)
+        self.state.error = self.state.error or fault_in_text(last)
         return self.state.error
 
     def on_step_end(self, iteration, trials, **info) -> None:
@@ -264,7 +264,7 @@ class Listener(Callback):
         """
         self.state.check()
         check_ray()
-        self.listeners.tell(self.state.take_news())
+        self.listeners.notify(self.state.take_news())
         self.listeners.look(self.state)
         self.stop.check()
 

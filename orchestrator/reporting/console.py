@@ -15,8 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.storage.within_epoch import Lines
-from orchestrator.storage.within_epoch import told as share_told
+from orchestrator.storage.within_epoch import Lines, share_text
 from orchestrator.terminal import cut, say
 from orchestrator.text import listed, show, with_reason
 
@@ -150,7 +149,7 @@ class PlainLines(View):
     def trial_within(self, trial: str, epoch: int, share: float, seconds: float) -> None:
         super().trial_within(trial, epoch, share, seconds)
         if self.lines.due(trial, epoch, share, seconds):
-            self.say(f"{trial} {share_told(epoch, share, seconds)}")
+            self.say(f"{trial} {share_text(epoch, share, seconds)}")
 
     def trial_paused(self, trial: str) -> None:
         super().trial_paused(trial)

@@ -15,11 +15,11 @@ from orchestrator.errors import UserError
 # FAULTS are the disk's own. ERRORS also has those of a folder that cannot be written.
 FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.ESTALE, errno.ENOLCK)
 ERRORS = (*FAULTS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
-STORY = re.compile(r"\[errno (\d+)\] [^:\n]*(?:: '([^'\n]+)')?", re.IGNORECASE)
+ERRNO_TEXT = re.compile(r"\[errno (\d+)\] [^:\n]*(?:: '([^'\n]+)')?", re.IGNORECASE)
 
 
 @contextmanager
-def disk_errors_told(folder: Path, cure: str = "Free room or choose another --out.") -> Iterator[None]:
+def disk_errors_reported(folder: Path, cure: str = "Free room or choose another --out.") -> Iterator[None]:
     """Raises UserError in place of a disk error, which only the user can mend. Other exceptions pass unchanged."""
     try:
         yield
@@ -50,12 +50,12 @@ def fault_in(error: BaseException) -> OSError | None:
         if isinstance(link, OSError) and link.errno in FAULTS:
             return link
         link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
-    return fault_told(str(error))
+    return fault_in_text(str(error))
 
 
-def fault_told(story: str) -> OSError | None:
+def fault_in_text(text: str) -> OSError | None:
     """The disk fault that the text of an exception mentions."""
-    told = ((int(found[1]), found[2]) for found in STORY.finditer(story))
+    told = ((int(found[1]), found[2]) for found in ERRNO_TEXT.finditer(text))
     return next((OSError(number, os.strerror(number), file) for number, file in told if number in FAULTS), None)
 
 

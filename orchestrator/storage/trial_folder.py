@@ -23,7 +23,7 @@ from pathlib import Path
 from orchestrator.storage import layout, within_epoch
 from orchestrator.storage.json_files import append_whole, write_whole
 from orchestrator.storage.metric_lines import COUNTS, from_json, metrics_of, to_json
-from orchestrator.storage.within_epoch import Hear, Pace
+from orchestrator.storage.within_epoch import Pace, ReportShare
 from trainables import checkpoint
 from trainables.common.errors import CheckpointError, Diverged
 from trainables.common.files import remove_half_written
@@ -126,7 +126,7 @@ class TrialFolder:
         return self.sign * line[self.metric] if math.isfinite(line[self.metric]) else -math.inf
 
 
-def results(config: dict, folder: TrialFolder, hear: Hear | None = None) -> Iterator[dict]:
+def results(config: dict, folder: TrialFolder, report_share: ReportShare | None = None) -> Iterator[dict]:
     """Train a trial and yield a result of plain values per epoch; see `result` for its keys.
 
     `hear` receives how far a long epoch is; without it, that is written to the folder.
@@ -144,7 +144,7 @@ def results(config: dict, folder: TrialFolder, hear: Hear | None = None) -> Iter
         folder.reopen = partial(reopen, run, data_root, resume)
         yield result(folder, folder.lines[-1], last_epoch)
     try:
-        for report in train(run, data_root, resume, Pace(hear or folder.note)):
+        for report in train(run, data_root, resume, Pace(report_share or folder.note)):
             every = config["pictures_every"] or last_epoch
             folder.keep(report, draw=report.epoch == last_epoch or report.epoch % every == 0)
             yield result(folder, folder.lines[-1], last_epoch)

@@ -10,17 +10,17 @@ from pathlib import Path
 from orchestrator.storage import layout
 
 NOTE_S = 5.0  # between notes; a shorter epoch leaves none
-TELL_S, TELL_SHARE = 30.0, 0.1  # at least so much time, and of the epoch, between two lines on the console
+REPORT_S, REPORT_SHARE = 30.0, 0.1  # at least so much time, and of the epoch, between two lines on the console
 
-Hear = Callable[[float, float], None]
+ReportShare = Callable[[float, float], None]
 """Receives the share of the epoch that is done, and the seconds since it began."""
 
 
 class Pace:
     """Called by `trainables.train.train` at every step; calls `hear` every NOTE_S."""
 
-    def __init__(self, hear: Hear, clock: Callable[[], float] = time.monotonic):
-        self.hear, self.clock = hear, clock
+    def __init__(self, report_share: ReportShare, clock: Callable[[], float] = time.monotonic):
+        self.report_share, self.clock = report_share, clock
 
     def __call__(self, done: int, of: int) -> None:
         now = self.clock()
@@ -28,7 +28,7 @@ class Pace:
             self.began = self.noted = now
         elif now - self.noted >= NOTE_S:
             self.noted = now
-            self.hear(done / of, now - self.began)
+            self.report_share(done / of, now - self.began)
 
 
 @dataclass
@@ -42,12 +42,12 @@ class Lines:
         known, before, then = self.told.get(trial, (epoch, 0.0, 0.0))
         if known != epoch:
             before = then = 0.0
-        due = seconds - then >= TELL_S and share - before >= TELL_SHARE
+        due = seconds - then >= REPORT_S and share - before >= REPORT_SHARE
         self.told[trial] = (epoch, share, seconds) if due else (epoch, before, then)
         return due
 
 
-def told(epoch: int, share: float, seconds: float) -> str:
+def share_text(epoch: int, share: float, seconds: float) -> str:
     """The share of an epoch, as shown to the user."""
     return f"epoch {epoch}: {share:.0%} after {seconds:.0f} s"
 

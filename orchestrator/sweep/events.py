@@ -28,7 +28,7 @@ class Listeners:
         self.results_file, self.tracker, self.console = results_file, tracker, console
         self.clock, self.looked = clock, clock()
 
-    def tell(self, news: Iterable[Event]) -> None:
+    def notify(self, news: Iterable[Event]) -> None:
         """Notify both of `news`, and update results.json. Raises OSError."""
         for name, *values in news:
             getattr(self.console, name)(*values)

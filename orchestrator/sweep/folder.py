@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 from orchestrator.errors import UserError
 from orchestrator.shell import command_for
 from orchestrator.storage import layout
-from orchestrator.storage.disk import disk_errors_told
+from orchestrator.storage.disk import disk_errors_reported
 from orchestrator.storage.json_files import write_whole
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def claim(out: Path, spec: "SweepSpec") -> Path:
     Raises UserError if it holds anything already or cannot be written.
     """
     folder = (out / spec.name).resolve()
-    with disk_errors_told(folder):
+    with disk_errors_reported(folder):
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
             cure = "choose another --name or --out, or remove the folder."

@@ -37,7 +37,7 @@ def results_of(folder: Path) -> dict[str, Any]:
     return results_file.results()
 
 
-class Teller:
+class RunReporter:
     """Context manager that logs a run that is trained alone to MLflow: each epoch once, and at the end how it ended.
 
     `open_tracker` is called at the first result. Afterwards `lines` are what to print for the user.
@@ -49,10 +49,10 @@ class Teller:
         self.told, self.diverged = 0, None
         self.lines: list[str] = []
 
-    def __enter__(self) -> "Teller":
+    def __enter__(self) -> "RunReporter":
         return self
 
-    def hear(self, result: dict[str, Any], known: list[dict]) -> None:
+    def report(self, result: dict[str, Any], known: list[dict]) -> None:
         """Log the run's new result; `known` are all lines of its metrics.jsonl. Raises OSError."""
         self.tracker = self.tracker or self.open_tracker()
         self.diverged = result["diverged"]

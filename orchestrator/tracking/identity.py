@@ -102,12 +102,12 @@ def _was_default(folder: Path, uri: str) -> bool:
     """
     if not is_sqlite(uri):
         return False
-    places = [folder.resolve(), *map(Path, PLACE.findall(_first_told(folder)))]
+    places = [folder.resolve(), *map(Path, PLACE.findall(_first_source(folder)))]
     stores = [place.parent / layout.STORE for place in places]
     return any(sqlite_file(uri) == store or uri == f"sqlite:///{store}" for store in stores)
 
 
-def _first_told(folder: Path) -> str:
+def _first_source(folder: Path) -> str:
     """The description of a sweep that was logged when it began."""
     file = folder / layout.SPOOL / f"{PARENT}.jsonl"
     with suppress(OSError, StopIteration, LookupError, TypeError), file.open("rb") as lines:

@@ -22,7 +22,7 @@ from orchestrator.schedulers.run_all import RunAll
 from orchestrator.signals import Deferred
 from orchestrator.space.plan import Plan
 from orchestrator.storage import layout
-from orchestrator.storage.disk import disk_errors_told, fault_in, faults_raised
+from orchestrator.storage.disk import disk_errors_reported, fault_in, faults_raised
 from orchestrator.storage.journal import Journal
 from orchestrator.sweep.folder import claim
 from orchestrator.sweep.state import SweepState
@@ -128,7 +128,7 @@ def test_a_fault_of_the_disk_is_found_in_what_came_of_it(tmp_path, error, found)
     fault = fault_in(error)
     assert (fault and fault.errno) == found
     if found:
-        with pytest.raises(UserError, match=r"cannot be written: .*\. Free room"), disk_errors_told(tmp_path):
+        with pytest.raises(UserError, match=r"cannot be written: .*\. Free room"), disk_errors_reported(tmp_path):
             raise error
         with pytest.raises(OSError), faults_raised():  # noqa: PT011 (that it is one is the fact)
             raise error
@@ -144,9 +144,9 @@ def test_a_fault_of_the_disk_is_found_in_what_came_of_it(tmp_path, error, found)
     ],
 )
 def test_a_trial_that_the_disk_refused_is_neither_tried_again_nor_failed(tmp_path, call, last, ended):
-    story = tmp_path / "story.txt"
-    story.write_text(f"Failure # 1 (occurred at x)\nOSError: [Errno 28] of another time\nFailure # 2 (x)\n{last}\n")
-    trial = SimpleNamespace(config={"id": "0001", "folder": str(tmp_path / "0001")}, error_file=str(story))
+    text = tmp_path / "story.txt"
+    text.write_text(f"Failure # 1 (occurred at x)\nOSError: [Errno 28] of another time\nFailure # 2 (x)\n{last}\n")
+    trial = SimpleNamespace(config={"id": "0001", "folder": str(tmp_path / "0001")}, error_file=str(text))
     trial.memory_kills = 0
     results_file = results_file_in(tmp_path, trials=("0001",))
     results_file.trials["0001"] |= {"number": 1, "parameters": {}}
@@ -165,13 +165,16 @@ def test_a_trial_that_the_disk_refused_is_neither_tried_again_nor_failed(tmp_pat
 
 
 def test_a_file_elsewhere_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"^/tmp/elsewhere/error.txt: cannot be written"), disk_errors_told(tmp_path):
+    with (
+        pytest.raises(UserError, match=r"^/tmp/elsewhere/error.txt: cannot be written"),
+        disk_errors_reported(tmp_path),
+    ):
         raise failure()
 
 
 def test_other_errors_are_raised_as_they_are(tmp_path):
     for error in (ValueError("x"), UserError("a line [Errno 28] x"), FileNotFoundError(errno.ENOENT, "no", "x")):
-        with pytest.raises(type(error)) as caught, disk_errors_told(tmp_path):
+        with pytest.raises(type(error)) as caught, disk_errors_reported(tmp_path):
             raise error
         assert caught.value is error
 
@@ -314,8 +317,8 @@ FRAME = '  File "x.py", line 1, in step\n    y = model(x)\n'
     ],
 )
 def test_a_trial_that_memory_has_no_room_for_has_our_line_as_its_reason(raised, room):
-    story = f"Failure # 1 (x)\nray.exceptions.RayTaskError: y\nTraceback (x):\n{FRAME}{raised}\n"
-    reason = reason_of(story)
+    text = f"Failure # 1 (x)\nray.exceptions.RayTaskError: y\nTraceback (x):\n{FRAME}{raised}\n"
+    reason = reason_of(text)
     assert (
         reason != "The network or a batch has no room in memory. Make network.hidden, network.latent_dim or"
         " batch_size smaller."

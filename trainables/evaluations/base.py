@@ -16,7 +16,7 @@ from trainables.metrics.provenance import Provenance, Settings
 if TYPE_CHECKING:
     from trainables.evaluations.context import EvaluationContext
 
-TOLD = ("name", "split", "seed", "features", "weights", "generated", "real", "rows")
+ELSEWHERE = ("name", "split", "seed", "features", "weights", "generated", "real", "rows")
 """Settings that other fields of a provenance already hold, with the values that were actually used."""
 
 
@@ -65,7 +65,7 @@ class Evaluation(Record):
 
     def own_settings(self) -> Settings:
         """The settings that no other field of a provenance holds."""
-        return tuple((name, value) for name, value in self.model_dump(mode="json").items() if name not in TOLD)
+        return tuple((name, value) for name, value in self.model_dump(mode="json").items() if name not in ELSEWHERE)
 
 
 class OfRows(Evaluation):

@@ -10,24 +10,24 @@ FIRST, SECOND = {"id": "0001"}, {"id": "0002"}
 NOW = 0.01  # seconds
 
 
-def run(story):
+def run(text):
     """Tell a story to a new mailbox; it must not hang."""
-    return asyncio.run(asyncio.wait_for(story(Mailbox()), 10))
+    return asyncio.run(asyncio.wait_for(text(Mailbox()), 10))
 
 
 def test_every_worker_reads_the_same_orders_in_order():
-    async def story(box):
+    async def text(box):
         incarnation = await box.register()
         for order in (FIRST, STEP, DRAW, SECOND):
             await (box.begin(order) if isinstance(order, dict) else box.ask(order))
         for _worker in range(3):
             assert [await box.order(incarnation, number) for number in range(4)] == [FIRST, STEP, DRAW, SECOND]
 
-    run(story)
+    run(text)
 
 
 def test_a_worker_waits_for_its_order_and_the_slot_for_its_answer():
-    async def story(box):
+    async def text(box):
         incarnation = await box.register()
         worker, slot = (asyncio.create_task(wait) for wait in (box.order(incarnation, 0), box.next(5)))
         await asyncio.sleep(NOW)
@@ -38,11 +38,11 @@ def test_a_worker_waits_for_its_order_and_the_slot_for_its_answer():
         assert await slot == {"answer": {"epoch": 1}}
         assert await box.next(NOW) is None  # each is told once
 
-    run(story)
+    run(text)
 
 
 def test_a_new_group_begins_with_the_running_trial_and_the_unanswered_order():
-    async def story(box):
+    async def text(box):
         old = await box.register()
         await box.begin(FIRST)
         await box.ask(STEP)
@@ -56,11 +56,11 @@ def test_a_new_group_begins_with_the_running_trial_and_the_unanswered_order():
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(box.order(third, 1), NOW)
 
-    run(story)
+    run(text)
 
 
 def test_what_a_lost_group_says_is_refused():
-    async def story(box):
+    async def text(box):
         old = await box.register()
         await box.begin(FIRST)
         await box.ask(STEP)
@@ -77,11 +77,11 @@ def test_what_a_lost_group_says_is_refused():
         assert await box.answer(new, {"epoch": 1})
         assert await box.next(NOW) == {"answer": {"epoch": 1}}
 
-    run(story)
+    run(text)
 
 
 def test_failures_reach_the_slot_unless_they_were_before_its_trial():
-    async def story(box):
+    async def text(box):
         await box.begin(FIRST)
         await box.ask(STEP)
         await box.fail("worker 1 is dead", trial_fault=False)
@@ -90,11 +90,11 @@ def test_failures_reach_the_slot_unless_they_were_before_its_trial():
         await box.begin(SECOND)
         assert await box.next(NOW) is None
 
-    run(story)
+    run(text)
 
 
 def test_a_closed_mailbox_ends_the_group_and_any_that_comes_after():
-    async def story(box):
+    async def text(box):
         incarnation = await box.register()
         await box.begin(FIRST)
         await box.ask(STEP)
@@ -102,4 +102,4 @@ def test_a_closed_mailbox_ends_the_group_and_any_that_comes_after():
         assert [await box.order(incarnation, number) for number in range(3)] == [FIRST, STEP, None]
         assert await box.order(await box.register(), 0) is None
 
-    run(story)
+    run(text)

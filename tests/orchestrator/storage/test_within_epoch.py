@@ -91,9 +91,9 @@ def test_a_folder_that_cannot_be_written_does_no_harm(tmp_path):
 
 def test_a_run_that_is_trained_alone_tells_it_in_lines(tmp_path):
     console, read = screen()
-    hear = shares_told(SimpleNamespace(path=Path("a"), lines=[{}]), console)
+    report_share = shares_told(SimpleNamespace(path=Path("a"), lines=[{}]), console)
     for seconds in range(5, 65, 5):
-        hear(seconds / 120, float(seconds))
+        report_share(seconds / 120, float(seconds))
     assert read() == "epoch 2: 25% after 30 s\nepoch 2: 50% after 60 s\n"
 
 

@@ -92,7 +92,7 @@ def begin(tmp_path, vaeorch, monkeypatch):
 
     def begin(data: str) -> Begun:
         sweep = Begun(tmp_path, vaeorch, data)
-        monkeypatch.setattr(resuming, "run_and_tell", sweep.go_on)
+        monkeypatch.setattr(resuming, "run_and_report", sweep.go_on)
         return sweep
 
     return begin
@@ -209,7 +209,7 @@ def test_what_differed_when_it_last_ran_is_told_too(begun, monkeypatch):
     assert begun.resume()[1] == [f"changed      python: {kept} when it began, 3.99.0 now"]
     monkeypatch.undo()
     monkeypatch.setattr(resuming, "prepare", lambda *args: None)
-    monkeypatch.setattr(resuming, "run_and_tell", begun.go_on)
+    monkeypatch.setattr(resuming, "run_and_report", begun.go_on)
     assert begun.resume()[1] == [f"changed      python: {kept} when it began, 3.99.0 when it last ran, {kept} now"]
 
 

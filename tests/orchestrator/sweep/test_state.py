@@ -72,7 +72,7 @@ def drive(world: World) -> list[dict]:
         occupy(world, state, listeners, trial)
     for trial in list(state.standing):
         state.end(trial, "stopped", state.core.reason(int(trial)))
-    listeners.tell(state.take_news())
+    listeners.notify(state.take_news())
     results_file.write()
     world.step()
     state.finish()
@@ -96,13 +96,13 @@ def occupy(world: World, state: SweepState, listeners: Listeners, trial: str) ->
             world.step()
         repeat = 0
         answer = state.report(trial, epoch, {"m": value})
-        listeners.tell(state.take_news())
+        listeners.notify(state.take_news())
         if epoch == EPOCHS:
             return state.end(trial, "completed", None)
         if answer == PAUSE:
             world.step()
             world.drawn.add((trial, epoch))
-            return listeners.tell(state.take_news())
+            return listeners.notify(state.take_news())
 
 
 def a_table(seed: int) -> list[list[float]]:

@@ -1,25 +1,24 @@
 """Reports the progress of reading a split to a callback of the caller's context."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-Told = Callable[[int, int], None]
-"""(rows read, rows in all): the callback of a split's reading."""
+from trainables.common.progress import Progress, silent
 
-_told: ContextVar[Told] = ContextVar("told", default=lambda done, of: None)
+_progress: ContextVar[Progress] = ContextVar("progress", default=silent)
 
 
 @contextmanager
-def heard(told: Told) -> Iterator[None]:
-    """Reports the progress of all reading within to `told`."""
-    token = _told.set(told)
+def reported_to(progress: Progress) -> Iterator[None]:
+    """Reports the progress of all reading within to `progress`: (rows read, rows in all)."""
+    token = _progress.set(progress)
     try:
         yield
     finally:
-        _told.reset(token)
+        _progress.reset(token)
 
 
-def tell(done: int, of: int) -> None:
+def report(done: int, of: int) -> None:
     """Report that `done` of the rows are read."""
-    _told.get()(done, of)
+    _progress.get()(done, of)

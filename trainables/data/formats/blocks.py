@@ -32,7 +32,7 @@ def gather(blocks: Iterable[np.ndarray], index: np.ndarray) -> np.ndarray:
             out_KX = np.empty((len(index), *block.shape[1:]), block.dtype)
         out_KX[order[done:stop]] = block[wanted_K[done:stop] - start]
         start, done = start + len(block), int(stop)
-        progress.tell(done, len(index))
+        progress.report(done, len(index))
         if done == len(index):
             break
     return out_KX

@@ -51,7 +51,7 @@ class Album:
                 some = index[start : start + AT_ONCE]
                 for place, pixels in enumerate(pool.map(self._one, some.tolist()), start):
                     out_KCHW[place] = pixels
-                progress.tell(start + len(some), len(index))
+                progress.report(start + len(some), len(index))
         return out_KCHW
 
     def stored(self, rows: int, values: Range, y_N: np.ndarray | None = None, attributes: Attributes | None = None):

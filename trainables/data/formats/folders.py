@@ -82,7 +82,7 @@ def _heads(archive: Archive, names: list[str]) -> Iterator[Head]:
     for done, name in enumerate(names, start=1):
         yield _head(archive, name)
         if done % AT_ONCE == 0:
-            progress.tell(done, len(names))
+            progress.report(done, len(names))
 
 
 def _head(archive: Archive, name: str) -> Head:

@@ -24,7 +24,7 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def disk_told(folder: Path, elsewhere: str) -> Iterator[None]:
+def disk_errors_as_data_errors(folder: Path, elsewhere: str) -> Iterator[None]:
     """Turns OSError into DataError; `elsewhere` says how to choose another folder."""
     try:
         yield

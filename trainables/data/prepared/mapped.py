@@ -120,7 +120,7 @@ def _split(folder: Path, index: index_file.Index, split: str) -> Rows:
 def shard_columns(folder: Path, index: index_file.Index, split: str, first: int, shard: dict) -> dict[str, np.ndarray]:
     """The memory-mapped columns of one shard. Raises DataError."""
     path = folder / shard["file"]
-    with shards.told(path):
+    with shards.read_errors_reported(path):
         size = path.stat().st_size
     if size != shard["bytes"]:
         raise DataError(f"{path}: {size:,} bytes, {shard['bytes']:,} expected: {index_file.CURE}.")

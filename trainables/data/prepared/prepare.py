@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -16,17 +16,15 @@ import torch
 
 from trainables.common.errors import DataError
 from trainables.common.files import remove_half_written
+from trainables.common.progress import Progress, silent
 from trainables.data.base import SPLITS, Dataset, Part, Rows, Splits
 from trainables.data.prepared import index_file, mapped, shards, sources
-from trainables.data.prepared.disk import alone, check_room, disk_told, sync, write_durably
+from trainables.data.prepared.disk import alone, check_room, disk_errors_as_data_errors, sync, write_durably
 from trainables.data.prepared.verify import damages
 
 SHARD_BYTES = 64 << 20  # of pixels
 AT_ONCE_BYTES = 1 << 30  # read together from files that can only be read from the start
 ELSEWHERE = "name another folder to prepare into (--to)"
-
-Told = Callable[[int, int], None]
-"""(bytes of pixels done, bytes in all): the callback that reports progress."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class PlannedShard:
         return f"{self.split}-{self.number:05}.arrow"
 
 
-def prepare(dataset: Dataset, root: Path, to: Path | None = None, told: Told = lambda done, of: None) -> Path:
+def prepare(dataset: Dataset, root: Path, to: Path | None = None, progress: Progress = silent) -> Path:
     """Write the prepared set of all rows of `dataset`, whose files are below `root`; return its folder.
 
     The folder is below `to`, or `root`. Keeps intact shards that are there already and rewrites damaged ones. One
@@ -54,9 +52,9 @@ def prepare(dataset: Dataset, root: Path, to: Path | None = None, told: Told = l
     if is_whole(dataset, folder):
         return folder
     splits = dataset.from_files(root)
-    with disk_told(folder, ELSEWHERE), alone(folder):
+    with disk_errors_as_data_errors(folder, ELSEWHERE), alone(folder):
         if not is_whole(dataset, folder):
-            fill(folder, dataset, splits, root, told)
+            fill(folder, dataset, splits, root, progress)
     return folder
 
 
@@ -69,7 +67,7 @@ def is_whole(dataset: Dataset, folder: Path) -> bool:
         return False
 
 
-def fill(folder: Path, dataset: Dataset, splits: Splits, root: Path, told: Told) -> None:
+def fill(folder: Path, dataset: Dataset, splits: Splits, root: Path, progress: Progress) -> None:
     """Write what is missing in the folder, the index last. The caller holds `alone`. Raises DataError and OSError."""
     (folder / index_file.INDEX).unlink(missing_ok=True)
     remove_half_written(folder)
@@ -81,13 +79,13 @@ def fill(folder: Path, dataset: Dataset, splits: Splits, root: Path, told: Told)
     missing = [plan for plan in plans if plan not in made]
     check_room(folder, sum(plan.bytes for plan in missing), ELSEWHERE)
     done, of = sum(plan.bytes for plan in made), sum(plan.bytes for plan in plans)
-    told(done, of)
+    progress(done, of)
     for split, part in parts.items():
         for plan, rows in read(part, [plan for plan in missing if plan.split == split]):
             made[plan] = _written(folder, plan, rows, common)
             del rows  # it keeps all rows that were read together in memory while the next are read
             done += plan.bytes
-            told(done, of)
+            progress(done, of)
     entries = {split: _entry(columns[split], [made[plan] for plan in plans if plan.split == split]) for split in parts}
     said = {index_file.NOTES: list(splits.notes)} if stamps or splits.notes else {}
     index = common | said | {"stamps": stamps, "splits": dict.fromkeys(SPLITS) | entries}

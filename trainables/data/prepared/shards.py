@@ -97,7 +97,7 @@ def mapped(path: Path, rows: int, head: Head, columns: dict[str, Any]) -> dict[s
 
     Checks the schema, the metadata and the number of rows, but not the checksums.
     """
-    with told(path):
+    with read_errors_reported(path):
         batch, found = _opened(path)
         expected = head | {COLUMNS: compact(columns).encode()}
         wrong = [name.decode() for name in expected if found.get(name) != expected[name]]
@@ -122,14 +122,14 @@ def is_sound(path: Path, rows: int, head: Head, columns: dict[str, Any]) -> bool
 
 def checksums_of(path: Path) -> tuple[dict[str, str], dict[str, str]]:
     """The checksums of each column of a shard: as the file states them, and as computed. Raises DataError."""
-    with told(path):
+    with read_errors_reported(path):
         batch, found = _opened(path)
         stated = json.loads(found.get(SHA256, b"{}"))
         return stated, {name: hashlib.sha256(_buffer(batch.column(name))).hexdigest() for name in batch.schema.names}
 
 
 @contextmanager
-def told(path: Path) -> Iterator[None]:
+def read_errors_reported(path: Path) -> Iterator[None]:
     """Turns errors of reading a shard into DataErrors that name it."""
     try:
         yield

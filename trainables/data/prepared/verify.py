@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from trainables.common.errors import DataError, Unfit
+from trainables.common.progress import Progress, silent
 from trainables.data.base import Dataset
 from trainables.data.prepared import index_file, mapped, shards
 
 SHA256 = "sha256"
 
 
-def damages(dataset: Dataset, folder: Path, told: Callable[[int, int], None] = lambda done, of: None) -> Iterator[str]:
+def damages(dataset: Dataset, folder: Path, progress: Progress = silent) -> Iterator[str]:
     """One line for each damaged file of a prepared set; none if it is intact.
 
-    `told` gets the number of bytes done and the total. Raises DataError where there is no finished set.
+    `progress` gets the number of bytes done and the total. Raises DataError where there is no finished set.
     """
     if not (folder / index_file.INDEX).exists():
         raise DataError(f"{folder}: no finished set: prepare it first.")
@@ -34,7 +35,7 @@ def damages(dataset: Dataset, folder: Path, told: Callable[[int, int], None] = l
         except DataError as error:
             yield str(error)
         done += shard["bytes"]
-        told(done, of)
+        progress(done, of)
 
 
 def _check(folder: Path, index: index_file.Index, split: str, first: int, shard: dict[str, Any]) -> None:
@@ -42,7 +43,7 @@ def _check(folder: Path, index: index_file.Index, split: str, first: int, shard:
     path = folder / shard["file"]
     mapped.shard_columns(folder, index, split, first, shard)
     stated, found = shards.checksums_of(path)
-    with shards.told(path):
+    with shards.read_errors_reported(path):
         for name in stated | found:
             if stated.get(name) != found.get(name):
                 raise Unfit(f"column {name} has a wrong checksum")

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING
 
 from trainables.common.errors import DataError, Unfit
 from trainables.common.files import remove_half_written
+from trainables.common.progress import Progress, silent
 from trainables.data.base import Dataset
 from trainables.data.prepared import index_file
-from trainables.data.prepared.disk import alone, check_room, disk_told, sync, write_durably
+from trainables.data.prepared.disk import alone, check_room, disk_errors_as_data_errors, sync, write_durably
 from trainables.data.prepared.index_file import INDEX, PREPARED
 from trainables.data.remote.s3 import (
     Absent,
@@ -41,9 +42,6 @@ if TYPE_CHECKING:
 AT_ONCE = 4  # shards
 PLAIN_NAME = r"(?!index\.json$)\w[\w.-]*"  # of a shard
 ANOTHER_CACHE = "name another cache by VAEORCH_CACHE"
-
-Told = Callable[[int, int], None]
-"""(bytes done, bytes in all): the callback that reports progress. Several threads call it, one at a time."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +72,12 @@ def place_of(root: str, key: str) -> BucketPath:
     return BucketPath.of(root) / PREPARED / key
 
 
-def folder_of(dataset: Dataset, root: str, told: Told = lambda done, of: None) -> Path | None:
+def folder_of(dataset: Dataset, root: str, progress: Progress = silent) -> Path | None:
     """The folder of a record's prepared set in this machine's cache, fetched from below `root` if needed.
 
     None where the bucket has no such set and the data set needs no downloaded files. Raises DataError.
     """
-    folder = fetched(root, index_file.key(dataset), told)
+    folder = fetched(root, index_file.key(dataset), progress)
     if folder is None and dataset.home:
         verbs = (f"vaeorch data {verb}" for verb in ("prepare", "push"))
         make, send = (f"'{verb} {dataset.name}{set_options(dataset)}" for verb in verbs)
@@ -94,7 +92,7 @@ def set_options(dataset: Dataset) -> str:
     return "".join(f" --set {name}={json.dumps(value)}" for name, value in chosen.items())
 
 
-def fetched(root: str, key: str, told: Told = lambda done, of: None) -> Path | None:
+def fetched(root: str, key: str, progress: Progress = silent) -> Path | None:
     """The folder of a prepared set in this machine's cache, fetched from below `root` unless it is there.
 
     None where the bucket has no such set. One process fetches while others wait. Raises DataError.
@@ -103,13 +101,13 @@ def fetched(root: str, key: str, told: Told = lambda done, of: None) -> Path | N
     folder = place.cached
     if is_whole(folder):
         return folder
-    with disk_told(folder, ANOTHER_CACHE), alone(folder):
+    with disk_errors_as_data_errors(folder, ANOTHER_CACHE), alone(folder):
         if is_whole(folder):
             return folder
         content = index_content(place)
         if content is None:
             return None
-        fill(place, content, folder, told)
+        fill(place, content, folder, progress)
     return folder
 
 
@@ -174,7 +172,7 @@ def is_whole(folder: Path) -> bool:
         return False
 
 
-def fill(place: BucketPath, content: bytes, folder: Path, told: Told) -> None:
+def fill(place: BucketPath, content: bytes, folder: Path, progress: Progress) -> None:
     """Fetch what is missing in a folder of the cache, the index last. The caller holds `alone`. Raises DataError."""
     (folder / INDEX).unlink(missing_ok=True)
     remove_half_written(folder)
@@ -182,7 +180,7 @@ def fill(place: BucketPath, content: bytes, folder: Path, told: Told) -> None:
     missing = [shard for shard in shards if not shard.sound(folder / shard.file)]
     needed, total = (sum(shard.bytes for shard in some) for some in (missing, shards))
     check_room(folder, needed, ANOTHER_CACHE)
-    count = Count(told, total - needed, total)
+    count = Count(progress, total - needed, total)
     if missing:
         fetch_all(place, missing, folder, count)
     write_durably(folder / INDEX, [content])
@@ -192,8 +190,8 @@ def fill(place: BucketPath, content: bytes, folder: Path, told: Told) -> None:
 class Count:
     """Counts bytes from several threads and reports each change."""
 
-    def __init__(self, told: Told, done: int, of: int):
-        self.told, self.done, self.of = told, done, of
+    def __init__(self, progress: Progress, done: int, of: int):
+        self.progress, self.done, self.of = progress, done, of
         self.lock = threading.Lock()
         self.add(0)
 
@@ -201,7 +199,7 @@ class Count:
         """Add `count` bytes, which may be negative."""
         with self.lock:
             self.done += count
-            self.told(self.done, self.of)
+            self.progress(self.done, self.of)
 
     @contextmanager
     def attempt(self) -> Iterator[Callable[[int], None]]:

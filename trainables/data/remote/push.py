@@ -9,6 +9,7 @@ from typing import Any
 
 from trainables.common.errors import DataError
 from trainables.common.lazy import LazyModule
+from trainables.common.progress import Progress, silent
 from trainables.data.prepared.index_file import INDEX
 from trainables.data.remote import fetch
 from trainables.data.remote.s3 import Absent, BucketPath, Passing, blocks, client, persistently, sorted_out
@@ -23,7 +24,7 @@ KEPT_WRONG = "the server has kept something else than was sent"
 OLD_SERVER = "see to it; some servers need AWS_REQUEST_CHECKSUM_CALCULATION=when_required"
 
 
-def push(folder: Path, root: str, told: fetch.Told = lambda done, of: None) -> int:
+def push(folder: Path, root: str, progress: Progress = silent) -> int:
     """Upload the prepared set in `folder` (prepared/KEY) below s3://bucket/prefix; return the number of files sent.
 
     Files that are there already, also from an interrupted push, are not sent again. Raises DataError for a set that is
@@ -36,7 +37,7 @@ def push(folder: Path, root: str, told: fetch.Told = lambda done, of: None) -> i
         raise DataError(f"{place}: holds another set under this key, and sets never change: name another prefix.")
     with sorted_out(place):
         speaker = client(ATTEMPTS)
-    number, count = 0, fetch.Count(told, 0, sum(shard.bytes for shard in shards))
+    number, count = 0, fetch.Count(progress, 0, sum(shard.bytes for shard in shards))
     for shard in shards:
         _check(folder / shard.file, shard)
         if _has(speaker, place / shard.file, folder / shard.file, shard):
