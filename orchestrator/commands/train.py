@@ -63,6 +63,8 @@ def train(spec: "SweepSpec", workspace: Workspace, source: str) -> None:
         note_run(folder, sets, data_root, made_with(data_root), taken_up)
         with faults_reported(folder, console), Noted() as stop, reporter:
             for result in results(config_of(spec, data_root), trial, shares_told(trial, console)):
+                if notice := result.get("notice"):
+                    say(console, f"note         {notice}")
                 say(console, epoch_line(result, spec.run.epochs))
                 reporter.report(result, trial.lines)
                 stop.check()

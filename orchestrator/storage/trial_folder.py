@@ -50,7 +50,7 @@ class TrialFolder:
     def open(self) -> Path | None:
         """The checkpoint to resume from, if there is one; metrics.jsonl is cut back to its epoch.
 
-        A damaged checkpoint is renamed, and the one before it is used. Raises CheckpointError when none can be read.
+        A damaged checkpoint is renamed, and the one before it is used; if there is none, the trial starts again.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         for folder in (self.path, self.path / layout.PICTURES):
@@ -78,16 +78,21 @@ class TrialFolder:
         return []
 
     def _newest(self) -> tuple[Path | None, int]:
-        """The last checkpoint that can be read, and its epoch; None and 0 if none was ever written."""
-        if self.checkpoint.exists():
+        """The last checkpoint that can be read, and its epoch; None and 0 if there is none."""
+        damaged = []
+        for kept in filter(Path.exists, (self.checkpoint, self.previous)):
             try:
-                return self.checkpoint, checkpoint.epoch_of(self.checkpoint)
+                epoch = checkpoint.epoch_of(kept)
             except CheckpointError as error:
-                if not self.previous.exists():
-                    raise
-                self.checkpoint.replace(self.checkpoint.with_suffix(".damaged"))
-                self.notice = f"{error} The trial goes on from {self.previous.name}."
-        return (self.previous, checkpoint.epoch_of(self.previous)) if self.previous.exists() else (None, 0)
+                damaged.append(str(error))
+                kept.replace(kept.with_suffix(".damaged"))
+                continue
+            if damaged:
+                self.notice = f"{damaged[0]} The trial goes on from {kept.name}."
+            return kept, epoch
+        if damaged:
+            self.notice = f"{' '.join(damaged)} The trial is trained anew, with the same numbers."
+        return None, 0
 
     def keep(self, report: Report, draw: bool) -> None:
         """Write the epoch just finished, with pictures if `draw`; the checkpoint last: with it the epoch is done."""
@@ -129,7 +134,7 @@ class TrialFolder:
 def results(config: dict, folder: TrialFolder, report_share: ReportShare | None = None) -> Iterator[dict]:
     """Train a trial and yield a result of plain values per epoch; see `result` for its keys.
 
-    `hear` receives how far a long epoch is; without it, that is written to the folder.
+    `report_share` receives how far a long epoch is; without it, that is written to the folder.
     A resumed trial first repeats the epoch of its checkpoint: a kill may have kept the caller from receiving it.
     """
     run = Run.model_validate(config["run"])

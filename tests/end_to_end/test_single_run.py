@@ -76,3 +76,13 @@ def test_a_run_of_an_earlier_version_is_in_results(vaeorch, spec, out):
     (out / "tiny" / "metrics.jsonl").write_text("torn{")
     code, _, err = vaeorch("results", "tiny", "--out", out)
     assert (code, len(err.splitlines())) == (2, 1) and "is damaged" in err
+
+
+def test_a_damaged_checkpoint_of_a_run_is_told_and_the_run_is_trained_anew(vaeorch, spec, tmp_path):
+    words = ("train", spec, "--out", tmp_path, "--set", "run.epochs=1")
+    assert vaeorch(*words)[0] == 0
+    (tmp_path / "tiny" / "checkpoint.pt").write_bytes(b"half")
+    code, out, err = vaeorch(*words)
+    assert code == 0, err
+    [note] = [line for line in out.splitlines() if line.startswith("note ")]
+    assert "checkpoint.pt: not a" in note and note.endswith("The trial is trained anew, with the same numbers.")

@@ -73,6 +73,21 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before_and_says_so(whole, tmp
     assert checkpoint.load(tmp_path / "checkpoint.previous.pt")["epoch"] == 3
 
 
+@pytest.mark.parametrize(
+    ("epochs", "files"), [(1, ["checkpoint.pt"]), (3, ["checkpoint.pt", "checkpoint.previous.pt"])]
+)
+def test_a_trial_without_a_checkpoint_that_can_be_read_is_trained_anew_and_says_so(whole, tmp_path, epochs, files):
+    config = broken_run(tmp_path, epochs)
+    for name in files:
+        (tmp_path / name).write_bytes(b"half")
+    first, *others = list(results(config, folder_in(tmp_path)))
+    said = first.pop("notice")
+    assert said.endswith("The trial is trained anew, with the same numbers.") and all(name in said for name in files)
+    assert numbers([first, *others]) == numbers(whole[1])
+    assert numbers(lines_in(tmp_path)) == numbers(lines_in(whole[0]))
+    assert {path.name for path in tmp_path.glob("*.damaged")} == {Path(name).stem + ".damaged" for name in files}
+
+
 def test_a_truncated_checkpoint_does_not_take_the_place_of_the_one_before(tmp_path):
     config = broken_run(tmp_path, 3)
     (tmp_path / "checkpoint.pt").write_bytes(b"half")
