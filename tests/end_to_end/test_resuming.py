@@ -19,13 +19,14 @@ from orchestrator.reporting.console import Board, PlainLines
 from orchestrator.signals import Deferred, Noted, Terminated
 from orchestrator.storage import layout, locks
 from orchestrator.storage.journal import Journal, JournalError
+from orchestrator.storage.workspace import Workspace
 from orchestrator.sweep.folder import claim
 from tests.support.sweeps import spec_of, trials_of
 
 
 def refused(folder, name="held") -> str:
     with pytest.raises(UserError) as caught:
-        resume(name, folder, None, "sqlite:////nowhere/mlflow.db", None, False)
+        resume(name, Workspace(folder, tracking_uri="sqlite:////nowhere/mlflow.db"), False)
     [line] = caught.value.lines
     return line
 
