@@ -107,7 +107,6 @@ class MlflowStore:
     def __init__(self, uri: str, identity: Identity, folder: Path):
         self.uri, self.identity, self.folder = uri, identity, folder
         self.experiment_id: str | None = None
-        self.view_key: str | None = None
         self._client: Any = None
         self._file: tuple[int, int] | None = None  # of an SQLite store: which file was opened
         self._run_ids: dict[str, str] = {}
@@ -303,7 +302,6 @@ class MlflowStore:
             key = f"vaeorch-{identity.uid}"
             tag, value = saved_view.view_tag(view, key, identity.sweep, identity.uid, event["time"])
             self._client.set_experiment_tag(self._experiment(), tag, value)
-            self.view_key = key
 
     def _page_version(self) -> str:
         """The version of the MLflow whose web page shows the store."""

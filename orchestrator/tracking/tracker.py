@@ -24,7 +24,7 @@ from typing import Any
 from orchestrator.tracking.identity import is_recorded, opened, recorded_store
 from orchestrator.tracking.mlflow_store import Identity, MlflowStore, set_environment
 from orchestrator.tracking.run_events import STATUS, well_formed
-from orchestrator.tracking.saved_view import BEST, PICTURE_PREFIX, SavedView, link
+from orchestrator.tracking.saved_view import BEST, PICTURE_PREFIX, SavedView
 from orchestrator.tracking.sending import PATIENCE_S, Sender
 from orchestrator.tracking.spool import FILES, PARENT, Spool, TrackingError
 from orchestrator.tracking.store_address import check_store
@@ -170,12 +170,6 @@ class Tracker:
         self._sender.close(patience_s, longest_s)
         self._spool.close()
         return _left(self._spool, self._sender)
-
-    def link(self, base: str) -> str | None:
-        """The address of this sweep's leaderboard in the MLflow page at `base`; None if the store has not answered."""
-        if self._store.experiment_id is None:
-            return None
-        return link(base, self._store.experiment_id, self._store.view_key)
 
     def _end(self, uid: str, status: str, tags: Mapping[str, str], best: Mapping[str, float]) -> None:
         if status not in STATUS:

@@ -21,6 +21,7 @@ from orchestrator.tracking import saved_view
 from orchestrator.tracking import tracker as tracking
 from orchestrator.tracking.spool import PARENT, TrackingError
 from orchestrator.tracking.tracker import provenance, sync
+from orchestrator.tracking.ui import page
 from tests.support import ROOT
 from tests.support.tracked_sweeps import VIEW, client_of, record, runs_of, start, steps_of, tracker_of, uid_of
 
@@ -246,7 +247,7 @@ def test_a_server_that_refuses_costs_the_sweep_nothing_and_sync_sends_all_once(r
     for epoch in range(1, 301):
         tracker.epoch("0000", epoch, {f"val/m{number}": float(number) for number in range(22)})
     assert (time.thread_time() - begun) / 300 < 0.002
-    assert tracker.close().unsent == 304 and tracker.link("http://x") is None
+    assert tracker.close().unsent == 304
     for _ in range(2):
         assert not sync(folder, uri)
         assert steps_of(uri, runs_of(uri)["0000"], "val/m3") == list(range(1, 301))
@@ -363,7 +364,9 @@ def test_the_link_opens_the_saved_view_of_the_experiment(uri, folder):
     assert shown.data.tags["trial_id"] == "0000"
     key = name.removeprefix("mlflow.sharedViewState.")
     address = f"http://127.0.0.1:5000/#/experiments/{experiment.experiment_id}/runs?viewStateShareKey={key}"
-    assert tracker.link("http://127.0.0.1:5000/") == f"{address}&workflowType=machine_learning&compareRunsMode=CHART"
+    assert (
+        page(folder, uri, "http://127.0.0.1:5000/") == f"{address}&workflowType=machine_learning&compareRunsMode=CHART"
+    )
 
 
 def test_a_page_of_another_version_gets_no_view_but_a_plain_link(uri, folder, monkeypatch):
@@ -373,6 +376,6 @@ def test_a_page_of_another_version_gets_no_view_but_a_plain_link(uri, folder, mo
     assert not tracker.close()
     experiment = client_of(uri).get_experiment_by_name("spec")
     assert not any(tag.startswith("mlflow.sharedViewState.") for tag in experiment.tags)
-    assert tracker.link("http://x").endswith(
+    assert page(folder, uri, "http://x").endswith(
         f"#/experiments/{experiment.experiment_id}/runs?workflowType=machine_learning"
     )
