@@ -151,7 +151,7 @@ def test_a_trial_that_the_disk_refused_is_neither_tried_again_nor_failed(tmp_pat
     results_file = results_file_in(tmp_path, trials=("0001",))
     results_file.trials["0001"] |= {"number": 1, "parameters": {}}
     state = SweepState(RunAll(), results_file, Journal(tmp_path))
-    listener = Listener(state, SimpleNamespace(tell=list, look=id), Deferred())
+    listener = Listener(state, SimpleNamespace(notify=list, look=id), Deferred())
     state.begin("0001")
     before = (tmp_path / "journal.jsonl").read_bytes()
     getattr(listener, call)(1, [], trial)
