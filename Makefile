@@ -15,7 +15,7 @@ quickstart: .venv/installed
 # Two processes, each of which runs one test file after another; files with whole sweeps come last.
 test: .venv/installed
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 lint: .venv/installed
 	$(BIN)/ruff check .
