@@ -84,7 +84,7 @@ def check_ray() -> None:
 
 
 def start_or_raise(scratch: Path, gpus: int, dashboard_port: int | None, cure: str) -> set:
-    """Start Ray, and return the processes that this started. If it fails, none of them is left.
+    """Start Ray, and return the processes that this started. If it fails, or Ctrl-C comes meanwhile, they are ended.
 
     A raylet ends by itself if its helpers need more than 15 s to start, as on a busy machine: then Ray is started
     again, for `START_S` altogether.
@@ -92,6 +92,7 @@ def start_or_raise(scratch: Path, gpus: int, dashboard_port: int | None, cure: s
     Raises UserError, with `cure`.
     """
     import psutil  # a dependency of Ray
+    import ray
 
     deadline = time.monotonic() + START_S
     others = descendants(psutil.Process())
@@ -99,10 +100,13 @@ def start_or_raise(scratch: Path, gpus: int, dashboard_port: int | None, cure: s
         try:
             start(scratch, gpus, dashboard_port)
             return descendants(psutil.Process()) - others
-        except (Exception, RayLost) as error:  # any kind: Ray raises a bare Exception when time is up
+        except BaseException as error:
+            ray.shutdown()
             end(descendants(psutil.Process()) - others)
             if isinstance(error, RayLost) and time.monotonic() < deadline:
                 continue
+            if not isinstance(error, Exception | RayLost):  # Ctrl-C
+                raise
             reason = str(error).strip().partition("\n")[0]
             raise UserError(f"Ray did not start: {reason} Where this machine is overloaded, wait. {cure}") from None
 

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from orchestrator import terminal
-from orchestrator.checks.read import read_spec
+from orchestrator.checks.read import read_plan
 from orchestrator.commands.sweep import close, prepare, run_and_report
 from orchestrator.errors import UserError
 from orchestrator.execution.run import Outcome
@@ -55,13 +55,13 @@ def resume(name: str, workspace: Workspace, json_wanted: bool) -> KeyboardInterr
             facts["source"] or str(folder / layout.SPEC),
             facts["reuse"],
         )
-        # First: if the files now have other shapes, `read_spec` would blame values of the spec.
+        # First: if the files now have other shapes, `read_plan` would blame values of the spec.
         sets = datasets(trial.run for trial in facts["trials"])
         check_data(origin(journal.events), sets, start.data_root)
-        spec = read_spec(folder / layout.SPEC, data_root=start.data_root, recorded=True)
-        plan = Plan(spec, facts["trials"]) if facts["trials"] else Plan.of(spec)
+        plan = read_plan(folder / layout.SPEC, data_root=start.data_root, recorded=True)
+        plan = Plan(plan.spec, facts["trials"]) if facts["trials"] else plan
         report_changes(journal, plan, start.data_root, console)
-        report_odd_mode(console, spec.objective)
+        report_odd_mode(console, plan.spec.objective)
         prepare(plan, uri, start.data_root, console)
         for written in (folder, folder / layout.TRIALS):
             remove_half_written(written)

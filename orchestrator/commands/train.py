@@ -27,7 +27,7 @@ from orchestrator.text import show
 from orchestrator.tracking.identity import recorded_store
 from orchestrator.tracking.start import open_run
 from orchestrator.tracking.store_address import check_early, store_for_new
-from trainables.checkpoint import CheckpointError
+from trainables.common.errors import CheckpointError
 from trainables.common.roots import Root, recorded
 from trainables.data import Dataset
 
@@ -50,7 +50,7 @@ def train(spec: "SweepSpec", workspace: Workspace, source: str) -> None:
     uri = workspace.tracking_uri or recorded_store(folder) or store_for_new(out)
     check_early(uri)
     sets, console = [spec.run.data], terminal.console()
-    taken_up = any(folder.glob("checkpoint*.pt"))
+    taken_up = any((folder / name).exists() for name in (layout.CHECKPOINT, layout.PREVIOUS_CHECKPOINT))
     if taken_up:
         check_run(folder, spec.run)
         report_changes_of_run(folder, sets, data_root, console)

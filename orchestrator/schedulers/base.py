@@ -4,6 +4,7 @@
 Nothing here uses Ray or a clock.
 """
 
+from abc import abstractmethod
 from typing import ClassVar, Protocol, Self
 
 from trainables.common.records import Record
@@ -49,9 +50,9 @@ class SchedulerRecord(Record):
 
     name: str
 
+    @abstractmethod
     def build(self, mode: str) -> Scheduler:
         """The core, for an objective whose `mode` is "max" or "min"."""
-        raise NotImplementedError
 
     def resolved(self, epochs: int) -> Self:
         """This record, its defaults that depend on run.epochs replaced by numbers."""

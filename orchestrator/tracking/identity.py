@@ -29,7 +29,7 @@ PLACE = re.compile(r"^Files: `(.*)`$", re.MULTILINE)  # in a description: where 
 
 def is_recorded(folder: Path) -> bool:
     """Whether a sweep in `folder` was ever recorded for MLflow."""
-    return _identity_file(folder).exists()
+    return layout.identity_file(folder).exists()
 
 
 def recorded_store(folder: Path) -> str | None:
@@ -61,17 +61,15 @@ def unused_environment(folder: Path) -> str | None:
     return f"{ENVIRONMENT_VARIABLE} is not used: {folder.name} goes to {shown}. To send it elsewhere: --tracking-uri"
 
 
-def _identity_file(folder: Path) -> Path:
-    return folder / layout.SPOOL / layout.IDENTITY
-
-
 def opened(folder: Path, uri: str, new: Identity | None) -> tuple[Spool, Identity]:
     """The spool of a sweep, and its identity: as first recorded, else `new`. Raises TrackingError."""
     known = kept(folder) if is_recorded(folder) else asdict(new)
     default = same_store(uri, default_store(folder.resolve().parent))
     spool = Spool(folder / layout.SPOOL, "" if default else uri)
     try:
-        write_whole(_identity_file(folder), json.dumps({**known, "uri": None if default else without_password(uri)}))
+        write_whole(
+            layout.identity_file(folder), json.dumps({**known, "uri": None if default else without_password(uri)})
+        )
     except OSError as error:
         spool.close()
         raise TrackingError(f"{folder}: the tracking events cannot be written here: {error.strerror}") from None
@@ -83,7 +81,7 @@ def kept(folder: Path) -> dict[str, Any]:
 
     Raises TrackingError for a damaged one.
     """
-    file = _identity_file(folder)
+    file = layout.identity_file(folder)
     try:
         found = parsed(file.read_bytes())
     except OSError as error:

@@ -67,3 +67,17 @@ def test_what_does_not_end_by_itself_is_killed(monkeypatch):
     with subprocess.Popen(["sleep", "300"]) as stubborn:
         local_ray.end({psutil.Process(stubborn.pid)})
         assert not psutil.pid_exists(stubborn.pid)
+
+
+def test_ctrl_c_while_ray_starts_ends_what_was_started(monkeypatch, tmp_path):
+    started = []
+
+    def start(*values):
+        started.append(psutil.Popen(["sleep", "300"]))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(local_ray, "start", start)
+    monkeypatch.setattr(local_ray, "ENDING_S", 0.1)
+    with pytest.raises(KeyboardInterrupt):
+        local_ray.start_or_raise(tmp_path, gpus=0, dashboard_port=None, cure="")
+    assert not started[0].is_running()
