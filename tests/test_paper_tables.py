@@ -22,6 +22,7 @@ from orchestrator.spec.published import Printed
 from orchestrator.spec.records import SweepSpec
 from tests.support import BESIDE, ROOT
 from tests.support.paper_tables import PAPERS, Cell, Number, read_table
+from trainables.data.access import DataAccess
 from trainables.data.loading import read_facts
 from trainables.run import Run
 
@@ -79,7 +80,7 @@ def test_each_sweep_has_its_number_of_trainings_written_here():
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_a_sweep_of_a_paper_is_sound_without_any_data_set_on_disk(file, tmp_path):
-    spec = read_spec(file, data_root=tmp_path)
+    spec = read_spec(file, data=DataAccess(tmp_path))
     listed = list_trials(spec)
     assert spec.name == file.stem and spec.description
     searching = Plan(spec, listed).searching

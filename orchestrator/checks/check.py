@@ -24,8 +24,8 @@ from orchestrator.spec.diagnostics import (
 from orchestrator.spec.domains import Search, paths_of
 from orchestrator.spec.yaml_file import Document
 from trainables.common.errors import DataError
-from trainables.common.roots import Root
 from trainables.data import Dataset, Facts
+from trainables.data.access import DataAccess
 from trainables.run import Run
 
 WHOLE = {
@@ -40,13 +40,13 @@ WHOLE = {
 class Checker:
     """Collects what is wrong with the candidates of one document, each problem once.
 
-    `metric` is the objective's, None where the document has no valid one; `data_root` is where the data sets are.
+    `metric` is the objective's, None where the document has no valid one; `data` are the data sets.
     """
 
-    def __init__(self, document: Document, metric: str | None, data_root: Root):
+    def __init__(self, document: Document, metric: str | None, data: DataAccess):
         self.document = document
         self.metric = metric
-        self.facts = cache(lambda data: _facts(data, data_root))
+        self.facts = cache(lambda dataset: _facts(dataset, data))
         self.told: dict[tuple[KeyPath, str], Problem] = {}
         self.unknown: set[str] = set()  # keys of the search that no run has, whatever values the other keys take
 
@@ -124,9 +124,9 @@ class Checker:
         self.told.setdefault((path, text), problem)
 
 
-def _facts(data: Dataset, data_root: Root) -> Facts | DataError:
+def _facts(dataset: Dataset, data: DataAccess) -> Facts | DataError:
     try:
-        return facts_of(data, data_root)
+        return facts_of(dataset, data)
     except DataError as error:
         return error
 

@@ -20,7 +20,7 @@ from orchestrator.spec.diagnostics import Problem, SpecError, findings
 from orchestrator.spec.domains import Search
 from orchestrator.spec.records import Objective, SweepSpec
 from orchestrator.spec.yaml_file import Document, override, read_yaml
-from trainables.common.roots import Root
+from trainables.data.access import HERE, DataAccess
 from trainables.run import Run
 
 
@@ -32,7 +32,7 @@ def read_spec(file: str | Path, *values: Any, **more: Any) -> SweepSpec:
 def read_plan(
     file: str | Path,
     settings: Iterable[str] = (),
-    data_root: Root = None,
+    data: DataAccess = HERE,
     taken: Collection[str] = (),
     recorded: bool = False,
 ) -> Plan:
@@ -41,7 +41,7 @@ def read_plan(
     Raises SpecError with all mistakes.
 
     Args:
-        data_root: where the data sets are.
+        data: the data sets.
         taken: names that the sweep may not have.
         recorded: whether the spec is of a sweep that has begun; then its objective may have an odd mode.
     """
@@ -50,7 +50,7 @@ def read_plan(
     if spec and spec.name.casefold() in taken:
         what = f"'{spec.name}' is a name of vaeorch's own in --out. Choose another."
         problems.append(Problem(document.place(("name",)), ("name",), what))
-    checker = Checker(document, _metric(document), data_root)
+    checker = Checker(document, _metric(document), data)
     if isinstance(document.values.get("run"), dict):
         checker.check_search(_complete(document.values["run"]), _readable(document.values.get("search")))
     if recorded or any(problem.path == ("objective", "metric") for problem in checker.problems):

@@ -14,9 +14,10 @@ from orchestrator.text import mebibytes
 from trainables.common.errors import DataError
 from trainables.common.roots import Root, in_bucket
 from trainables.data import Dataset, Facts
+from trainables.data.access import DataAccess
 from trainables.data.base.bounds import SMALL_BYTES, size_of
 from trainables.data.base.progress import reported_to
-from trainables.data.loading import load_splits, read_facts
+from trainables.data.loading import load_splits
 from trainables.data.remote.fetch import folder_of
 
 EVERY_S = 10.0  # between lines, where there is no terminal
@@ -37,7 +38,7 @@ def load_all(datasets: Iterable[Dataset], data_root: Root, console: Console) -> 
             say(console, f"note         {dataset.name}: {note}")
 
 
-def facts_of(dataset: Dataset, data_root: Root) -> Facts:
+def facts_of(dataset: Dataset, data: DataAccess) -> Facts:
     """The facts of a data set. Prints progress where many or large files of the user's own are read for them.
 
     Raises DataError.
@@ -47,7 +48,7 @@ def facts_of(dataset: Dataset, data_root: Root) -> Facts:
     if size > SMALL_BYTES:
         say(console, f"reading      {described(dataset)}, {size_of(size)}")
     with reported_to(line_progress(console, dataset.name)):
-        return read_facts(dataset, data_root)
+        return data.facts(dataset)
 
 
 def size_on_disk(dataset: Dataset) -> int:

@@ -4,6 +4,7 @@ Each function itself imports what is slow to import, so that `--help` is fast.
 """
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -21,6 +22,7 @@ from orchestrator.cli.options import (
 )
 from orchestrator.errors import NoResult, UserError
 from orchestrator.storage.workspace import Workspace
+from trainables.data.access import DataAccess
 
 NO_RESULT, USERS_MISTAKE = 1, 2
 PORT = 5000
@@ -50,7 +52,7 @@ def sweep(spec, out, name, settings, data_root, tracking_uri, dry_run, reuse, as
     from orchestrator.commands.dry_run import print_plan
     from orchestrator.commands.spec_file import read
 
-    workspace, plan = Workspace(out, data_root, tracking_uri), read(spec, name, settings, data_root)
+    workspace, plan = Workspace(out, data_root, tracking_uri), read(spec, name, settings, DataAccess(data_root))
     if dry_run:
         print_plan(plan, workspace.folder(plan.spec.name), as_json)
         return
@@ -95,7 +97,7 @@ def train(spec, out, name, settings, data_root, tracking_uri) -> None:
     from orchestrator.commands.spec_file import read
     from orchestrator.commands.train import train as run
 
-    run(read(spec, name, settings, data_root).spec, Workspace(out, data_root, tracking_uri), str(spec))
+    run(read(spec, name, settings, DataAccess(data_root)).spec, Workspace(out, data_root, tracking_uri), str(spec))
 
 
 @cli.command()
@@ -180,6 +182,16 @@ def methods() -> None:
     from orchestrator.commands.catalogue import as_text
 
     click.echo(as_text())
+
+
+@cli.command(hidden=True)
+@click.argument("job", type=click.Path(path_type=Path))
+def driver(job) -> None:
+    """Do the work that the file JOB describes, as the driver of the cluster whose Ray runs this."""
+    output.outlive()
+    from orchestrator.commands.driver import drive
+
+    _ended(drive(job))
 
 
 def main() -> None:

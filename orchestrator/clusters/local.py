@@ -34,6 +34,7 @@ ON_LOOPBACK = {
 START_S = 180  # for Ray to start, on a slow machine
 ENDING_S = 3  # for Ray's processes to end by themselves after its shutdown
 HOST, API_SERVER = "127.0.0.1", "RAY_API_SERVER_ADDRESS"
+NAMESPACE = "vaeorch"  # of actors that have a name
 VITAL = ("gcs_server", "raylet")  # Ray's processes without which it does nothing
 OBJECT_STORE_BYTES = 100 * 2**20  # results are small; the default takes a third of the memory
 
@@ -129,7 +130,7 @@ def start(scratch: Path, gpus: int, dashboard_port: int | None) -> None:
             dashboard_port=dashboard_port,
             log_to_driver=False,
             logging_level="CRITICAL",
-            namespace="vaeorch",
+            namespace=NAMESPACE,
             _temp_dir=str(scratch),
         )
 

@@ -1,21 +1,19 @@
 """Counts how many trials can train at a time, from what a trial takes and what the nodes have."""
 
 import os
-import sys
 
 from orchestrator.errors import UserError
 
 HEAD_NODE = "node:__internal_head__"  # a resource that Ray gives the head node, 1.0 of it
 
 
-def count_slots(resources) -> int:
-    """How many trials can train at a time with a spec's `resources`: on the cluster, or on this machine alone.
+def count_slots(resources, have: list[dict[str, float]]) -> int:
+    """How many trials can train at a time with a spec's `resources` on nodes that `have` so many cpus and gpus.
 
     Raises UserError when there is not enough for one.
     """
     workers = resources.workers
     need = {"cpus": resources.cpus_per_worker, "gpus": resources.gpus_per_worker}
-    have = nodes(resources.gpus_per_worker > 0)
     each = "a trial needs" if workers == 1 else f"{workers} workers need"
     missing = [
         f"resources.{name}_per_worker: {each} {workers * need[name]:g} {name}, {place(have)} has {total:g}."
@@ -47,15 +45,6 @@ PLACEMENTS = {  # -> how many groups of workers fit on nodes, each with room for
     "STRICT_PACK": lambda room, workers: sum(places // workers for places in room),
     "STRICT_SPREAD": spread,
 }
-
-
-def nodes(gpus_used: bool) -> list[dict[str, float]]:
-    """The CPUs and GPUs of each node of the Ray that this process is connected to, else of this machine."""
-    ray = sys.modules.get("ray")  # importing it takes a second; if it is not imported, it is not connected
-    if ray and ray.is_initialized():
-        alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        return [{"cpus": node.get("CPU", 0), "gpus": node.get("GPU", 0)} for node in alive]
-    return [{"cpus": cpus(), "gpus": gpus() if gpus_used else 0}]
 
 
 def place(nodes: list[dict[str, float]]) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.clusters.resources import count_slots
+from orchestrator.clusters.connection import THIS_MACHINE
 from orchestrator.space.plan import Plan
 from orchestrator.space.trials import notes
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from orchestrator.spec.records import SweepSpec
 
 
-def described(plan: Plan, folder: Path) -> dict[str, Any]:
-    """The plan of the sweep in `folder`, in plain values. Raises UserError where resources are lacking."""
+def described(plan: Plan, folder: Path, slots: int) -> dict[str, Any]:
+    """The plan of the sweep in `folder`, on nodes with so many slots, in plain values."""
     spec = plan.spec
     epochs = [trial.run["epochs"] for trial in plan.trials] or [most_of_any(plan)] * plan.searching
     again = plan.confirming * spec.run.epochs
@@ -32,7 +32,7 @@ def described(plan: Plan, folder: Path) -> dict[str, Any]:
         "scheduler": spec.scheduler.model_dump(),
         "resources": spec.resources.model_dump(),
         "budget": spec.budget.model_dump(exclude_none=True) if spec.budget else {},
-        "slots": min(count_slots(spec.resources), len(plan)),
+        "slots": min(slots, len(plan)),
         "epochs_at_most": sum(map(spec.scheduler.most_epochs, epochs)) + again,
         "epochs_expected": round(within_budget(spec, spec.scheduler.expected_epochs(epochs) + again)),
         "paper": len(spec.paper),
@@ -41,8 +41,8 @@ def described(plan: Plan, folder: Path) -> dict[str, Any]:
 
 
 def print_plan(plan: Plan, folder: Path, json_wanted: bool) -> None:
-    """Print what a sweep would do in `folder`. Raises UserError where resources are lacking."""
-    planned = described(plan, folder)
+    """Print what a sweep would do in `folder` on this machine. Raises UserError where resources are lacking."""
+    planned = described(plan, folder, THIS_MACHINE.slots(plan.spec.resources))
     click.echo(json.dumps(planned, indent=2) if json_wanted else as_text(planned))
 
 

@@ -5,12 +5,15 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
 from orchestrator import output, terminal
+from orchestrator.clusters.connection import Connection
+from orchestrator.commands.site import HERE, Site
 from orchestrator.errors import NoResult, UserError
 from orchestrator.evaluation.jobs import answers
 from orchestrator.evaluation.models import ALL, trained_models
@@ -34,7 +37,9 @@ from orchestrator.tracking.tracker import Tracker
 from trainables.common.roots import recorded
 
 
-def evaluate(target: str, workspace: Workspace, asked: Selection, form: str) -> KeyboardInterrupt | None:
+def evaluate(
+    target: str, workspace: Workspace, asked: Selection, form: str, site: Site = HERE
+) -> KeyboardInterrupt | None:
     """Measure trained models of the sweep or run `target` and print their numbers side by side.
 
     Returns what stopped it, or None. Raises UserError, TrackingError, Fault, and NoResult if nothing could be measured;
@@ -47,9 +52,10 @@ def evaluate(target: str, workspace: Workspace, asked: Selection, form: str) -> 
     with disk_errors_reported(folder, "Free room, then try again."), locks.driver(folder):
         orders, refused = orders_of(models, evaluations, asked.again)
         root = workspace.data_root or recorded_root(folder)
-        check_data(recorded_origin(folder), datasets(order.run for order in orders if order.lacking), root)
+        data = site.data(replace(workspace, data_root=root))
+        check_data(recorded_origin(folder), datasets(order.run for order in orders if order.lacking), data)
         with recorder(folder, workspace.tracking_uri, console) as tracker:
-            ending = measure(orders, refused, recorded(root), folder.parent / layout.SHARED, console)
+            ending = measure(orders, refused, folder, recorded(root), console, site.cluster)
             for order in orders:
                 order.close(tracker, folder)
         refresh(folder)
@@ -76,14 +82,17 @@ def stored(out: Path, target: str) -> Comparison:
     return compare(known)
 
 
-def measure(orders: list[Order], refused: list[str], data_root: str | None, shared: Path, console: Console) -> Ending:
+def measure(
+    orders: list[Order], refused: list[str], folder: Path, data_root: str | None, console: Console, cluster: Connection
+) -> Ending:
     """Measure all that is lacking, and print each result as it comes. Adds lines to `refused`."""
-    jobs = [job for order in orders if (job := order.job(data_root, shared))]
+    shared = folder.parent / layout.SHARED
+    jobs = [job for order in orders if (job := order.job(folder, data_root, shared))]
     by_id = {order.model.id: order for order in orders}
     failed: list[str] = []
     with progress(console, sum(len(job["evaluations"]) for job in jobs)) as step, Noted() as signal:
         try:
-            for answer in answers(jobs) if jobs else ():
+            for answer in answers(jobs, folder, cluster) if jobs else ():
                 if "finding" in answer:
                     by_id[answer["id"]].take(answer["finding"], answer["pictures"])
                     step("" if answer["finding"]["undefined"] else line_of(answer["id"], answer["finding"]))

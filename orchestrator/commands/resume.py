@@ -1,7 +1,7 @@
 """The verb `resume`: resumes a sweep from its folder alone. `sweep.py` has what it shares with the verb `sweep`."""
 
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,8 @@ from rich.console import Console
 
 from orchestrator import terminal
 from orchestrator.checks.read import read_plan
-from orchestrator.commands.sweep import close, prepare, run_and_report
+from orchestrator.commands.site import HERE, Site
+from orchestrator.commands.sweep import prepare, run_and_report
 from orchestrator.errors import UserError
 from orchestrator.execution.run import Outcome
 from orchestrator.space.plan import Plan
@@ -24,14 +25,14 @@ from orchestrator.sweep.open import Start
 from orchestrator.sweep.results import read_results
 from orchestrator.sweep.reuse import made_with
 from orchestrator.terminal import say
-from orchestrator.tracking.identity import recorded_store
-from orchestrator.tracking.store_address import store_for_new
+from orchestrator.tracking.identity import is_recorded, recorded_store
 from orchestrator.tracking.tracker import sync
 from trainables.common.files import remove_half_written
-from trainables.common.roots import Root, root_of
+from trainables.common.roots import root_of
+from trainables.data.access import DataAccess
 
 
-def resume(name: str, workspace: Workspace, json_wanted: bool) -> KeyboardInterrupt | None:
+def resume(name: str, workspace: Workspace, json_wanted: bool, site: Site = HERE) -> KeyboardInterrupt | None:
     """Resume the sweep in OUT/NAME as it was started, except for a store or data root that `workspace` gives.
 
     If the sweep has finished, print its results again. Returns what stopped it, or None. Raises UserError,
@@ -43,39 +44,37 @@ def resume(name: str, workspace: Workspace, json_wanted: bool) -> KeyboardInterr
         raise UserError(f"{folder}: no sweep was started here. Sweeps in {out}: {there}.")
     with disk_errors_reported(folder, "Free room, then try again."), locks.driver(folder):
         journal, console = Journal(folder), terminal.console(stderr=json_wanted)
-        uri = workspace.tracking_uri or recorded_store(folder) or store_for_new(out)
+        uri = workspace.tracking_uri or (recorded_store(folder) if is_recorded(folder) else site.new_store(workspace))
         finished = any(event["event"] == "finished" for event in journal.events)
         if finished and (results := _results(out, name)):
             outcome = Outcome(folder, results, None)
             report_odd_mode(console, Objective(**results["objective"]))
-            return close(console, outcome, out, sync(folder, uri), json_wanted)
+            return site.close(console, outcome, out, sync(folder, uri), json_wanted)
         facts = beginning(journal)
-        start = Start(
-            workspace.data_root or root_of(facts["data_root"]),
-            facts["source"] or str(folder / layout.SPEC),
-            facts["reuse"],
-        )
+        root = workspace.data_root or root_of(facts["data_root"])
+        workspace = replace(workspace, data_root=root, tracking_uri=uri)
+        data = site.data(workspace)
         # First: if the files now have other shapes, `read_plan` would blame values of the spec.
-        sets = datasets(trial.run for trial in facts["trials"])
-        check_data(origin(journal.events), sets, start.data_root)
-        plan = read_plan(folder / layout.SPEC, data_root=start.data_root, recorded=True)
+        check_data(origin(journal.events), datasets(trial.run for trial in facts["trials"]), data)
+        plan = read_plan(folder / layout.SPEC, data=data, recorded=True)
         plan = Plan(plan.spec, facts["trials"]) if facts["trials"] else plan
-        report_changes(journal, plan, start.data_root, console)
         report_odd_mode(console, plan.spec.objective)
-        prepare(plan, uri, start.data_root, console)
+        made = prepare(plan, workspace, console, site) or made_with(root, plan.spec.resources)
+        report_changes(journal, plan, data, made, console)
         for written in (folder, folder / layout.TRIALS):
             remove_half_written(written)
-        return run_and_report(plan, folder, out, uri, start, json_wanted)
+        start = Start(data, facts["source"] or str(folder / layout.SPEC), facts["reuse"], made)
+        return run_and_report(plan, workspace, start, json_wanted, site)
 
 
-def report_changes(journal: Journal, plan: Plan, data_root: Root, console: Console) -> None:
+def report_changes(journal: Journal, plan: Plan, data: DataAccess, made: dict[str, Any], console: Console) -> None:
     """Print what has changed since the sweep began. Raises UserError for changes that contradict its journal."""
     if not journal.events:
         return
     of = origin(journal.events)
     lines = check_spec(of, plan.spec, journal.path.with_name(layout.SPEC))
-    check_data(of, datasets(trial.run for trial in plan.examples), data_root)
-    for line in lines + told(of, made_with(data_root, plan.spec.resources)):
+    check_data(of, datasets(trial.run for trial in plan.examples), data)
+    for line in lines + told(of, made):
         say(console, f"changed      {line}")
 
 

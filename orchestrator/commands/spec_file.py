@@ -8,13 +8,13 @@ import click
 from orchestrator.checks.read import read_plan, schema
 from orchestrator.space.plan import Plan
 from orchestrator.storage import layout
-from trainables.common.roots import Root
+from trainables.data.access import DataAccess
 
 
-def read(file: Path, name: str | None, settings: tuple[str, ...], data_root: Root) -> Plan:
+def read(file: Path, name: str | None, settings: tuple[str, ...], data: DataAccess) -> Plan:
     """The plan of the spec in `file`, with the settings of --set and the name of --name. Raises SpecError."""
     named = [f"name={json.dumps(name)}"] if name else []
-    return read_plan(file, [*settings, *named], data_root, layout.TAKEN)
+    return read_plan(file, [*settings, *named], data, layout.TAKEN)
 
 
 def print_schema() -> None:

@@ -30,6 +30,7 @@ from orchestrator.tracking.store_address import check_early, store_for_new
 from trainables.common.errors import CheckpointError
 from trainables.common.roots import Root, recorded
 from trainables.data import Dataset
+from trainables.data.access import DataAccess
 
 if TYPE_CHECKING:
     from orchestrator.spec.records import SweepSpec
@@ -53,14 +54,14 @@ def train(spec: "SweepSpec", workspace: Workspace, source: str) -> None:
     taken_up = any((folder / name).exists() for name in (layout.CHECKPOINT, layout.PREVIOUS_CHECKPOINT))
     if taken_up:
         check_run(folder, spec.run)
-        report_changes_of_run(folder, sets, data_root, console)
+        report_changes_of_run(folder, sets, workspace.data, console)
     load_all(sets, data_root, console)
     output.log_to(folder)
     trial = TrialFolder(folder, spec.objective.metric, spec.objective.mode)
-    reporter = RunReporter(partial(open_run, uri, spec, folder, source, data_root), folder)
+    reporter = RunReporter(partial(open_run, uri, spec, folder, source, workspace.data), folder)
     with disk_errors_reported(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        note_run(folder, sets, data_root, made_with(data_root), taken_up)
+        note_run(folder, sets, workspace.data, made_with(data_root), taken_up)
         with faults_reported(folder, console), Noted() as stop, reporter:
             for result in results(config_of(spec, data_root), trial, shares_told(trial, console)):
                 if notice := result.get("notice"):
@@ -119,11 +120,11 @@ def config_of(spec: "SweepSpec", data_root: Root) -> dict[str, Any]:
     }
 
 
-def report_changes_of_run(folder: Path, sets: list[Dataset], data_root: Root, console: Console) -> None:
+def report_changes_of_run(folder: Path, sets: list[Dataset], data: DataAccess, console: Console) -> None:
     """Print what has changed since the run in `folder` began. Raises UserError if its data have."""
     of = origin_of_run(folder)
-    check_data(of, sets, data_root)
-    for line in told(of, made_with(data_root)):
+    check_data(of, sets, data)
+    for line in told(of, made_with(data.root)):
         say(console, f"changed      {line}")
 
 

@@ -6,19 +6,24 @@
 import traceback
 from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from orchestrator.clusters.local import check_ray, private_ray
-from orchestrator.clusters.resources import cpus, nodes
+from orchestrator.clusters.connection import THIS_MACHINE, Connection, node_lost
+from orchestrator.clusters.resources import cpus
+from orchestrator.clusters.scratch import scratch_folder
 from orchestrator.evaluation.selection import of_plain
+from orchestrator.storage import layout
 from orchestrator.storage.disk import fault_in, place
-from trainables.common.roots import root_of
+from trainables.common.roots import cache_folder, root_of
 from trainables.run import Run
 
 Job = dict[str, Any]
-"""What is to be measured: `id` of the model, `run`, `checkpoint`, `evaluations` (their fields), `data_root`, and
-`kept`, the cache folder that models share, for example for a trained feature network."""
+"""What is to be measured: `id` of the model, `run`, `checkpoint` and its `path` below the folder of the sweep or run,
+`evaluations` (their fields), `data_root`, and `kept`, the cache folder that models share, for example for a trained
+feature network. On nodes that do not share the driver's files, `store` is the name of the TrialStore: `path` is then
+fetched from it, `checkpoint` and `kept` are not used."""
 
 Answer = dict[str, Any]
 """`id` of the model and one of: `finding` with its `pictures` (PNG by name); `refused`, a line for the user; `failed`,
@@ -30,9 +35,12 @@ LOOK_S = 1.0  # between checks that Ray is alive
 DIED = "its process died, perhaps for want of memory: make room, then the same command goes on from here."
 
 
-def answers(jobs: list[Job]) -> Iterator[Answer]:
-    """Yields every answer as soon as it is there. A single model is measured in this process."""
-    return examine(jobs[0], cpus()) if len(jobs) == 1 else _on_ray(jobs)
+def answers(jobs: list[Job], folder: Path, cluster: Connection) -> Iterator[Answer]:
+    """Yields every answer as soon as it is there. A single model is measured in this process.
+
+    `folder` is that of the sweep or run.
+    """
+    return examine(jobs[0], cpus()) if len(jobs) == 1 and cluster is THIS_MACHINE else _on_ray(jobs, folder, cluster)
 
 
 def examine(job: Job, threads: int) -> Iterator[Answer]:
@@ -44,47 +52,77 @@ def examine(job: Job, threads: int) -> Iterator[Answer]:
 
     torch.set_num_threads(threads)
     asked = deque(of_plain(values) for values in job["evaluations"])
-    where = Path(job["checkpoint"]), root_of(job["data_root"]), Path(job["kept"])
-    while asked:
-        try:
-            for finding in evaluate(Run.model_validate(job["run"]), where[0], tuple(asked), *where[1:]):
-                asked.popleft()
-                yield {"id": job["id"], "finding": finding.plain(), "pictures": finding.pictures}
-        except (DataError, CheckpointError) as error:
-            yield {"id": job["id"], "refused": str(error)}
-            return
-        except Exception as error:  # any kind: only this evaluation has failed, the others continue
-            if fault := fault_in(error):
-                told = f"{place(fault, where[2])}: cannot be written: {fault.strerror}. Free room, then try again."
-                yield {"id": job["id"], "refused": told}
+    with files_of(job) as (checkpoint, shared):
+        while asked:
+            try:
+                found = evaluate(
+                    Run.model_validate(job["run"]), checkpoint, tuple(asked), root_of(job["data_root"]), shared
+                )
+                for finding in found:
+                    asked.popleft()
+                    yield {"id": job["id"], "finding": finding.plain(), "pictures": finding.pictures}
+            except (DataError, CheckpointError) as error:
+                yield {"id": job["id"], "refused": str(error)}
                 return
-            yield {"id": job["id"], "failed": f"{asked.popleft().name}: {traceback.format_exc()}"}
+            except Exception as error:  # any kind: only this evaluation has failed, the others continue
+                if fault := fault_in(error):
+                    told = f"{place(fault, shared)}: cannot be written: {fault.strerror}. Free room, then try again."
+                    yield {"id": job["id"], "refused": told}
+                    return
+                yield {"id": job["id"], "failed": f"{asked.popleft().name}: {traceback.format_exc()}"}
 
 
-def _on_ray(jobs: list[Job]) -> Iterator[Answer]:
-    with private_ray(gpus_used=True, dashboard=False, cure=AGAIN):
+@contextmanager
+def files_of(job: Job) -> Iterator[tuple[Path, Path]]:
+    """Yields the checkpoint of a job's model and the cache that models share, both on this machine."""
+    if "store" not in job:
+        yield Path(job["checkpoint"]), Path(job["kept"])
+        return
+    from orchestrator.clusters.lease import fetch, store_of
+
+    with scratch_folder() as scratch:
+        fetch(store_of(job["store"]), job["path"], scratch / layout.BEST)
+        yield scratch / layout.BEST, cache_folder() / layout.SHARED
+
+
+def _on_ray(jobs: list[Job], folder: Path, cluster: Connection) -> Iterator[Answer]:
+    with cluster.ray(True, False, AGAIN):
         import ray
         from ray.exceptions import RayError
 
-        have = nodes(True)
-        threads = threads_each([int(node["cpus"]) for node in have], len(jobs))
+        from orchestrator.clusters.serving import place_of
+
+        have = cluster.nodes(True)
+        threads = threads_each([int(node["cpus"]) for node in have if node["cpus"]], len(jobs))
         gpus = 1 if any(node["gpus"] for node in have) else 0
         task = ray.remote(examine).options(num_cpus=threads, num_gpus=gpus, num_returns="streaming", max_retries=0)
-        streams = {task.remote(job, threads): job["id"] for job in jobs}
-        while streams:
-            found, _ = ray.wait(list(streams), num_returns=1, timeout=LOOK_S)
-            check_ray()
-            if not found:
-                continue
-            [ready] = found
-            try:
-                yield ray.get(next(ready))
-            except StopIteration:
-                del streams[ready]
-            except RayError:
-                check_ray()
-                model = streams.pop(ready)
-                yield {"id": model, "refused": f"{model}: {DIED}"}
+        with place_of(folder, cluster) as where:
+            streams = {task.remote(job | where, threads): job for job in jobs}
+            while streams:
+                found, _ = ray.wait(list(streams), num_returns=1, timeout=LOOK_S)
+                cluster.check()
+                if not found:
+                    continue
+                [ready] = found
+                try:
+                    answer = ray.get(next(ready))
+                    streams[ready] = without(streams[ready], answer)
+                    yield answer
+                except StopIteration:
+                    del streams[ready]
+                except RayError as error:
+                    cluster.check()
+                    job = streams.pop(ready)
+                    if not node_lost(error):
+                        yield {"id": job["id"], "refused": f"{job['id']}: {DIED}"}
+                    elif job["evaluations"]:
+                        streams[task.remote(job | where, threads)] = job
+
+
+def without(job: Job, answer: Answer) -> Job:
+    """The job without the evaluation that was answered: the rest is measured elsewhere, if its node is lost."""
+    left = [own for own in job["evaluations"] if own["name"] != answer.get("finding", {}).get("metric")]
+    return job | {"evaluations": left}
 
 
 def threads_each(cpus: list[int], jobs: int) -> int:

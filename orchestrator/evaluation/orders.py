@@ -39,9 +39,11 @@ class Order:
         """The evaluations that are still to be made."""
         return [own for metric, own in self.asked.items() if metric not in self.found]
 
-    def job(self, data_root: str | None, shared: Path) -> Job | None:
-        """What is still to be measured; None if nothing is."""
-        where = {"checkpoint": str(self.model.checkpoint), "data_root": data_root, "kept": str(shared)}
+    def job(self, folder: Path, data_root: str | None, shared: Path) -> Job | None:
+        """What is still to be measured; None if nothing is. `folder` is that of the sweep or run."""
+        file = self.model.checkpoint
+        where = {"checkpoint": str(file), "path": str(file.relative_to(folder))}
+        where |= {"data_root": data_root, "kept": str(shared)}
         return {"id": self.model.id, "run": self.run, "evaluations": self.lacking} | where if self.lacking else None
 
     def take(self, finding: StoredResult, pictures: dict[str, bytes]) -> None:

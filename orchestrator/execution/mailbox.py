@@ -5,13 +5,14 @@ from collections import deque
 
 STEP = "step"  # train the next epoch; answered with its result
 DRAW = "draw"  # draw the pictures of the epoch just finished; answered with {}
+SETTLE = "settle"  # send what the trial has so far to the driver's disk; answered with {}
 
 
 class Mailbox:
     """Holds the orders for a worker group, and its answers, until they are fetched.
 
-    An order is a trial's config, which replaces the trial before it; or STEP or DRAW, which get one answer each; or
-    None: end. Every worker reads the same orders, by number from 0, so all do the same thing.
+    An order is a trial's config, which replaces the trial before it; or STEP, DRAW or SETTLE, which get one answer
+    each; or None: end. Every worker reads the same orders, by number from 0, so all do the same thing.
 
     A restarted group is a new incarnation. It begins with the current trial and the unanswered order. Answers from an
     older incarnation are refused: after a node is lost, the workers on other nodes may continue for a while.
@@ -35,7 +36,7 @@ class Mailbox:
         await self._put(trial)
 
     async def ask(self, order: str) -> None:
-        """Give the order STEP or DRAW; `next` has its answer."""
+        """Give the order STEP, DRAW or SETTLE; `next` has its answer."""
         self.unanswered = order
         await self._put(order)
 

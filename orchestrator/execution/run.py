@@ -5,9 +5,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from orchestrator.clusters.local import private_ray
-from orchestrator.clusters.resources import count_slots, slot_share
+from orchestrator.clusters.connection import THIS_MACHINE, Connection
+from orchestrator.clusters.resources import slot_share
 from orchestrator.shell import command_for
 from orchestrator.signals import Deferred
 from orchestrator.space.plan import Plan
@@ -34,7 +35,9 @@ class Outcome:
         return self.stop is not None
 
 
-def run_sweep(plan: Plan, folder: Path, tracker, console, start: Start = USUAL) -> Outcome:
+def run_sweep(
+    plan: Plan, folder: Path, tracker, console, start: Start = USUAL, cluster: Connection = THIS_MACHINE
+) -> Outcome:
     """Run a sweep from wherever the journal in `folder` left off; `claim` made the folder, `locks.driver` is held.
 
     Ctrl-C and SIGTERM end the sweep in order. `sweep.events.Listeners` says how tracker and console are notified of
@@ -42,7 +45,7 @@ def run_sweep(plan: Plan, folder: Path, tracker, console, start: Start = USUAL) 
 
     Raises UserError for lacking resources, a journal that does not fit the spec, and a full disk.
     """
-    slots, stop = min(count_slots(plan.spec.resources), len(plan)), None
+    slots, stop = min(cluster.slots(plan.spec.resources), len(plan)), None
     with disk_errors_reported(folder, f"Free room, then go on: {command_for('resume', folder)}"):
         queue = open_queue(plan, folder, start)
         state, results_file = queue.state, queue.state.results_file
@@ -50,7 +53,8 @@ def run_sweep(plan: Plan, folder: Path, tracker, console, start: Start = USUAL) 
         listeners.recall(state)
         try:
             if not queue.complete():
-                tune_all(queue, listeners, slots)
+                software = None if cluster is THIS_MACHINE else start.made_with
+                tune_all(queue, listeners, slots, cluster, software)
         except KeyboardInterrupt as signal:
             stop = signal
             listeners.notify(state.take_news())
@@ -72,27 +76,34 @@ def finish(results_file: ResultsFile, status: str, tracker, console) -> None:
         listener.sweep_ended(status, metrics, tags)
 
 
-def tune_all(queue: TrialQueue, listeners: Listeners, slots: int) -> None:
-    """Run Tune's loop until every trial has ended. Raises KeyboardInterrupt."""
+def tune_all(
+    queue: TrialQueue, listeners: Listeners, slots: int, cluster: Connection, software: dict[str, Any] | None
+) -> None:
+    """Run Tune's loop until every trial has ended. `software` is what all nodes of a cluster must have, if known.
+
+    Raises KeyboardInterrupt, and UserError for a node that differs.
+    """
     resources = queue.spec.resources
     again = f"Go on with it: {command_for('resume', queue.state.results_file.folder)}"
-    with private_ray(resources.gpus_per_worker > 0, resources.workers > 1, again) as scratch:
+    with cluster.ray(resources.gpus_per_worker > 0, resources.workers > 1, again) as scratch:
         from ray import tune
         from ray.tune.execution import class_cache
 
+        from orchestrator.clusters.serving import place_of
         from orchestrator.execution.slot import Slot
-        from orchestrator.execution.tune import Listener, Scheduler, Silence, Source
+        from orchestrator.execution.tune import Listener, Scheduler, Silence, Source, node_faults_reported
 
         # Ray logs what Tune passes on in a runtime_env. Slots inherit AWS credentials without that.
         class_cache.ENV_VARS_TO_PROPAGATE = {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name[:3] != "AWS"}
-        with Deferred() as stop, faults_raised():
+        place = place_of(queue.state.results_file.folder, cluster)
+        with node_faults_reported(again), place as known, Deferred() as stop, faults_raised():
             tune.run(
                 tune.with_resources(Slot, slot_share(resources)),
                 name="tune",
                 storage_path=str(scratch),
-                search_alg=Source(queue),
+                search_alg=Source(queue, known | ({"software": software} if software else {})),
                 scheduler=Scheduler(queue, slots),
-                callbacks=[Listener(queue.state, listeners, stop), Silence()],
+                callbacks=[Listener(queue.state, listeners, stop, cluster), Silence()],
                 max_failures=RETRIES,
                 reuse_actors=True,
                 raise_on_failed_trial=False,

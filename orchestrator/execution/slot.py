@@ -4,11 +4,20 @@
 """
 
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
+import ray
 from ray import tune
+from ray.train._internal.session import _TrainingResult
 
-from orchestrator.storage import layout, locks
+from orchestrator.clusters.lease import StoreLost
+from orchestrator.clusters.scratch import scratch_folder
+from orchestrator.clusters.trial_store import LeaseLost
+from orchestrator.execution.handshake import check_this_node
+from orchestrator.execution.node_folder import NodeFolder
+from orchestrator.storage import locks
 from orchestrator.storage.trial_folder import TrialFolder, results
 
 
@@ -17,15 +26,20 @@ class Slot(tune.Trainable):
 
     Its config is plain values: `id`, `number`, `folder`, `run`, `config`, `seed`, `last_epoch`, `objective` {metric,
     mode}, `data_root`, `pictures_every`, `threads`, `resources` of the spec. A trial's folder alone says how far it
-    is, so any slot can resume it.
+    is, so any slot can resume it. On a cluster it has `software`, which all nodes must have; and, where they do not
+    share the driver's files, `store`, the name of the TrialStore, and `checkpoint_minutes`.
     """
 
     def setup(self, config: dict) -> None:
-        locks.slot(Path(config["folder"]).parents[1])
+        if "software" in config:
+            check_this_node(config["software"])
+        if "store" not in config:
+            locks.slot(Path(config["folder"]).parents[1])
         self.trainer = group(config, Path(self.logdir)) if config["resources"]["workers"] > 1 else Here()
         self.reset_config(config)
 
     def reset_config(self, new_config: dict) -> bool:
+        self.trainer.settle()
         self.config = new_config
         self.results = self.trainer.results(new_config)
         return True
@@ -33,34 +47,64 @@ class Slot(tune.Trainable):
     def step(self) -> dict:
         return next(self.results)
 
-    def save_checkpoint(self, checkpoint_dir: str) -> dict:
-        """Called when the trial pauses. It may never run again, so its pictures are drawn now."""
-        self.trainer.draw(self.config)
-        return {"path": str(Path(self.config["folder"]) / layout.CHECKPOINT)}
+    def save(self, checkpoint_dir: str | None = None) -> _TrainingResult:
+        """Called when the trial pauses. It may never run again, so its pictures are drawn now.
 
-    def load_checkpoint(self, checkpoint: dict) -> None:
+        The trial's own folder holds its state. So Tune, which could not store one off the driver's node, gets none.
+        """
+        self.trainer.draw(self.config)
+        self.trainer.settle()
+        return _TrainingResult(None, {})
+
+    def restore(self, checkpoint_path: Any) -> None:
         """Nothing to do: `step` resumes from the trial's folder."""
+
+    def settle(self) -> None:
+        """Send what the trial has so far to the driver's disk. The driver calls it when a sweep is interrupted."""
+        self.trainer.settle()
 
     def cleanup(self) -> None:
         self.results.close()
-        self.trainer.close()
+        try:
+            with suppress(LeaseLost, StoreLost):  # another process goes on with the trial
+                self.trainer.settle()
+        finally:
+            self.trainer.close()
 
 
 class Here:
     """Trains in this process. `workers.Group` has the same methods."""
 
+    def __init__(self):
+        self.folder: TrialFolder | None = None
+        self.open = ExitStack()
+        self.scratch: Path | None = None
+
     def results(self, config: dict) -> Iterator[dict]:
         import torch
 
         torch.set_num_threads(config["threads"])
-        self.folder = TrialFolder(Path(config["folder"]), **config["objective"])
+        if "store" in config and self.scratch is None:
+            self.scratch = self.open.enter_context(scratch_folder())
+        self.folder = folder_of(config, self.scratch)
         return results(config, self.folder)
 
     def draw(self, config: dict) -> None:
         self.folder.draw()
 
+    def settle(self) -> None:
+        if self.folder:
+            self.folder.settle()
+
     def close(self) -> None:
-        pass
+        self.open.close()
+
+
+def folder_of(config: dict, scratch: Path | None) -> TrialFolder:
+    """The folder of a trial as this process sees it: the driver's own, or a copy below `scratch`."""
+    if "store" not in config:
+        return TrialFolder(Path(config["folder"]), **config["objective"])
+    return NodeFolder(config, scratch, ray.get_runtime_context().current_actor)
 
 
 def group(config: dict, scratch: Path):

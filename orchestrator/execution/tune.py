@@ -8,7 +8,10 @@ decides which trial gets a slot, and when.
 
 import re
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ray.tune import Callback
 from ray.tune.experiment import Experiment, Trial
@@ -16,7 +19,11 @@ from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search.search_algorithm import SearchAlgorithm
 
-from orchestrator.clusters.local import check_ray
+from orchestrator.clusters.connection import Connection, node_lost
+from orchestrator.clusters.lease import StoreLost
+from orchestrator.clusters.local import RayLost
+from orchestrator.errors import UserError
+from orchestrator.execution.handshake import NodeDiffers
 from orchestrator.execution.oom import NO_ROOM, REFUSED, oom_kills
 from orchestrator.schedulers import base
 from orchestrator.signals import Deferred
@@ -25,7 +32,7 @@ from orchestrator.storage import layout
 from orchestrator.storage.disk import fault_in_text
 from orchestrator.storage.json_files import write_whole
 from orchestrator.sweep.events import Listeners
-from orchestrator.sweep.state import GROUP, MEMORY, SLOT, SweepState
+from orchestrator.sweep.state import GROUP, MEMORY, NODE, SLOT, SweepState
 from orchestrator.sweep.trial_queue import TrialQueue
 
 DECISIONS = {base.CONTINUE: TrialScheduler.CONTINUE, base.PAUSE: TrialScheduler.PAUSE, base.STOP: TrialScheduler.STOP}
@@ -38,29 +45,48 @@ OOM_WORDS = (  # Ray's words when it has killed the process itself
 OOM_REASON = "Its process was killed because memory ran out. Give a trial more of it, or run fewer at a time."
 MEMORY_RETRIES = 3  # of a trial whose process Ray killed because memory was short; other failures have their own
 MEMORY_NOTICE = "Memory was short, so Ray killed its process. It goes on from its last epoch ({} of {} times)."
+NODE_NOTICE = "Its node was lost. It goes on elsewhere from its last checkpoint."
 METRICS = "metrics/"  # the prefix of their names in a result that Tune has flattened
 
 
 class PatientTrial(Trial):
-    """A trial whose retries are not used up by a shortage of memory, which may be another trial's fault."""
+    """A trial whose retries are not used up by what may not be its fault: a shortage of memory, the loss of a node."""
 
     memory_kills = 0  # so far
+    lost_nodes = 0
 
     def handle_error(self, exc: Exception | None = None) -> None:
         super().handle_error(exc)
-        if any(word in str(exc) for word in OOM_WORDS) and self.memory_kills < MEMORY_RETRIES:
+        if node_lost(exc):
+            self.lost_nodes += 1
+            self.max_failures += 1
+        elif any(word in str(exc) for word in OOM_WORDS) and self.memory_kills < MEMORY_RETRIES:
             self.memory_kills += 1
             self.max_failures += 1
+
+
+class WrongNode(BaseException):
+    """A node has other software than the driver: one line. No trial is to blame."""
+
+
+@contextmanager
+def node_faults_reported(cure: str) -> Iterator[None]:
+    """Raises UserError, with `cure`, in place of WrongNode."""
+    try:
+        yield
+    except WrongNode as error:
+        raise UserError(f"{error} {cure}") from None
 
 
 class Source(SearchAlgorithm):
     """Gives Tune a trial for each number that is left. `Scheduler` may find out later which trial has the number.
 
     It is finished when the last trial has ended: until then Tune keeps a paused trial's actor for the next trial.
+    `place` is what a slot's config has besides the trial: how its files come to the driver.
     """
 
-    def __init__(self, queue: TrialQueue):
-        self.state, self.waiting, self.given = queue.state, deque(queue.left()), []
+    def __init__(self, queue: TrialQueue, place: dict[str, Any]):
+        self.state, self.waiting, self.given, self.place = queue.state, deque(queue.left()), [], place
 
     def add_configurations(self, experiments: list[Experiment]) -> None:
         [self.experiment] = experiments
@@ -72,13 +98,14 @@ class Source(SearchAlgorithm):
         name = self.state.names.get(number)
         trial = PatientTrial(
             spec["run"],
-            config=dict(results_file.trials.get(name, {"number": number})),
+            config=results_file.trials.get(name, {"number": number}) | self.place,
             trial_id=trial_name(number),
             storage=spec["storage"],
             placement_group_factory=spec["resources_per_trial"],
             max_failures=max(0, spec["max_failures"] - self.state.retries[name, SLOT]),
         )
         trial.memory_kills = self.state.retries[name, MEMORY]
+        trial.lost_nodes = self.state.retries[name, NODE]
         self.given.append(trial)
         return trial
 
@@ -197,8 +224,8 @@ class Scheduler(TrialScheduler):
 class Listener(Callback):
     """Passes on what Tune reports of trials to SweepState, which decides what is new in it."""
 
-    def __init__(self, state: SweepState, listeners: Listeners, stop: Deferred):
-        self.state, self.listeners, self.stop = state, listeners, stop
+    def __init__(self, state: SweepState, listeners: Listeners, stop: Deferred, cluster: Connection):
+        self.state, self.listeners, self.stop, self.cluster = state, listeners, stop, cluster
         self.oom_kills = oom_kills()
 
     def setup(self, **info) -> None:
@@ -233,14 +260,14 @@ class Listener(Callback):
             self.state.end(trial.config["id"], "stopped", self.state.reason(trial.config["id"]))
 
     def on_trial_recover(self, iteration, trials, trial: Trial, **info) -> None:
-        check_ray()
+        self.cluster.check()
         if self.stop.number is None and not self._fault(trial):  # else the signal ended its process too
             self.state.begin(trial.config["id"])  # its slot may have failed before it began there
             self._count_restarts(trial)
             self._retry(trial)
 
     def on_trial_error(self, iteration, trials, trial: Trial, **info) -> None:
-        check_ray()
+        self.cluster.check()
         if self.stop.number is None and not self._fault(trial):
             self.state.begin(trial.config["id"])
             self._count_restarts(trial)
@@ -252,8 +279,15 @@ class Listener(Callback):
             self.oom_kills = oom_kills()
 
     def _fault(self, trial: Trial) -> OSError | None:
-        """The disk error that made the trial fail, if one did. It ends the sweep, not the trial, until `resume`."""
+        """The disk error that made the trial fail, if one did. It ends the sweep, not the trial, until `resume`.
+
+        Raises RayLost if no trial can go on, and WrongNode for a node on which none may run.
+        """
         last = Path(trial.error_file).read_text(encoding="utf-8").rpartition("Failure # ")[2]
+        if StoreLost.__name__ in last:
+            raise RayLost("the process that keeps the trials' files")
+        if found := re.search(rf"{NodeDiffers.__name__}: (.*)", last):
+            raise WrongNode(found[1])
         self.state.error = self.state.error or fault_in_text(last)
         return self.state.error
 
@@ -263,18 +297,21 @@ class Listener(Callback):
         In its other callbacks Tune takes them for errors of the trial.
         """
         self.state.check()
-        check_ray()
+        self.cluster.check()
         self.listeners.notify(self.state.take_news())
         self.listeners.look(self.state)
         self.stop.check()
 
     def _retry(self, trial: Trial) -> None:
         name = trial.config["id"]
-        if trial.memory_kills == self.state.retries[name, MEMORY]:
+        if trial.lost_nodes > self.state.retries[name, NODE]:
+            self.state.retry(name, NODE)
+            self._passing("trial_noticed", trial, NODE_NOTICE)
+        elif trial.memory_kills > self.state.retries[name, MEMORY]:
+            self.state.retry(name, MEMORY)
+            self._passing("trial_noticed", trial, MEMORY_NOTICE.format(trial.memory_kills, MEMORY_RETRIES))
+        else:
             self.state.retry(name)
-            return
-        self.state.retry(name, MEMORY)
-        self._passing("trial_noticed", trial, MEMORY_NOTICE.format(trial.memory_kills, MEMORY_RETRIES))
 
     def _count_restarts(self, trial: Trial) -> None:
         """Count the restarts of its worker group that its folder notes: a note survives the slot and this process."""

@@ -16,6 +16,7 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
+import psutil
 import ray
 import torch
 from ray.exceptions import RayError
@@ -24,8 +25,11 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.torch.config import _TorchBackend
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from orchestrator.clusters.lease import answer, fetch, store_of
 from orchestrator.clusters.local import HOST
-from orchestrator.execution.mailbox import DRAW, STEP, Mailbox
+from orchestrator.clusters.scratch import scratch_folder
+from orchestrator.execution.mailbox import DRAW, SETTLE, STEP, Mailbox
+from orchestrator.execution.node_folder import NodeFolder
 from orchestrator.storage import layout, locks
 from orchestrator.storage.json_files import append_whole
 from orchestrator.storage.trial_folder import TrialFolder, results
@@ -66,16 +70,17 @@ class Group:
         os.environ.update(ENVIRONMENT)
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self.mailbox = ray.remote(Mailbox).options(num_cpus=0, scheduling_strategy=here).remote()
-        self.error = ""
+        self.error, self.trial, self.begun = "", config, False
         self.life = threading.Thread(target=self._live, args=(trainer(config, self.mailbox, scratch),), daemon=True)
         self.life.start()
 
     def results(self, config: dict) -> Iterator[dict]:
         """Train a trial. Yields what `trial_folder.results` yields, each epoch once. Raises GroupError."""
         ray.get(self.mailbox.begin.remote(config))
-        heard, self.failures = 0, []
+        self.trial, heard, self.failures = config, 0, []
+        self.begun = True
         while True:
-            result = self._ask(STEP, Path(config["folder"]))
+            result = self._ask(STEP)
             if result["diverged"] is None and result["epoch"] <= heard:
                 continue  # a restarted group repeats the epoch of its checkpoint
             notice = {"notice": f"{self.failures[-1]} Started anew."} if self.failures else {}
@@ -84,36 +89,50 @@ class Group:
 
     def draw(self, config: dict) -> None:
         """Draw the pictures of the epoch just finished, unless they are there. Raises GroupError."""
-        self._ask(DRAW, Path(config["folder"]))
+        self._ask(DRAW)
+
+    def settle(self) -> None:
+        """Send what the trial has so far to the driver's disk. Raises GroupError."""
+        if self.begun and "store" in self.trial:
+            self._ask(SETTLE)
 
     def close(self) -> None:
         """End the workers in order, so that Ray Train itself frees their resources."""
         ray.get(self.mailbox.close.remote())
         self.life.join(CLOSE_SECONDS)
 
-    def _ask(self, order: str, folder: Path) -> dict:
+    def _ask(self, order: str) -> dict:
         ray.get(self.mailbox.ask.remote(order))
         while True:
             event = ray.get(self.mailbox.next.remote(LOOK_SECONDS))
             if event and "answer" in event:
                 return event["answer"]
             if event:
-                self._failed(event["reason"], event["trial_fault"], folder)
+                self._failed(event["reason"], event["trial_fault"])
             elif not self.life.is_alive():
                 raise GroupError(f"The worker group came to an end. {self.error}")
 
-    def _failed(self, reason: str, trial_fault: bool, folder: Path) -> None:
+    def _failed(self, reason: str, trial_fault: bool) -> None:
         if trial_fault or len(self.failures) == RESTARTS:
             raise GroupError(reason)
         self.failures.append(reason.strip().splitlines()[-1 if reason.startswith("Traceback") else 0])
-        folder.mkdir(parents=True, exist_ok=True)
-        append_whole(layout.restarts_file(folder), self.failures[-1])
+        note_restart(self.trial, self.failures[-1])
 
     def _live(self, trainer: TorchTrainer) -> None:
         try:
             trainer.fit()
         except (TrainingFailedError, RayError) as error:
             self.error = str(error)
+
+
+def note_restart(trial: dict, line: str) -> None:
+    """Note in a trial's folder that its group is started anew: the driver counts these notes."""
+    if "store" in trial:
+        answer(store_of(trial["store"]).append.remote(trial["id"], layout.RESTARTS, line))
+        return
+    folder = Path(trial["folder"])
+    folder.mkdir(parents=True, exist_ok=True)
+    append_whole(layout.restarts_file(folder), line)
 
 
 def trainer(config: dict, mailbox, scratch: Path) -> TorchTrainer:
@@ -150,6 +169,7 @@ class GroupConfig(TorchConfig):
 class Backend(_TorchBackend):
     def on_start(self, worker_group, backend_config) -> None:
         worker_group.execute(keep_store_private)
+        worker_group.execute(use_own_interface)
         super().on_start(worker_group, backend_config)
 
 
@@ -157,6 +177,18 @@ def keep_store_private() -> None:
     """In a worker: from here on torch's store listens on loopback only, if the whole group is on this machine."""
     rendezvous = importlib.import_module("torch.distributed.rendezvous")  # the package has a function of that name
     rendezvous.TCPStore = store
+
+
+def use_own_interface() -> None:
+    """In a worker: gloo and NCCL use the interface of the address by which Ray knows this node.
+
+    Left alone, gloo takes that of the host's name, which on many systems is on loopback.
+    """
+    address = ray.util.get_node_ip_address()
+    addresses = psutil.net_if_addrs().items()
+    name = next((name for name, known in addresses if any(one.address == address for one in known)), None)
+    for variable in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME") if name else ():
+        os.environ.setdefault(variable, name)
 
 
 def store(*, host_name: str, port: int, is_master: bool, **more) -> torch.distributed.TCPStore:
@@ -184,14 +216,15 @@ class Failures(UserCallback):
 def serve(config: dict) -> None:
     """What every worker runs. Raises WorkerError."""
     try:
-        obey(config["mailbox"])
+        with scratch_folder() as scratch:
+            obey(config["mailbox"], scratch)
     except Exception as error:  # any kind: Ray Train passes exceptions on without their tracebacks
         lonely = type(error) is RuntimeError or isinstance(error, torch.distributed.DistError)  # as gloo and nccl raise
         raise WorkerError(traceback.format_exc(), trial_fault=not lonely) from None
 
 
-def obey(mailbox) -> None:
-    """Carry out the mailbox's orders until it says: end."""
+def obey(mailbox, scratch: Path) -> None:
+    """Carry out the mailbox's orders until it says: end. `scratch` is a folder for copies of trials' files."""
     leads = rank_and_world()[0] == 0
     incarnation = from_all(leads and ray.get(mailbox.register.remote()))[0]
     node = ray.get_runtime_context().get_node_id()
@@ -203,11 +236,13 @@ def obey(mailbox) -> None:
         if isinstance(order, dict):
             torch.set_num_threads(order["threads"])
             may_write = partial(current, mailbox, incarnation)
-            part = Leader(order, workers, may_write) if leads else Follower(order)
+            part = (
+                Leader(order, shared_folder(order, scratch, workers, may_write)) if leads else Follower(order, scratch)
+            )
             continue
-        answer = {STEP: part.step, DRAW: part.draw}[order]()
+        done = {STEP: part.step, DRAW: part.draw, SETTLE: part.settle}[order]()
         if leads:
-            ray.get(mailbox.answer.remote(incarnation, answer))
+            ray.get(mailbox.answer.remote(incarnation, done))
 
 
 def current(mailbox, incarnation: int) -> bool:
@@ -217,10 +252,11 @@ def current(mailbox, incarnation: int) -> bool:
 class Leader:
     """Worker 0 of a trial: trains, and writes into the trial's folder."""
 
-    def __init__(self, trial: dict, workers: list[dict], may_write: Callable[[], bool]):
-        locks.slot(Path(trial["folder"]).parents[1])
-        self.folder = SharedFolder(trial, workers, may_write)
-        self.results = results(trial, self.folder)
+    def __init__(self, trial: dict, folder: TrialFolder):
+        if "store" not in trial:
+            locks.slot(Path(trial["folder"]).parents[1])
+        self.folder = folder
+        self.results = results(trial, folder)
 
     def step(self) -> dict:
         return next(self.results)
@@ -231,12 +267,16 @@ class Leader:
         self.folder.draw()
         return {}
 
+    def settle(self) -> dict:
+        self.folder.settle()
+        return {}
+
 
 class Follower:
     """Any other worker of a trial: trains."""
 
-    def __init__(self, trial: dict):
-        self.epochs, self.begun = follow(trial), False
+    def __init__(self, trial: dict, scratch: Path):
+        self.epochs, self.begun = follow(trial, scratch), False
 
     def step(self) -> None:
         self.begun = True
@@ -246,10 +286,15 @@ class Follower:
         if not self.begun:  # as worker 0 does
             self.step()
 
+    def settle(self) -> None:
+        pass
 
-def follow(trial: dict) -> Iterator[None]:
+
+def follow(trial: dict, scratch: Path) -> Iterator[None]:
     """Train in step with worker 0, which runs `trial_folder.results`."""
     resume = from_all(None)[0]
+    if resume and "store" in trial:
+        resume = fetched(trial, resume.name, scratch)
     if resume:
         yield
     try:
@@ -259,18 +304,34 @@ def follow(trial: dict) -> Iterator[None]:
         yield
 
 
-class SharedFolder(TrialFolder):
-    """The folder of a trial that a group trains, as worker 0 sees it."""
+def fetched(trial: dict, checkpoint: str, scratch: Path) -> Path:
+    """A copy, in `scratch`, of a trial's checkpoint."""
+    path = layout.trial_folder(Path(), trial["id"]) / checkpoint
+    fetch(store_of(trial["store"]), str(path), scratch / "resume.pt")
+    return scratch / "resume.pt"
 
-    def __init__(self, trial: dict, workers: list[dict], may_write: Callable[[], bool]):
-        super().__init__(Path(trial["folder"]), **trial["objective"])
-        self.workers, self.may_write = workers, may_write
+
+def shared_folder(trial: dict, scratch: Path, workers: list[dict], may_write: Callable[[], bool]) -> TrialFolder:
+    """The folder of a trial that a group trains, as worker 0 sees it."""
+    if "store" in trial:
+        folder = SharedNodeFolder(trial, scratch)
+    else:
+        folder = SharedTrialFolder(Path(trial["folder"]), **trial["objective"])
+    folder.workers, folder.may_write = workers, may_write
+    return folder
+
+
+class Shared:
+    """What a folder does besides, if a group of `workers` trains its trial as long as it `may_write`."""
+
+    workers: list[dict]
+    may_write: Callable[[], bool]
 
     def open(self) -> Path | None:
         """The checkpoint to resume from, for all workers. Notes in the folder which workers train from here on."""
         checkpoint = super().open()
         taken_up = {"after_epoch": len(self.lines), "workers": self.workers}
-        append_whole(self.path / layout.WORKERS, json.dumps(taken_up))
+        self.append(layout.WORKERS, json.dumps(taken_up))
         return from_all(checkpoint)[0]
 
     def keep(self, report: Report, draw: bool) -> None:
@@ -278,3 +339,11 @@ class SharedFolder(TrialFolder):
         if not self.may_write():
             raise GroupError("This group of workers has been replaced.")
         super().keep(report, draw)
+
+
+class SharedTrialFolder(Shared, TrialFolder):
+    """On the driver's disk."""
+
+
+class SharedNodeFolder(Shared, NodeFolder):
+    """On a node that does not share that disk."""

@@ -80,7 +80,7 @@ class TrialFolder:
     def _newest(self) -> tuple[Path | None, int]:
         """The last checkpoint that can be read, and its epoch; None and 0 if there is none."""
         damaged = []
-        for kept in filter(Path.exists, (self.checkpoint, self.previous)):
+        for kept in self._checkpoints():
             try:
                 epoch = checkpoint.epoch_of(kept)
             except CheckpointError as error:
@@ -93,6 +93,10 @@ class TrialFolder:
         if damaged:
             self.notice = f"{' '.join(damaged)} The trial is trained anew, with the same numbers."
         return None, 0
+
+    def _checkpoints(self) -> Iterator[Path]:
+        """The checkpoints that there are, the newest first."""
+        return filter(Path.exists, (self.checkpoint, self.previous))
 
     def keep(self, report: Report, draw: bool) -> None:
         """Write the epoch just finished, with pictures if `draw`; the checkpoint last: with it the epoch is done."""
@@ -121,6 +125,13 @@ class TrialFolder:
             beside.replace(folder)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
+
+    def append(self, name: str, line: str) -> None:
+        """Append a line to a file of the folder. Raises OSError."""
+        append_whole(self.path / name, line)
+
+    def settle(self) -> None:
+        """Bring what was kept to where a later process looks for it: it is there, unless a subclass works elsewhere."""
 
     def note(self, share: float, seconds: float) -> None:
         """Write how far the running epoch is."""
@@ -155,6 +166,7 @@ def results(config: dict, folder: TrialFolder, report_share: ReportShare | None 
             yield result(folder, folder.lines[-1], last_epoch)
     except Diverged as error:
         within_epoch.forget(folder.path)
+        folder.settle()
         known = {"epoch": len(folder.lines), "value": math.nan, "metrics": {}, "finished": False}
         yield known | {"diverged": str(error), "done": True}
 

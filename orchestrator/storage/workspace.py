@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainables.common.roots import Root
+from trainables.data.access import DataAccess
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,11 @@ class Workspace:
     """Where the data sets are: a folder or s3://bucket/prefix; None: as recorded, or the default place."""
     tracking_uri: str | None = None
     """MLflow's store; None: as recorded, or the default one of `out`."""
+
+    @property
+    def data(self) -> DataAccess:
+        """The data sets, on this machine."""
+        return DataAccess(self.data_root)
 
     def folder(self, name: str) -> Path:
         """The absolute folder of the sweep or run `name`."""

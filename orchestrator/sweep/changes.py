@@ -19,9 +19,9 @@ from orchestrator.storage import layout
 from orchestrator.storage.journal import Journal
 from orchestrator.storage.json_files import write_whole
 from trainables.common.errors import DataError
-from trainables.common.roots import Root
 from trainables.data import Dataset
-from trainables.data.fingerprints import Fingerprint, changed, fingerprint
+from trainables.data.access import DataAccess
+from trainables.data.fingerprints import Fingerprint
 from trainables.run import Run
 
 if TYPE_CHECKING:
@@ -149,18 +149,18 @@ def datasets(runs: Iterable[dict[str, Any]]) -> list[Dataset]:
     return list(dict.fromkeys(Run.model_validate(run).data for run in by_data.values()))
 
 
-def fingerprints(of: Iterable[Dataset], data_root: Root) -> Fingerprint:
+def fingerprints(of: Iterable[Dataset], data: DataAccess) -> Fingerprint:
     """The fingerprint of all files of some data sets. Raises UserError."""
     with _told():
-        return {name: known for dataset in of for name, known in fingerprint(dataset, data_root).items()}
+        return {name: known for dataset in of for name, known in data.fingerprint(dataset).items()}
 
 
-def check_data(of: Origin, sets: Iterable[Dataset], data_root: Root) -> None:
+def check_data(of: Origin, sets: Iterable[Dataset], data: DataAccess) -> None:
     """Raises UserError, a line for each file of the data sets that has changed since it was read at the beginning."""
     if of.data is None:
         return
     with _told():
-        files = dict.fromkeys(file for dataset in sets for file in changed(of.data, dataset, data_root))
+        files = dict.fromkeys(file for dataset in sets for file in data.changed(of.data, dataset))
     if files:
         raise UserError(*(f"{file}: has changed since training began on it. {_cure('the old one')}" for file in files))
 
@@ -178,11 +178,13 @@ def origin_of_run(folder: Path) -> Origin:
     return origin(_events(folder))
 
 
-def note_run(folder: Path, sets: Iterable[Dataset], data_root: Root, made_with: dict[str, Any], taken_up: bool) -> None:
+def note_run(
+    folder: Path, sets: Iterable[Dataset], data: DataAccess, made_with: dict[str, Any], taken_up: bool
+) -> None:
     """Record how a run that is trained alone begins or, if `taken_up`, resumes. Raises OSError and UserError."""
     events = _events(folder) if taken_up else []
     if not events:
-        events = [{"event": "sweep", "made_with": made_with, "data": fingerprints(sets, data_root)}]
+        events = [{"event": "sweep", "made_with": made_with, "data": fingerprints(sets, data)}]
     elif events[-1]["made_with"] != made_with:
         events.append({"event": "changed", "made_with": made_with})
     write_whole(folder / layout.ORIGIN, json.dumps(events, indent=2) + "\n")

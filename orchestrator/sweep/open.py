@@ -22,6 +22,7 @@ from orchestrator.sweep.reuse import FinishedTrials, made_with
 from orchestrator.sweep.state import SweepState
 from orchestrator.sweep.trial_queue import TrialQueue
 from trainables.common.roots import Root, recorded
+from trainables.data.access import HERE, DataAccess
 
 if TYPE_CHECKING:
     from orchestrator.spec.records import SweepSpec
@@ -31,12 +32,14 @@ if TYPE_CHECKING:
 class Start:
     """How a sweep is started."""
 
-    data_root: Root = None
-    """Where its data sets are."""
+    data: DataAccess = HERE
+    """Its data sets."""
     source: str = ""
     """The file that its spec came from."""
     reuse: bool = False
     """Whether equal finished trials of other sweeps in the same folder are reused."""
+    made_with: dict[str, Any] | None = None
+    """What its trials are made with; None: what this machine has."""
 
 
 USUAL = Start()
@@ -44,30 +47,30 @@ USUAL = Start()
 
 def open_queue(plan: Plan, folder: Path, start: Start) -> TrialQueue:
     """The trial queue of a sweep: replayed from its journal, which is begun here if it is new. Raises JournalError."""
-    spec, data_root = plan.spec, start.data_root
+    spec, data_root = plan.spec, start.data.root
     objective, as_config = spec.objective.model_dump(), partial(slot_config, spec, folder, data_root)
     configs = {config["id"]: config for config in map(as_config, plan.trials)}
     limits = spec.budget.model_dump(exclude_none=True) if spec.budget else {}
     budget = BudgetMeter(limits, spec.resources.workers * spec.resources.gpus_per_worker)
     results_file = ResultsFile(folder, spec.name, objective, configs, budget)
     core = spec.scheduler.build(spec.objective.mode)
-    journal, made = Journal(folder), made_with(data_root, spec.resources)
-    facts = beginning_of(plan, journal, data_root)
+    journal, made = Journal(folder), start.made_with or made_with(data_root, spec.resources)
+    facts = beginning_of(plan, journal, start.data)
     state = SweepState(core, results_file, journal, lambda facts: as_config(Trial(**facts)), budget)
-    checker = Checker(Document({}, {(): Location(0, "")}), spec.objective.metric, data_root)
+    checker = Checker(Document({}, {(): Location(0, "")}), spec.objective.metric, start.data)
     state.start(source=start.source, reuse=start.reuse, made_with=made, **facts)
     finished_trials = FinishedTrials(folder, made, objective) if start.reuse else None
     return TrialQueue(plan, state, checker.allows, finished_trials)
 
 
-def beginning_of(plan: Plan, journal: Journal, data_root: Root) -> dict[str, Any]:
+def beginning_of(plan: Plan, journal: Journal, data: DataAccess) -> dict[str, Any]:
     """The facts that a journal records of how a sweep begins. Raises UserError."""
     sets = datasets(trial.run for trial in plan.examples)
     known = origin(journal.events).data
     return {
-        "data_root": recorded(data_root),
+        "data_root": recorded(data.root),
         "spec": plan.spec.model_dump(mode="json"),
-        "data": fingerprints(sets, data_root) if known is None else known,
+        "data": fingerprints(sets, data) if known is None else known,
         "trials": list(map(asdict, plan.trials)),
     }
 

@@ -43,13 +43,17 @@ def made_with(data_root: Root, resources: "Resources | None" = None) -> dict[str
 
     `orchestrator` is a digest of the code that decides which trials are trained, and for how long.
     """
+    return software() | {"data_root": recorded(data_root)} | placed(resources)
+
+
+def software() -> dict[str, Any]:
+    """The code and packages of this process: what no two nodes of a sweep may differ in."""
     return {
         "code": digest_of(trainables),
         "orchestrator": digest_of(orchestrator),
         "packages": {name: version(name) for name in PACKAGES},
         "python": platform.python_version(),
-        "data_root": recorded(data_root),
-    } | placed(resources)
+    }
 
 
 def digest_of(package: ModuleType) -> str:

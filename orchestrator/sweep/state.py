@@ -17,7 +17,7 @@ from orchestrator.sweep.budget import UNLIMITED, BudgetMeter
 from orchestrator.sweep.results_file import ResultsFile, known_numbers
 
 WORST = ("diverged", "failed")  # a trial that ends so takes the last place at its next rung
-SLOT, GROUP, MEMORY = "slot", "group", "memory"  # what failed when a trial is tried again
+SLOT, GROUP, MEMORY, NODE = "slot", "group", "memory", "node"  # what failed when a trial is tried again
 FORMAT = 1  # of the journal's events
 LATER = ("spec", "data")  # facts that the journal of an older version lacks: they are added when its sweep is resumed
 TO_THE_END = RunAll()
@@ -53,7 +53,7 @@ class SweepState:
         self.params: dict[int, dict] = {}  # configuration -> the parameters of its draw; None: none was left to draw
         self.confirming: set[str] | None = None  # the trials that confirm the search, once it is over
         self.cut: set[str] = set()  # trials that the scheduler let go on, but not the budget
-        self.retries: Counter[tuple[str, str]] = Counter()  # of each trial, by SLOT, GROUP and MEMORY
+        self.retries: Counter[tuple[str, str]] = Counter()  # of each trial, by SLOT, GROUP, MEMORY and NODE
         self.said: set[str] = set()  # names of the facts that are in the journal
         self.over = False  # the sweep came to its end
         self.news: list[Event] = []  # not yet passed to listeners
@@ -113,7 +113,7 @@ class SweepState:
         return None if self.budget.empty else self._do("closing")
 
     def retry(self, trial: str, of: str = SLOT) -> None:
-        """The trial is tried again: its SLOT failed, its worker GROUP was restarted, or MEMORY was short."""
+        """The trial is tried again: its SLOT failed, its GROUP was restarted, MEMORY was short or its NODE lost."""
         self._do("retried", trial=trial, of=of)
 
     def end(self, trial: str, status: str, reason: str | None) -> None:

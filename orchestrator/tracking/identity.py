@@ -61,10 +61,13 @@ def unused_environment(folder: Path) -> str | None:
     return f"{ENVIRONMENT_VARIABLE} is not used: {folder.name} goes to {shown}. To send it elsewhere: --tracking-uri"
 
 
-def opened(folder: Path, uri: str, new: Identity | None) -> tuple[Spool, Identity]:
-    """The spool of a sweep, and its identity: as first recorded, else `new`. Raises TrackingError."""
+def opened(folder: Path, uri: str | None, new: Identity | None) -> tuple[Spool, Identity]:
+    """The spool of a sweep, and its identity: as first recorded, else `new`. Raises TrackingError.
+
+    Without `uri` the sweep has the store beside it, whether that is there yet or not.
+    """
     known = kept(folder) if is_recorded(folder) else asdict(new)
-    default = same_store(uri, default_store(folder.resolve().parent))
+    default = uri is None or same_store(uri, default_store(folder.resolve().parent))
     spool = Spool(folder / layout.SPOOL, "" if default else uri)
     try:
         write_whole(

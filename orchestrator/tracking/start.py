@@ -8,8 +8,7 @@ from orchestrator.space.trials import parameters
 from orchestrator.storage import layout
 from orchestrator.tracking.saved_view import SavedView
 from orchestrator.tracking.tracker import Tracker, provenance
-from trainables.common.roots import Root
-from trainables.data.loading import read_facts
+from trainables.data.access import DataAccess
 
 if TYPE_CHECKING:
     from orchestrator.space.plan import Plan
@@ -20,10 +19,10 @@ CURVES = ("val/nll", "val/kl", "val/mse", "val/active", "val/hoyer")  # shown be
 OF_IMAGES, OF_A_PLANE = ("reconstructions", "samples", "traversals"), ("samples",)  # pictures that every method has
 
 
-def open_tracker(uri: str, plan: "Plan", folder: Path, source: str, data_root: Root) -> Tracker:
+def open_tracker(uri: str | None, plan: "Plan", folder: Path, source: str, data: DataAccess) -> Tracker:
     """A Tracker that has logged the start of the sweep in `folder` (OUT/NAME); `source` is the file of its spec.
 
-    Raises TrackingError and DataError.
+    Without `uri` it is sent to no store. Raises TrackingError and DataError.
     """
     spec = plan.spec
     tracker = Tracker(uri, spec.name, spec.name, folder)
@@ -31,33 +30,33 @@ def open_tracker(uri: str, plan: "Plan", folder: Path, source: str, data_root: R
         description=describe(spec, len(plan), folder),
         config=(folder / layout.SPEC).read_text(encoding="utf-8"),
         tags=provenance(source),
-        dataset=dataset_facts(spec, data_root),
-        view=view_of(spec, plan.examples, data_root),
+        dataset=dataset_facts(spec, data),
+        view=view_of(spec, plan.examples, data),
     )
     return tracker
 
 
-def open_run(uri: str, spec: "SweepSpec", folder: Path, source: str, data_root: Root) -> Tracker:
+def open_run(uri: str, spec: "SweepSpec", folder: Path, source: str, data: DataAccess) -> Tracker:
     """A Tracker of a run that is trained alone: in MLflow it is one run, whose epochs are logged as a sweep's own.
 
     Raises TrackingError and DataError.
     """
-    facts = dataset_facts(spec, data_root)
+    facts = dataset_facts(spec, data)
     tracker = Tracker(uri, spec.name, spec.name, folder)
     tracker.sweep_started(
         description=f"**{spec.name}** {spec.description}".strip() + f"\n\nFiles: `{folder}`",
         config=json.dumps(spec.run.model_dump(mode="json"), indent=2),
         tags={**provenance(source), "kind": "run"},
         dataset=facts,
-        view=view_of(spec, [], data_root),
+        view=view_of(spec, [], data),
     )
     return tracker
 
 
-def view_of(spec: "SweepSpec", trials: "list[Trial]", data_root: Root) -> SavedView:
+def view_of(spec: "SweepSpec", trials: "list[Trial]", data: DataAccess) -> SavedView:
     """What MLflow's page shows of a sweep with such trials. Raises DataError."""
     configs, metric = [parameters(spec, trial) for trial in trials], spec.objective.metric
-    shape, epochs = read_facts(spec.run.data, data_root).shape, spec.run.epochs
+    shape, epochs = data.facts(spec.run.data).shape, spec.run.epochs
     return SavedView(
         objective=metric,
         mode=spec.objective.mode,
@@ -86,8 +85,8 @@ def describe(spec: "SweepSpec", trials: int, folder: Path) -> str:
     return "\n\n".join([f"**{spec.name}** {spec.description}".strip(), f"{what}, {how}.", f"Files: `{folder}`"])
 
 
-def dataset_facts(spec: "SweepSpec", data_root: Root) -> dict[str, Any]:
+def dataset_facts(spec: "SweepSpec", data: DataAccess) -> dict[str, Any]:
     """The data set: its name, where it comes from, and plain facts. Raises DataError."""
-    data, facts = spec.run.data, read_facts(spec.run.data, data_root)
+    dataset, facts = spec.run.data, data.facts(spec.run.data)
     sizes = {"shape": list(facts.shape), "train_rows": facts.train_rows, "val_rows": facts.val_rows}
-    return {"name": data.name, "source": data.source, "licence": data.licence} | sizes
+    return {"name": dataset.name, "source": dataset.source, "licence": dataset.licence} | sizes

@@ -63,24 +63,26 @@ class History:
 
 
 class Tracker:
-    """Records one sweep in the folder OUT/NAME, and sends it to the MLflow store at `uri` meanwhile.
+    """Records one sweep in the folder OUT/NAME, and sends it to the MLflow store at `uri`, if any, meanwhile.
 
     Statuses of trials and sweeps are the keys of `run_events.STATUS`. Epochs count from 1; events get their time here.
     Raises TrackingError for a bad address, and if another process records the same sweep; methods raise OSError if the
     disk of the folder is full. Only `close` waits for the store to answer.
     """
 
-    def __init__(self, uri: str, experiment: str, sweep_name: str, folder: Path):
-        check_store(uri)
-        set_environment()
-        self._spool, identity = opened(folder, uri, Identity(experiment, sweep_name, uuid.uuid4().hex[:12]))
-        self._store = MlflowStore(uri, identity, folder)
+    def __init__(self, uri: str | None, experiment: str, sweep_name: str, folder: Path):
+        if uri:
+            check_store(uri)
+            set_environment()
+        new = Identity(experiment, sweep_name, uuid.uuid4().hex[:12])
+        self._spool, self._identity = opened(folder, uri, new)
         self._folder, self._view = folder, None
         self._runs: dict[str, History] = {}
         for uid in self._spool.uids():
             _recall(self._spool, uid, self._run(uid.removesuffix(FILES)))
-        self._sender = Sender(self._spool, self._store)
-        self._sender.start()
+        self._sender = Sender(self._spool, MlflowStore(uri, self._identity, folder)) if uri else None
+        if self._sender:
+            self._sender.start()
 
     def sweep_started(
         self,
@@ -97,7 +99,7 @@ class Tracker:
         """
         self._view = view
         tags = {"mlflow.note.content": description, "status": "running", **tags}
-        self._record(PARENT, "started", name=self._store.identity.sweep, params={}, tags=tags)
+        self._record(PARENT, "started", name=self._identity.sweep, params={}, tags=tags)
         self._record(PARENT, "config", text=config)
         self._record(PARENT, "dataset", **_dataset(dataset))
         self._record(PARENT, "view", view=asdict(view))
@@ -167,9 +169,10 @@ class Tracker:
 
     def close(self, patience_s: float = PATIENCE_S, longest_s: float = math.inf) -> "Left":
         """Send the rest, as long as the store takes it. The folder keeps unsent events: `sync` sends them later."""
-        self._sender.close(patience_s, longest_s)
+        if self._sender:
+            self._sender.close(patience_s, longest_s)
         self._spool.close()
-        return _left(self._spool, self._sender)
+        return _left(self._spool, self._sender) if self._sender else NOTHING_LEFT
 
     def _end(self, uid: str, status: str, tags: Mapping[str, str], best: Mapping[str, float]) -> None:
         if status not in STATUS:
@@ -212,6 +215,9 @@ class Left:
             kept = f"They are kept in {self.file}. Try again: {again}. To give them up, remove that file"
             lines.append(f"rejected     {self.rejected} events: {self.reason}. {kept}")
         return lines
+
+
+NOTHING_LEFT = Left(0, "", 0, "", Path())
 
 
 def sync(folder: Path, uri: str | None = None) -> Left:

@@ -17,6 +17,7 @@ from tests.support.small_runs import a_run
 from tests.support.specs import spec_of
 from trainables.common.errors import DataError
 from trainables.data import Array, CelebA, Digits, Mnist, Sprites
+from trainables.data.access import DataAccess
 from trainables.data.loading import load_splits, open_splits, read_facts
 from trainables.data.prepared import index_file
 from trainables.data.remote.push import push
@@ -84,7 +85,7 @@ def test_a_sweep_tells_its_slots_of_its_root_and_is_resumed_with_it(tmp_path, mo
         monkeypatch.setattr(resuming, check, lambda *values: None)
     spec, seen = spec_of(tmp_path), {}
     plan, folder = Plan.of(spec), claim(tmp_path / "runs", spec)
-    open_queue(plan, folder, Start(root, "a.yaml"))
+    open_queue(plan, folder, Start(DataAccess(root), "a.yaml"))
     assert {slot_config(spec, folder, root, trial)["data_root"] for trial in plan.trials} == {root}
     assert made_with(root)["data_root"] == root
 

@@ -14,7 +14,8 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from orchestrator.clusters.resources import count_slots, cpus
+from orchestrator.clusters.connection import THIS_MACHINE
+from orchestrator.clusters.resources import cpus
 from orchestrator.errors import UserError
 from orchestrator.execution.run import run_sweep
 from orchestrator.space.plan import Plan
@@ -221,16 +222,16 @@ def resources(cpus: float = 1, gpus: float = 0) -> SimpleNamespace:
     ],
 )
 def test_slots_are_what_the_machine_has_room_for(monkeypatch, have, asked, slots):
-    monkeypatch.setattr("orchestrator.clusters.resources.cpus", lambda: have[0])
-    monkeypatch.setattr("orchestrator.clusters.resources.gpus", lambda: have[1])
-    assert count_slots(asked) == slots
+    monkeypatch.setattr("orchestrator.clusters.connection.cpus", lambda: have[0])
+    monkeypatch.setattr("orchestrator.clusters.connection.gpus", lambda: have[1])
+    assert THIS_MACHINE.slots(asked) == slots
 
 
 def test_resources_that_the_machine_has_not_are_told_all_at_once(monkeypatch):
-    monkeypatch.setattr("orchestrator.clusters.resources.cpus", lambda: 2)
-    monkeypatch.setattr("orchestrator.clusters.resources.gpus", lambda: 0)
+    monkeypatch.setattr("orchestrator.clusters.connection.cpus", lambda: 2)
+    monkeypatch.setattr("orchestrator.clusters.connection.gpus", lambda: 0)
     with pytest.raises(UserError) as caught:
-        count_slots(resources(4, 1))
+        THIS_MACHINE.slots(resources(4, 1))
     assert caught.value.lines == (
         "resources.cpus_per_worker: a trial needs 4 cpus, this machine has 2.",
         "resources.gpus_per_worker: a trial needs 1 gpus, this machine has 0.",

@@ -21,6 +21,7 @@ from types import SimpleNamespace
 import pytest
 
 from orchestrator.clusters import local as local_ray
+from orchestrator.clusters.connection import ConnectedCluster
 from orchestrator.clusters.resources import count_slots
 from orchestrator.errors import UserError
 from orchestrator.execution.run import run_sweep
@@ -145,15 +146,16 @@ def cluster(started):
     cluster.shutdown()
 
 
-def swept(name: str, out: Path, resources: dict, tracker=None):
-    spec = spec_of(name, scheduler=ASHA, resources=resources)
-    return run_sweep(Plan(spec, three()), claim(out, spec), tracker or Recorder(), Recorder())
+def swept(name: str, out: Path, resources: dict, tracker=None, shares_files: bool = False):
+    """A sweep on the cluster, whose nodes are taken not to share the driver's files, unless they are said to."""
+    spec, nodes = spec_of(name, scheduler=ASHA, resources=resources), ConnectedCluster(shares_files=shares_files)
+    return run_sweep(Plan(spec, three()), claim(out, spec), tracker or Recorder(), Recorder(), cluster=nodes)
 
 
 @pytest.fixture(scope="module")
 def one(cluster, tmp_path_factory):
     """By one worker, on the only node that has room for it."""
-    return swept("one", tmp_path_factory.mktemp("one"), {"cpus_per_worker": 2})
+    return swept("one", tmp_path_factory.mktemp("one"), {"cpus_per_worker": 2}, shares_files=True)
 
 
 @pytest.fixture(scope="module")
@@ -329,18 +331,15 @@ def test_a_sweep_of_groups_is_private_and_ctrl_c_leaves_no_worker(tmp_path):
         ([4, 4, 4], 3, "STRICT_SPREAD", 4),
     ],
 )
-def test_slots_of_groups_are_what_the_nodes_have_room_for(monkeypatch, room, workers, placement, slots):
-    monkeypatch.setattr(
-        "orchestrator.clusters.resources.nodes", lambda gpus_used: [{"cpus": 2 * cpus, "gpus": 0} for cpus in room]
-    )
+def test_slots_of_groups_are_what_the_nodes_have_room_for(room, workers, placement, slots):
+    nodes = [{"cpus": 2 * cpus, "gpus": 0} for cpus in room]
     resources = SimpleNamespace(workers=workers, cpus_per_worker=2, gpus_per_worker=0, placement=placement)
-    assert count_slots(resources) == slots
+    assert count_slots(resources, nodes) == slots
 
 
-def test_workers_may_share_gpus(monkeypatch):
-    monkeypatch.setattr("orchestrator.clusters.resources.nodes", lambda gpus_used: [{"cpus": 16, "gpus": 1}] * 2)
+def test_workers_may_share_gpus():
     resources = SimpleNamespace(workers=2, cpus_per_worker=1, gpus_per_worker=0.25, placement="STRICT_PACK")
-    assert count_slots(resources) == 4
+    assert count_slots(resources, [{"cpus": 16, "gpus": 1}] * 2) == 4
 
 
 @pytest.mark.parametrize(
@@ -352,12 +351,10 @@ def test_workers_may_share_gpus(monkeypatch):
         ([2, 1], 3, "STRICT_PACK", "STRICT_PACK finds no room for 3 workers: the cluster of 2 machines has 2, 1."),
     ],
 )
-def test_a_group_without_room_is_told_in_one_line(monkeypatch, cpus, workers, placement, said):
-    monkeypatch.setattr(
-        "orchestrator.clusters.resources.nodes", lambda gpus_used: [{"cpus": number, "gpus": 0} for number in cpus]
-    )
+def test_a_group_without_room_is_told_in_one_line(cpus, workers, placement, said):
+    nodes = [{"cpus": number, "gpus": 0} for number in cpus]
     resources = SimpleNamespace(workers=workers, cpus_per_worker=1, gpus_per_worker=0, placement=placement)
     with pytest.raises(UserError) as caught:
-        count_slots(resources)
+        count_slots(resources, nodes)
     [line] = caught.value.lines
     assert line.endswith(said) and line.startswith("resources.")

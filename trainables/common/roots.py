@@ -1,5 +1,6 @@
 """Data roots: a folder, or a prefix in a bucket, which must stay a str because Path removes a slash of s3://."""
 
+import os
 from pathlib import Path
 
 S3 = "s3://"
@@ -27,3 +28,8 @@ def recorded(root: Root) -> str | None:
 def in_bucket(root: Root) -> bool:
     """Whether the root is s3://bucket/prefix."""
     return isinstance(root, str) and root.startswith(S3)
+
+
+def cache_folder() -> Path:
+    """This machine's cache of what can be fetched or computed again: VAEORCH_CACHE, or the user's cache."""
+    return Path(os.environ.get("VAEORCH_CACHE") or Path.home() / ".cache" / "vaeorch").expanduser().absolute()

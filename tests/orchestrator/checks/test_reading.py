@@ -9,6 +9,7 @@ from orchestrator.checks import reading
 from orchestrator.errors import UserError
 from orchestrator.terminal import PlainConsole
 from tests.support.data_files import picture, put
+from trainables.data.access import HERE
 from trainables.data.sets.array import Array
 from trainables.data.sets.digits import Digits
 
@@ -117,7 +118,7 @@ def test_a_large_file_of_one_s_own_is_told_of_when_a_spec_is_checked(floats, tmp
 def test_many_pictures_are_told_of_when_a_spec_is_checked(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(reading, "EVERY_S", 0.0)
     monkeypatch.setattr("trainables.data.formats.folders.AT_ONCE", 4)
-    assert reading.facts_of(Array(images=str(folder(tmp_path))), None).train_rows == 5
+    assert reading.facts_of(Array(images=str(folder(tmp_path))), HERE).train_rows == 5
     assert capsys.readouterr().err == "reading      array: 4 of 6 rows\n"
 
 

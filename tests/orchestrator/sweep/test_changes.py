@@ -17,6 +17,7 @@ from orchestrator.sweep.folder import claim
 from orchestrator.sweep.open import Start, open_queue
 from tests.support.data_files import picture, put
 from trainables.data import Array, fingerprints
+from trainables.data.access import HERE
 from trainables.data.prepared.prepare import prepare
 
 SPEC = """\
@@ -376,7 +377,7 @@ def test_a_run_of_other_settings_is_refused_in_a_line_that_names_them(trained, t
 
 def test_who_measures_trials_of_a_sweep_knows_its_files_from_the_journal(begun, rows):
     known, sets = changes.recorded_origin(begun.folder), [begun.spec.run.data]
-    changes.check_data(known, sets, None)
+    changes.check_data(known, sets, HERE)
     write_rows(rows, width=7)
     with pytest.raises(UserError, match="has changed since training began on it"):
-        changes.check_data(known, sets, None)
+        changes.check_data(known, sets, HERE)

@@ -6,7 +6,6 @@ finds (AWS_PROFILE, AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, a machine's role, ...).
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from trainables.common.errors import DataError, one_line
 from trainables.common.lazy import LazyModule
-from trainables.common.roots import S3
+from trainables.common.roots import S3, cache_folder
 
 if TYPE_CHECKING:
     from pyarrow.fs import S3FileSystem
@@ -66,9 +65,8 @@ class BucketPath:
 
     @property
     def cached(self) -> Path:
-        """The folder of this path in the machine's cache: below VAEORCH_CACHE, or the user's cache."""
-        cache = os.environ.get("VAEORCH_CACHE") or Path.home() / ".cache" / "vaeorch"
-        return Path(cache).expanduser().absolute() / "s3" / self.bucket / self.path
+        """The folder of this path in the machine's cache."""
+        return cache_folder() / "s3" / self.bucket / self.path
 
 
 class Passing(Exception):

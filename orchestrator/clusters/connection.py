@@ -1,0 +1,103 @@
+"""Where a sweep's trials run: on this machine, or on the cluster whose Ray this process is connected to.
+
+A command makes one of the two and hands it to all that counts, places or runs trials.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.clusters.local import RayLost, check_ray, private_ray
+from orchestrator.clusters.resources import count_slots, cpus, gpus
+from orchestrator.clusters.scratch import scratch_folder
+from orchestrator.errors import UserError
+
+NODE_LOST = ("its node has died", "node was terminated", "NodeDiedError")  # Ray's words
+
+Node = dict[str, float]
+"""The `cpus` and `gpus` of a node."""
+
+
+class Connection(ABC):
+    """The nodes on which trials may run, and the Ray that reaches them."""
+
+    shares_files: bool
+    checkpoint_minutes: float
+
+    @abstractmethod
+    def nodes(self, gpus_used: bool) -> list[Node]:
+        """The nodes on which trials may run. Where no GPUs are used, they need not be looked for."""
+
+    @abstractmethod
+    def ray(self, gpus_used: bool, dashboard: bool, cure: str) -> AbstractContextManager[Path]:
+        """Inside this context Ray is connected. Yields a scratch folder of this process. Raises UserError, with `cure`.
+
+        With `dashboard` a private Ray answers queries about its actors.
+        """
+
+    def check(self) -> None:  # noqa: B027 (nothing to do for most)
+        """Raises RayLost if Ray can do nothing any more. A cluster's Ray ends its drivers then by itself."""
+
+    def slots(self, resources: Any) -> int:
+        """How many trials can train at a time with a spec's `resources`. Raises UserError where there is no room."""
+        return count_slots(resources, self.nodes(resources.gpus_per_worker > 0))
+
+
+class ThisMachine(Connection):
+    """This machine alone. Its Ray is private, and starts when it is needed."""
+
+    shares_files = True
+    checkpoint_minutes = 0.0
+
+    def nodes(self, gpus_used: bool) -> list[Node]:
+        return [{"cpus": cpus(), "gpus": gpus() if gpus_used else 0}]
+
+    @contextmanager
+    def ray(self, gpus_used: bool, dashboard: bool, cure: str) -> Iterator[Path]:
+        with private_ray(gpus_used, dashboard, cure) as scratch:
+            yield scratch
+
+    def check(self) -> None:
+        check_ray()
+
+
+@dataclass(frozen=True)
+class ConnectedCluster(Connection):
+    """The cluster whose Ray this process is connected to already."""
+
+    at_most: tuple[Node, ...] = ()
+    """The nodes that it may grow to; none: those that it has now."""
+    shares_files: bool = False
+    """Whether all nodes see the driver's files under the same paths."""
+    checkpoint_minutes: float = 10.0
+    """Minutes between checkpoints that are sent to the driver, where files are not shared."""
+
+    def nodes(self, gpus_used: bool) -> list[Node]:
+        return list(self.at_most) or alive_nodes()
+
+    @contextmanager
+    def ray(self, gpus_used: bool, dashboard: bool, cure: str) -> Iterator[Path]:
+        with scratch_folder() as scratch:
+            try:
+                yield scratch
+            except RayLost as lost:
+                raise UserError(f"The cluster has lost {lost}. {cure}") from None
+
+
+THIS_MACHINE = ThisMachine()
+
+
+def node_lost(error: BaseException) -> bool:
+    """Whether an error of Ray tells of the loss of a node."""
+    return any(words in str(error) for words in NODE_LOST)
+
+
+def alive_nodes() -> list[Node]:
+    """The nodes of the Ray that this process is connected to."""
+    import ray
+
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [{"cpus": node.get("CPU", 0), "gpus": node.get("GPU", 0)} for node in alive]

@@ -1,0 +1,93 @@
+"""A trial's folder on a node that does not share the driver's disk: a copy, sent home by and by.
+
+Everything that another process may go on from is sent when a trial pauses or ends, and every `checkpoint_minutes` in
+between. What is at home may be behind the journal: then known epochs are trained again, to the same numbers. It is
+never ahead of the journal by more than one epoch, because an epoch is reported right after it was sent.
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from orchestrator.clusters.lease import Lease
+from orchestrator.storage import layout
+from orchestrator.storage.trial_folder import TrialFolder
+from trainables.train import Report
+
+HERE_ONLY = (layout.PREVIOUS_CHECKPOINT, layout.WITHIN_EPOCH)  # at home the store makes the first of these itself
+
+
+class NodeFolder(TrialFolder):
+    """The folder of a trial of a slot's `config`, below the folder `scratch` of this node."""
+
+    def __init__(self, config: dict[str, Any], scratch: Path, slot: Any = None):
+        super().__init__(layout.trial_folder(scratch, config["id"]), **config["objective"])
+        self.lease: Lease | None = None  # until it is opened
+        self.store, self.slot = config["store"], slot
+        self.every_s, self.last_epoch = 60 * config["checkpoint_minutes"], config["last_epoch"]
+        self.noted = False  # at home, how far the running epoch is
+        self.sent: dict[str, tuple[int, int]] = {}  # name -> the stamp of what is at home
+
+    def open(self) -> Path | None:
+        """Take over the trial from whoever trained it, and fetch what there is to resume from."""
+        self.lease = Lease(self.store, self.path.name, self.slot)
+        shutil.rmtree(self.path, ignore_errors=True)
+        self.path.mkdir(parents=True)
+        if layout.METRICS in self.lease.files:
+            self.lease.fetch(layout.METRICS, self.path)
+        for name in self.lease.files:  # pictures that are at home are not drawn again
+            if Path(name).parts[0] == layout.PICTURES:
+                (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+        self.sent, self.sent_s = {}, time.monotonic()
+        checkpoint = super().open()
+        self.sent = self._stamps() if checkpoint == self.checkpoint else {}
+        return checkpoint
+
+    def _checkpoints(self) -> Iterator[Path]:
+        for kept in (self.checkpoint, self.previous):
+            if kept.name in self.lease.files:
+                self.lease.fetch(kept.name, self.path)
+                yield kept
+
+    def keep(self, report: Report, draw: bool) -> None:
+        super().keep(report, draw)
+        if self.noted:
+            self.lease.note(layout.WITHIN_EPOCH, "")
+            self.noted = False
+        if report.epoch == self.last_epoch or time.monotonic() - self.sent_s >= self.every_s:
+            self.settle()
+
+    def draw(self) -> None:
+        super().draw()
+        self._send(name for name in self._stamps() if Path(name).parts[0] == layout.PICTURES)
+
+    def settle(self) -> None:
+        if self.lease:
+            self._send(self._stamps())
+        self.sent_s = time.monotonic()
+
+    def append(self, name: str, line: str) -> None:
+        self.lease.append(name, line)
+
+    def note(self, share: float, seconds: float) -> None:
+        self.noted = True
+        self.lease.note(layout.WITHIN_EPOCH, json.dumps([len(self.lines) + 1, share, seconds]))
+
+    def _send(self, names: Iterable[str]) -> None:
+        stamps = self._stamps()
+        new = [name for name in names if self.sent.get(name) != stamps[name]]
+        self.lease.send(self.path, new)
+        self.sent |= {name: stamps[name] for name in new}
+
+    def _stamps(self) -> dict[str, tuple[int, int]]:
+        """The files of this folder that belong at home, by their path in it -> inode and time of the last change."""
+        found = {}
+        for path in self.path.rglob("*"):
+            name = str(path.relative_to(self.path))
+            if path.is_file() and not any(part.startswith(".") for part in Path(name).parts) and name not in HERE_ONLY:
+                status = path.stat()
+                found[name] = (status.st_ino, status.st_mtime_ns)
+        return found
