@@ -197,10 +197,10 @@ def _no_name(walk: _Walk, detail: dict) -> Finding:
 
 def _no_mapping(walk: _Walk, detail: dict) -> Finding:
     """For text it suggests a name: a user who writes `method: ard_vae` means {name: ard_vae}."""
-    text, meant = detail["input"], ""
-    if isinstance(text, str) and _named(walk.records):
-        meant = f" Write {{{walk.records[0].chosen_by}: {text}}}."
-    return Finding(walk.path, f"must be a mapping, not {show_value(text)}.{meant}")
+    value, meant = detail["input"], ""
+    if isinstance(value, str) and _named(walk.records):
+        meant = f" Write {{{walk.records[0].chosen_by}: {value}}}."
+    return Finding(walk.path, f"must be a mapping, not {show_value(value)}.{meant}")
 
 
 def _unknown_word(walk: _Walk, detail: dict) -> Finding:
