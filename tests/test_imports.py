@@ -51,6 +51,8 @@ def test_a_lazy_module_has_one_name_everywhere():
         ["sweep", "search_spaces/quickstart.yaml", "--set", "run.epoch=3"],
         ["sweep", "no/such/file.yaml"],
         ["schema"],
+        ["schema", "--cluster"],
+        ["sweep", "clusters/ssh.yaml"],
         ["methods"],
         ["data", "list"],
         ["data", "info", "mnist"],

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from orchestrator.clusters.table import CLUSTERS
 from trainables.common.records import Record
 from trainables.data import DATASETS
 from trainables.distributions.likelihoods import LIKELIHOODS
@@ -25,6 +26,7 @@ TABLES = {
     "optimizers": (Optimizer, Plateau),
     "runs": (Run,),
     "evaluations": EVALUATIONS,
+    "clusters": CLUSTERS,
 }
 
 
@@ -46,7 +48,7 @@ def reached(records: Iterator[type[Record]], seen: dict[type[Record], None]) -> 
     return seen
 
 
-RECORDS = tuple(reached(iter((Run, *EVALUATIONS)), {}))
+RECORDS = tuple(reached(iter((Run, *EVALUATIONS, *CLUSTERS)), {}))
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -56,7 +58,7 @@ def test_every_record_of_the_tables_is_looked_at(table):
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.__name__)
 def test_every_field_has_a_description(record):
-    """But for `name`, the word by which a record is asked for: what that means is the record's own docstring."""
+    """But for `name`, the word by which a record is chosen: what that means is the record's own docstring."""
     assert record.__doc__
     bare = [name for name, field in record.model_fields.items() if not (field.description or "").strip()]
     assert bare in ([], ["name"])

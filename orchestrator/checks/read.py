@@ -45,7 +45,9 @@ def read_plan(
         taken: names that the sweep may not have.
         recorded: whether the spec is of a sweep that has begun; then its objective may have an odd mode.
     """
-    document = _without_notes(override(read_yaml(file), settings))
+    written = read_yaml(file)
+    _refuse_cluster(written)
+    document = _without_notes(override(written, settings))
     spec, problems = _validated(document)
     if spec and spec.name.casefold() in taken:
         what = f"'{spec.name}' is a name of vaeorch's own in --out. Choose another."
@@ -73,6 +75,13 @@ def schema() -> dict[str, Any]:
     option = made["$defs"]["Option"]
     option["anyOf"] = option.pop("oneOf")  # a domain is a mapping too: both alternatives match it
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
+
+
+def _refuse_cluster(document: Document) -> None:
+    """Raises SpecError for a cluster file."""
+    if "kind" in document.values and "run" not in document.values:
+        what = "this is a cluster file, not the spec of a sweep. Name it after --cluster."
+        raise SpecError([Problem(document.place(("kind",)), ("kind",), what)])
 
 
 def _without_notes(document: Document) -> Document:

@@ -169,11 +169,12 @@ def sync(name, out, tracking_uri) -> None:
 
 
 @cli.command()
-def schema() -> None:
+@click.option("--cluster", is_flag=True, help="The schema of a cluster file instead.")
+def schema(cluster) -> None:
     """Print the JSON Schema of a spec, for editors."""
     from orchestrator.commands.spec_file import print_schema
 
-    print_schema()
+    print_schema(cluster)
 
 
 @cli.command()

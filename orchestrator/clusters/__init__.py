@@ -1,8 +1,17 @@
 """Where trials run: the Ray that they run on, how many of them fit there at a time, and how their files come home.
 
-`connection.py` has what a command hands on: this machine, or a cluster. `local.py` starts a private Ray on this
-machine, `resources.py` counts what nodes have room for. `trial_store.py` keeps the files of trials on the driver's
-disk, for nodes that do not share it.
+`base.py` has what a user writes in a cluster file, `read.py` reads it. `connection.py` has what a command hands on:
+this machine, or a cluster that it drives. `local.py` starts a private Ray on this machine, `resources.py` counts what
+nodes have room for. `trial_store.py` keeps the files of trials on the driver's disk, for nodes that do not share it.
 """
 
-__all__ = ["connection", "lease", "local", "resources", "scratch", "serving", "trial_store"]  # that others import
+__all__ = [
+    "connection",
+    "lease",
+    "local",
+    "read",
+    "resources",
+    "scratch",
+    "serving",
+    "trial_store",
+]  # the modules that others import

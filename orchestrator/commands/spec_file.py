@@ -1,4 +1,4 @@
-"""Reads the spec that a verb is given, with the command line's settings applied, and prints the schema of specs."""
+"""Reads the spec that a verb is given, with the command line's settings applied, and prints the schemas of files."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from orchestrator.checks.read import read_plan, schema
+from orchestrator.clusters.read import cluster_schema
 from orchestrator.space.plan import Plan
 from orchestrator.storage import layout
 from trainables.data.access import DataAccess
@@ -17,6 +18,6 @@ def read(file: Path, name: str | None, settings: tuple[str, ...], data: DataAcce
     return read_plan(file, [*settings, *named], data, layout.TAKEN)
 
 
-def print_schema() -> None:
-    """Print the JSON Schema of a spec."""
-    click.echo(json.dumps(schema(), indent=2))
+def print_schema(of_cluster: bool) -> None:
+    """Print the JSON Schema of a spec, or of a cluster file."""
+    click.echo(json.dumps(cluster_schema() if of_cluster else schema(), indent=2))

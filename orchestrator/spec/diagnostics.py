@@ -5,10 +5,10 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from orchestrator.errors import UserError
-from trainables.common.records import name_of
+from trainables.common.records import Record, name_of
 
 KeyPath = tuple[str | int, ...]
 """The keys and list positions that lead to a value: ("search", "method", "choice", 1)."""
@@ -108,11 +108,15 @@ SENTENCES = {
 """Pydantic's error type -> the message. `value` is what the user wrote, the rest comes from the error's context."""
 
 
-def findings(error: ValidationError, record: type[BaseModel], values: Any) -> Iterator[Finding]:
-    """Pydantic's errors about `values`, which were read as `record`, in the user's words and with the user's paths."""
+def findings(error: ValidationError, kind: Any, values: Any) -> Iterator[Finding]:
+    """Pydantic's errors about `values`, in the user's words and with the user's paths.
+
+    `kind` is what they were read as: a record, or the `choice` of one.
+    """
+    records = tuple(_records_in(kind))
     for detail in error.errors(include_url=False):
         if not _is_echo(detail):
-            yield SPECIAL.get(detail["type"], _sentence)(_walk(detail["loc"], record, values), detail)
+            yield SPECIAL.get(detail["type"], _sentence)(_walk(detail["loc"], records, values), detail)
 
 
 def _is_echo(detail: dict) -> bool:
@@ -124,12 +128,12 @@ class _Walk(NamedTuple):
     """Where pydantic's error location leads, without its labels of alternatives."""
 
     path: KeyPath
-    parents: tuple[type[BaseModel], ...]  # the records that the mapping around the value can be
-    records: tuple[type[BaseModel], ...]  # the records that the value itself can be
+    parents: tuple[type[Record], ...]  # the records that the mapping around the value can be
+    records: tuple[type[Record], ...]  # the records that the value itself can be
 
 
-def _walk(location: KeyPath, record: type[BaseModel], value: Any) -> _Walk:
-    path, parents, records = (), (), (record,)
+def _walk(location: KeyPath, records: tuple[type[Record], ...], value: Any) -> _Walk:
+    path, parents = (), ()
     for step in location:
         if len(records) > 1 and _named(records) and step in map(name_of, records):
             records = tuple(option for option in records if name_of(option) == step)
@@ -146,18 +150,18 @@ def _is_label(step: str | int, value: Any) -> bool:
     return isinstance(step, str)
 
 
-def _named(records: tuple[type[BaseModel], ...]) -> bool:
-    return bool(records) and all("name" in record.model_fields for record in records)
+def _named(records: tuple[type[Record], ...]) -> bool:
+    return bool(records) and all(record.chosen_by in record.model_fields for record in records)
 
 
-def _below(records: tuple[type[BaseModel], ...], step: str | int) -> tuple[type[BaseModel], ...]:
+def _below(records: tuple[type[Record], ...], step: str | int) -> tuple[type[Record], ...]:
     """The records that a field can hold; those of a list or a dict are the same at each position."""
     fields = [record.model_fields[step] for record in records if step in record.model_fields]
     return tuple(below for field in fields for below in _records_in(field.annotation)) if fields else records
 
 
-def _records_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+def _records_in(annotation: Any) -> Iterator[type[Record]]:
+    if isinstance(annotation, type) and issubclass(annotation, Record):
         yield annotation
     for argument in get_args(annotation):
         yield from _records_in(argument)
@@ -181,19 +185,22 @@ def _unknown_key(walk: _Walk, detail: dict) -> Finding:
 
 
 def _unknown_name(walk: _Walk, detail: dict) -> Finding:
-    word = _at(detail["input"], "name")
+    key = walk.records[0].chosen_by
+    word = _at(detail["input"], key)
     mended = cure(word, map(name_of, walk.records))
-    return Finding((*walk.path, "name"), f"unknown name {show_value(word)}. {mended}")
+    return Finding((*walk.path, key), f"unknown {key} {show_value(word)}. {mended}")
 
 
 def _no_name(walk: _Walk, detail: dict) -> Finding:
-    return Finding(walk.path, f"has no 'name'. Known: {', '.join(map(name_of, walk.records))}.")
+    return Finding(walk.path, f"has no '{walk.records[0].chosen_by}'. Known: {', '.join(map(name_of, walk.records))}.")
 
 
 def _no_mapping(walk: _Walk, detail: dict) -> Finding:
     """For text it suggests a name: a user who writes `method: ard_vae` means {name: ard_vae}."""
-    meant = f" Write {{name: {detail['input']}}}." if isinstance(detail["input"], str) and _named(walk.records) else ""
-    return Finding(walk.path, f"must be a mapping, not {show_value(detail['input'])}.{meant}")
+    value, meant = detail["input"], ""
+    if isinstance(value, str) and _named(walk.records):
+        meant = f" Write {{{walk.records[0].chosen_by}: {value}}}."
+    return Finding(walk.path, f"must be a mapping, not {show_value(value)}.{meant}")
 
 
 def _unknown_word(walk: _Walk, detail: dict) -> Finding:

@@ -54,12 +54,15 @@ class Document:
         return self.places[path]
 
 
-def read_yaml(file: str | Path) -> Document:
-    """The mapping in `file`. Raises SpecError if it cannot be read, or is not plain YAML with a mapping."""
+def read_yaml(file: str | Path, start: str = "'name: ...' and 'run: ...'") -> Document:
+    """The mapping in `file`. Raises SpecError if it cannot be read, or is not plain YAML with a mapping.
+
+    `start` is how to begin such a file, for the message that it is empty.
+    """
     values, places = _parse(_text(file), lambda line: Location(line, f"{file}:{line}"))
     if not isinstance(values, dict):
         what = "is empty" if values is None else f"must hold a mapping, not {show_value(values)}"
-        raise SpecError([Problem(places[()], (), f"{what}. Write 'name: ...' and 'run: ...'.")])
+        raise SpecError([Problem(places[()], (), f"{what}. Write {start}.")])
     return Document(values, places)
 
 
@@ -128,13 +131,13 @@ def _text(file: str | Path) -> str:
 
 
 def _bounded(file: Path) -> bytes:
-    """The content of a file. Raises OSError, and ValueError for what is no file or too large to be a spec."""
+    """The content of a file. Raises OSError, and ValueError for what is no file or too large."""
     if not stat.S_ISREG(file.stat().st_mode):  # to read a device may never end, and a pipe may block
         raise ValueError("is no file, but a folder, a pipe or a device. Name a file of YAML.")
     with file.open("rb") as opened:
         raw = opened.read(MOST_BYTES + 1)
     if len(raw) > MOST_BYTES:
-        raise ValueError(f"{TOO_LARGE}. Write a range, or several sweeps.")
+        raise ValueError(f"{TOO_LARGE}. Write a range, or several files.")
     return raw
 
 
@@ -213,7 +216,7 @@ class _Reader:
         if isinstance(node, ScalarNode) and node.tag in SCALARS:
             return self._scalar(node, path)
         tag = node.tag.replace(TAG, "!!")
-        return self._refuse(node, path, f"the tag {tag} is not read here: a spec holds plain values only. Remove it.")
+        return self._refuse(node, path, f"the tag {tag} is not read here, as only plain values are. Remove it.")
 
     def _mapping(self, node: MappingNode, path: KeyPath) -> dict[str, Any]:
         mapping = {}

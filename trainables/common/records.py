@@ -1,4 +1,4 @@
-"""Records: the frozen, validated values that a user writes in YAML, and tables of alternatives selected by `name`."""
+"""Records: the frozen, validated values that a user writes in YAML, and tables of alternatives chosen by a word."""
 
 from collections.abc import Iterator
 from functools import reduce
@@ -24,16 +24,17 @@ class Record(BaseModel):
     )
 
     source: ClassVar[str] = ""
+    chosen_by: ClassVar[str] = "name"  # the field with the word that chooses this record among those of a table
 
 
 def choice(table: tuple[type[Record], ...]) -> Any:
-    """The type of a field that holds one record of `table`, chosen by its `name`."""
-    return table[0] if len(table) == 1 else Annotated[reduce(or_, table), Discriminator("name")]
+    """The type of a field that holds one record of `table`, chosen by its `name`, or what its `chosen_by` says."""
+    return table[0] if len(table) == 1 else Annotated[reduce(or_, table), Discriminator(table[0].chosen_by)]
 
 
 def name_of(record: type[Record]) -> str:
-    """The `name` that selects this record."""
-    return record.model_fields["name"].default
+    """The word that chooses this record."""
+    return record.model_fields[record.chosen_by].default
 
 
 def summary(record: type[Record]) -> str:

@@ -280,6 +280,18 @@ def test_a_data_file_that_cannot_be_read_is_a_mistake_at_its_path(tmp_path, name
     assert told.startswith(f"spec.yaml:5: run.data.path: {name}: ") and what in told
 
 
+@pytest.mark.parametrize("settings", [(), ("run.epochs=2",)])
+def test_a_cluster_file_in_the_place_of_a_spec_is_told_to_be_one(tmp_path, settings):
+    assert refused(tmp_path, "\nkind: ssh\nhead: gpu1\n", *settings) == [
+        "spec.yaml:2: kind: this is a cluster file, not the spec of a sweep. Name it after --cluster."
+    ]
+
+
+def test_a_spec_with_a_key_of_cluster_files_is_a_spec(tmp_path):
+    (told,) = refused(tmp_path, f"{TINY}kind: ssh\n")
+    assert told.startswith("spec.yaml:16: kind: unknown key. ")
+
+
 def test_a_spec_error_is_the_users():
     assert issubclass(SpecError, UserError)
 

@@ -13,6 +13,7 @@ import sys
 
 import pytest
 
+from orchestrator.clusters.read import cluster_schema
 from orchestrator.commands.catalogue import catalogue
 from tests.support import ROOT
 from tests.support.specs import RUN
@@ -60,6 +61,18 @@ def test_schema_is_the_json_schema_of_a_spec(vaeorch):
     jsonschema.validate(quickstart, json.loads(out))
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(quickstart | {"trails": 3}, json.loads(out))
+
+
+def test_schema_of_cluster_files_is_another(vaeorch):
+    code, out, _ = vaeorch("schema", "--cluster")
+    assert (code, json.loads(out)) == (0, cluster_schema())
+
+
+def test_a_cluster_file_in_the_place_of_a_spec_is_the_users_mistake(vaeorch, tmp_path):
+    file = ROOT / "clusters" / "ssh.yaml"
+    for verb in ("sweep", "train"):
+        code, out, err = vaeorch(verb, file, "--out", tmp_path / "runs")
+        assert (code, out) == (2, "") and one_line(err) and "Name it after --cluster." in err
 
 
 def test_dry_run_prints_the_plan_and_starts_nothing(vaeorch, tmp_path):

@@ -73,7 +73,7 @@ def test_what_has_no_end_or_is_no_file_is_refused_unread(tmp_path):
 
 def test_a_file_that_is_too_large_for_a_spec_is_refused_unparsed(tmp_path):
     (told,) = refused(tmp_path, "a: [" + "1, " * 2_000_000 + "]")
-    assert told == "spec.yaml: holds more than 2 MiB. Write a range, or several sweeps."
+    assert told == "spec.yaml: holds more than 2 MiB. Write a range, or several files."
 
 
 def test_a_whole_number_that_no_float_reaches_is_refused(tmp_path):

@@ -1,0 +1,11 @@
+"""The kinds of cluster that a cluster file can name: each is one file, and one line here."""
+
+from orchestrator.clusters.address import Address
+from orchestrator.clusters.base import Cluster, Local
+from orchestrator.clusters.ssh import Ssh
+
+CLUSTERS: tuple[type[Cluster], ...] = (
+    Local,
+    Address,
+    Ssh,
+)

@@ -1,0 +1,301 @@
+"""Cluster files: those that are shipped can be read, and each mistake is told with its line and its cure."""
+
+import json
+import re
+
+import jsonschema
+import pytest
+from hypothesis import HealthCheck, given, settings, strategies
+from ruamel.yaml import YAML
+
+from orchestrator.clusters.address import Address
+from orchestrator.clusters.base import AtMost, Local
+from orchestrator.clusters.read import cluster_schema, read_cluster
+from orchestrator.clusters.ssh import Ssh
+from orchestrator.clusters.table import CLUSTERS
+from orchestrator.spec.diagnostics import SpecError
+from tests.support import ROOT
+from trainables.common.records import name_of
+
+SHIPPED = sorted((ROOT / "clusters").iterdir())
+
+SSH = """\
+kind: ssh
+head: gpu1
+workers: [gpu2, gpu3]
+python: ~/venv/bin/python
+"""
+ADDRESS = """\
+kind: address
+address: 10.0.0.5:6379
+at_most: {nodes: 8, cpus: 8, gpus: 1}
+"""
+
+KNOWN = "Known: local, address, ssh."
+CURE_OF_EMPTY = "Write 'kind: local' or 'kind: address' or 'kind: ssh'."
+NO_PATH = "is no whole path. Begin it with / or, for a path below the home folder, with ~/."
+NO_HOST = "is no host. Write it as you give it to ssh, with letters, digits and . _ : - only, perhaps after USER@."
+NO_ADDRESS = "is no address of a Ray. Write auto, or HOST:PORT of its GCS, as in 10.0.0.5:6379."
+
+MISTAKES = [
+    ("", f"1: is empty. {CURE_OF_EMPTY}"),
+    ("# nothing yet\n", f"1: is empty. {CURE_OF_EMPTY}"),
+    ("[gpu1, gpu2]", f"1: must hold a mapping, not [gpu1, gpu2]. {CURE_OF_EMPTY}"),
+    ("kind: ssh\nhead: a: b\n", "2: is not YAML: mapping values are not allowed"),
+    ("kind: ssh\nkind: local\n", "2: kind: is written twice, first at x.yaml:1. Remove one."),
+    ("kind: !ssh x\n", "1: kind: the tag !ssh is not read here, as only plain values are. Remove it."),
+    ("kind: shh\nhead: gpu1\n", f"1: kind: unknown kind 'shh'. Did you mean 'ssh'? {KNOWN}"),
+    ("\nkind: kubernetes\n", f"2: kind: unknown kind 'kubernetes'. {KNOWN}"),
+    ("kind: 3\n", f"1: kind: unknown kind 3. {KNOWN}"),
+    ("kind:\n", f"1: kind: unknown kind nothing. {KNOWN}"),
+    ("head: gpu1\n", f"1: has no 'kind'. {KNOWN}"),
+    ("name: ssh\nhead: gpu1\n", f"1: has no 'kind'. {KNOWN}"),
+    ("kind: local\nhead: gpu1\n", "2: head: unknown key. Known: kind."),
+    ("kind: local\ncheckpoint_minutes: 10\n", "2: checkpoint_minutes: unknown key. Known: kind."),
+    ("kind: local\nrun: {epochs: 3}\n", "2: run: unknown key. Known: kind."),
+    (
+        SSH + "usr: me\n",
+        "5: usr: unknown key. Did you mean 'user'? Known: kind, checkpoint_minutes, shared, folder, head",
+    ),
+    (SSH.replace("head: gpu1\n", ""), "1: head: is missing."),
+    (SSH.replace("python: ~/venv/bin/python\n", ""), "1: python: is missing."),
+    (SSH.replace("gpu1", "17"), "2: head: must be text (in quotes, where it looks like a number), not 17."),
+    (SSH.replace("gpu1", "gpu 1"), f"2: head: 'gpu 1' {NO_HOST}"),
+    (SSH.replace("gpu1", "''"), f"2: head: '' {NO_HOST}"),
+    (SSH.replace("gpu1", "-oProxyCommand"), f"2: head: '-oProxyCommand' {NO_HOST}"),
+    (SSH.replace("gpu1", "me@-oProxyCommand"), f"2: head: 'me@-oProxyCommand' {NO_HOST}"),
+    (SSH.replace("gpu1", '"gpu1\\n"'), f"2: head: 'gpu1\\n' {NO_HOST}"),
+    (SSH.replace("gpu1", "$(reboot)"), f"2: head: '$(reboot)' {NO_HOST}"),
+    (
+        SSH.replace("gpu1", "gpu1:22"),
+        "2: head: 'gpu1:22' has a port in it. Write gpu1 here, and port: 22 for all hosts.",
+    ),
+    (SSH.replace("[gpu2, gpu3]", "gpu2"), "3: workers: must be a list, not 'gpu2'."),
+    (SSH.replace("gpu3", "3"), "3: workers[1]: must be text (in quotes, where it looks like a number), not 3."),
+    (SSH.replace("gpu3", "gpu/3"), f"3: workers[1]: 'gpu/3' {NO_HOST}"),
+    (SSH.replace("gpu3", "gpu1"), "3: workers[1]: gpu1 is the head. Remove it here: train_on_head says whether"),
+    (SSH.replace("gpu3", "me@GPU1"), "3: workers[1]: me@GPU1 is the head. Remove it here: train_on_head says whether"),
+    (SSH.replace("gpu3", "gpu2"), "3: workers[1]: gpu2 is named twice, first as workers[0]. Remove one."),
+    (SSH.replace("[gpu2, gpu3]", "[]\ntrain_on_head: false"), "4: train_on_head: false leaves no host that trains."),
+    (SSH + "train_on_head: yes\n", "5: train_on_head: must be true or false, not 'yes'."),
+    (SSH + "user: -l\n", "5: user: '-l' is no user. Write the name with which you log in."),
+    (SSH + "user: my self\n", "5: user: 'my self' is no user. Write the name with which you log in."),
+    (SSH + "port: 0\n", "5: port: must be at least 1, not 0."),
+    (SSH + "port: 65536\n", "5: port: must be at most 65535, not 65536."),
+    (SSH + "port: '22'\n", "5: port: must be a whole number, not '22'."),
+    (SSH + "cpus: 0\n", "5: cpus: must be above 0, not 0."),
+    (SSH + "gpus: -1\n", "5: gpus: must be at least 0, not -1."),
+    (SSH + "gpus: 0.5\n", "5: gpus: must be a whole number, not 0.5."),
+    (SSH + "checkpoint_minutes: 0\n", "5: checkpoint_minutes: must be above 0, not 0."),
+    (SSH + "checkpoint_minutes: .inf\n", "5: checkpoint_minutes: must be a finite number, not inf."),
+    (SSH.replace("~/venv", "venv"), f"4: python: 'venv/bin/python' {NO_PATH}"),
+    (SSH + "folder: runs\n", f"5: folder: 'runs' {NO_PATH}"),
+    (SSH + "folder: ~you/runs\n", f"5: folder: '~you/runs' {NO_PATH}"),
+    (SSH + "shared: ''\n", f"5: shared: '' {NO_PATH}"),
+    (
+        SSH + 'shared: "/a\\nb"\n',
+        "5: shared: has a line break or another control character in it. Choose another path.",
+    ),
+    (SSH + "ray_port: 10002\n", "5: ray_port: 10002 is among 10002-19999, the ports of Ray's own workers."),
+    (SSH + "dashboard_port: 19999\n", "5: dashboard_port: 19999 is among 10002-19999, the ports of Ray's own workers."),
+    (SSH + "ray_port: 8265\n", "1: dashboard_port: 8265 is the ray_port too. Choose another."),
+    (SSH + "dashboard_port: 6379\n", "5: dashboard_port: 6379 is the ray_port too. Choose another."),
+    (ADDRESS.replace("10.0.0.5:6379", "10.0.0.5"), f"2: address: '10.0.0.5' {NO_ADDRESS}"),
+    (ADDRESS.replace("10.0.0.5:6379", "gpu1:0"), f"2: address: 'gpu1:0' {NO_ADDRESS}"),
+    (ADDRESS.replace("10.0.0.5:6379", "gpu1:65536"), f"2: address: 'gpu1:65536' {NO_ADDRESS}"),
+    (ADDRESS.replace("10.0.0.5:6379", "ray://gpu1:10001"), f"2: address: 'ray://gpu1:10001' {NO_ADDRESS}"),
+    (ADDRESS.replace("nodes: 8, ", ""), "3: at_most.nodes: is missing."),
+    (ADDRESS.replace("cpus: 8", "cpu: 8, cpus: 8"), "3: at_most.cpu: unknown key. Did you mean 'cpus'?"),
+    (ADDRESS.replace("nodes: 8", "nodes: 0"), "3: at_most.nodes: must be above 0, not 0."),
+    (ADDRESS.replace("{nodes: 8, cpus: 8, gpus: 1}", "8"), "3: at_most: must be a mapping, not 8."),
+    (ADDRESS + "shared: runs\n", f"4: shared: 'runs' {NO_PATH}"),
+    (
+        "name: x\nrun: {epochs: 1}\n",
+        "2: run: this is the spec of a sweep, not a cluster file. Name a file such as clus",
+    ),
+    (
+        "name: x\nsearch: {}\n",
+        "2: search: this is the spec of a sweep, not a cluster file. Name a file such as cluster",
+    ),
+]
+"""(a cluster file, how its only line of error begins)."""
+
+
+def refused(folder, text):
+    file = folder / "x.yaml"
+    file.write_text(text)
+    with pytest.raises(SpecError) as error:
+        read_cluster(file)
+    return [line.replace(f"{folder}/", "") for line in error.value.lines]
+
+
+@pytest.mark.parametrize(("text", "line"), MISTAKES, ids=[line for _, line in MISTAKES])
+def test_a_mistake_is_told_in_one_line_with_its_place_and_its_cure(tmp_path, text, line):
+    (told,) = refused(tmp_path, text)
+    assert told.startswith(f"x.yaml:{line}") and told.isprintable()
+
+
+def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(tmp_path):
+    told = refused(tmp_path, "kind: ssh\npython: /python\nworkers: [a b, gpu2, 3]\nporrt: 22\nfolder: runs\ngpus: -1\n")
+    assert [re.match(r"x.yaml:\d: [^:]*", line)[0] for line in told] == [
+        "x.yaml:1: head",
+        "x.yaml:3: workers[0]",
+        "x.yaml:3: workers[2]",
+        "x.yaml:4: porrt",
+        "x.yaml:5: folder",
+        "x.yaml:6: gpus",
+    ]
+
+
+def test_all_values_that_do_not_go_together_are_told_at_once(tmp_path):
+    told = refused(tmp_path, SSH.replace("[gpu2, gpu3]", "[gpu1, gpu2, gpu1, gpu2]") + "ray_port: 8265\n")
+    assert [re.match(r"x.yaml:\d: [^:]*", line)[0] for line in told] == [
+        "x.yaml:1: dashboard_port",
+        "x.yaml:3: workers[0]",
+        "x.yaml:3: workers[2]",
+        "x.yaml:3: workers[3]",
+    ]
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(SpecError) as error:
+        read_cluster(tmp_path / "x.yaml")
+    assert error.value.lines == (f"{tmp_path}/x.yaml: cannot be read: No such file or directory.",)
+
+
+def test_hosts_are_named_as_ssh_takes_them(tmp_path):
+    file = tmp_path / "x.yaml"
+    hosts = ("10.0.0.5", "me@gpu-2.lab_a.org", "fe80::1", "::1")
+    file.write_text(SSH.replace("[gpu2, gpu3]", json.dumps(hosts)))
+    assert read_cluster(file).workers == hosts
+
+
+@pytest.mark.parametrize("address", ["auto", "127.0.0.1:6379", "gpu-1.lab_a.org:1", "[::1]:65535"])
+def test_the_address_of_a_ray_is_auto_or_that_of_its_gcs(tmp_path, address):
+    file = tmp_path / "x.yaml"
+    file.write_text(f"kind: address\naddress: '{address}'\n")
+    assert read_cluster(file).address == address
+
+
+def test_what_is_not_written_has_its_default(tmp_path):
+    file = tmp_path / "x.yaml"
+    file.write_text(SSH)
+    read = read_cluster(file)
+    assert (read.ray_port, read.dashboard_port, read.checkpoint_minutes, read.train_on_head) == (6379, 8265, 10, True)
+    assert (read.folder, read.shared, read.user, read.cpus) == ("~/vaeorch-runs", None, None, None)
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.name)
+def test_a_shipped_file_has_its_kind_for_a_name_and_can_be_read(file):
+    assert file.stem == read_cluster(file).kind
+
+
+def test_there_is_a_shipped_file_of_each_kind():
+    assert {file.name for file in SHIPPED} == {f"{name_of(record)}.yaml" for record in CLUSTERS}
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.name)
+def test_a_shipped_file_shows_every_key_and_what_it_says_of_defaults_is_so(file):
+    """Where the lines that are commented out are read too."""
+    written = YAML(typ="safe", pure=True).load(re.sub(r"^# (?=[a-z_]+: \S)", "", file.read_text(), flags=re.MULTILINE))
+    record = type(read_cluster(file))
+    assert set(written) == set(record.model_fields)
+    for key in ("folder", "checkpoint_minutes", "train_on_head", "ray_port", "dashboard_port"):
+        assert key not in written or written[key] == record.model_fields[key].default
+
+
+def plain(text):
+    return json.loads(json.dumps(YAML(typ="safe", pure=True).load(text)))
+
+
+def test_the_schema_holds_for_the_shipped_files():
+    jsonschema.Draft202012Validator.check_schema(cluster_schema())
+    for file in SHIPPED:
+        jsonschema.validate(plain(file.read_text()), cluster_schema())
+
+
+REFUSED_BY_SCHEMA = [
+    "{}",
+    "kind: shh",
+    "kind: ssh",
+    "head: gpu1\npython: /python",
+    SSH + "usr: me",
+    SSH + "port: 0",
+    SSH.replace("[gpu2, gpu3]", "gpu2"),
+    ADDRESS.replace("nodes: 8", "nodes: 0"),
+    "kind: local\nhead: gpu1",
+]
+
+
+@pytest.mark.parametrize("text", REFUSED_BY_SCHEMA)
+def test_the_schema_refuses_unknown_keys_and_wrong_types(text):
+    assert list(jsonschema.Draft202012Validator(cluster_schema()).iter_errors(plain(text)))
+
+
+def test_the_schema_describes_every_key():
+    definitions = cluster_schema()["$defs"]
+    assert set(definitions) == {"Local", "Address", "Ssh", "AtMost"}
+    for definition in definitions.values():
+        assert definition["description"]
+        assert all(known["description"] for known in definition["properties"].values())
+
+
+WORDS = strategies.text("abcXYZ019._-", min_size=1, max_size=8).filter(lambda word: not word.startswith("-"))
+PATHS = strategies.builds(
+    "{}{}".format, strategies.sampled_from(["/", "~/"]), strategies.text("ab: #'\"\\é{[*&", max_size=8)
+)
+PATHS = PATHS.filter(str.isprintable)
+PORTS = strategies.integers(1, 65535)
+RAY_PORTS = PORTS.filter(lambda port: port not in range(10002, 20000))
+AMOUNTS = strategies.floats(0, 1e6)
+COMMON = {
+    "checkpoint_minutes": strategies.floats(1e-6, 1e6),
+    "shared": strategies.none() | PATHS,
+    "folder": PATHS,
+}
+
+
+@strategies.composite
+def ssh(draw):
+    """Any cluster of hosts that are all different."""
+    head, *workers = draw(strategies.lists(WORDS, min_size=1, max_size=5, unique_by=str.lower))
+    ray_port, dashboard_port = draw(strategies.lists(RAY_PORTS, min_size=2, max_size=2, unique=True))
+    optional = {
+        "user": strategies.none() | WORDS,
+        "port": strategies.none() | PORTS,
+        "key": strategies.none() | PATHS,
+        "cpus": strategies.none() | strategies.integers(1, 512),
+        "gpus": strategies.none() | strategies.integers(0, 16),
+        "credentials": strategies.none() | PATHS,
+        "train_on_head": strategies.booleans() if workers else strategies.just(True),
+        "python": PATHS,
+    }
+    values = draw(strategies.fixed_dictionaries(COMMON | optional))
+    return Ssh(head=head, workers=tuple(workers), ray_port=ray_port, dashboard_port=dashboard_port, **values)
+
+
+RECORDS = {
+    Local: strategies.just(Local()),
+    Address: strategies.builds(
+        Address,
+        address=strategies.just("auto") | strategies.builds("{}:{}".format, WORDS, PORTS),
+        at_most=strategies.none()
+        | strategies.builds(AtMost, nodes=strategies.integers(1, 99), cpus=AMOUNTS, gpus=AMOUNTS),
+        **COMMON,
+    ),
+    Ssh: ssh(),
+}
+
+
+def test_records_of_every_kind_are_drawn():
+    assert set(RECORDS) == set(CLUSTERS)
+
+
+@pytest.mark.parametrize("kind", RECORDS, ids=name_of)
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=strategies.data())
+def test_a_cluster_that_is_written_as_yaml_is_read_as_the_same(tmp_path, kind, data):
+    cluster = data.draw(RECORDS[kind])
+    with (tmp_path / "x.yaml").open("w") as file:
+        YAML(typ="safe", pure=True).dump(cluster.model_dump(mode="json"), file)
+    assert read_cluster(tmp_path / "x.yaml") == cluster
