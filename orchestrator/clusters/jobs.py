@@ -6,6 +6,7 @@
 import asyncio
 import importlib.util
 import logging
+import re
 import shutil
 import signal
 import time
@@ -26,8 +27,10 @@ ENDED = ("STOPPED", "SUCCEEDED", "FAILED")
 STOPPED = 128 + signal.SIGTERM  # the exit code of a job that was stopped: Ray does not keep the driver's own
 PAUSE_S = 1.0  # between questions about a job, and before a connection is opened again
 QUIET_S = 10.0  # without a new line of the log, after which we ask whether the job still runs
+AGENT_S = 120.0  # for the agent of a head that has just started to take jobs
 STOP_S = 180.0  # for a job to end once it is stopped; Ray kills it before, see RAY_JOB_STOP_WAIT_TIME_S
 LOST_S = 300.0  # without any answer, after which a cluster is taken for lost
+AGAIN = re.compile("status code 5|already exists")  # errors of Ray, and an earlier attempt whose answer was lost
 LOUD = ("ray", "ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk")  # loggers that print to stderr
 
 
@@ -104,23 +107,16 @@ class Jobs:
         an `env` that may hold secrets.
         """
         check_settings(env)
-        known = self._known(job_id)
-        if known is None:
-            try:
-                self._submit(
-                    entrypoint=entrypoint,
-                    submission_id=job_id,
-                    runtime_env={"working_dir": str(working_dir), "env_vars": dict(env)},
-                    entrypoint_resources=dict(resources) if resources else None,
-                )
-            except OSError as error:
-                raise self.server.no_answer(error) from None
-            except RuntimeError as error:  # also where an earlier attempt, whose answer was lost, has started it by now
-                known = self._known(job_id)
-                if known is None:
-                    reason = str(error).strip().rpartition("\n")[2]
-                    raise UserError(f"{self.server.address}: Ray does not take the job {job_id}: {reason}") from None
-        if known and known["entrypoint"] != entrypoint:
+        facts = {
+            "entrypoint": entrypoint,
+            "submission_id": job_id,
+            "runtime_env": {"working_dir": str(working_dir), "env_vars": dict(env)},
+            "entrypoint_resources": dict(resources) if resources else None,
+        }
+        deadline = time.monotonic() + AGENT_S
+        while (known := self._known(job_id)) is None:
+            self._submit(facts, last=time.monotonic() > deadline)
+        if known["entrypoint"] != entrypoint:
             raise UserError(f"{job_id}: this job is there already, with another command: {known['entrypoint']}")
 
     def status(self, job_id: str) -> State:
@@ -198,16 +194,25 @@ class Jobs:
         except NoJob:
             return None
 
-    def _submit(self, **facts: Any) -> None:
-        """Upload the code if Ray lacks it, and start the job. Raises OSError and RuntimeError."""
+    def _submit(self, facts: dict[str, Any], last: bool) -> None:
+        """Upload the code if Ray lacks it, and start the job. A failure to try again is an error if this was `last`."""
         from ray.job_submission import JobSubmissionClient
 
         for name in LOUD:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         # Ray lets API_SERVER overrule its argument, and would ask a proxy even for this machine.
         with inherited({API_SERVER: self.server.address, "no_proxy": "*", "NO_PROXY": "*"}):
-            client = JobSubmissionClient(self.server.address, headers=dict(self.server.headers))
-            client.submit_job(**facts)
+            try:
+                client = JobSubmissionClient(self.server.address, headers=dict(self.server.headers))
+                client.submit_job(**facts)
+            except OSError as error:
+                raise self.server.no_answer(error) from None
+            except RuntimeError as error:
+                if last or not AGAIN.search(str(error)):
+                    reason = str(error).strip().rpartition("\n")[2]
+                    line = f"{self.server.address}: Ray does not take the job {facts['submission_id']}: {reason}"
+                    raise UserError(line) from None
+                time.sleep(PAUSE_S)
 
     def _rest(self, job_id: str, given: int) -> Iterator[str]:
         """The lines of the log of an ended job after the first `given` ones; the last may lack its end."""

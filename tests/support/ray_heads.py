@@ -61,6 +61,7 @@ def ray_head(**environment: str) -> Iterator[Head]:
             family = descendants(psutil.Process(process.pid)) if process.poll() is None else set()
             process.send_signal(signal.SIGTERM)
             end(family)
+            process.kill()
             process.wait()
 
 
@@ -71,5 +72,3 @@ def answers(head: Head) -> bool:
     with suppress(OSError), urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10):
         return True
     return False
-
-
