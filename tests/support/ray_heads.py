@@ -3,17 +3,20 @@
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from orchestrator.clusters.local import HOST, descendants, end, free_port
+from orchestrator.clusters.local import HOST, ON_LOOPBACK, descendants, end
 from tests.support.waiting import until
+
+WORKER_PORTS = range(10002, 20000)
 
 
 class Head(NamedTuple):
@@ -38,11 +41,11 @@ def ray_head(**environment: str) -> Iterator[Head]:
         token_file.write_text(secrets.token_hex(32) + "\n")
         names = ["--port", "--dashboard-port", "--ray-client-server-port", "--dashboard-agent-listen-port"]
         names += ["--dashboard-agent-grpc-port", "--runtime-env-agent-port", "--metrics-export-port"]
-        ports = {name: free_port() for name in names}
+        ports = dict(zip(names, free_ports(len(names)), strict=True))
         options = [word for name, port in ports.items() for word in (name, str(port))]
         options += ["--node-ip-address", HOST, "--dashboard-host", HOST, "--num-cpus", "2", "--temp-dir", f"{folder}/r"]
         options += ["--object-store-memory", str(100 * 2**20), "--disable-usage-stats", "--include-log-monitor", "0"]
-        known = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token_file), "PYTHONPATH": ""}
+        known = ON_LOOPBACK | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token_file), "PYTHONPATH": ""}
         clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
         with open(Path(folder) / "said", "w") as said:
             process = subprocess.Popen(
@@ -63,6 +66,17 @@ def ray_head(**environment: str) -> Iterator[Head]:
             end(family)
             process.kill()
             process.wait()
+
+
+def free_ports(number: int) -> list[int]:
+    """So many free ports, which differ, and of which none is among those that Ray gives its workers."""
+    with ExitStack() as stack:
+        found: list[int] = []
+        while len(found) < number:
+            listener = stack.enter_context(socket.create_server((HOST, 0)))
+            if listener.getsockname()[1] not in WORKER_PORTS:
+                found.append(listener.getsockname()[1])
+        return found
 
 
 def answers(head: Head) -> bool:
