@@ -3,7 +3,7 @@
 from itertools import count
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.clusters import jobs as jobs_module
@@ -53,6 +53,7 @@ def no_pause():
         yield
 
 
+@settings(deadline=None)
 @given(
     st.text(alphabet="ab\n", max_size=60),
     st.lists(st.tuples(st.lists(st.integers(1, 9), max_size=12), st.booleans()), max_size=5),

@@ -37,6 +37,13 @@ def python(code: str, *words) -> str:
     return shlex.join([sys.executable, "-c", code, *map(str, words)])
 
 
+def program(text: str, folder: Path, *words) -> str:
+    """The same for a program of several lines, which is put into the folder."""
+    file = folder / "program.py"
+    file.write_text(text, encoding="utf-8")
+    return shlex.join([sys.executable, *map(str, (file, *words))])
+
+
 def ended(jobs: Jobs, job_id: str) -> list[str]:
     """The lines of the driver, once the job has ended."""
     lines = list(jobs.follow(job_id, NEVER))
@@ -113,7 +120,7 @@ def test_lines_come_whole_and_once_when_the_tunnel_is_cut(head, code, tmp_path):
         tunnels.append(Tunnel(head.port))
         return tunnels[-1].address
 
-    jobs.submit("talk", python(TALK, gate), code, {})
+    jobs.submit("talk", program(TALK, tmp_path, gate), code, {})
     seen = []
     for line in jobs.follow("talk", reopen):
         seen.append(line)
@@ -159,7 +166,7 @@ time.sleep(600)
 def test_a_stopped_driver_ends_by_itself(jobs, code, tmp_path):
     """It takes longer than the three seconds after which Ray kills it by default."""
     file = tmp_path / "file"
-    jobs.submit("long", python(ENDING, file), code, {})
+    jobs.submit("long", program(ENDING, tmp_path, file), code, {})
     lines = jobs.follow("long", NEVER)
     assert "ready" in lines
     state = jobs.stop("long")

@@ -6,7 +6,7 @@ from dataclasses import fields
 from itertools import count
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.reporting import event_log
@@ -94,6 +94,7 @@ def told(log: str):
     return printed(), boards, said
 
 
+@settings(deadline=None)
 @given(st.none() | recalls, steps)
 def test_a_log_replayed_at_once_shows_what_a_view_on_the_spot_has_shown(recall, steps):
     clock, stream = Clock(), io.StringIO()
@@ -106,6 +107,7 @@ def test_a_log_replayed_at_once_shows_what_a_view_on_the_spot_has_shown(recall, 
     assert said == []
 
 
+@settings(deadline=None)
 @given(st.none() | recalls, steps, st.data())
 def test_no_damage_to_a_log_ends_its_replay_and_all_that_is_no_event_is_said(recall, steps, data):
     clock, stream = Clock(), io.StringIO()
