@@ -1,11 +1,12 @@
 """The view of a running sweep: a live panel on a terminal, plain lines elsewhere.
 
-`sweep/events.py` notifies both of what happens to trials.
+`sweep/events.py` notifies both of what happens to trials; where the sweep runs on a cluster, by way of `event_log.py`.
 """
 
 import math
 import time
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,11 @@ STATES = ("running", "paused", "waiting", "stopped", "completed", "diverged", "f
 SHOWN = {"completed": "done"}
 BAR_WIDTH = 40
 MOST_RUNNING = 12  # trials listed in the panel
+MOST_NODES = 12  # nodes listed there
+
+NodeRow = dict[str, Any]
+"""A node of a cluster: `node` (its name), `cpus`, `gpus`, `busy` (GPUs in use, or CPUs where it has no GPU), `trials`
+(the ids of those on it)."""
 
 
 @dataclass
@@ -41,6 +47,8 @@ class Board:
     best: tuple[float, str, int] | None = None  # objective, trial, epoch
     epochs: int = 0
     recalled: int = 0  # epochs among these that were trained before this process
+    nodes: dict[str, NodeRow] = field(default_factory=dict)  # by name; none where the sweep runs on this machine alone
+    clock: Callable[[], float] = time.monotonic  # in seconds; `started` and `first_epoch` are its times
     started: float = field(default_factory=time.monotonic)
     first_epoch: float | None = None  # when the first epoch of this process was done
 
@@ -48,7 +56,8 @@ class Board:
         self.states[trial], self.configs[trial] = "running", config
 
     def epoch(self, trial: str, epoch: int, value: float) -> None:
-        self.first_epoch = self.first_epoch or time.monotonic()
+        if self.first_epoch is None:
+            self.first_epoch = self.clock()
         self.epochs += 1
         self.within.pop(trial, None)
         self.latest[trial] = (epoch, value)
@@ -71,7 +80,7 @@ class Board:
 
     def times(self) -> str:
         """The time since the start and, once it can be estimated, the time left."""
-        now = time.monotonic()
+        now = self.clock()
         gone = clock(now - self.started)
         if self.first_epoch is None or self.epochs < self.recalled + 2 or self.share() in (0.0, 1.0):
             return f"{gone} gone"
@@ -82,7 +91,7 @@ class Board:
         if self.best is None:
             return "none yet"
         value, trial, epoch = self.best
-        return f"{self.metric} {value:.4g}, trial {trial} at epoch {epoch}: {listed(self.configs[trial])}"
+        return f"{self.metric} {value:.4g}, trial {trial} at epoch {epoch}: {listed(self.configs.get(trial, {}))}"
 
 
 class View:
@@ -116,6 +125,10 @@ class View:
 
     def trial_ended(self, trial: str, status: str, reason: str | None, best: dict[str, float]) -> None:
         self.board.states[trial] = status
+
+    def nodes(self, rows: Sequence[NodeRow]) -> None:
+        """The nodes of the cluster that are alive."""
+        self.board.nodes = {row["node"]: row for row in rows}
 
     def sweep_ended(self, status: str, best_metrics: dict[str, float], tags: dict[str, str]) -> None:
         """Does nothing here: the verbs print the closing summary."""
@@ -153,12 +166,20 @@ class PlainLines(View):
 
     def trial_paused(self, trial: str) -> None:
         super().trial_paused(trial)
-        epoch, value = self.board.latest[trial]
+        epoch, value = self.board.latest.get(trial, (0, math.nan))
         self.say(f"{trial} paused at epoch {epoch}, {self.board.metric} {show(value)}")
 
     def trial_ended(self, trial: str, status: str, reason: str | None, best: dict[str, float]) -> None:
         super().trial_ended(trial, status, reason, best)
         self.say(f"{trial} {with_reason(status, reason)} | {self.board.counts()} | {self.board.times()}")
+
+    def nodes(self, rows: Sequence[NodeRow]) -> None:
+        before = self.board.nodes
+        super().nodes(rows)
+        for name in sorted(self.board.nodes.keys() - before.keys()):
+            self.say(f"node {name} joined")
+        for name in sorted(before.keys() - self.board.nodes.keys()):
+            self.say(f"node {name} lost")
 
     def sweep_ended(self, status: str, best_metrics: dict[str, float], tags: dict[str, str]) -> None:
         self.say(f"{self.board.times()}, best so far: {self.board.best_so_far()}")
@@ -196,9 +217,22 @@ class LivePanel(PlainLines):
             epoch, value = board.latest.get(trial, (0, math.nan))
             share = board.within.get(trial)
             at = f"epoch {epoch}" if share is None else f"epoch {epoch + 1}: {share:.0%}"
-            rows.add_row(trial, at, show(value), cut(listed(board.configs[trial])))
+            rows.add_row(trial, at, show(value), cut(listed(board.configs.get(trial, {}))))
         best = cut(f"best so far: {board.best_so_far()}")
-        return Group(head, Text(board.counts()), best, rows)
+        return Group(head, Text(board.counts()), best, rows, *node_rows(board.nodes))
+
+
+def node_rows(nodes: dict[str, NodeRow]) -> list[Table]:
+    """A table with a row for each node: its name, how much of it is in use, its trials. No table without nodes."""
+    if not nodes:
+        return []
+    table = Table.grid(padding=(0, 2))
+    for name, row in list(nodes.items())[:MOST_NODES]:
+        devices = f"{row['gpus']:g} GPUs" if row["gpus"] else f"{row['cpus']:g} CPUs"
+        table.add_row(name, f"{row['busy']:g}/{devices}", cut(" ".join(row["trials"])))
+    if len(nodes) > MOST_NODES:
+        table.add_row(f"and {len(nodes) - MOST_NODES} more nodes")
+    return [table]
 
 
 def watch(board: Board, console: Console) -> PlainLines | LivePanel:

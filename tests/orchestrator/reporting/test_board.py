@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from orchestrator.reporting.console import Board
+from orchestrator.reporting.console import Board, LivePanel, PlainLines
+from tests.support.consoles import screen
 
 
 def board_of(mode="max", trials=4, epochs=10):
@@ -33,3 +34,54 @@ def test_a_sweep_is_done_when_every_trial_has_ended_and_never_before():
     assert board.share() == 0.99
     board.states["2"] = "stopped"
     assert board.share() == 1.0
+
+
+def node(name, **facts):
+    return {"node": name, "cpus": 8, "gpus": 0, "busy": 0, "trials": []} | facts
+
+
+def panel_of(*rows) -> str:
+    """What a panel shows of a sweep with one trial, on a cluster with such nodes."""
+    console, written = screen(width=60, force_terminal=True, color_system=None)
+    board = board_of(trials=1)
+    board.started = board.clock()
+    panel = LivePanel(board, console)
+    panel.trial_started("0001", {"beta": 1.0}, "")
+    if rows:
+        panel.nodes(rows)
+    panel.close()
+    return written()
+
+
+def test_a_panel_has_a_row_for_each_node_and_none_without_a_cluster():
+    shown = panel_of(node("gpu1", gpus=2, busy=1.5, trials=["0001", "0002"]), node("[red]cpu1", busy=3))
+    assert "gpu1       1.5/2 GPUs  0001 0002" in shown
+    assert "[red]cpu1  3/8 CPUs" in shown
+    alone = panel_of()
+    assert "GPUs" not in alone
+    assert "CPUs" not in alone
+
+
+def test_a_panel_counts_the_nodes_that_it_has_no_room_for():
+    shown = panel_of(*(node(f"n{number}") for number in range(30)))
+    assert "n11 " in shown
+    assert "n12 " not in shown
+    assert "and 18 more nodes" in shown
+
+
+def test_plain_lines_say_which_nodes_join_and_leave_and_nothing_else_of_them():
+    console, written = screen()
+    view = PlainLines(board_of(), console)
+    view.nodes([node("gpu2"), node("gpu1")])
+    view.nodes([node("gpu1", busy=1, trials=["0001"]), node("gpu2")])
+    view.nodes([node("gpu1"), node("gpu3")])
+    assert written() == "a: 4 trials\nnode gpu1 joined\nnode gpu2 joined\nnode gpu3 joined\nnode gpu2 lost\n"
+
+
+def test_the_first_epoch_may_be_done_when_the_clock_says_zero():
+    times = iter([0.0, 5.0])
+    board = Board("a", "m", "max", 1, 10, clock=times.__next__, started=0.0)
+    board.epoch("1", 1, 1.0)
+    board.epoch("1", 2, 1.0)
+    assert board.first_epoch == 0.0
+    assert next(times) == 5.0
