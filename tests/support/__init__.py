@@ -31,6 +31,7 @@ Faults and processes:
     full_disk: disks that are full.
     exposure: what others on the machine see of a sweep that runs.
     processes: processes found by what is in their environment.
+    lab: separate machines on this one, with SSH between them.
     waiting: waits until something is so.
 """
 
