@@ -33,6 +33,7 @@ Faults and processes:
     ray_heads: a Ray head of its own, which asks for a token and takes jobs.
     tunnels: a way to a server of this machine that can be cut.
     processes: processes found by what is in their environment.
+    lab: separate machines on this one, with SSH between them.
     waiting: waits until something is so.
 """
 
