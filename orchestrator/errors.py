@@ -13,5 +13,9 @@ class UserError(ReportedError):
     """The user's mistake: one line for each thing to fix. The command line prints them and exits with code 2."""
 
 
+class ClusterFailed(ReportedError):
+    """A cluster was lost, or had no room: what happened and how to go on. The command line exits with code 3."""
+
+
 class NoResult(ReportedError):
     """The work ran and gave no result: the reasons. The command line prints them and exits with code 1."""

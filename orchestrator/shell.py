@@ -5,8 +5,8 @@ from pathlib import Path
 
 
 def command(verb: str, name: str, out: Path) -> str:
-    """The command that applies a verb to a sweep, a trial or a run in OUT."""
-    return shlex.join(["vaeorch", verb, name, "--out", str(out)])
+    """The command that applies a verb, such as `ui` or `cluster attach`, to a sweep, a trial or a run in OUT."""
+    return shlex.join(["vaeorch", *verb.split(), name, "--out", str(out)])
 
 
 def command_for(verb: str, folder: Path) -> str:

@@ -25,7 +25,7 @@ from orchestrator.spec.domains import Search, paths_of
 from orchestrator.spec.yaml_file import Document
 from trainables.common.errors import DataError
 from trainables.data import Dataset, Facts
-from trainables.data.access import DataAccess
+from trainables.data.access import DataAccess, NotHere
 from trainables.run import Run
 
 WHOLE = {
@@ -116,7 +116,7 @@ class Checker:
         facts = self.facts(run.data)
         if isinstance(facts, DataError):
             yield Finding(("data", *read_path(facts.field)), str(facts))
-        else:
+        elif facts:
             yield from (Finding(read_path(path), text) for path, text in run.mistakes(facts))
 
     def _report(self, path: KeyPath, text: str, tried: str = "") -> None:
@@ -124,11 +124,14 @@ class Checker:
         self.told.setdefault((path, text), problem)
 
 
-def _facts(dataset: Dataset, data: DataAccess) -> Facts | DataError:
+def _facts(dataset: Dataset, data: DataAccess) -> Facts | DataError | None:
+    """None where the data are elsewhere: whoever has them checks them."""
     try:
         return facts_of(dataset, data)
     except DataError as error:
         return error
+    except NotHere:
+        return None
 
 
 def _in_spec(candidate: Candidate, finding: Finding) -> KeyPath:

@@ -1,11 +1,19 @@
 """The kind `address`: a Ray that runs already, which vaeorch connects to and never starts or ends."""
 
+from __future__ import annotations
+
 import re
-from typing import Annotated, Literal
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator
 
-from orchestrator.clusters.base import AtMost, RemoteCluster
+from orchestrator.clusters.base import AtMost, RemoteCluster, Say
+from orchestrator.clusters.connection import Node
+
+if TYPE_CHECKING:
+    from orchestrator.clusters.head import Head
 
 AUTO = "auto"
 HOST_AND_PORT = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})")
@@ -27,3 +35,23 @@ class Address(RemoteCluster):
     """HOST:PORT of the GCS of that Ray, or auto: the Ray that runs on this machine."""
     at_most: AtMost | None = None
     """What the cluster can grow to: it says how many trials train at a time. Default: the nodes that are there."""
+
+    def nodes(self) -> tuple[Node, ...]:
+        most = self.at_most
+        return ({"cpus": most.cpus, "gpus": most.gpus},) * most.nodes if most else ()
+
+    def opened(self, state: Path, out: Path) -> AbstractContextManager[Head]:
+        from orchestrator.clusters.address_head import opened
+
+        return opened(self, out)
+
+    def up(self, state: Path, say: Say) -> bool:
+        """It runs already."""
+        return False
+
+    def down(self, state: Path) -> list[str]:
+        """It is not ours to end."""
+        return []
+
+    def summary(self) -> list[str]:
+        return [f"the Ray that runs at {self.address}: nothing is started"]

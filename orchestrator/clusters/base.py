@@ -3,12 +3,24 @@
 Each kind is one file (`address.py`, `ssh.py`; this machine is here), and one line in `table.py`. `read.py` reads files.
 """
 
-from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, NonNegativeFloat, PositiveFloat, PositiveInt
 
+from orchestrator.clusters.connection import Node
 from trainables.common.records import Mistake, Record
+
+if TYPE_CHECKING:
+    from orchestrator.clusters.head import Head
+
+Say = Callable[[str], None]
+"""Shows a line to the user."""
 
 
 def _absolute(path: str) -> str:
@@ -55,11 +67,34 @@ class Local(Cluster):
 
 
 class RemoteCluster(Cluster):
-    """A cluster whose trials run on other hosts than the driver."""
+    """A cluster, whose driver runs on its head as a Ray job."""
 
     checkpoint_minutes: PositiveFloat = 10
     """Minutes between checkpoints that travel to the driver's node. A trial's pause and end always bring one."""
     shared: PathThere | None = None
     """A folder that all hosts see under the same path. With it, sweeps are kept below it and no trial is sent."""
-    folder: PathThere = "~/vaeorch-runs"
-    """Where the cluster's head keeps the folders of sweeps, if there is no `shared`."""
+
+    def nodes(self) -> tuple[Node, ...]:
+        """The nodes that it may grow to; none where only the cluster itself knows."""
+        return ()
+
+    @abstractmethod
+    def opened(self, state: Path, out: Path) -> AbstractContextManager[Head]:
+        """Yields the head of the cluster, which is up. Raises UserError.
+
+        Args:
+            state: the cluster's folder on this machine.
+            out: the folder of all sweeps on this machine.
+        """
+
+    @abstractmethod
+    def up(self, state: Path, say: Say) -> bool:
+        """Have the cluster running. Returns whether it was not before. Raises UserError, and then nothing runs."""
+
+    @abstractmethod
+    def down(self, state: Path) -> list[str]:
+        """End what `up` has started. Returns a line for each thing that may still run."""
+
+    @abstractmethod
+    def summary(self) -> list[str]:
+        """What `up` would start, in lines for the user."""

@@ -185,6 +185,11 @@ class Jobs:
         )
         return tuple(sorted(listed, key=lambda job: job.started or 0.0))
 
+    def node_addresses(self) -> tuple[str, ...]:
+        """The addresses of the cluster's nodes that are alive."""
+        found = self.server.ask("GET", "/api/v0/nodes?limit=10000")["data"]["result"]["result"]
+        return tuple(node["node_ip"] for node in found if node["state"] == "ALIVE")
+
     def _details(self, job_id: str) -> dict[str, Any]:
         return self.server.ask("GET", _path(job_id))
 

@@ -29,8 +29,10 @@ ON_CLUSTER = {
 }
 
 
-def up(record, state: Path, say: Callable[[str], None]) -> None:
+def up(record, state: Path, say: Callable[[str], None]) -> bool:
     """Has Ray running on all hosts, with one node on each that is alive. What runs already stays as it is.
+
+    Returns whether the head's Ray was started.
 
     `state` is the cluster's folder on this machine. If it fails, or is interrupted, all that it started is ended.
 
@@ -43,7 +45,7 @@ def up(record, state: Path, say: Callable[[str], None]) -> None:
         fresh = not facts[record.head]["running"]
         lost = record.workers if fresh else hosts.lost(addresses)
         if not fresh and not lost:
-            return
+            return False
         begun = hosts.all if fresh else lost
         note_hosts(state, tuple(dict.fromkeys((*hosts.all, *noted_hosts(state)))))
         try:
@@ -59,6 +61,7 @@ def up(record, state: Path, say: Callable[[str], None]) -> None:
             for problem in hosts.end(begun):
                 say(f"Ray may still run there: {problem}")
             raise
+        return fresh
 
 
 def down(record, state: Path) -> list[HostError]:

@@ -1,13 +1,21 @@
 """The kind `ssh`: hosts that are reached by SSH, on which vaeorch starts a Ray."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 
-from orchestrator.clusters.base import PathThere, RemoteCluster
+from orchestrator.clusters.base import PathThere, RemoteCluster, Say
+from orchestrator.clusters.connection import Node
 from trainables.common.records import Mistake
+
+if TYPE_CHECKING:
+    from orchestrator.clusters.head import Head
 
 HOST = re.compile(r"([A-Za-z0-9._][A-Za-z0-9._-]*@)?[A-Za-z0-9._:][A-Za-z0-9._:-]*")
 USER = re.compile(r"[^\s-]\S*")
@@ -66,10 +74,37 @@ class Ssh(RemoteCluster):
     """Whether trials run on the head too."""
     credentials: str | None = None
     """A file on this machine, as ~/.aws/credentials, for trials that read a bucket. Each host gets a copy, mode 600."""
+    folder: PathThere = "~/vaeorch-runs"
+    """Where the head keeps the folders of sweeps, if there is no `shared`."""
     ray_port: RayPort = 6379
     """Port of Ray's GCS on the head."""
     dashboard_port: RayPort = 8265
     """Port of Ray's dashboard on the head, where it listens on loopback only."""
+
+    def nodes(self) -> tuple[Node, ...]:
+        if self.cpus is None or self.gpus is None:
+            return ()
+        hosts = len(self.workers) + self.train_on_head
+        return ({"cpus": self.cpus, "gpus": self.gpus},) * hosts
+
+    def opened(self, state: Path, out: Path) -> AbstractContextManager[Head]:
+        from orchestrator.clusters.ssh_head import opened
+
+        return opened(self, state)
+
+    def up(self, state: Path, say: Say) -> bool:
+        from orchestrator.clusters.ray_on_hosts import up
+
+        return up(self, state, say)
+
+    def down(self, state: Path) -> list[str]:
+        from orchestrator.clusters.ray_on_hosts import down
+
+        return [str(problem) for problem in down(self, state)]
+
+    def summary(self) -> list[str]:
+        hosts = [f"{self.head} (the head)", *self.workers]
+        return [f"Ray is started on {len(hosts)} hosts: {', '.join(hosts)}"]
 
     def mistakes(self) -> Iterator[Mistake]:
         """Hosts that are named twice, a head that leaves nobody to train, ports that are the same."""

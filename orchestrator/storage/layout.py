@@ -6,7 +6,9 @@ from pathlib import Path
 STORE = "mlflow.db"
 ARTIFACTS = "mlartifacts"
 SHARED = ".shared"  # what evaluations of many models share
-TAKEN = {STORE, ARTIFACTS, SHARED, *(f"{STORE}-{end}" for end in ("journal", "wal", "shm")), "mlruns", "prepared"}
+JOBS = ".jobs"  # a folder for each job of a cluster's driver
+SENT = ".clusters"  # a file for each sweep that runs on a cluster: which cluster, and which job
+TAKEN = {STORE, ARTIFACTS, SHARED, JOBS, SENT, *(f"{STORE}-{end}" for end in ("journal", "wal", "shm")), "mlruns", "prepared"}
 """Names in OUT that no sweep may have, in lower case; also those of SQLite, of MLflow and of a data root there."""
 
 # In a sweep's folder.
@@ -49,6 +51,11 @@ def restarts_file(trial: Path) -> Path:
 def identity_file(sweep: Path) -> Path:
     """The file in a sweep's folder with its identity in MLflow."""
     return sweep / SPOOL / IDENTITY
+
+
+def sent_file(out: Path, name: str) -> Path:
+    """The file in OUT that says on which cluster the sweep or run `name` runs."""
+    return out / SENT / f"{name}.json"
 
 
 def names_with(out: Path, *files: str) -> str:

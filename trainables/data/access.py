@@ -18,9 +18,18 @@ def here(function: Callable, *values: Any) -> Any:
     return function(*values)
 
 
+class NotHere(Exception):
+    """The data are on other machines, which cannot be asked yet."""
+
+
+def elsewhere(function: Callable, *values: Any) -> Any:
+    """Raises NotHere."""
+    raise NotHere
+
+
 @dataclass(frozen=True)
 class DataAccess:
-    """The data sets below a root. Its methods raise DataError."""
+    """The data sets below a root. Its methods raise DataError, and NotHere."""
 
     root: Root = None
     """Where they are; None: the user's cache."""
@@ -29,7 +38,8 @@ class DataAccess:
 
     def facts(self, dataset: Dataset) -> Facts:
         """Shape, range and sizes of a data set."""
-        return self.call(read_facts, dataset, self.root)
+        call = here if dataset.known_facts() else self.call
+        return call(read_facts, dataset, self.root)
 
     def fingerprint(self, dataset: Dataset) -> Fingerprint:
         """The fingerprint of all files that are read."""

@@ -1,0 +1,124 @@
+"""The verbs of `vaeorch cluster`: check, start and end clusters, and look after the sweeps that were sent to them.
+
+`cluster_jobs.py` sends them.
+"""
+
+from pathlib import Path
+
+import click
+
+from orchestrator import terminal
+from orchestrator.clusters.base import RemoteCluster
+from orchestrator.clusters.job_server import NoAnswer
+from orchestrator.clusters.read import read_cluster
+from orchestrator.clusters.state import known_clusters, note_file, state_folder
+from orchestrator.commands.cluster_jobs import Sent, finish, follow, reached
+from orchestrator.commands.home import Home
+from orchestrator.errors import UserError
+from orchestrator.reporting.console import PlainLines
+from orchestrator.reporting.event_log import replay
+from orchestrator.storage import layout
+from orchestrator.storage.workspace import Workspace
+from orchestrator.terminal import say
+
+
+def remote_cluster(file: Path) -> RemoteCluster:
+    """The cluster of a file. Raises SpecError, and UserError for this machine, which is none."""
+    record = read_cluster(file)
+    if not isinstance(record, RemoteCluster):
+        raise UserError(f"{file}: is of kind {record.kind}: there is no cluster to look after.")
+    return record
+
+
+def check(file: Path) -> None:
+    """Look at each host, and print what it has. Starts nothing. Raises UserError with all that is wrong."""
+    record = remote_cluster(file)
+    for line in [*record.summary(), *record.check(state_folder(file.stem))]:
+        click.echo(line)
+
+
+def show(file: Path) -> None:
+    """Print what would be started, and how."""
+    for line in remote_cluster(file).summary():
+        click.echo(line)
+
+
+def up(file: Path) -> None:
+    """Start a cluster, which stays until `down`. Raises UserError, and then nothing runs."""
+    record, state = remote_cluster(file), state_folder(file.stem)
+    note_file(state, file)
+    record.up(state, click.echo)
+    click.echo(f"{file.stem} is up. End it: vaeorch cluster down {file}")
+
+
+def down(file: Path) -> None:
+    """End a cluster. Raises UserError for what may still run."""
+    if left := remote_cluster(file).down(state_folder(file.stem)):
+        raise UserError(*left)
+    click.echo(f"{file.stem} is down.")
+
+
+def down_all() -> None:
+    """End every cluster that this machine has started. Raises UserError for what may still run."""
+    left = []
+    for state, file in known_clusters():
+        left += remote_cluster(file).down(state)
+        click.echo(f"{state.name} is down." if not left else f"{state.name}: not all of it has ended.")
+    if left:
+        raise UserError(*left)
+
+
+def ls(out: Path) -> None:
+    """Print the clusters that this machine has started, and the sweeps of `out` that were sent to one."""
+    for state, file in known_clusters():
+        click.echo(f"{state.name:<20} {remote_cluster(file).standing(state):<24} {file}")
+    for file in sorted((out / layout.SENT).glob("*.json")):
+        sent = Sent.read(out, file.stem)
+        click.echo(f"{file.stem:<20} {_standing(out, file.stem):<24} {sent.job} on {Path(sent.file).stem}")
+
+
+def attach(name: str, workspace: Workspace, json_wanted: bool) -> int:
+    """Show the last job of a sweep from its beginning; once it has ended, its results. Returns its exit code."""
+    console = terminal.console(stderr=json_wanted)
+    with reached(workspace.out, name) as (sent, head):
+        return follow(head, sent.job, sent.verb, Home(workspace, name, console, Path(sent.file), json_wanted).at(head))
+
+
+def logs(name: str, out: Path) -> None:
+    """Print the log of a sweep's last job, its events in words."""
+    console = terminal.console()
+    with reached(out, name) as (sent, head):
+        lines = head.jobs.logs(sent.job).splitlines()
+        replay(lines, lambda board: PlainLines(board, console), lambda line: say(console, line))
+
+
+def stop(name: str, workspace: Workspace) -> int:
+    """Stop the last job of a sweep in order, and bring home what it has. Returns its exit code, 143."""
+    console = terminal.console()
+    with reached(workspace.out, name) as (sent, head):
+        say(console, f"stopping     {sent.job}")
+        state = head.jobs.stop(sent.job)
+        return finish(head, state, sent.verb, Home(workspace, name, console, Path(sent.file)).at(head))
+
+
+def pull(name: str, workspace: Workspace, whole: bool) -> None:
+    """Bring home what a sweep has so far, and send it to MLflow. `whole`: also what trials resume from."""
+    console = terminal.console()
+    with reached(workspace.out, name) as (sent, head):
+        home = Home(workspace, name, console, Path(sent.file)).at(head)
+        home.pull(head, whole)
+        for line in home.send().lines(home.command("pull")):
+            say(console, line)
+        say(console, f"{home.folder} has what {name} has so far.")
+
+
+def _standing(out: Path, name: str) -> str:
+    """How a sweep that was sent to a cluster stands, in a few words."""
+    try:
+        with reached(out, name) as (sent, head):
+            state = head.jobs.status(sent.job)
+    except NoAnswer:
+        return "the cluster is down"
+    except UserError as error:
+        return error.lines[0]
+    return state.status.lower() + (f" ({state.exit_code})" if state.exit_code else "")

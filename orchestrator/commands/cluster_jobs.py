@@ -1,0 +1,173 @@
+"""Runs a verb on a cluster: submits it as a job to the head, follows its log, and brings its results home.
+
+`driver.py` is what the job does there, `home.py` this machine's side. `cluster.py` has the verbs of `vaeorch cluster`.
+"""
+
+import json
+import secrets
+import shlex
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from orchestrator.clusters.base import RemoteCluster
+from orchestrator.clusters.head import Head
+from orchestrator.clusters.jobs import State, package
+from orchestrator.clusters.options import ClusterOptions
+from orchestrator.clusters.read import read_cluster
+from orchestrator.clusters.state import note_file, state_folder
+from orchestrator.commands.driver import Job
+from orchestrator.commands.home import Home
+from orchestrator.errors import ClusterFailed, UserError
+from orchestrator.reporting.console import watch
+from orchestrator.reporting.event_log import replay
+from orchestrator.signals import exit_code
+from orchestrator.storage import layout
+from orchestrator.storage.json_files import read_object, write_whole
+from orchestrator.terminal import say
+from orchestrator.tracking.store_address import check_early, is_server, store_for_new
+
+DRIVERS_OWN = (0, 1, 2, 130, 143)  # exit codes with which a driver ends in order
+MISTAKE, INTERRUPTED = 2, (130, 143)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """Where a sweep or run was sent: the file OUT/.clusters/NAME.json."""
+
+    file: str
+    """The cluster file."""
+    job: str
+    """The id of its last job."""
+    verb: str
+    """What that job does."""
+
+    @classmethod
+    def read(cls, out: Path, name: str) -> "Sent":
+        """Raises UserError if it was sent to no cluster."""
+        file = layout.sent_file(out, name)
+        if not file.is_file():
+            known = ", ".join(sorted(path.stem for path in file.parent.glob("*.json"))) or "none yet"
+            raise UserError(f"{out / name}: was sent to no cluster. Those in {out} that were: {known}.")
+        return cls(**read_object(file, "Remove it, and look for the sweep on the cluster's head."))
+
+    def write(self, out: Path, name: str) -> None:
+        """Raises OSError."""
+        file = layout.sent_file(out, name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, json.dumps(asdict(self)) + "\n")
+
+
+def run_on_cluster(job: Job, spec: str | None, record: RemoteCluster, options: ClusterOptions, home: Home) -> int:
+    """Do a job on a cluster. `spec` is the text of the spec of a new sweep.
+
+    Returns the exit code: the driver's own, 130 if Ctrl-C detached. Raises UserError, ClusterFailed and NoResult.
+    """
+    out, state = home.workspace.out, state_folder(options.name)
+    note_file(state, options.file)
+    started = record.up(state, lambda line: say(home.console, line))
+    try:
+        with record.opened(state, out) as head:
+            home = home.at(head)
+            if spec:
+                home.refuse_another()
+            job_id = submit(head, for_head(job, record, head, home), spec)
+            Sent(str(options.file.resolve()), job_id, job.verb).write(out, home.name)
+            say(home.console, f"job          {job_id}")
+            if options.detach:
+                started = False
+                say(home.console, f"attach       {home.command('attach')}")
+                return 0
+            code = follow(head, job_id, job.verb, home)
+            started = started and code != exit_code(KeyboardInterrupt())  # detached: the job goes on
+            return code
+    finally:
+        if started and not options.keep_up:
+            end(record, state, home.console)
+
+
+def for_head(job: Job, record: RemoteCluster, head: Head, home: Home) -> Job:
+    """The job as that head is to do it. Raises UserError for a store that cannot be used."""
+    uri = home.workspace.tracking_uri or store_for_new(home.workspace.out)
+    check_early(uri)
+    return replace(
+        job,
+        out=head.out,
+        tracking_uri=uri if is_server(uri) or not head.remote else None,
+        at_most=record.nodes(),
+        shares_files=record.shared is not None,
+        checkpoint_minutes=record.checkpoint_minutes,
+    )
+
+
+def submit(head: Head, job: Job, spec: str | None) -> str:
+    """Submit a job to the head. Returns its id. Raises UserError."""
+    moment = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+    job_id = f"{job.target.replace('/', '-')}-{job.verb}-{moment}"
+    place = f"{head.out}/{layout.JOBS}/{job_id}"
+    with tempfile.TemporaryDirectory() as scratch:
+        files = Path(scratch) / "files"
+        files.mkdir()
+        replace(job, spec=f"{place}/{layout.SPEC}" if spec else None).write(files / layout.CONFIG)
+        if spec:
+            (files / layout.SPEC).write_text(spec, encoding="utf-8")
+        head.push(files, place)
+        command = f"exec {for_shell(head.python)} -m orchestrator driver {for_shell(f'{place}/{layout.CONFIG}')}"
+        head.jobs.submit(job_id, command, package(Path(scratch)), head.settings, head.resources)
+    return job_id
+
+
+def for_shell(path: str) -> str:
+    """A path for a shell, which is to expand a leading `~/` alone."""
+    return f"~/{shlex.quote(path[2:])}" if path.startswith("~/") else shlex.quote(path)
+
+
+def follow(head: Head, job_id: str, verb: str, home: Home) -> int:
+    """Show a job's log until it has ended, then bring its results home and show them. Returns its exit code.
+
+    Ctrl-C detaches: the job goes on. Raises UserError, ClusterFailed and NoResult.
+    """
+    console = home.console
+    try:
+        with home.tracking(head):
+            log = head.jobs.follow(job_id, head.reopen)
+            replay(log, lambda board: watch(board, console), lambda line: say(console, line))
+        state = head.jobs.status(job_id)
+    except KeyboardInterrupt as stop:
+        say(console, f"Detached: {job_id} goes on.")
+        for word in ("attach", "stop"):
+            say(console, f"{word:<12} {home.command(word)}")
+        return exit_code(stop)
+    return finish(head, state, verb, home)
+
+
+def finish(head: Head, state: State, verb: str, home: Home) -> int:
+    """Bring the results of a job that has ended home, and show them. Returns the driver's exit code."""
+    if state.exit_code not in DRIVERS_OWN:
+        reason = state.message.strip().partition("\n")[0] or "it was killed"
+        cures = [f"logs         {home.command('logs')}", f"resume       {home.resume()}"]
+        raise ClusterFailed(f"{home.name}: its driver was lost: {reason}", *cures)
+    if state.exit_code != MISTAKE:
+        home.pull(head)
+        home.show(verb, state.exit_code in INTERRUPTED)
+    return state.exit_code
+
+
+def end(record: RemoteCluster, state: Path, console: Console) -> None:
+    """End a cluster, and say what may still run."""
+    for line in record.down(state):
+        say(console, f"may run      {line}")
+
+
+@contextmanager
+def reached(out: Path, name: str) -> Iterator[tuple[Sent, Head]]:
+    """Yields where a sweep or run was sent, and the head of that cluster, which is up. Raises UserError."""
+    sent = Sent.read(out, name)
+    record = read_cluster(sent.file)
+    with record.opened(state_folder(Path(sent.file).stem), out) as head:
+        yield sent, head

@@ -1,0 +1,137 @@
+"""What a cluster's driver does: the verb that the user has typed elsewhere, with the trials on the cluster's nodes.
+
+It runs as a Ray job on the head. `cluster_jobs.py` writes the file of its Job, there where the user is.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from orchestrator.checks.read import read_plan
+from orchestrator.clusters.connection import ConnectedCluster, Node
+from orchestrator.clusters.local import ENVIRONMENT, NAMESPACE
+from orchestrator.commands.site import Site
+from orchestrator.errors import NoResult
+from orchestrator.evaluation.selection import Selection
+from orchestrator.execution.run import Outcome
+from orchestrator.reporting.console import Board
+from orchestrator.reporting.event_log import EventLog
+from orchestrator.reporting.leaderboard import misfortunes
+from orchestrator.spec.records import Resources
+from orchestrator.storage import layout
+from orchestrator.storage.workspace import Workspace
+from orchestrator.terminal import say
+from orchestrator.tracking.tracker import Left
+from trainables.common.roots import root_of
+from trainables.data import Dataset
+from trainables.data.access import DataAccess
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a driver is to do, as plain values."""
+
+    verb: str
+    """`sweep`, `resume` or `evaluate`."""
+    target: str
+    """The name of the sweep or run; for `evaluate` also a trial, as SWEEP/ID."""
+    out: str
+    """The folder of all sweeps, on the driver's disk."""
+    spec: str | None = None
+    """The file of the spec, for `sweep`."""
+    source: str = ""
+    """Its name where the user is."""
+    settings: tuple[str, ...] = ()
+    """Of `--set`."""
+    reuse: bool = False
+    data_root: str | None = None
+    tracking_uri: str | None = None
+    selection: dict[str, Any] = field(default_factory=dict)
+    """What `evaluate` is asked for."""
+    at_most: tuple[Node, ...] = ()
+    """The nodes to which the cluster may grow; none: those that it has."""
+    shares_files: bool = False
+    checkpoint_minutes: float = 10.0
+
+    def write(self, file: Path) -> None:
+        """Write it to a file. Raises OSError."""
+        file.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, file: Path) -> "Job":
+        """Read what `write` wrote."""
+        values = json.loads(file.read_text(encoding="utf-8"))
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+def drive(file: Path) -> KeyboardInterrupt | None:
+    """Do the job in a file. Returns what stopped it, or None. Raises as the verb does."""
+    job = Job.read(file)
+    os.environ.update(ENVIRONMENT)
+    import ray
+
+    ray.init(namespace=NAMESPACE, log_to_driver=False, logging_level="CRITICAL")
+    cluster = ConnectedCluster(job.at_most, job.shares_files, job.checkpoint_minutes)
+    workspace = Workspace(Path(job.out).expanduser(), root_of(job.data_root), job.tracking_uri)
+    return VERBS[job.verb](job, workspace, DriverSite(cluster))
+
+
+class DriverSite(Site):
+    """The cluster whose Ray this process is connected to. What the user is to see goes to the job's log as events."""
+
+    def data(self, workspace: Workspace) -> DataAccess:
+        from orchestrator.execution.handshake import on_any
+
+        return DataAccess(workspace.data_root, on_any)
+
+    def check(
+        self, sets: Iterable[Dataset], data: DataAccess, resources: Resources, console: Console
+    ) -> dict[str, Any] | None:
+        from orchestrator.execution.handshake import check_nodes
+
+        return check_nodes(sets, data.root, resources, partial(say, console))
+
+    def new_store(self, workspace: Workspace) -> str | None:
+        return workspace.tracking_uri
+
+    def watch(self, board: Board, console: Console) -> EventLog:
+        return EventLog(board, sys.stdout)
+
+    def close(self, console: Console, outcome: Outcome, out: Path, left: Left, json_wanted: bool) -> None:
+        """Print nothing of the results: they are shown where the user is."""
+        if not outcome.interrupted and (reasons := misfortunes(outcome.results)):
+            raise NoResult(*reasons)
+
+
+def _sweep(job: Job, workspace: Workspace, site: DriverSite) -> KeyboardInterrupt | None:
+    from orchestrator.commands.sweep import sweep
+
+    plan = read_plan(job.spec, job.settings, site.data(workspace), layout.TAKEN)
+    return sweep(plan, workspace, Path(job.source), False, job.reuse, site)
+
+
+def _resume(job: Job, workspace: Workspace, site: DriverSite) -> KeyboardInterrupt | None:
+    from orchestrator.commands.resume import resume
+
+    return resume(job.target, workspace, False, site)
+
+
+def _evaluate(job: Job, workspace: Workspace, site: DriverSite) -> KeyboardInterrupt | None:
+    from orchestrator.commands.evaluate import evaluate
+    from orchestrator.reporting.comparison import TABLE
+
+    return evaluate(job.target, workspace, Selection(**job.selection), TABLE, site)
+
+
+VERBS: dict[str, Callable[[Job, Workspace, DriverSite], KeyboardInterrupt | None]] = {
+    "sweep": _sweep,
+    "resume": _resume,
+    "evaluate": _evaluate,
+}

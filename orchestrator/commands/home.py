@@ -1,0 +1,97 @@
+"""The user's side of a sweep on a cluster: its folder here, its store here, and what is shown of it here."""
+
+import shlex
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from orchestrator.clusters.head import Head
+from orchestrator.commands.closing import close
+from orchestrator.errors import UserError
+from orchestrator.execution.run import Outcome
+from orchestrator.shell import command
+from orchestrator.storage.workspace import Workspace
+from orchestrator.sweep.results import read_results
+from orchestrator.tracking.identity import is_recorded
+from orchestrator.tracking.mlflow_store import prepare_store
+from orchestrator.tracking.store_address import is_server, store_for_new
+from orchestrator.tracking.tracker import NOTHING_LEFT, Left, sync
+
+FETCH_S = 10.0  # between fetches of what a running sweep records for MLflow
+
+
+@dataclass(frozen=True)
+class Home:
+    """Of the sweep or run `name`."""
+
+    workspace: Workspace
+    name: str
+    console: Console
+    cluster_file: Path
+    json_wanted: bool = False
+
+    @property
+    def folder(self) -> Path:
+        return self.workspace.folder(self.name)
+
+    def at(self, head: Head) -> "Home":
+        """The same; where the head's disk is this machine's, with the folder in which its driver writes."""
+        return self if head.remote else replace(self, workspace=replace(self.workspace, out=Path(head.out)))
+
+    def refuse_another(self) -> None:
+        """Raises UserError if the folder holds something, which what comes home would be mixed with."""
+        if self.folder.is_dir() and any(self.folder.iterdir()):
+            raise UserError(f"{self.folder}: holds another sweep or run. Choose another --name or --out, or remove it.")
+
+    def pull(self, head: Head, whole: bool = False) -> None:
+        """Bring results, pictures and best models here; `whole`: also what trials resume from. Raises UserError."""
+        head.pull(self.name, self.folder, whole)
+
+    @contextmanager
+    def tracking(self, head: Head) -> Iterator[None]:
+        """Inside this context MLflow's store here is sent what the sweep records, as it comes."""
+        if not head.remote or is_server(self.workspace.tracking_uri or ""):  # the driver sends it itself
+            yield
+            return
+        over = threading.Event()
+        thread = threading.Thread(target=self._send_until, args=(over, head), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def show(self, verb: str, interrupted: bool) -> None:
+        """Send MLflow what is left, and print what `verb` has found. Raises NoResult and UserError."""
+        left = self.send()
+        if verb != "evaluate":  # its driver has printed it
+            results = read_results(self.workspace.out, self.name)
+            outcome = Outcome(self.folder, results, KeyboardInterrupt() if interrupted else None)
+            close(self.console, outcome, self.workspace.out, left, self.json_wanted)
+
+    def send(self) -> Left:
+        """Send MLflow what it lacks. Returns what is left."""
+        if not is_recorded(self.folder):
+            return NOTHING_LEFT
+        uri = self.workspace.tracking_uri or store_for_new(self.workspace.out)
+        prepare_store(uri)
+        return sync(self.folder, uri)
+
+    def resume(self) -> str:
+        """The command that goes on with the sweep on its cluster."""
+        return f"{command('resume', self.name, self.workspace.out)} --cluster {shlex.quote(str(self.cluster_file))}"
+
+    def command(self, verb: str) -> str:
+        """The command that applies a verb of `vaeorch cluster` to the sweep."""
+        return command(f"cluster {verb}", self.name, self.workspace.out)
+
+    def _send_until(self, over: threading.Event, head: Head) -> None:
+        while not over.wait(FETCH_S):
+            with suppress(UserError, OSError):  # it is tried again, and at the end
+                head.pull_spool(self.name, self.folder)
+                self.send()
