@@ -48,7 +48,7 @@ class JobServer:
         except OSError as error:
             raise self.no_answer(error) from None
         except BadStatusLine:
-            raise self._foreign() from None
+            raise self.foreign() from None
         except HTTPException as error:
             raise self.no_answer(error) from None
         finally:
@@ -57,7 +57,7 @@ class JobServer:
         try:
             return json.loads(text)
         except ValueError:
-            raise self._foreign() from None
+            raise self.foreign() from None
 
     def judge(self, status: int, text: str) -> None:
         """Raises UserError, NoJob or ServerFault for an answer with a status other than 200."""
@@ -74,7 +74,7 @@ class JobServer:
         if status >= 500:
             raise ServerFault(f"{self.address}: Ray's dashboard failed ({status}): {reason}")
         if 300 <= status < 400 or status == 404:
-            raise self._foreign()
+            raise self.foreign()
         raise UserError(f"{self.address}: Ray refused this ({status}): {reason}")
 
     def no_answer(self, error: Exception) -> NoAnswer:
@@ -82,7 +82,8 @@ class JobServer:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return NoAnswer(f"{self.address}: Ray's dashboard does not answer: {reason}. Is the cluster up?")
 
-    def _foreign(self) -> UserError:
+    def foreign(self) -> UserError:
+        """The error to raise where no Ray answers."""
         return UserError(f"{self.address}: another program than Ray's dashboard answers here. Name its own port.")
 
 

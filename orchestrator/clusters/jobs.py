@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from orchestrator.clusters.job_server import JobServer, NoAnswer, NoJob, ServerFault
+from orchestrator.clusters.job_server import ANSWER_S, JobServer, NoAnswer, NoJob, ServerFault
 from orchestrator.clusters.local import API_SERVER, inherited
 from orchestrator.clusters.settings import check_settings
 from orchestrator.errors import UserError
 
 PACKAGES = ("orchestrator", "trainables")
 ENDED = ("STOPPED", "SUCCEEDED", "FAILED")
+PRINTABLE = {"PYTHONIOENCODING": "utf-8:backslashreplace"}  # Ray gives no line of a log after a byte that is not UTF-8
 STOPPED = 128 + signal.SIGTERM  # the exit code of a job that was stopped: Ray does not keep the driver's own
 PAUSE_S = 1.0  # between questions about a job, and before a connection is opened again
 QUIET_S = 10.0  # without a new line of the log, after which we ask whether the job still runs
@@ -90,7 +91,7 @@ class Jobs:
         """Ask for Ray's version, once: so a wrong address or token is one clear line at once."""
         found = self.server.ask("GET", "/api/version")
         if not isinstance(found, dict) or "ray_version" not in found:
-            raise UserError(f"{self.server.address}: another program than Ray's dashboard answers here.")
+            raise self.server.foreign()
         return found["ray_version"]
 
     def submit(
@@ -110,7 +111,7 @@ class Jobs:
         facts = {
             "entrypoint": entrypoint,
             "submission_id": job_id,
-            "runtime_env": {"working_dir": str(working_dir), "env_vars": dict(env)},
+            "runtime_env": {"working_dir": str(working_dir), "env_vars": PRINTABLE | dict(env)},
             "entrypoint_resources": dict(resources) if resources else None,
         }
         deadline = time.monotonic() + AGENT_S
@@ -221,8 +222,11 @@ class Jobs:
 
     def _rest(self, job_id: str, given: int) -> Iterator[str]:
         """The lines of the log of an ended job after the first `given` ones; the last may lack its end."""
-        with suppress(ServerFault):  # its node is gone, and the log with it
+        try:
             lines = self.logs(job_id).split("\n")
+        except ServerFault as fault:  # its node is gone, and the log with it
+            yield f"The rest of the log cannot be read. {fault}"
+        else:
             yield from lines[given : len(lines) - (not lines[-1])]
 
     def _chunks(self, job_id: str) -> Iterator[str]:
@@ -244,10 +248,9 @@ class Jobs:
 
         address = f"{self.server.address}{_path(job_id)}/logs/tail"
         try:
-            async with (
-                aiohttp.ClientSession(headers=self.server.headers) as session,
-                session.ws_connect(address, max_msg_size=0) as socket,
-            ):
+            async with aiohttp.ClientSession(headers=self.server.headers) as session:
+                async with asyncio.timeout(ANSWER_S):
+                    socket = await session.ws_connect(address, max_msg_size=0)
                 yield ""
                 message = asyncio.ensure_future(socket.receive())
                 while True:

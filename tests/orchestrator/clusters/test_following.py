@@ -65,10 +65,10 @@ def test_every_line_comes_whole_and_once(log, connections):
     assert head.server.address == f"http://127.0.0.1:{head.lost + 1}"
 
 
-def test_a_log_that_is_gone_with_its_node_ends_after_what_was_seen():
+def test_a_log_that_is_gone_with_its_node_ends_after_what_was_seen_and_says_so():
     head = Head("a\nb\nc", [([4], True)])
     head.logs = lambda job_id: (_ for _ in ()).throw(ServerFault("gone"))
-    assert list(head.follow("a", None)) == ["a", "b"]
+    assert list(head.follow("a", None)) == ["a", "b", "The rest of the log cannot be read. gone"]
 
 
 def test_a_cluster_that_never_answers_again_is_given_up(monkeypatch):

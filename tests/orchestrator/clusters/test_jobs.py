@@ -1,8 +1,11 @@
 """Jobs on a real Ray head that asks for a token: exit codes, logs, and what a job is given."""
 
+import os
 import shlex
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -180,6 +183,19 @@ def test_a_stopped_driver_ends_by_itself(jobs, code, tmp_path):
     assert jobs.stop("long") == state
 
 
+def test_ctrl_c_detaches_and_says_nothing_of_its_own(jobs, code, tmp_path, capfd):
+    """The job goes on."""
+    jobs.submit("attached", program(ENDING.replace("sleep(5)", "sleep(0)"), tmp_path, tmp_path / "file"), code, {})
+    lines = jobs.follow("attached", NEVER)
+    assert "ready" in lines
+    threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT]).start()
+    with pytest.raises(KeyboardInterrupt):
+        next(lines)
+    assert jobs.status("attached").status == "RUNNING"
+    assert jobs.stop("attached").exit_code == 143
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_job_is_stopped_before_its_driver_has_started(jobs, code, tmp_path):
     jobs.submit("early", python("import time; time.sleep(600)"), code, {})
     assert jobs.stop("early").exit_code == 143
@@ -192,6 +208,11 @@ def test_our_packages_run_in_the_job_and_nothing_else_is_there(jobs, code):
         "python -m orchestrator, version 0.1.0",
         "['orchestrator', 'trainables', 'vaeorch-0.1.0.dist-info'] True",
     ]
+
+
+def test_a_name_that_is_no_unicode_hides_nothing_after_it(jobs, code):
+    jobs.submit("bytes", python("print('\\udcff'); print('after')"), code, {})
+    assert ended(jobs, "bytes") == ["\\udcff", "after"]
 
 
 def test_settings_reach_the_driver_and_secrets_are_refused(jobs, code):

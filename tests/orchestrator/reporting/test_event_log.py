@@ -135,6 +135,33 @@ def test_the_time_shown_is_that_of_the_driver_however_late_its_log_is_read(monke
     assert replayed.started == BEGAN
 
 
+def test_a_panel_that_is_fed_from_a_log_ends_as_one_on_the_spot():
+    clock, stream = Clock(), io.StringIO()
+    shown = [screen(width=90, force_terminal=True, color_system=None)[0] for _ in range(2)]
+    direct = LivePanel(board(clock=clock, started=BEGAN), shown[0])
+    steps = [
+        (0, ("nodes", [{"node": "gpu1", "cpus": 8, "gpus": 1, "busy": 1, "trials": ["0001"]}])),
+        (4, ("trial_started", "0001", {"beta": 1.0}, "")),
+        (400, ("epoch", "0001", 1, {"m": 0.5})),
+        (400, ("trial_within", "0001", 2, 0.25, 31.0)),
+    ]
+    played([direct, EventLog(board(), stream, clock)], None, steps, clock)
+    direct.close()
+    panels = []
+    replay(
+        stream.getvalue().split("\n")[:-1], lambda board: panels.append(LivePanel(board, shown[1])) or panels[0], print
+    )
+    panels[0].board.clock.stop_at(clock.now)
+    frames = []
+    for console, panel in zip(shown, [direct, *panels], strict=True):
+        with console.capture() as captured:
+            console.print(panel.render())
+        frames.append(captured.get())
+    assert frames[0] == frames[1]
+    assert "3:21 gone" in frames[0]
+    assert "gpu1  1/1 GPUs  0001" in frames[0]
+
+
 def test_lines_of_others_are_said_and_those_with_an_event_behind_them_are_parted(tmp_path):
     stream = io.StringIO()
     stream.write("Running entrypoint\n")
