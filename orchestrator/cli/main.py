@@ -9,8 +9,10 @@ from pathlib import Path
 import click
 
 from orchestrator import output, signals
+from orchestrator.cli.cluster import cluster as cluster_group
 from orchestrator.cli.data import data
 from orchestrator.cli.options import (
+    cluster_options,
     data_option,
     format_option,
     json_option,
@@ -20,11 +22,11 @@ from orchestrator.cli.options import (
     spec_argument,
     tracking_option,
 )
-from orchestrator.errors import NoResult, UserError
+from orchestrator.errors import ClusterFailed, NoResult, UserError
 from orchestrator.storage.workspace import Workspace
 from trainables.data.access import DataAccess
 
-NO_RESULT, USERS_MISTAKE = 1, 2
+NO_RESULT, USERS_MISTAKE, CLUSTER_FAILED = 1, 2, 3
 PORT = 5000
 
 
@@ -34,6 +36,7 @@ def cli() -> None:
     """Train, compare and scale variational autoencoders."""
 
 
+cli.add_command(cluster_group)
 cli.add_command(data)
 
 
@@ -46,15 +49,21 @@ cli.add_command(data)
 @tracking_option
 @click.option("--dry-run", is_flag=True, help="Print the plan and start nothing.")
 @click.option("--reuse", is_flag=True, help="Take equal trials from finished sweeps in --out, made with the same code.")
+@cluster_options
 @json_option
-def sweep(spec, out, name, settings, data_root, tracking_uri, dry_run, reuse, as_json) -> None:
+def sweep(spec, out, name, settings, data_root, tracking_uri, dry_run, reuse, cluster, as_json) -> None:
     """Run the sweep that SPEC describes."""
+    from orchestrator.clusters.connection import THIS_MACHINE
     from orchestrator.commands.dry_run import print_plan
     from orchestrator.commands.spec_file import read
 
-    workspace, plan = Workspace(out, data_root, tracking_uri), read(spec, name, settings, DataAccess(data_root))
+    workspace = Workspace(out, data_root, tracking_uri)
+    if sender := _sender(cluster, workspace, as_json):
+        plan = sender.plan(spec, name, settings)
+        sys.exit(sender.dry_run(plan) if dry_run else sender.sweep(plan, spec, settings, reuse))
+    plan = read(spec, name, settings, workspace.data)
     if dry_run:
-        print_plan(plan, workspace.folder(plan.spec.name), as_json)
+        print_plan(plan, workspace.folder(plan.spec.name), as_json, THIS_MACHINE.slots(plan.spec.resources))
         return
     output.outlive()
     from orchestrator.commands.sweep import sweep as run
@@ -67,18 +76,22 @@ def sweep(spec, out, name, settings, data_root, tracking_uri, dry_run, reuse, as
 @out_option
 @data_option
 @tracking_option
+@cluster_options
 @json_option
-def resume(name, out, data_root, tracking_uri, as_json) -> None:
+def resume(name, out, data_root, tracking_uri, cluster, as_json) -> None:
     """Go on with the sweep NAME, which was stopped or killed.
 
     It goes on as it was started, but for the options given here.
     """
+    workspace = Workspace(out, data_root, tracking_uri)
+    if sender := _sender(cluster, workspace, as_json):
+        sys.exit(sender.resume(name))
     output.outlive()
     from orchestrator.commands.resume import resume as go_on
     from orchestrator.commands.store import warn_of_unused_store
 
     warn_of_unused_store(out / name, tracking_uri)
-    _ended(go_on(name, Workspace(out, data_root, tracking_uri), as_json))
+    _ended(go_on(name, workspace, as_json))
 
 
 @cli.command()
@@ -111,20 +124,24 @@ def train(spec, out, name, settings, data_root, tracking_uri) -> None:
 @click.option("--again", is_flag=True, help="Measure also what is known.")
 @data_option
 @tracking_option
+@cluster_options
 @format_option
-def evaluate(target, out, metrics, trials, settings, again, data_root, tracking_uri, form) -> None:
+def evaluate(target, out, metrics, trials, settings, again, data_root, tracking_uri, cluster, form) -> None:
     """Measure trained models of TARGET: a sweep, a trial (SWEEP/ID), or a run.
 
     Numbers that are known are not computed again. Data root and MLflow's store are the sweep's, unless given.
     """
+    from orchestrator.evaluation.selection import Selection
+
+    asked, workspace = Selection(metrics, settings, trials, again), Workspace(out, data_root, tracking_uri)
+    if sender := _sender(cluster, workspace, form != "table"):
+        sys.exit(sender.evaluate(target, asked))
     output.outlive()
     from orchestrator.commands.evaluate import evaluate as measure
     from orchestrator.commands.store import warn_of_unused_store
-    from orchestrator.evaluation.selection import Selection
 
     warn_of_unused_store(out / target.partition("/")[0], tracking_uri)
-    asked = Selection(metrics, settings, trials, again)
-    _ended(measure(target, Workspace(out, data_root, tracking_uri), asked, form))
+    _ended(measure(target, workspace, asked, form))
 
 
 @cli.command()
@@ -199,7 +216,7 @@ def main() -> None:
     """The entry point.
 
     Exit codes: 0 success, 1 no result (the reasons are printed) or a bug in vaeorch (a traceback), 2 the user's mistake
-    (a line for each), 130 Ctrl-C, 141 the reader of standard output has gone, 143 SIGTERM.
+    (a line for each), 3 a cluster was lost, 130 Ctrl-C, 141 the reader of standard output has gone, 143 SIGTERM.
     """
     signals.listen()
     output.protect()
@@ -212,10 +229,22 @@ def main() -> None:
         _end(USERS_MISTAKE, *error.lines)
     except NoResult as error:
         _end(NO_RESULT, *error.lines)
+    except ClusterFailed as error:
+        _end(CLUSTER_FAILED, *error.lines)
     except click.Abort as error:
         _end(signals.exit_code(error.__cause__))
     except KeyboardInterrupt as stop:
         _end(signals.exit_code(stop))
+
+
+def _sender(cluster, workspace, json_wanted):
+    """What sends verbs to the cluster that was named; None for this machine."""
+    if cluster is None:
+        return None
+    from orchestrator.commands.send import Sender, remote
+
+    record = remote(cluster)
+    return record and Sender(record, cluster, workspace, json_wanted)
 
 
 def _ended(stop: KeyboardInterrupt | None) -> None:

@@ -1,9 +1,11 @@
 """Arguments and options that several verbs share."""
 
+from functools import wraps
 from pathlib import Path
 
 import click
 
+from orchestrator.clusters.options import ClusterOptions
 from orchestrator.errors import UserError
 from trainables.common.roots import root_of
 
@@ -41,9 +43,39 @@ tracking_option = click.option(
     help="MLflow's store: http://..., postgresql://..., or (default) sqlite below --out. [env: MLFLOW_TRACKING_URI, for"
     " what has no store yet]",
 )
+cluster_option = click.option(
+    "--cluster",
+    "cluster_file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Run on the cluster of this file, such as clusters/ssh.yaml.  [default: on this machine]",
+)
+detach_option = click.option("--detach", is_flag=True, help="With --cluster: do not wait; `cluster attach` shows it.")
+keep_up_option = click.option(
+    "--keep-up",
+    metavar="MINUTES",
+    type=click.FloatRange(0),
+    default=0,
+    help="With --cluster: how long a cluster that was started for this stays up afterwards.  [default: 0]",
+)
 format_option = click.option(
     "--format", "form", type=click.Choice(["table", "json", "csv", "markdown"]), default="table", show_default=True
 )
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print results (or the plan) as JSON; progress goes to stderr."
 )
+
+
+def cluster_options(function):
+    """Adds the options of verbs that may run on a cluster. The function gets them as `cluster`, or None without one."""
+
+    @wraps(function)
+    def combined(cluster_file, detach, keep_up, **others):
+        if cluster_file is None and (detach or keep_up):
+            raise UserError("--detach and --keep-up are for a cluster: name its file by --cluster.")
+        cluster = ClusterOptions(cluster_file, detach, keep_up) if cluster_file else None
+        return function(cluster=cluster, **others)
+
+    for option in (keep_up_option, detach_option, cluster_option):
+        combined = option(combined)
+    return combined

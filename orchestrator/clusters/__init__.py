@@ -7,12 +7,18 @@ nodes have room for. `trial_store.py` keeps the files of trials on the driver's 
 """
 
 __all__ = [
+    "base",
     "connection",
+    "head",
+    "job_server",
+    "jobs",
     "lease",
     "local",
+    "options",
     "read",
     "resources",
     "scratch",
     "serving",
+    "state",
     "trial_store",
 ]  # the modules that others import

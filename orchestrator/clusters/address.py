@@ -11,6 +11,7 @@ from pydantic import AfterValidator
 
 from orchestrator.clusters.base import AtMost, RemoteCluster, Say
 from orchestrator.clusters.connection import Node
+from orchestrator.errors import UserError
 
 if TYPE_CHECKING:
     from orchestrator.clusters.head import Head
@@ -52,6 +53,20 @@ class Address(RemoteCluster):
     def down(self, state: Path) -> list[str]:
         """It is not ours to end."""
         return []
+
+    def check(self, state: Path) -> list[str]:
+        from orchestrator.clusters.address_head import jobs_of
+
+        jobs = jobs_of(self)
+        version, nodes = jobs.check(), jobs.node_addresses()
+        return [f"{jobs.server.address}: Ray {version} with {len(nodes)} nodes: {', '.join(nodes)}"]
+
+    def standing(self, state: Path) -> str:
+        try:
+            self.check(state)
+        except UserError:
+            return "does not answer"
+        return "up"
 
     def summary(self) -> list[str]:
         return [f"the Ray that runs at {self.address}: nothing is started"]

@@ -22,8 +22,8 @@ AUTO = "auto"
 @contextmanager
 def opened(record, out: Path) -> Iterator[Head]:
     """Yields the node of this machine. `out` is the folder of all sweeps here. Raises UserError."""
-    address = dashboard_of(record.address)
-    jobs = Jobs(address, token_file())
+    jobs = jobs_of(record)
+    address = jobs.server.address
     jobs.check()
     yield Head(
         jobs=jobs,
@@ -33,6 +33,11 @@ def opened(record, out: Path) -> Iterator[Head]:
         settings=ENVIRONMENT | settings_of(os.environ),
         resources={f"node:{node_here(jobs)}": 0.001},
     )
+
+
+def jobs_of(record) -> Jobs:
+    """The jobs of that Ray. Raises UserError."""
+    return Jobs(dashboard_of(record.address), token_file())
 
 
 def dashboard_of(address: str) -> str:

@@ -96,5 +96,13 @@ class RemoteCluster(Cluster):
         """End what `up` has started. Returns a line for each thing that may still run."""
 
     @abstractmethod
+    def check(self, state: Path) -> list[str]:
+        """Whether it can be used, without starting anything: what was found, in lines. Raises UserError."""
+
+    @abstractmethod
+    def standing(self, state: Path) -> str:
+        """Whether it is up, in a few words."""
+
+    @abstractmethod
     def summary(self) -> list[str]:
         """What `up` would start, in lines for the user."""

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 
 from orchestrator.clusters.base import PathThere, RemoteCluster, Say
 from orchestrator.clusters.connection import Node
+from orchestrator.errors import UserError
 from trainables.common.records import Mistake
 
 if TYPE_CHECKING:
@@ -101,6 +102,22 @@ class Ssh(RemoteCluster):
         from orchestrator.clusters.ray_on_hosts import down
 
         return [str(problem) for problem in down(self, state)]
+
+    def check(self, state: Path) -> list[str]:
+        from orchestrator.clusters.ray_on_hosts import Hosts
+
+        facts = Hosts(self, state).check()
+        return [
+            f"{host}: Python {fact['python']}, Ray {fact['ray']}, at {fact['address']}" for host, fact in facts.items()
+        ]
+
+    def standing(self, state: Path) -> str:
+        from orchestrator.clusters.ray_on_hosts import running
+
+        known = running(self, state)
+        unsure = [host for host, answer in known.items() if isinstance(answer, UserError)]
+        up = sum(answer is True for answer in known.values())
+        return f"{up} of {len(known)} hosts up" + (f", no answer of {', '.join(unsure)}" if unsure else "")
 
     def summary(self) -> list[str]:
         hosts = [f"{self.head} (the head)", *self.workers]

@@ -13,7 +13,6 @@ from orchestrator.clusters.settings import settings_of
 from orchestrator.clusters.state import TOKEN, token
 
 
-
 @contextmanager
 def opened(record, state: Path) -> Iterator[Head]:
     """Yields the head of a cluster that is up. `state` is the cluster's folder on this machine. Raises UserError."""

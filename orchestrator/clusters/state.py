@@ -12,7 +12,7 @@ from pathlib import Path
 from orchestrator.errors import UserError
 from orchestrator.storage.json_files import write_whole
 
-TOKEN, KNOWN_HOSTS, HOSTS, LOCK = "token", "known_hosts", "hosts.json", "lock"
+TOKEN, KNOWN_HOSTS, HOSTS, LOCK, FILE = "token", "known_hosts", "hosts.json", "lock", "file"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -20,14 +20,28 @@ def state_folder(name: str) -> Path:
     """The folder of the cluster of this name, made with mode 0700 if it is not there. Raises UserError."""
     if not NAME.fullmatch(name):
         raise UserError(f"{name!r} cannot name a cluster: use letters, digits, `.`, `_` and `-`, 64 at most.")
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    folder = Path(state) / "vaeorch" / name
+    folder = _states() / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
     except OSError as error:
         raise UserError(f"{folder}: cannot be made: {error.strerror}. Make it, or set XDG_STATE_HOME.") from None
     return folder
+
+
+def _states() -> Path:
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "vaeorch"
+
+
+def note_file(folder: Path, file: Path) -> None:
+    """Note the cluster file that a cluster was started with, for those who look for clusters."""
+    write_whole(folder / FILE, f"{file.resolve()}\n")
+
+
+def known_clusters() -> list[tuple[Path, Path]]:
+    """The folder and the file of every cluster that was started from this machine."""
+    found = sorted(_states().glob(f"*/{FILE}"))
+    return [(file.parent, Path(file.read_text(encoding="utf-8").strip())) for file in found]
 
 
 def token(folder: Path) -> str:

@@ -5,11 +5,14 @@ Read `sweep.py` first. The verbs leave the work itself to the other packages of 
 
 __all__ = [
     "catalogue",
+    "cluster",
     "datasets",
+    "driver",
     "dry_run",
     "evaluate",
     "results",
     "resume",
+    "send",
     "spec_file",
     "store",
     "sweep",

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.clusters.connection import THIS_MACHINE
 from orchestrator.space.plan import Plan
 from orchestrator.space.trials import notes
 
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     from orchestrator.spec.records import SweepSpec
 
 
-def described(plan: Plan, folder: Path, slots: int) -> dict[str, Any]:
+def described(plan: Plan, folder: Path, slots: int | None) -> dict[str, Any]:
     """The plan of the sweep in `folder`, on nodes with so many slots, in plain values."""
     spec = plan.spec
     epochs = [trial.run["epochs"] for trial in plan.trials] or [most_of_any(plan)] * plan.searching
@@ -32,7 +31,7 @@ def described(plan: Plan, folder: Path, slots: int) -> dict[str, Any]:
         "scheduler": spec.scheduler.model_dump(),
         "resources": spec.resources.model_dump(),
         "budget": spec.budget.model_dump(exclude_none=True) if spec.budget else {},
-        "slots": min(slots, len(plan)),
+        "slots": slots and min(slots, len(plan)),
         "epochs_at_most": sum(map(spec.scheduler.most_epochs, epochs)) + again,
         "epochs_expected": round(within_budget(spec, spec.scheduler.expected_epochs(epochs) + again)),
         "paper": len(spec.paper),
@@ -40,9 +39,9 @@ def described(plan: Plan, folder: Path, slots: int) -> dict[str, Any]:
     }
 
 
-def print_plan(plan: Plan, folder: Path, json_wanted: bool) -> None:
-    """Print what a sweep would do in `folder` on this machine. Raises UserError where resources are lacking."""
-    planned = described(plan, folder, THIS_MACHINE.slots(plan.spec.resources))
+def print_plan(plan: Plan, folder: Path, json_wanted: bool, slots: int | None) -> None:
+    """Print what a sweep would do in `folder`, on nodes with so many slots; None: it is not known yet."""
+    planned = described(plan, folder, slots)
     click.echo(json.dumps(planned, indent=2) if json_wanted else as_text(planned))
 
 
@@ -57,7 +56,7 @@ def as_text(plan: dict[str, Any]) -> str:
         f"  objective  {plan['objective']['metric']} ({plan['objective']['mode']})",
         f"  searcher   {named(plan['searcher'])}",
         f"  scheduler  {named(plan['scheduler'])}",
-        f"  resources  {plan['slots']} slots, each with {pairs(resources)}",
+        f"  resources  {slots_text(plan['slots'])}, each with {pairs(resources)}",
         *([f"  budget     {pairs(plan['budget'])}"] if plan["budget"] else []),
         f"  epochs     {plan['epochs_at_most']:,} at most, about {plan['epochs_expected']:,} expected",
         *(f"  search     {path}: {flow(domain)}" for path, domain in plan["search"].items()),
@@ -65,6 +64,10 @@ def as_text(plan: dict[str, Any]) -> str:
         *(f"  note       {note}" for note in plan["notes"]),
     ]
     return "\n".join(lines)
+
+
+def slots_text(slots: int | None) -> str:
+    return "as many slots as the cluster has room for" if slots is None else f"{slots} slots"
 
 
 def most_of_any(plan: Plan) -> int:

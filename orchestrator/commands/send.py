@@ -1,20 +1,20 @@
 """The verbs `sweep`, `resume` and `evaluate` with `--cluster`: what is checked here before it is sent there."""
 
-from collections.abc import Iterable
+import json
 from dataclasses import asdict
 from pathlib import Path
 
 from orchestrator import terminal
-from orchestrator.checks.read import read_plan
 from orchestrator.clusters.base import RemoteCluster
-from orchestrator.clusters.connection import THIS_MACHINE, ConnectedCluster
+from orchestrator.clusters.connection import ConnectedCluster
 from orchestrator.clusters.options import ClusterOptions
 from orchestrator.clusters.read import read_cluster
+from orchestrator.commands.dry_run import print_plan
+from orchestrator.commands.spec_file import read
 from orchestrator.errors import UserError
 from orchestrator.evaluation.selection import Selection, select_evaluations
-from orchestrator.storage import layout
+from orchestrator.space.plan import Plan
 from orchestrator.storage.workspace import Workspace
-from trainables.common.roots import Root, in_bucket
 from trainables.data.access import DataAccess, elsewhere
 
 
@@ -28,21 +28,63 @@ def remote(options: ClusterOptions | None) -> RemoteCluster | None:
     return None
 
 
-def data_there(workspace: Workspace) -> DataAccess:
-    """The data sets on a cluster's nodes, which are not asked yet. Raises UserError for a path that is none there."""
-    root = workspace.data_root
-    if isinstance(root, Path) and not root.is_absolute():
-        raise UserError(f"--data-root {root}: nodes need a whole path. Begin it with /, or name s3://bucket/prefix.")
-    return DataAccess(root, elsewhere)
+class Sender:
+    """Sends verbs to a cluster, and shows what comes of them. Methods return the driver's exit code, 130 if detached.
 
+    They raise UserError, ClusterFailed and NoResult.
+    """
 
-def check_room(plan, record: RemoteCluster) -> int | None:
-    """How many trials train at a time; None where only the cluster itself knows. Raises UserError for too few nodes."""
-    nodes = record.nodes()
-    return ConnectedCluster(nodes).slots(plan.spec.resources) if nodes else None
+    def __init__(self, record: RemoteCluster, options: ClusterOptions, workspace: Workspace, json_wanted: bool = False):
+        self.record, self.options = record, options
+        self.workspace, self.json_wanted = workspace, json_wanted
 
+    def plan(self, spec: Path, name: str | None, settings: tuple[str, ...]) -> Plan:
+        """The plan of a spec, whose data are not looked at: the driver does that. Raises SpecError."""
+        return read(spec, name, settings, DataAccess(self.workspace.data_root, elsewhere))
 
-def send_sweep(
-    spec: Path, settings: tuple[str, ...], workspace: Workspace, record: RemoteCluster, options: ClusterOptions, how: "How"
-) -> int:
-    ...
+    def dry_run(self, plan: Plan) -> None:
+        """Print what a sweep would do there. Raises UserError where there is no room for a trial."""
+        print_plan(plan, self.workspace.folder(plan.spec.name), self.json_wanted, self._slots(plan))
+        if not self.json_wanted:
+            for line in self.record.summary():
+                print(f"  cluster    {line}")
+
+    def sweep(self, plan: Plan, spec: Path, settings: tuple[str, ...], reuse: bool) -> int:
+        """Send a new sweep."""
+        self._slots(plan)
+        text, named = spec.read_text(encoding="utf-8-sig"), f"name={json.dumps(plan.spec.name)}"
+        known = {"settings": (*settings, named), "source": str(spec), "reuse": reuse}
+        return self._send("sweep", plan.spec.name, text, **known)
+
+    def resume(self, name: str) -> int:
+        """Go on with a sweep that was sent there."""
+        return self._send("resume", name)
+
+    def evaluate(self, target: str, asked: Selection) -> int:
+        """Measure models of a sweep or run that was trained there."""
+        select_evaluations(asked.metrics, asked.settings)
+        return self._send("evaluate", target, selection=asdict(asked))
+
+    def _slots(self, plan: Plan) -> int | None:
+        """How many trials train at a time; None where only the cluster itself knows. Raises UserError."""
+        nodes = self.record.nodes()
+        return ConnectedCluster(nodes).slots(plan.spec.resources) if nodes else None
+
+    def _send(self, verb: str, target: str, spec: str | None = None, **known) -> int:
+        from orchestrator.commands.cluster_jobs import run_on_cluster
+        from orchestrator.commands.driver import Job
+        from orchestrator.commands.home import Home
+
+        name, root = target.partition("/")[0], self._root()
+        console = terminal.console(stderr=self.json_wanted)
+        home = Home(self.workspace, name, console, self.options.file, self.json_wanted)
+        job = Job(verb, target, out="", data_root=root, **known)
+        return run_on_cluster(job, spec, self.record, self.options, home)
+
+    def _root(self) -> str | None:
+        """The data root on the nodes. Raises UserError for a path that means something else there."""
+        root = self.workspace.data_root
+        if isinstance(root, Path) and not root.is_absolute():
+            cure = "Begin it with /, or name s3://bucket/prefix."
+            raise UserError(f"--data-root {root}: the cluster's nodes need a whole path. {cure}")
+        return None if root is None else str(root)

@@ -4,4 +4,4 @@ Start with `run.py`. `tune.py` is what Ray Tune calls in this process. Trials tr
 each, in the groups of `workers.py`, which get their orders through `mailbox.py`.
 """
 
-__all__ = ["oom", "run"]  # the modules that others import
+__all__ = ["handshake", "oom", "run"]  # the modules that others import

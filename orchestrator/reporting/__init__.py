@@ -4,4 +4,4 @@ These are `console.py`, `leaderboard.py` and `comparison.py`. The last two make 
 cluster, `event_log.py` brings the events to the console.
 """
 
-__all__ = ["comparison", "console", "leaderboard"]  # the modules that others import
+__all__ = ["comparison", "console", "event_log", "leaderboard"]  # the modules that others import

@@ -8,7 +8,16 @@ ARTIFACTS = "mlartifacts"
 SHARED = ".shared"  # what evaluations of many models share
 JOBS = ".jobs"  # a folder for each job of a cluster's driver
 SENT = ".clusters"  # a file for each sweep that runs on a cluster: which cluster, and which job
-TAKEN = {STORE, ARTIFACTS, SHARED, JOBS, SENT, *(f"{STORE}-{end}" for end in ("journal", "wal", "shm")), "mlruns", "prepared"}
+TAKEN = {
+    STORE,
+    ARTIFACTS,
+    SHARED,
+    JOBS,
+    SENT,
+    *(f"{STORE}-{end}" for end in ("journal", "wal", "shm")),
+    "mlruns",
+    "prepared",
+}
 """Names in OUT that no sweep may have, in lower case; also those of SQLite, of MLflow and of a data root there."""
 
 # In a sweep's folder.

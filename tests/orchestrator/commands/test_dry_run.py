@@ -10,7 +10,7 @@ from tests.support.one_slot import ASHA, EPOCHS, LOW, drawn, spec_of
 
 def test_the_plan_counts_trials_that_are_not_known_yet(tmp_path):
     spec = drawn(trials=6, seeds=2, confirm={"top": 2, "seeds": 3}, resources={"cpus_per_worker": cpus()})
-    planned = described(Plan.of(spec), tmp_path)
+    planned = described(Plan.of(spec), tmp_path, 1)
     assert (planned["trials"], planned["confirming"], planned["slots"]) == (12 + 6, 6, 1)
     assert planned["epochs_at_most"] == 18 * EPOCHS
     assert planned["epochs_expected"] == 12 * (1 + 1 / 2 + 2 / 4) + 6 * EPOCHS
@@ -30,7 +30,7 @@ def test_the_plan_counts_trials_that_are_not_known_yet(tmp_path):
 )
 def test_the_plan_knows_that_one_at_least_is_trained_in_full(tmp_path, scheduler, count, expected, note):
     spec = spec_of(LOW, trials=count, scheduler=scheduler)
-    planned = described(Plan.of(spec), tmp_path)
+    planned = described(Plan.of(spec), tmp_path, 1)
     assert planned["epochs_at_most"] == count * EPOCHS
     assert planned["epochs_expected"] == round(expected)
     assert len(planned["notes"]) == (note is not None)
@@ -42,5 +42,5 @@ def test_the_plan_knows_that_one_at_least_is_trained_in_full(tmp_path, scheduler
 
 
 def test_the_plan_expects_no_more_than_the_budget(tmp_path):
-    planned = described(Plan(drawn(budget={"epochs": 5}), []), tmp_path)
+    planned = described(Plan(drawn(budget={"epochs": 5}), []), tmp_path, 1)
     assert planned["epochs_expected"] == 5 and "budget     epochs 5" in as_text(planned)
