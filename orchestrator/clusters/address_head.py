@@ -4,6 +4,8 @@ The driver is placed on this node, so what it writes is here, and nothing is fet
 """
 
 import os
+import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +17,17 @@ from orchestrator.clusters.local import ENVIRONMENT
 from orchestrator.clusters.settings import settings_of
 from orchestrator.errors import UserError
 
-GCS_S = 10.0  # for Ray to answer; with a wrong token it answers nothing for longer
 AUTO = "auto"
+GCS_S = 10.0  # for a connection
+ASK_S = 30.0  # for an answer, on a busy machine; where the token is wrong there is none
+ASK = """
+import sys
+from ray._private import ray_constants
+from ray._raylet import GcsClient
+key, namespace = ray_constants.DASHBOARD_ADDRESS.encode(), ray_constants.KV_NAMESPACE_DASHBOARD
+found = GcsClient(address=sys.argv[1]).internal_kv_get(key, namespace, timeout=10)
+print(found.decode() if found else "")
+"""  # a program
 
 
 @contextmanager
@@ -42,23 +53,39 @@ def jobs_of(record) -> Jobs:
 
 def dashboard_of(address: str) -> str:
     """The address of the dashboard of the Ray whose GCS has this address. Raises UserError."""
-    from ray._private import ray_constants, services
-    from ray._raylet import GcsClient
+    from ray._private import services
 
     found = services.find_bootstrap_address(None) if address == AUTO else address
     if found is None:
         cure = "Start one, as by `ray start --head`, or write its HOST:PORT as `address`."
         raise UserError(f"address: {AUTO}: no Ray runs on this machine. {cure}")
-    key, namespace = ray_constants.DASHBOARD_ADDRESS.encode(), ray_constants.KV_NAMESPACE_DASHBOARD
+    host, _, port = found.rpartition(":")
     try:
-        said = GcsClient(address=found).internal_kv_get(key, namespace, timeout=GCS_S)
-    except Exception as error:  # of many kinds
-        reason = str(error).strip().partition("\n")[0]
-        cure = "Is it up, and is its token in ~/.ray/auth_token, or named by RAY_AUTH_TOKEN_PATH?"
-        raise UserError(f"address: {found}: Ray does not answer: {reason}. {cure}") from None
+        socket.create_connection((host.strip("[]"), int(port)), GCS_S).close()
+    except OSError as error:
+        raise UserError(f"address: {found}: no Ray answers there ({error.strerror or error}). Is it up?") from None
+    said = asked(found)
+    if said is None:
+        cure = "Its token must be in ~/.ray/auth_token, or in the file that RAY_AUTH_TOKEN_PATH names."
+        raise UserError(f"address: {found}: that Ray does not let us in. {cure}")
     if not said:
         raise UserError(f"address: {found}: its dashboard does not run: start Ray with `--include-dashboard=true`.")
-    return f"http://{said.decode()}"
+    return f"http://{said}"
+
+
+def asked(gcs: str) -> str | None:
+    """What the GCS says of its dashboard's address; None if it refuses to answer.
+
+    Ray's client of the GCS prints to standard error, and tries for long: so it runs in a process of its own.
+    """
+    token = token_file()
+    own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)} if token else {}
+    words = [sys.executable, "-c", ASK, gcs]
+    try:
+        answer = subprocess.run(words, env=os.environ | own, capture_output=True, text=True, timeout=ASK_S)
+    except subprocess.TimeoutExpired:
+        return None
+    return None if answer.returncode else answer.stdout.strip()
 
 
 def token_file() -> Path | None:

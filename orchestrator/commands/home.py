@@ -14,6 +14,7 @@ from orchestrator.commands.closing import close
 from orchestrator.errors import UserError
 from orchestrator.execution.run import Outcome
 from orchestrator.shell import command
+from orchestrator.storage import layout
 from orchestrator.storage.workspace import Workspace
 from orchestrator.sweep.results import read_results
 from orchestrator.tracking.identity import is_recorded
@@ -69,7 +70,7 @@ class Home:
     def show(self, verb: str, interrupted: bool) -> None:
         """Send MLflow what is left, and print what `verb` has found. Raises NoResult and UserError."""
         left = self.send()
-        if verb != "evaluate":  # its driver has printed it
+        if verb != "evaluate" and (self.folder / layout.RESULTS).is_file():  # its driver has printed it
             results = read_results(self.workspace.out, self.name)
             outcome = Outcome(self.folder, results, KeyboardInterrupt() if interrupted else None)
             close(self.console, outcome, self.workspace.out, left, self.json_wanted)

@@ -86,9 +86,9 @@ def training_nodes() -> dict[str, str]:
 
 def on_each(nodes: dict[str, str], function: Callable, *values: Any) -> dict[str, Any]:
     """What a function returns on each of some nodes, by the node's name. Raises its exception."""
-    task = ray.remote(function).options(num_cpus=0, max_retries=0)
+    task, how = ray.remote(function), {"num_cpus": 0, "max_retries": 0}
     pinned = {name: NodeAffinitySchedulingStrategy(node, soft=False) for name, node in nodes.items()}
-    calls = {name: task.options(scheduling_strategy=where).remote(*values) for name, where in pinned.items()}
+    calls = {name: task.options(scheduling_strategy=where, **how).remote(*values) for name, where in pinned.items()}
     return {name: answer(call) for name, call in calls.items()}
 
 
