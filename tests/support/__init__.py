@@ -32,6 +32,7 @@ Faults and processes:
     exposure: what others on the machine see of a sweep that runs.
     processes: processes found by what is in their environment.
     lab: separate machines on this one, with SSH between them.
+    ssh_records: what a cluster file says of such hosts.
     waiting: waits until something is so.
 """
 
