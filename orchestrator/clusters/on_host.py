@@ -43,7 +43,7 @@ class Failed(Exception):
 
 def obey(order):
     """Does an order, {"action": name, ...}, and prints the answer: what the action returns, or {"failed": reason}."""
-    actions = {"check": check, "start": start, "nodes": nodes, "log": log, "stop": stop}
+    actions = {"check": check, "start": start, "nodes": nodes, "log": log, "stop": stop, "running": running}
     try:
         answer = actions[order["action"]](order)
     except (Failed, OSError) as error:
@@ -55,7 +55,7 @@ def check(order):
     """What is there: the versions of Python and Ray, the host's address, and whether the cluster's Ray runs."""
     if sys.platform != "linux":
         raise Failed(f"runs {platform.system()}, but Ray's clusters need Linux.")
-    answer = {"python": platform.python_version(), "address": own_address(order["host"]), "running": running(order)}
+    answer = {"python": platform.python_version(), "address": own_address(order["host"]), **running(order)}
     try:
         import ray
     except Exception as error:
@@ -67,7 +67,7 @@ def check(order):
 def running(order):
     """Whether the processes of Ray without which a node is none are there."""
     names = set(found(order["mark"]).values())
-    return (VITAL if order["head"] else VITAL - {"gcs_server"}) <= names
+    return {"running": (VITAL if order["head"] else VITAL - {"gcs_server"}) <= names}
 
 
 def start(order):

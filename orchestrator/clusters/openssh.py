@@ -4,8 +4,10 @@
 line. A host's key is noted at the first connection, in the cluster's own file; another key is refused from then on.
 """
 
+import os
 import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -151,8 +153,8 @@ class Remote:
             try:
                 _, errors = process.communicate()
             except BaseException:
-                process.terminate()  # then rsync removes the half file
-                process.wait()
+                os.killpg(process.pid, signal.SIGTERM)  # then the one of rsync's processes that writes removes its file
+                process.communicate()  # until all have ended
                 raise
         if process.returncode not in (0, VANISHED):
             raise HostError(self.host, transfer_failure(process.returncode, errors))

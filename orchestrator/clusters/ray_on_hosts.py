@@ -43,7 +43,7 @@ def up(record, state: Path, say: Callable[[str], None]) -> bool:
         facts = hosts.check()
         addresses = {host: fact["address"] for host, fact in facts.items()}
         fresh = not facts[record.head]["running"]
-        lost = record.workers if fresh else hosts.lost(addresses)
+        lost = record.workers if fresh else hosts.lost(facts)
         if not fresh and not lost:
             return False
         begun = hosts.all if fresh else lost
@@ -81,7 +81,7 @@ def down(record, state: Path) -> list[HostError]:
 def running(record, state: Path) -> dict[str, bool | HostError]:
     """Whether this cluster's Ray runs, on each of its hosts; a HostError for one that cannot be asked."""
     hosts = Hosts(record, state)
-    answers = hosts.ask(hosts.noted, "check")
+    answers = hosts.ask(hosts.noted, "running")
     return {host: known if isinstance(known, HostError) else known["running"] for host, known in answers.items()}
 
 
@@ -125,12 +125,13 @@ class Hosts:
             raise UserError(*problems)
         return facts
 
-    def lost(self, addresses: dict[str, str]) -> list[str]:
-        """The workers that have no node in the head's Ray which is alive. Raises HostError."""
+    def lost(self, facts: dict[str, dict]) -> list[str]:
+        """The workers without a node, or with one that the head's Ray does not count as alive. Raises HostError."""
         answer = self.ask([self.record.head], "nodes", addresses=[], seconds=0)[self.record.head]
         if isinstance(answer, HostError):
             raise answer
-        return [host for host in self.record.workers if addresses[host] not in answer["alive"]]
+        nodes = {host for host, fact in facts.items() if fact["running"] and fact["address"] in answer["alive"]}
+        return [host for host in self.record.workers if host not in nodes]
 
     def put_token(self, hosts: Iterable[str]) -> None:
         """Raises UserError."""
@@ -200,13 +201,15 @@ class Hosts:
         options = [
             f"--node-ip-address={own}",
             "--disable-usage-stats",
+            "--log-color=false",
             "--dashboard-agent-listen-port=0",  # any: Ray's default may be another Ray's
             f"--object-store-memory={OBJECT_STORE_BYTES}",
         ]
         environment = ENVIRONMENT | ON_CLUSTER
         head_address = None
         if host == record.head:
-            options += ["--head", f"--port={record.ray_port}", "--include-dashboard=true", "--dashboard-host=127.0.0.1"]
+            options += ["--head", f"--port={record.ray_port}", "--no-monitor"]  # there is nothing to scale
+            options += ["--include-dashboard=true", "--dashboard-host=127.0.0.1"]
             options += [f"--dashboard-port={record.dashboard_port}"]
             environment |= {"RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{record.dashboard_port}"}
         else:

@@ -34,6 +34,7 @@ Faults and processes:
     tunnels: a way to a server of this machine that can be cut.
     processes: processes found by what is in their environment.
     lab: separate machines on this one, with SSH between them.
+    ssh_records: what a cluster file says of such hosts.
     waiting: waits until something is so.
 """
 

@@ -68,10 +68,9 @@ class Lab:
         return self
 
     def __exit__(self, *error) -> None:
-        with suppress(ProcessLookupError):
-            for process in self._on_laptop():
-                with suppress(ProcessLookupError):
-                    os.kill(process, signal.SIGKILL)
+        for process in self._on_laptop():
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
         self._end()
 
     def host(self, name: str, disk_mib: int = 4096) -> Host:
@@ -121,7 +120,6 @@ class Lab:
         here, environment = Path.cwd(), dict(os.environ)
         before = [os.open(f"/proc/thread-self/ns/{name}", os.O_RDONLY) for name in NAMESPACES]
         laptop = [os.open(f"/proc/{self.keeper}/ns/{name}", os.O_RDONLY) for name in NAMESPACES]
-        _checked(_libc.unshare(CLONE_FS))  # a thread that shares its working folder cannot enter other mounts
         try:
             _enter(laptop, here)
             os.environ.clear()
@@ -171,6 +169,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def _enter(namespaces: list[int], folder: Path) -> None:
+    _checked(_libc.unshare(CLONE_FS))  # a thread that shares its working folder cannot enter other mounts
     for namespace in namespaces:
         _checked(_libc.setns(namespace, 0))
     os.chdir(folder)  # entering mounts leads to the root
