@@ -113,7 +113,7 @@ class DriverSite(Site):
 def _sweep(job: Job, workspace: Workspace, site: DriverSite) -> KeyboardInterrupt | None:
     from orchestrator.commands.sweep import sweep
 
-    plan = read_plan(job.spec, job.settings, site.data(workspace), layout.TAKEN)
+    plan = read_plan(Path(job.spec).expanduser(), job.settings, site.data(workspace), layout.TAKEN)
     return sweep(plan, workspace, Path(job.source), False, job.reuse, site)
 
 

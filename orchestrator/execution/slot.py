@@ -45,7 +45,7 @@ class Slot(tune.Trainable):
         return True
 
     def step(self) -> dict:
-        return next(self.results)
+        return {"nodes": [ray.util.get_node_ip_address()]} | next(self.results)
 
     def save(self, checkpoint_dir: str | None = None) -> _TrainingResult:
         """Called when the trial pauses. It may never run again, so its pictures are drawn now.

@@ -5,6 +5,7 @@ the view that a driver on this machine would have had.
 """
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TextIO
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple, TextIO
 from orchestrator.reporting.console import Board, NodeRow, View
 
 PREFIX = "@vaeorch "  # before the JSON of an event
+RAYS_OWN = re.compile(r"Running entrypoint for job |.*\bjob_manager\.py:\d+ -- ")  # lines that Ray adds to a job's log
 EVENTS = {  # name -> how many values it has; all but `board` are methods of the views
     "board": 5,
     "recall": 2,
@@ -117,7 +119,7 @@ class HeadClock:
 
 
 def replay(lines: Iterable[str], make_view: Callable[[Board], View], say: Callable[[str], None]) -> None:
-    """Pass the events of a driver's log on to a view, as its lines come; say every other line as it is.
+    """Pass the events of a driver's log on to a view, as its lines come; say every other line as it is, but Ray's own.
 
     A view is made where a driver begins, and closed where it ends. A line that is damaged is no event.
     """
@@ -126,7 +128,8 @@ def replay(lines: Iterable[str], make_view: Callable[[Board], View], say: Callab
         for line in lines:
             before, event = read(line)
             if event is None or (view is None and event.name != "board"):
-                say(line)
+                if not RAYS_OWN.match(line):
+                    say(line)
                 continue
             if before:  # what had been printed without an end of its line
                 say(before)
