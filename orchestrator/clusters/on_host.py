@@ -34,6 +34,7 @@ OPEN_FILES = 65536
 GET_ADDRESS = 0x8915  # SIOCGIFADDR: the address of a network interface
 OUTSIDE = ("192.0.2.1", 9)  # an address that is nobody's; nothing is sent to it
 NOT_THE_CLUSTERS = ("RAY_AUTH_TOKEN", "RAY_ADDRESS", "RAY_TMPDIR")  # they would beat what is set here
+OF_THE_LOGIN = ("SSH_CLIENT", "SSH2_CLIENT", "SSH_CONNECTION", "SSH_AUTH_SOCK", "SSH_TTY")  # bash reads ~/.bashrc again
 VITAL = {"gcs_server", "raylet"}
 
 
@@ -124,7 +125,7 @@ def allow_open_files():
 
 def environment(order, folder, scratch):
     """The environment of Ray's processes, and of all that they start."""
-    own = {name: value for name, value in os.environ.items() if name not in NOT_THE_CLUSTERS}
+    own = {name: value for name, value in os.environ.items() if name not in NOT_THE_CLUSTERS + OF_THE_LOGIN}
     programs = os.path.dirname(sys.executable)
     own.update(order["environment"])
     own.update(

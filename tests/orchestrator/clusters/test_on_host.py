@@ -123,8 +123,9 @@ def test_an_order_that_fails_is_answered_with_its_reason(capsys, monkeypatch):
 def test_settings_of_the_hosts_user_that_would_beat_the_clusters_are_left_out(monkeypatch, tmp_path):
     monkeypatch.setenv("RAY_AUTH_TOKEN", "old")
     monkeypatch.setenv("RAY_ADDRESS", "elsewhere:6379")
+    monkeypatch.setenv("SSH_CLIENT", "10.0.0.1 50000 22")  # with it bash reads ~/.bashrc, where PATH may change
     order = {"mark": MARK, "address": "127.0.0.1", "environment": {"RAY_AUTH_MODE": "token"}}
     known = on_host.environment(order, tmp_path, tmp_path / "scratch")
-    assert not {"RAY_AUTH_TOKEN", "RAY_ADDRESS"} & set(known)
+    assert not {"RAY_AUTH_TOKEN", "RAY_ADDRESS", "SSH_CLIENT"} & set(known)
     assert (known["RAY_AUTH_MODE"], known["RAY_AUTH_TOKEN_PATH"]) == ("token", str(tmp_path / "token"))
     assert (known["TMPDIR"], known["GLOO_SOCKET_IFNAME"]) == (str(tmp_path / "scratch"), "lo")
