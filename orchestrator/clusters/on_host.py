@@ -35,7 +35,7 @@ GET_ADDRESS = 0x8915  # SIOCGIFADDR: the address of a network interface
 OUTSIDE = ("192.0.2.1", 9)  # an address that is nobody's; nothing is sent to it
 NOT_THE_CLUSTERS = ("RAY_AUTH_TOKEN", "RAY_ADDRESS", "RAY_TMPDIR")  # they would beat what is set here
 OF_THE_LOGIN = ("SSH_CLIENT", "SSH2_CLIENT", "SSH_CONNECTION", "SSH_AUTH_SOCK", "SSH_TTY")  # bash reads ~/.bashrc again
-VITAL = {"gcs_server", "raylet"}
+GCS, RAYLET = "gcs_server", "raylet"  # the processes of Ray's head and of each node
 
 
 class Failed(Exception):
@@ -66,9 +66,9 @@ def check(order):
 
 
 def running(order):
-    """Whether the processes of Ray without which a node is none are there."""
-    names = set(found(order["mark"]).values())
-    return {"running": (VITAL if order["head"] else VITAL - {"gcs_server"}) <= names}
+    """Whether the processes of Ray are there without which a node is none."""
+    needed = {GCS, RAYLET} if order["head"] else {RAYLET}
+    return {"running": needed <= set(found(order["mark"]).values())}
 
 
 def start(order):
@@ -198,17 +198,21 @@ def stop(order):
 
 
 def end(mark):
-    """Ends all processes of the cluster: at first they are asked to, then killed. Returns those that are left."""
+    """Ends all processes of the cluster: at first they are asked to, then killed. Returns those that are left.
+
+    The head's gcs_server comes last, as the others take their leave of it. It has nothing to save.
+    """
     kill_at = time.monotonic() + ENDING_S
     asked = set()
     while left := found(mark):
-        late = time.monotonic() > kill_at
         if time.monotonic() > kill_at + KILLED_S:
             break
-        for process in left if late else set(left) - asked:
+        others = {process for process, name in left.items() if name != GCS}
+        killed = not others or time.monotonic() > kill_at
+        for process in (others or set(left)) if killed else others - asked:
             with suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL if late else signal.SIGTERM)
-        asked |= set(left)
+                os.kill(process, signal.SIGKILL if killed else signal.SIGTERM)
+        asked |= others
         time.sleep(0.1)
     return sorted(left)
 
