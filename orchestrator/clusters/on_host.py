@@ -29,7 +29,7 @@ ENDING_S = 10.0  # for processes to end by themselves
 KILLED_S = 10.0  # for killed ones to be gone
 CONNECT_S = 10.0
 START_S = 240.0  # for `ray start`
-SOON_S = 10.0
+LEAST_S = 10.0  # for another attempt
 OPEN_FILES = 65536
 GET_ADDRESS = 0x8915  # SIOCGIFADDR: the address of a network interface
 OUTSIDE = ("192.0.2.1", 9)  # an address that is nobody's; nothing is sent to it
@@ -75,16 +75,16 @@ def start(order):
     """Starts Ray's node, in place of what is left of an earlier one.
 
     On a busy machine Ray may give up while it waits for its own processes: then it is started again, for START_S
-    altogether. A start that fails sooner than SOON_S has another reason.
+    altogether. A start that fails before there is a raylet has another reason.
     """
     deadline = time.monotonic() + START_S
     while True:
         refuse(order)
-        began = time.monotonic()
+        shutil.rmtree(f"/tmp/{order['mark']}/r", ignore_errors=True)  # of an earlier start
         code = ray_start(order, deadline)
         if not code:
             return {}
-        if time.monotonic() < began + SOON_S or time.monotonic() > deadline:
+        if not raylet_log(order).exists() or time.monotonic() > deadline:
             reason = "has failed" if code > 0 else f"has not ended within {START_S:g} s"
             raise Failed(f"`ray start` {reason}.{log_lines(order)}")
 
@@ -110,7 +110,7 @@ def ray_start(order, deadline):
         how = {"stdin": subprocess.DEVNULL, "stdout": file, "stderr": file, "env": environment(order, folder, scratch)}
         with subprocess.Popen(words, start_new_session=True, **how) as process:
             try:
-                return process.wait(max(SOON_S, deadline - time.monotonic()))
+                return process.wait(max(LEAST_S, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.kill()
                 return process.wait()
@@ -172,15 +172,18 @@ def log(order):
 
 def log_lines(order):
     """The ends of the logs that tell why Ray did not start, without addresses in its code: on lines of their own."""
-    latest = Path(f"/tmp/{order['mark']}/r/session_latest/logs")
     lines = []
-    for file in (start_log(order), latest / "raylet.out"):
+    for file in (start_log(order), raylet_log(order)):
         with suppress(OSError):
             text = [
                 line for line in file.read_text(errors="replace").splitlines() if line.strip() and "(+0x" not in line
             ]
             lines += [f"{file.name}: {line}" for line in text[-order["log_lines"] :]]
     return "".join(f"\n  {line}" for line in lines)
+
+
+def raylet_log(order):
+    return Path(f"/tmp/{order['mark']}/r/session_latest/logs/raylet.out")
 
 
 def start_log(order):

@@ -97,12 +97,6 @@ def test_a_port_that_is_taken_is_told_and_nothing_is_left(lab, state):
     assert list(of_ray(lab)) == ["gpu2"]  # the foreign one
 
 
-def test_a_start_that_fails_at_once_is_told_with_the_end_of_its_log(lab, state):
-    with pytest.raises(UserError, match="gpu1: `ray start` has failed.\n  start-gpu1.log: "):
-        up(replace(RECORD, workers=(), train_on_head=True, cpus=-1), state, print)
-    assert list(of_ray(lab)) == ["gpu2"]
-
-
 def test_ctrl_c_while_ray_starts_ends_what_was_started(lab, state):
     def interrupt() -> None:
         until(lambda: "gpu1" in of_ray(lab))
