@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.clusters import openssh
+from orchestrator.clusters import openssh, ray_on_hosts
 from orchestrator.clusters.ray_on_hosts import Hosts, down, running, up
 from orchestrator.clusters.state import noted_hosts, state_folder, token
 from orchestrator.errors import UserError
@@ -147,6 +147,14 @@ def test_jobs_have_the_clusters_settings_and_hosts_offer_what_the_record_says(la
         "TMPDIR": f"/tmp/{hosts.mark}",
         "cpus": {"10.77.0.2": 0, "10.77.0.3": 1, "10.77.0.4": 1},
     }
+
+
+def test_a_host_that_does_not_come_up_in_time_is_named_with_the_end_of_its_log(lab, cluster, state, monkeypatch):
+    monkeypatch.setattr(ray_on_hosts, "START_S", 1)
+    with pytest.raises(UserError) as late:
+        Hosts(RECORD, state).wait({"gpu1": "10.77.0.2", "gpu2": "10.77.0.99"})
+    (text,) = late.value.lines
+    assert text.startswith("gpu2: Ray has not come up there within 1 s. Its logs end:\n  start-gpu2.log: ")
 
 
 def test_another_up_changes_nothing_and_brings_back_a_worker_that_was_lost(lab, cluster, state):

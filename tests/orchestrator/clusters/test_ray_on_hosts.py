@@ -31,7 +31,7 @@ def test_other_versions_and_a_machine_with_two_names_are_told():
 
 
 def options(host: str, record, state) -> set[str]:
-    return set(Hosts(record, state)._start_order(host, ADDRESSES)["options"])
+    return set(Hosts(record, state).start_order(host, ADDRESSES)["options"])
 
 
 def test_what_a_host_offers_to_trials_is_what_the_record_says(tmp_path):
