@@ -57,7 +57,7 @@ def down(file, every) -> None:
 
     if bool(file) == every:
         raise UserError("Name a cluster file, or --all.")
-    clusters.down_all() if every else clusters.down(file)
+    clusters.down(clusters.started_files() if every else [file])
 
 
 @cluster.command()

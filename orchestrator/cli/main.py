@@ -24,7 +24,6 @@ from orchestrator.cli.options import (
 )
 from orchestrator.errors import ClusterFailed, NoResult, UserError
 from orchestrator.storage.workspace import Workspace
-from trainables.data.access import DataAccess
 
 NO_RESULT, USERS_MISTAKE, CLUSTER_FAILED = 1, 2, 3
 PORT = 5000
@@ -110,7 +109,8 @@ def train(spec, out, name, settings, data_root, tracking_uri) -> None:
     from orchestrator.commands.spec_file import read
     from orchestrator.commands.train import train as run
 
-    run(read(spec, name, settings, DataAccess(data_root)).spec, Workspace(out, data_root, tracking_uri), str(spec))
+    workspace = Workspace(out, data_root, tracking_uri)
+    run(read(spec, name, settings, workspace.data).spec, workspace, str(spec))
 
 
 @cli.command()

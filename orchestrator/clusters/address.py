@@ -54,6 +54,9 @@ class Address(RemoteCluster):
         """It is not ours to end."""
         return []
 
+    def down_when_idle(self, state: Path, minutes: float) -> None:
+        """It is not ours to end."""
+
     def check(self, state: Path) -> list[str]:
         from orchestrator.clusters.address_head import jobs_of
 

@@ -96,6 +96,10 @@ class RemoteCluster(Cluster):
         """End what `up` has started. Returns a line for each thing that may still run."""
 
     @abstractmethod
+    def down_when_idle(self, state: Path, minutes: float) -> None:
+        """Have the cluster end by itself once no job has run for so long. Raises UserError."""
+
+    @abstractmethod
     def check(self, state: Path) -> list[str]:
         """Whether it can be used, without starting anything: what was found, in lines. Raises UserError."""
 

@@ -4,7 +4,7 @@ A command makes one of the two and hands it to all that counts, places or runs t
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,13 @@ class Connection(ABC):
 
     def check(self) -> None:  # noqa: B027 (nothing to do for most)
         """Raises RayLost if Ray can do nothing any more. A cluster's Ray ends its drivers then by itself."""
+
+    def rows(self, trials: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+        """The nodes that are alive, for the user: name, cpus, gpus, how many are busy, and which trials are there.
+
+        `trials` has the addresses of the nodes on which each trial runs. On this machine alone there is nothing to say.
+        """
+        return []
 
     def slots(self, resources: Any) -> int:
         """How many trials can train at a time with a spec's `resources`. Raises UserError where there is no room."""
@@ -77,6 +84,20 @@ class ConnectedCluster(Connection):
 
     def nodes(self, gpus_used: bool) -> list[Node]:
         return list(self.at_most) or alive_nodes()
+
+    def rows(self, trials: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+        import ray
+        from ray._private.state import available_resources_per_node
+
+        free, rows = available_resources_per_node(), []
+        for node in ray.nodes():
+            has, left = node["Resources"], free.get(node["NodeID"], {})
+            kind = "GPU" if has.get("GPU") else "CPU"
+            if node["Alive"] and has.get("CPU"):
+                here = [trial for trial, places in trials.items() if node["NodeManagerAddress"] in places]
+                counts = {"cpus": has["CPU"], "gpus": has.get("GPU", 0), "busy": has[kind] - left.get(kind, 0)}
+                rows.append({"node": node["NodeManagerHostname"], **counts, "trials": here})
+        return rows
 
     @contextmanager
     def ray(self, gpus_used: bool, dashboard: bool, cure: str) -> Iterator[Path]:

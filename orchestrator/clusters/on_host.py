@@ -30,6 +30,8 @@ KILLED_S = 10.0  # for killed ones to be gone
 CONNECT_S = 10.0
 START_S = 240.0  # for `ray start`
 SOON_S = 10.0
+LOOK_S = 10.0  # between looks whether a job runs
+CREDENTIALS = "credentials"  # the copy of the user's file for buckets
 OPEN_FILES = 65536
 GET_ADDRESS = 0x8915  # SIOCGIFADDR: the address of a network interface
 OUTSIDE = ("192.0.2.1", 9)  # an address that is nobody's; nothing is sent to it
@@ -44,6 +46,7 @@ class Failed(Exception):
 def obey(order):
     """Does an order, {"action": name, ...}, and prints the answer: what the action returns, or {"failed": reason}."""
     actions = {"check": check, "start": start, "nodes": nodes, "log": log, "stop": stop, "running": running}
+    actions["stop_when_idle"] = stop_when_idle
     try:
         answer = actions[order["action"]](order)
     except (Failed, OSError) as error:
@@ -135,6 +138,8 @@ def environment(order, folder, scratch):
             "PATH": f"{programs}:{own.get('PATH', os.defpath)}",
         }
     )
+    if (folder / CREDENTIALS).exists():
+        own["AWS_SHARED_CREDENTIALS_FILE"] = str(folder / CREDENTIALS)
     if interface := interface_of(order["address"]):  # else they may take the one of another address of the host's name
         own.setdefault("GLOO_SOCKET_IFNAME", interface)
         own.setdefault("NCCL_SOCKET_IFNAME", interface)
@@ -156,13 +161,18 @@ def nodes(order):
 
 def alive_nodes(order):
     """The addresses of the nodes that are alive, as Ray's dashboard says. Raises OSError, ValueError, KeyError."""
+    known = asked(order, "/api/v0/nodes?limit=10000")["data"]["result"]["result"]
+    return [node["node_ip"] for node in known if node["state"] == "ALIVE"]
+
+
+def asked(order, path):
+    """What Ray's dashboard on this host answers. Raises OSError and ValueError."""
     secret = (Path(order["folder"]).expanduser() / "token").read_text().strip()
-    url = f"http://127.0.0.1:{order['dashboard_port']}/api/v0/nodes?limit=10000"
+    url = f"http://127.0.0.1:{order['dashboard_port']}{path}"
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {secret}"})
     directly = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with directly.open(request, timeout=10) as answer:
-        found = json.load(answer)["data"]["result"]["result"]
-    return [node["node_ip"] for node in found if node["state"] == "ALIVE"]
+        return json.load(answer)
 
 
 def log(order):
@@ -194,6 +204,33 @@ def stop(order):
         shutil.rmtree(f"/tmp/{order['mark']}", ignore_errors=True)
         shutil.rmtree(Path(order["folder"]).expanduser(), ignore_errors=True)
     return {"left": left}
+
+
+def stop_when_idle(order):
+    """Leaves a process behind that stops the cluster here once no job has run for `idle_s`."""
+    text = f"{order['source']}\n\nwait_until_idle({order!r})\n"
+    devices = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.Popen([sys.executable, "-c", text], start_new_session=True, **devices)
+    return {}
+
+
+def wait_until_idle(order):
+    """Ends when the cluster does, however that comes about. A dashboard that does not answer has no job."""
+    idle_since = time.monotonic()
+    while found(order["mark"]):
+        if has_job(order):
+            idle_since = time.monotonic()
+        elif time.monotonic() - idle_since >= order["idle_s"]:
+            stop(order)
+            return
+        time.sleep(LOOK_S)
+
+
+def has_job(order):
+    try:
+        return any(job["status"] in ("PENDING", "RUNNING") for job in asked(order, "/api/jobs/"))
+    except (OSError, ValueError, KeyError):
+        return False
 
 
 def end(mark):

@@ -119,10 +119,11 @@ class Remote:
     def pull(self, remote: str, local: Path, exclude: Sequence[str] = ()) -> None:
         """Copies what is in the folder `remote` into the folder `local`. Raises HostError.
 
-        A file here is replaced once its copy is whole; what else is here stays. `exclude` are patterns of rsync.
+        A file here is replaced once its copy is whole, unless it was changed here since its last copy; what else is
+        here stays. `exclude` are patterns of rsync.
         """
         local.mkdir(parents=True, exist_ok=True)
-        self._transfer([self._place(f"{remote.rstrip('/')}/"), f"{local}/"], exclude)
+        self._transfer([self._place(f"{remote.rstrip('/')}/"), f"{local}/"], exclude, ["--update"])
 
     def put_secret(self, content: bytes, path: str) -> None:
         """Writes a file there that only its owner may read, from its first byte on. Raises HostError."""
@@ -143,9 +144,16 @@ class Remote:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{path.removeprefix('~/') or '.'}"
 
-    def _transfer(self, places: list[str], exclude: Sequence[str]) -> None:
+    def _transfer(self, places: list[str], exclude: Sequence[str], options: Sequence[str] = ()) -> None:
         needed("rsync")
-        words = ["rsync", "-rlpt", f"--timeout={TRANSFER_SILENCE_S}", "-e", shlex.join(["ssh", *self.options()])]
+        words = [
+            "rsync",
+            "-rlpt",
+            *options,
+            f"--timeout={TRANSFER_SILENCE_S}",
+            "-e",
+            shlex.join(["ssh", *self.options()]),
+        ]
         if any(set(place) & set(" '\"\\$*?[](){};&|<>`!") for place in places):
             words.append("--protect-args")  # old versions let the host's shell read the path; some lack the option
         words += [f"--exclude={pattern}" for pattern in exclude]

@@ -49,7 +49,9 @@ def up(record, state: Path, say: Callable[[str], None]) -> bool:
         begun = hosts.all if fresh else lost
         note_hosts(state, tuple(dict.fromkeys((*hosts.all, *noted_hosts(state)))))
         try:
-            hosts.put_token(begun)
+            hosts.put_secret(TOKEN, token(state).encode(), begun)
+            if record.credentials:
+                hosts.put_secret(on_host.CREDENTIALS, credentials_of(record), begun)
             if fresh:
                 say(f"Starting Ray on {record.head}.")
                 hosts.start([record.head], addresses)
@@ -76,6 +78,26 @@ def down(record, state: Path) -> list[HostError]:
         unsure = {problem.host for problem in problems}
         note_hosts(state, tuple(host for host in hosts.noted if host in unsure))
         return problems
+
+
+def down_when_idle(record, state: Path, minutes: float) -> None:
+    """Has the head end its Ray once no job has run for so long; the workers' Ray ends when it misses the head's.
+
+    Raises UserError.
+    """
+    how = {"source": inspect.getsource(on_host), "idle_s": 60 * minutes}
+    answer = Hosts(record, state).ask([record.head], "stop_when_idle", **how)[record.head]
+    if isinstance(answer, HostError):
+        raise answer
+
+
+def credentials_of(record) -> bytes:
+    """The content of the file of credentials. Raises UserError."""
+    file = Path(record.credentials).expanduser()
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise UserError(f"credentials: {file}: cannot be read: {error.strerror}.") from None
 
 
 def running(record, state: Path) -> dict[str, bool | HostError]:
@@ -133,15 +155,14 @@ class Hosts:
         nodes = {host for host, fact in facts.items() if fact["running"] and fact["address"] in answer["alive"]}
         return [host for host in self.record.workers if host not in nodes]
 
-    def put_token(self, hosts: Iterable[str]) -> None:
-        """Raises UserError."""
-        content = token(self.state).encode()
-        command = secret_command(content, f"{self.folder}/{TOKEN}")
+    def put_secret(self, name: str, content: bytes, hosts: Iterable[str]) -> None:
+        """Write a file of the cluster's folder on hosts, which only its owner may read. Raises UserError."""
+        command = secret_command(content, f"{self.folder}/{name}")
         answers = run_all([Call(self.remote(host), command, content) for host in hosts])
         problems = [str(answer) for answer in answers if isinstance(answer, HostError)]
         for host, answer in zip(hosts, answers, strict=True):
             if not isinstance(answer, HostError) and answer.returncode:
-                problems.append(f"{host}: its token cannot be written there: {last_line(answer.stderr)}")
+                problems.append(f"{host}: its {name} cannot be written there: {last_line(answer.stderr)}")
         if problems:
             raise UserError(*problems)
 

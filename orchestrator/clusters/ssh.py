@@ -103,6 +103,11 @@ class Ssh(RemoteCluster):
 
         return [str(problem) for problem in down(self, state)]
 
+    def down_when_idle(self, state: Path, minutes: float) -> None:
+        from orchestrator.clusters.ray_on_hosts import down_when_idle
+
+        down_when_idle(self, state, minutes)
+
     def check(self, state: Path) -> list[str]:
         from orchestrator.clusters.ray_on_hosts import Hosts
 

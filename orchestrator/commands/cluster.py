@@ -3,6 +3,8 @@
 `cluster_jobs.py` sends them.
 """
 
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -51,21 +53,30 @@ def up(file: Path) -> None:
     click.echo(f"{file.stem} is up. End it: vaeorch cluster down {file}")
 
 
-def down(file: Path) -> None:
-    """End a cluster. Raises UserError for what may still run."""
-    if left := remote_cluster(file).down(state_folder(file.stem)):
-        raise UserError(*left)
-    click.echo(f"{file.stem} is down.")
-
-
-def down_all() -> None:
-    """End every cluster that this machine has started. Raises UserError for what may still run."""
+def down(files: Iterable[Path]) -> None:
+    """End clusters, after the jobs that run there were stopped in order. Raises UserError for what may still run."""
     left = []
-    for state, file in known_clusters():
-        left += remote_cluster(file).down(state)
-        click.echo(f"{state.name} is down." if not left else f"{state.name}: not all of it has ended.")
+    for file in files:
+        record, state = remote_cluster(file), state_folder(file.stem)
+        stop_jobs(record, state)
+        left += (unsure := record.down(state))
+        click.echo(f"{file.stem}: not all of it is known to have ended." if unsure else f"{file.stem} is down.")
     if left:
         raise UserError(*left)
+
+
+def stop_jobs(record: RemoteCluster, state: Path) -> None:
+    """Stop all jobs of a cluster in order; of no effect where it cannot be asked."""
+    with suppress(UserError), record.opened(state, Path()) as head:
+        for job in head.jobs.list():
+            if not job.state.ended:
+                click.echo(f"stopping     {job.id}")
+                head.jobs.stop(job.id)
+
+
+def started_files() -> list[Path]:
+    """The files of all clusters that this machine has started."""
+    return [file for _, file in known_clusters()]
 
 
 def ls(out: Path) -> None:

@@ -87,7 +87,10 @@ def run_on_cluster(job: Job, spec: str | None, record: RemoteCluster, options: C
             started = started and code != exit_code(KeyboardInterrupt())  # detached: the job goes on
             return code
     finally:
-        if started and not options.keep_up:
+        if started and options.keep_up:
+            record.down_when_idle(state, options.keep_up)
+            say(home.console, f"up           {options.name}, until it has been idle for {options.keep_up:g} minutes")
+        elif started:
             end(record, state, home.console)
 
 

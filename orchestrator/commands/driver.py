@@ -98,8 +98,12 @@ class DriverSite(Site):
 
         return check_nodes(sets, data.root, resources, partial(say, console))
 
-    def new_store(self, workspace: Workspace) -> str | None:
+    def store(self, workspace: Workspace, folder: Path | None = None) -> str | None:
+        """The one that the user gave, if this machine is to send to it: else the user's machine does."""
         return workspace.tracking_uri
+
+    def refuse_elsewhere(self, folder: Path) -> None:
+        """It is here that it goes on."""
 
     def watch(self, board: Board, console: Console) -> EventLog:
         return EventLog(board, sys.stdout)

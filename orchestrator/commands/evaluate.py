@@ -31,7 +31,7 @@ from orchestrator.sweep.changes import check_data, datasets, recorded_origin
 from orchestrator.sweep.results_file import refresh
 from orchestrator.terminal import description_column, say
 from orchestrator.text import show
-from orchestrator.tracking.identity import is_recorded, recorded_store
+from orchestrator.tracking.identity import is_recorded
 from orchestrator.tracking.mlflow_store import prepare_store
 from orchestrator.tracking.tracker import Tracker
 from trainables.common.roots import recorded
@@ -54,7 +54,7 @@ def evaluate(
         root = workspace.data_root or recorded_root(folder)
         data = site.data(replace(workspace, data_root=root))
         check_data(recorded_origin(folder), datasets(order.run for order in orders if order.lacking), data)
-        with recorder(folder, workspace.tracking_uri, console) as tracker:
+        with recorder(folder, workspace, console, site) as tracker:
             ending = measure(orders, refused, folder, recorded(root), console, site.cluster)
             for order in orders:
                 order.close(tracker, folder)
@@ -133,15 +133,16 @@ def line_of(model: str, finding: StoredResult) -> str:
 
 
 @contextmanager
-def recorder(folder: Path, uri: str | None, console: Console) -> Iterator[Tracker | None]:
+def recorder(folder: Path, workspace: Workspace, console: Console, site: Site) -> Iterator[Tracker | None]:
     """Yields the Tracker of a folder that was recorded in MLflow; None for any other. Raises UserError."""
     if not is_recorded(folder):
-        if uri:
+        if workspace.tracking_uri:
             raise UserError(f"{folder}: was not recorded in MLflow: leave out --tracking-uri.")
         yield None
         return
-    uri = uri or recorded_store(folder)
-    prepare_store(uri)
+    uri = site.store(workspace, folder)
+    if uri:
+        prepare_store(uri)
     tracker = Tracker(uri, folder.name, folder.name, folder)
     try:
         yield tracker

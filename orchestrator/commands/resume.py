@@ -25,8 +25,7 @@ from orchestrator.sweep.open import Start
 from orchestrator.sweep.results import read_results
 from orchestrator.sweep.reuse import made_with
 from orchestrator.terminal import say
-from orchestrator.tracking.identity import is_recorded, recorded_store
-from orchestrator.tracking.tracker import sync
+from orchestrator.tracking.tracker import NOTHING_LEFT, sync
 from trainables.common.files import remove_half_written
 from trainables.common.roots import root_of
 from trainables.data.access import DataAccess
@@ -40,16 +39,18 @@ def resume(name: str, workspace: Workspace, json_wanted: bool, site: Site = HERE
     """
     out, folder = workspace.out, workspace.folder(name)
     if not (folder / layout.SPEC).is_file():
+        site.refuse_elsewhere(folder)
         there = layout.names_with(out, layout.SPEC)
         raise UserError(f"{folder}: no sweep was started here. Sweeps in {out}: {there}.")
     with disk_errors_reported(folder, "Free room, then try again."), locks.driver(folder):
         journal, console = Journal(folder), terminal.console(stderr=json_wanted)
-        uri = workspace.tracking_uri or (recorded_store(folder) if is_recorded(folder) else site.new_store(workspace))
+        uri = site.store(workspace, folder)
         finished = any(event["event"] == "finished" for event in journal.events)
         if finished and (results := _results(out, name)):
             outcome = Outcome(folder, results, None)
             report_odd_mode(console, Objective(**results["objective"]))
-            return site.close(console, outcome, out, sync(folder, uri), json_wanted)
+            return site.close(console, outcome, out, sync(folder, uri) if uri else NOTHING_LEFT, json_wanted)
+        site.refuse_elsewhere(folder)
         facts = beginning(journal)
         root = workspace.data_root or root_of(facts["data_root"])
         workspace = replace(workspace, data_root=root, tracking_uri=uri)

@@ -10,10 +10,15 @@ from rich.console import Console
 from orchestrator.checks.reading import load_all
 from orchestrator.clusters.connection import THIS_MACHINE, Connection
 from orchestrator.commands.closing import close
+from orchestrator.errors import UserError
 from orchestrator.execution.run import Outcome
 from orchestrator.reporting.console import Board, View, watch
+from orchestrator.shell import command_for
 from orchestrator.spec.records import Resources
+from orchestrator.storage import layout
+from orchestrator.storage.json_files import read_object
 from orchestrator.storage.workspace import Workspace
+from orchestrator.tracking.identity import recorded_store
 from orchestrator.tracking.store_address import store_for_new
 from orchestrator.tracking.tracker import Left
 from trainables.data import Dataset
@@ -39,9 +44,18 @@ class Site:
         """
         load_all(sets, data.root, console)
 
-    def new_store(self, workspace: Workspace) -> str | None:
-        """The address of a new sweep's store; None: it is sent to none from here."""
-        return workspace.tracking_uri or store_for_new(workspace.out)
+    def store(self, workspace: Workspace, folder: Path | None = None) -> str | None:
+        """The address of the store of the sweep in `folder`, or of a new one; None: it is sent to none from here."""
+        recorded = recorded_store(folder) if folder else None
+        return workspace.tracking_uri or recorded or store_for_new(workspace.out)
+
+    def refuse_elsewhere(self, folder: Path) -> None:
+        """Raises UserError if the sweep in `folder` was sent to a cluster, and is to go on there."""
+        sent = layout.sent_file(folder.parent, folder.name)
+        if sent.is_file():
+            there = read_object(sent, "Remove it.")["file"]
+            cure = f"Go on there: {command_for('resume', folder)} --cluster {there}. To go on here, remove {sent}"
+            raise UserError(f"{folder}: was sent to a cluster. {cure}.")
 
     def watch(self, board: Board, console: Console) -> View:
         """The view of a running sweep."""

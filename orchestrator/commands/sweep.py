@@ -36,7 +36,7 @@ def sweep(
     Returns what stopped it, or None. Raises UserError, TrackingError, DataError, and NoResult.
     """
     site.cluster.slots(plan.spec.resources)  # a lack of resources is reported before data are read
-    workspace = replace(workspace, tracking_uri=site.new_store(workspace))
+    workspace = replace(workspace, tracking_uri=site.store(workspace))
     made_with = prepare(plan, workspace, terminal.console(stderr=json_wanted), site)
     folder = claim(workspace.out, plan.spec)
     with locks.driver(folder):

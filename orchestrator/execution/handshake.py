@@ -93,5 +93,11 @@ def on_each(nodes: dict[str, str], function: Callable, *values: Any) -> dict[str
 
 
 def on_any(function: Callable, *values: Any) -> Any:
-    """What a function returns on a node where trials may run; an empty cluster grows for it. Raises its exception."""
+    """What a function returns on a node where trials may run. Raises its exception.
+
+    It takes nothing from the trials that run there. An empty cluster grows for it.
+    """
+    if nodes := training_nodes():
+        name = next(iter(nodes))
+        return on_each({name: nodes[name]}, function, *values)[name]
     return answer(ray.remote(function).options(num_cpus=1).remote(*values))

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,7 @@ import ray
 from ray import tune
 from ray.train._internal.session import _TrainingResult
 
-from orchestrator.clusters.lease import StoreLost
 from orchestrator.clusters.scratch import scratch_folder
-from orchestrator.clusters.trial_store import LeaseLost
-from orchestrator.execution.handshake import check_this_node
-from orchestrator.execution.node_folder import NodeFolder
 from orchestrator.storage import locks
 from orchestrator.storage.trial_folder import TrialFolder, results
 
@@ -32,6 +28,8 @@ class Slot(tune.Trainable):
 
     def setup(self, config: dict) -> None:
         if "software" in config:
+            from orchestrator.execution.handshake import check_this_node  # slow to import
+
             check_this_node(config["software"])
         if "store" not in config:
             locks.slot(Path(config["folder"]).parents[1])
@@ -66,8 +64,7 @@ class Slot(tune.Trainable):
     def cleanup(self) -> None:
         self.results.close()
         try:
-            with suppress(LeaseLost, StoreLost):  # another process goes on with the trial
-                self.trainer.settle()
+            self.trainer.settle()
         finally:
             self.trainer.close()
 
@@ -104,6 +101,8 @@ def folder_of(config: dict, scratch: Path | None) -> TrialFolder:
     """The folder of a trial as this process sees it: the driver's own, or a copy below `scratch`."""
     if "store" not in config:
         return TrialFolder(Path(config["folder"]), **config["objective"])
+    from orchestrator.execution.node_folder import NodeFolder
+
     return NodeFolder(config, scratch, ray.get_runtime_context().current_actor)
 
 

@@ -227,6 +227,7 @@ class Listener(Callback):
     def __init__(self, state: SweepState, listeners: Listeners, stop: Deferred, cluster: Connection):
         self.state, self.listeners, self.stop, self.cluster = state, listeners, stop, cluster
         self.oom_kills = oom_kills()
+        self.nodes: dict[str, list[str]] = {}  # trial -> the addresses of the nodes that trained its last epoch
 
     def setup(self, **info) -> None:
         self.stop.install()  # Tune has installed its own handler of Ctrl-C by now
@@ -239,6 +240,7 @@ class Listener(Callback):
         """Tune does not ask the scheduler about a trial's last result."""
         if result["diverged"] is None:
             self.state.report(trial.config["id"], result["epoch"], result["metrics"], result["seconds"])
+        self.nodes[trial.config["id"]] = result.get("nodes", [])
         if notice := result.get("notice"):
             self._passing("trial_noticed", trial, notice)
         self._count_restarts(trial)
@@ -299,8 +301,13 @@ class Listener(Callback):
         self.state.check()
         self.cluster.check()
         self.listeners.notify(self.state.take_news())
-        self.listeners.look(self.state)
+        self.listeners.look(self.state, self._rows)
         self.stop.check()
+
+    def _rows(self) -> list[dict[str, Any]]:
+        """The nodes of the cluster, with the trials that run there."""
+        running = [trial for trial, paused in self.state.standing.items() if not paused]
+        return self.cluster.rows({trial: self.nodes.get(trial, []) for trial in running})
 
     def _retry(self, trial: Trial) -> None:
         name = trial.config["id"]

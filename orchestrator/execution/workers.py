@@ -240,7 +240,9 @@ def obey(mailbox, scratch: Path) -> None:
             torch.set_num_threads(order["threads"])
             may_write = partial(current, mailbox, incarnation)
             part = (
-                Leader(order, shared_folder(order, scratch, workers, may_write)) if leads else Follower(order, scratch)
+                Leader(order, shared_folder(order, scratch, workers, may_write), workers)
+                if leads
+                else Follower(order, scratch)
             )
             continue
         done = {STEP: part.step, DRAW: part.draw, SETTLE: part.settle}[order]()
@@ -255,14 +257,15 @@ def current(mailbox, incarnation: int) -> bool:
 class Leader:
     """Worker 0 of a trial: trains, and writes into the trial's folder."""
 
-    def __init__(self, trial: dict, folder: TrialFolder):
+    def __init__(self, trial: dict, folder: TrialFolder, workers: list[dict]):
         if "store" not in trial:
             locks.slot(Path(trial["folder"]).parents[1])
         self.folder = folder
+        self.nodes = sorted({worker["host"] for worker in workers})
         self.results = results(trial, folder)
 
     def step(self) -> dict:
-        return next(self.results)
+        return next(self.results) | {"nodes": self.nodes}
 
     def draw(self) -> dict:
         if not self.folder.lines:  # the group was restarted after the epoch: `step` resumes from its checkpoint

@@ -1,10 +1,15 @@
 """Where a command reads and writes: the values of its options --out, --data-root and --tracking-uri."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from trainables.common.roots import Root
-from trainables.data.access import DataAccess
+
+if TYPE_CHECKING:
+    from trainables.data.access import DataAccess
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,8 @@ class Workspace:
     @property
     def data(self) -> DataAccess:
         """The data sets, on this machine."""
+        from trainables.data.access import DataAccess  # slow to import
+
         return DataAccess(self.data_root)
 
     def folder(self, name: str) -> Path:

@@ -20,8 +20,8 @@ class Listeners:
 
     Both have `trial_started(id, params, name)`, `epoch(id, epoch, metrics)` and `trial_ended(id, status, reason,
     best)`; the tracker also `pictures(id, epoch, paths)` and `ended(id)`, the console `trial_paused(id)`,
-    `trial_resumed(id)`, `trial_noticed(id, text)`, `trial_within(id, epoch, share, seconds)` and `recall(news,
-    paused)`.
+    `trial_resumed(id)`, `trial_noticed(id, text)`, `trial_within(id, epoch, share, seconds)`, `nodes(rows)` and
+    `recall(news, paused)`.
     """
 
     def __init__(self, results_file: ResultsFile, tracker, console, clock: Callable[[], float] = time.monotonic):
@@ -36,8 +36,8 @@ class Listeners:
             if name == "trial_ended":
                 self.results_file.write()
 
-    def look(self, state: SweepState) -> None:
-        """Notify the console, every LOOK_S at most, how far the trials are within a long epoch."""
+    def look(self, state: SweepState, nodes: Callable[[], list[dict]] = list) -> None:
+        """Notify the console, every LOOK_S at most, how far the trials are within a long epoch, and of the `nodes`."""
         if self.clock() - self.looked < LOOK_S:
             return
         self.looked = self.clock()
@@ -45,6 +45,8 @@ class Listeners:
             found = within_epoch.read(Path(self.results_file.trials[trial]["folder"]))
             if found and found[0] == self.results_file.entries[trial]["epochs"] + 1:
                 self.console.trial_within(trial, *found)
+        if rows := nodes():
+            self.console.nodes(rows)
 
     def recall(self, state: SweepState) -> None:
         """Pass on what earlier processes did: a kill may have come between an event and its notification.

@@ -16,7 +16,10 @@ OF_A_TRIAL = {"id": str, "config": dict, "status": str, "epochs": int, "best": d
 
 
 def read_results(out: Path, name: str) -> dict[str, Any]:
-    """The content of OUT/NAME/results.json. Raises UserError if there is no such sweep or the file is damaged."""
+    """The content of OUT/NAME/results.json, with the paths of checkpoints as they are now, wherever it was written.
+
+    Raises UserError if there is no such sweep or the file is damaged.
+    """
     file = out / name / layout.RESULTS
     if not file.is_file() and is_single(out / name):
         return results_of(out / name)
@@ -27,4 +30,11 @@ def read_results(out: Path, name: str) -> dict[str, Any]:
     found = read_object(file, cure)
     if not (holds(found, PARTS) and all(holds(trial, OF_A_TRIAL) for trial in found["trials"])):
         raise UserError(f"{file}: is damaged: it holds no sweep's results. {cure}")
-    return found
+    folder = (out / name).resolve()
+    return found | {"trials": [with_path(trial, folder) for trial in found["trials"]]}
+
+
+def with_path(trial: dict[str, Any], sweep: Path) -> dict[str, Any]:
+    """A trial of results.json with the path of its checkpoint in a sweep's folder, which may have been moved."""
+    kept = trial.get("checkpoint")
+    return trial | ({"checkpoint": str(layout.trial_folder(sweep, trial["id"]) / Path(kept).name)} if kept else {})
