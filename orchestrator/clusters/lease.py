@@ -41,6 +41,10 @@ class Lease:
         if sizes:
             answer(self.store.commit.remote(self.trial, self.token, sizes))
 
+    def set_aside(self, name: str) -> None:
+        """Rename a damaged checkpoint of the trial."""
+        answer(self.store.set_aside.remote(self.trial, self.token, name))
+
     def append(self, name: str, line: str) -> None:
         """Append a line to a file of the trial."""
         answer(self.store.append.remote(self.trial, name, line))

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from orchestrator.storage import layout, locks
+from orchestrator.storage import layout, locks, within_epoch
 from orchestrator.storage.json_files import append_whole
 from trainables.common.files import remove_half_written
 
@@ -38,15 +38,16 @@ class TrialStore:
 
     def lease(self, trial: str, holder: Any = None) -> dict[str, Any]:
         """Take over a trial: {"token", "files": {path in its folder: bytes}}. Older tokens are refused from now on."""
+        home = self._home(trial)
         with self.lock:
             token = self.tokens[trial] = self.tokens.get(trial, 0) + 1
             self.holders[trial] = holder
-        home = layout.trial_folder(self.sweep, trial)
-        home.mkdir(parents=True, exist_ok=True)
-        for folder in (home, home / layout.PICTURES):
-            remove_half_written(folder)
-        files = (path for path in home.rglob("*") if path.is_file())
-        return {"token": token, "files": {str(path.relative_to(home)): path.stat().st_size for path in files}}
+            home.mkdir(parents=True, exist_ok=True)
+            for folder in (home, home / layout.PICTURES):
+                remove_half_written(folder)
+            within_epoch.forget(home)
+            files = (path for path in home.rglob("*") if path.is_file())
+            return {"token": token, "files": {str(path.relative_to(home)): path.stat().st_size for path in files}}
 
     def size(self, path: str) -> int:
         """The bytes of a file below the sweep's folder. Raises OSError."""
@@ -72,25 +73,33 @@ class TrialStore:
         Raises LeaseLost and OSError.
         """
         for name, size in sizes.items():
-            with self._hidden(trial, token, name).open("rb") as file:
-                os.fsync(file.fileno())
-                if os.fstat(file.fileno()).st_size != size:
+            with self._hidden(trial, token, name).open("rb+") as file:
+                if os.fstat(file.fileno()).st_size < size:
                     raise OSError(f"{name}: has not arrived whole")
+                file.truncate(size)  # a longer one, whose sending failed, may have been here
+                os.fsync(file.fileno())
         units = dict.fromkeys(map(unit_of, sizes))
         for unit in sorted(units, key=lambda unit: LAST.index(unit) if unit in LAST else -1):
             with self.lock:
                 self._check(trial, token)
-                self._show(layout.trial_folder(self.sweep, trial) / unit, token)
+                self._show(self._home(trial) / unit, token)
+
+    def set_aside(self, trial: str, token: int, name: str) -> None:
+        """Rename a damaged checkpoint, so that it does not take the place of the one before. Raises LeaseLost."""
+        file = self._home(trial) / name
+        with self.lock:
+            self._check(trial, token)
+            file.replace(file.with_suffix(layout.DAMAGED))
 
     def append(self, trial: str, name: str, line: str) -> None:
         """Append a line to a file of the trial. Raises OSError."""
-        home = layout.trial_folder(self.sweep, trial)
+        home = self._home(trial)
         home.mkdir(parents=True, exist_ok=True)
         append_whole(home / name, line)
 
     def note(self, trial: str, token: int, name: str, text: str) -> None:
         """Write a small file that is only shown, such as how far an epoch is; an empty text removes it."""
-        file = layout.trial_folder(self.sweep, trial) / name
+        file = self._home(trial) / name
         with self.lock:
             if self.tokens.get(trial) == token and text:
                 file.write_text(text, encoding="utf-8")
@@ -117,12 +126,18 @@ class TrialStore:
 
     def _hidden(self, trial: str, token: int, name: str) -> Path:
         unit = unit_of(name)
-        place = self._inside(str(layout.trial_folder(Path(), trial) / unit))
+        self._inside(str(layout.trial_folder(Path(), trial) / name))
+        place = self._home(trial) / unit
         return place.with_name(f".{place.name}.{token}") / Path(name).relative_to(unit)
 
+    def _home(self, trial: str) -> Path:
+        return self._inside(str(layout.trial_folder(Path(), trial)))
+
     def _inside(self, path: str) -> Path:
+        """A path below the sweep's folder. Raises ValueError for one that leaves it, also by a link."""
         found = (self.sweep / path).resolve()
-        if self.sweep.resolve() not in found.parents:
+        strays = Path(path).is_absolute() or ".." in Path(path).parts
+        if strays or self.sweep.resolve() not in found.parents:
             raise ValueError(f"{path}: is not in the sweep's folder")
         return found
 

@@ -21,7 +21,7 @@ HERE_ONLY = (layout.PREVIOUS_CHECKPOINT, layout.WITHIN_EPOCH)  # at home the sto
 
 
 class NodeFolder(TrialFolder):
-    """The folder of a trial of a slot's `config`, below the folder `scratch` of this node."""
+    """The folder of a trial of a slot's `config`, the only one below the folder `scratch` of this process."""
 
     def __init__(self, config: dict[str, Any], scratch: Path, slot: Any = None):
         super().__init__(layout.trial_folder(scratch, config["id"]), **config["objective"])
@@ -34,7 +34,7 @@ class NodeFolder(TrialFolder):
     def open(self) -> Path | None:
         """Take over the trial from whoever trained it, and fetch what there is to resume from."""
         self.lease = Lease(self.store, self.path.name, self.slot)
-        shutil.rmtree(self.path, ignore_errors=True)
+        shutil.rmtree(self.path.parent, ignore_errors=True)  # with what trials before it have left
         self.path.mkdir(parents=True)
         if layout.METRICS in self.lease.files:
             self.lease.fetch(layout.METRICS, self.path)
@@ -51,12 +51,11 @@ class NodeFolder(TrialFolder):
             if kept.name in self.lease.files:
                 self.lease.fetch(kept.name, self.path)
                 yield kept
+                self.lease.set_aside(kept.name)  # it was damaged
 
     def keep(self, report: Report, draw: bool) -> None:
         super().keep(report, draw)
-        if self.noted:
-            self.lease.note(layout.WITHIN_EPOCH, "")
-            self.noted = False
+        self._forget_note()
         if report.epoch == self.last_epoch or time.monotonic() - self.sent_s >= self.every_s:
             self.settle()
 
@@ -66,6 +65,7 @@ class NodeFolder(TrialFolder):
 
     def settle(self) -> None:
         if self.lease:
+            self._forget_note()
             self._send(self._stamps())
         self.sent_s = time.monotonic()
 
@@ -75,6 +75,12 @@ class NodeFolder(TrialFolder):
     def note(self, share: float, seconds: float) -> None:
         self.noted = True
         self.lease.note(layout.WITHIN_EPOCH, json.dumps([len(self.lines) + 1, share, seconds]))
+
+    def _forget_note(self) -> None:
+        """Remove the note at home: the epoch is over."""
+        if self.noted:
+            self.lease.note(layout.WITHIN_EPOCH, "")
+            self.noted = False
 
     def _send(self, names: Iterable[str]) -> None:
         stamps = self._stamps()
@@ -86,8 +92,9 @@ class NodeFolder(TrialFolder):
         """The files of this folder that belong at home, by their path in it -> inode and time of the last change."""
         found = {}
         for path in self.path.rglob("*"):
-            name = str(path.relative_to(self.path))
-            if path.is_file() and not any(part.startswith(".") for part in Path(name).parts) and name not in HERE_ONLY:
+            name = path.relative_to(self.path)
+            stays = str(name) in HERE_ONLY or path.suffix == layout.DAMAGED or any(p[0] == "." for p in name.parts)
+            if path.is_file() and not stays:
                 status = path.stat()
-                found[name] = (status.st_ino, status.st_mtime_ns)
+                found[str(name)] = (status.st_ino, status.st_mtime_ns)
         return found

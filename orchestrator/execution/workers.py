@@ -76,7 +76,8 @@ class Group:
 
     def results(self, config: dict) -> Iterator[dict]:
         """Train a trial. Yields what `trial_folder.results` yields, each epoch once. Raises GroupError."""
-        ray.get(self.mailbox.begin.remote(config))
+        slot = {"slot": ray.get_runtime_context().current_actor} if "store" in config else {}
+        ray.get(self.mailbox.begin.remote(config | slot))
         self.trial, heard, self.failures = config, 0, []
         self.begun = True
         while True:
@@ -110,10 +111,12 @@ class Group:
             if event:
                 self._failed(event["reason"], event["trial_fault"])
             elif not self.life.is_alive():
+                self.begun = False
                 raise GroupError(f"The worker group came to an end. {self.error}")
 
     def _failed(self, reason: str, trial_fault: bool) -> None:
         if trial_fault or len(self.failures) == RESTARTS:
+            self.begun = False  # the workers are gone, with what they had not sent
             raise GroupError(reason)
         self.failures.append(reason.strip().splitlines()[-1 if reason.startswith("Traceback") else 0])
         note_restart(self.trial, self.failures[-1])
@@ -317,7 +320,7 @@ def fetched(trial: dict, checkpoint: str, scratch: Path) -> Path:
 def shared_folder(trial: dict, scratch: Path, workers: list[dict], may_write: Callable[[], bool]) -> TrialFolder:
     """The folder of a trial that a group trains, as worker 0 sees it."""
     if "store" in trial:
-        folder = SharedNodeFolder(trial, scratch)
+        folder = SharedNodeFolder(trial, scratch, trial["slot"])
     else:
         folder = SharedTrialFolder(Path(trial["folder"]), **trial["objective"])
     folder.workers, folder.may_write = workers, may_write

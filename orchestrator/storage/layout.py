@@ -34,6 +34,7 @@ DRIVER_LOCK, SLOTS_LOCK = "lock", "slots.lock"
 CONFIG = "config.json"
 ORIGIN = "origin.json"  # of a run that is trained alone: with which code and data it began
 CHECKPOINT, PREVIOUS_CHECKPOINT, BEST = "checkpoint.pt", "checkpoint.previous.pt", "best.pt"
+DAMAGED = ".damaged"  # the suffix of a checkpoint that cannot be read
 METRICS = "metrics.jsonl"
 WITHIN_EPOCH = "within_epoch.json"
 WORKERS = "workers.jsonl"

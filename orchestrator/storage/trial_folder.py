@@ -85,7 +85,7 @@ class TrialFolder:
                 epoch = checkpoint.epoch_of(kept)
             except CheckpointError as error:
                 damaged.append(str(error))
-                kept.replace(kept.with_suffix(".damaged"))
+                kept.replace(kept.with_suffix(layout.DAMAGED))
                 continue
             if damaged:
                 self.notice = f"{damaged[0]} The trial goes on from {kept.name}."

@@ -261,15 +261,19 @@ def test_a_worker_killed_before_it_draws_costs_no_picture(one, killed):
 
 
 def test_pictures_drawn_by_a_group_started_anew_are_the_same(tmp_path):
-    from orchestrator.execution.workers import Leader
+    from orchestrator.execution.workers import Leader, shared_folder
 
     known = {"id": "0001", "config": {}, "seed": 0, "run": a_run().model_dump(mode="json"), "data_root": None}
     known |= {"objective": {"metric": "val/elbo", "mode": "max"}, "pictures_every": None}
     sweeps = [claim(tmp_path, spec_of(name)) for name in ("sound", "lost")]
     trials = [known | {"folder": str(sweep / "trials" / "0001")} for sweep in sweeps]
-    sound, lost = (Leader(trial, [], may_write=lambda: True) for trial in trials)
+
+    def leader(trial: dict) -> Leader:
+        return Leader(trial, shared_folder(trial, tmp_path, [], lambda: True))
+
+    sound, lost = map(leader, trials)
     sound.step(), lost.step()
-    anew = Leader(trials[1], [], may_write=lambda: True)
+    anew = leader(trials[1])
     sound.draw(), anew.draw()
     drawn = [{path.name: path.read_bytes() for path in leader.folder.path.rglob("*.png")} for leader in (sound, anew)]
     assert drawn[0] == drawn[1] != {}
@@ -278,8 +282,8 @@ def test_pictures_drawn_by_a_group_started_anew_are_the_same(tmp_path):
 def test_the_other_workers_take_the_trial_up_when_worker_0_does(monkeypatch):
     from orchestrator.execution import workers
 
-    monkeypatch.setattr(workers, "follow", lambda trial: iter([1, 2, 3]))
-    anew, other = workers.Follower({}), workers.Follower({})
+    monkeypatch.setattr(workers, "follow", lambda trial, scratch: iter([1, 2, 3]))
+    anew, other = (workers.Follower({}, None) for _ in range(2))
     anew.draw(), anew.draw()
     other.step(), other.step(), other.draw()
     assert list(anew.epochs) == [2, 3] and list(other.epochs) == [3]

@@ -30,6 +30,7 @@ Faults and processes:
     bucket_faults: a bucket that spoils some answers.
     full_disk: disks that are full.
     exposure: what others on the machine see of a sweep that runs.
+    trial_stores: the store of trials' files, called without Ray.
     ray_heads: a Ray head of its own, which asks for a token and takes jobs.
     tunnels: a way to a server of this machine that can be cut.
     processes: processes found by what is in their environment.

@@ -5,6 +5,8 @@ import os
 import signal
 from pathlib import Path
 
+from ray.train._internal.session import _TrainingResult
+
 from orchestrator.execution.slot import Slot
 from tests.support.sweeps import BAD, BEST, EPOCHS, GOOD, trials_of
 
@@ -17,10 +19,10 @@ class MortalSlot(Slot):
     Then that has done its third epoch, and nobody knows of it yet.
     """
 
-    def save_checkpoint(self, checkpoint_dir: str) -> dict:
+    def save(self, checkpoint_dir: str | None = None) -> _TrainingResult:
         if self.config["id"] == "0002":
             os.kill(workers_of(Path(self.config["folder"]))[-1][0]["pid"], signal.SIGKILL)
-        return super().save_checkpoint(checkpoint_dir)
+        return super().save(checkpoint_dir)
 
     def step(self) -> dict:
         result, known = super().step(), Path(self.config["folder"]) / "killed"
