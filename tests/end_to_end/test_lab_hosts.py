@@ -6,7 +6,6 @@ import signal
 import threading
 import urllib.error
 import urllib.request
-from dataclasses import replace
 
 import pytest
 
@@ -15,12 +14,12 @@ from orchestrator.clusters.ray_on_hosts import Hosts, down, running, up
 from orchestrator.clusters.state import noted_hosts, state_folder, token
 from orchestrator.errors import UserError
 from tests.support.lab import Lab, unavailable
-from tests.support.ssh_records import SshRecord
+from tests.support.ssh_records import ssh_cluster
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.skipif(unavailable() is not None, reason=str(unavailable()))
 
-RECORD = SshRecord()
+RECORD = ssh_cluster()
 FOREIGN = "VAEORCH_CLUSTER=vo-00000000 exec -a /tmp/ray/session/raylet sleep 9999"  # looks like a Ray, but not ours
 TOLD_BY_JOB = """
 import json, os, ray
@@ -74,14 +73,14 @@ def asked(port: int, path: str, secret: str = "", body: dict | None = None):
 
 
 def test_problems_of_all_hosts_are_told_at_once_and_nothing_is_started(lab, state):
-    other = replace(RECORD, workers=("gpu9", "gpu2", "10.77.0.2"), python="~/none/bin/python")
+    other = ssh_cluster(workers=("gpu9", "gpu2", "10.77.0.2"), python="~/none/bin/python")
     with pytest.raises(UserError) as refused:
         up(other, state, print)
     head, missing, worker, _ = refused.value.lines
     assert head.startswith("gpu1: a program is missing there") and "none/bin/python" in head
     assert missing.startswith("gpu9: has no address")
     assert worker.startswith("gpu2: a program is missing there")
-    without = replace(RECORD, workers=(), python="/usr/bin/python3")
+    without = ssh_cluster(workers=(), python="/usr/bin/python3")
     with pytest.raises(UserError, match="gpu1: /usr/bin/python3 cannot import ray .*correct `python`"):
         up(without, state, print)
     assert noted_hosts(state) == ()
@@ -173,7 +172,7 @@ def test_another_up_changes_nothing_and_brings_back_a_worker_that_was_lost(lab, 
 
 def test_down_ends_this_ray_everywhere_names_hosts_that_it_cannot_reach_and_can_be_repeated(lab, cluster, state):
     lab.cut(lab.hosts["gpu3"])
-    fewer = replace(RECORD, workers=("gpu2",))  # a worker that was taken from the file is not forgotten
+    fewer = ssh_cluster(workers=("gpu2",))  # a worker that was taken from the file is not forgotten
     (problem,) = down(fewer, state)
     assert str(problem).startswith("gpu3: cannot be reached")
     assert sorted(of_ray(lab)) == ["gpu2", "gpu3"]
