@@ -30,6 +30,7 @@ Faults and processes:
     bucket_faults: a bucket that spoils some answers.
     full_disk: disks that are full.
     exposure: what others on the machine see of a sweep that runs.
+    forks: worker processes, forked from one that has imported torch.
     processes: processes found by what is in their environment.
     waiting: waits until something is so.
 """

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
+from tests.support import forks
 from tests.support.evaluations import a_model, a_small, with_attributes, zeros_and_ones
 from trainables.common.errors import CheckpointError, DataError
 from trainables.common.records import name_of
@@ -72,10 +72,7 @@ def worker(rank, folder):
 @pytest.fixture(scope="module")
 def of_one_and_two(tmp_path_factory):
     folder = tmp_path_factory.mktemp("workers")
-    spawn = mp.get_context("spawn")
-    processes = [spawn.Process(target=worker, args=(rank, folder)) for rank in range(2)]
-    for process in processes:
-        process.start()
+    processes = forks.started(worker, [(rank, folder) for rank in range(2)])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Mnist01, "from_files", zeros_and_ones)
         for name in ("FOREST_TEST_ROWS", "ATTRIBUTE_TEST_ROWS"):
@@ -89,9 +86,7 @@ def of_one_and_two(tmp_path_factory):
         finally:
             torch.set_default_dtype(torch.float32)
             torch.set_num_threads(threads)
-    for process in processes:
-        process.join()
-    assert [process.exitcode for process in processes] == [0, 0]
+    forks.join(processes)
     return alone, *(pickle.loads((folder / f"{rank}.pickle").read_bytes()) for rank in range(2))
 
 
