@@ -31,6 +31,7 @@ Faults and processes:
     full_disk: disks that are full.
     exposure: what others on the machine see of a sweep that runs.
     forks: worker processes, forked from one that has imported torch.
+    warm: programs in Python, forked from one that has imported all that takes long.
     processes: processes found by what is in their environment.
     waiting: waits until something is so.
 """
