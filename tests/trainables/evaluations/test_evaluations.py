@@ -34,9 +34,15 @@ NEVER = {
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory):
-    """Where the one classifier of all models here is kept."""
+def kept(tmp_path_factory):
     return tmp_path_factory.mktemp("kept")
+
+
+@pytest.fixture
+def shared(kept, monkeypatch):
+    """Where the one classifier of all models here is kept. It learns for 30 steps: how good it is changes nothing."""
+    monkeypatch.setattr(convnet, "STEPS", 30)
+    return kept
 
 
 @pytest.mark.parametrize(
