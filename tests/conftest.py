@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in what a script sta
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 END_TO_END = ROOT / "tests" / "end_to_end"
+LONGEST = ("test_kill_chain.py", "test_worker_groups.py")  # minutes each: of two processes none is to end with one
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts whole sweeps on real Ray last, as they take minutes; the others keep their order."""
-    items.sort(key=lambda item: END_TO_END in item.path.parents)
+    """Puts whole sweeps on real Ray last, as they take minutes, the longest first; the others keep their order."""
+    items.sort(key=lambda item: (END_TO_END in item.path.parents) * (1 + (item.path.name not in LONGEST)))
 
 
 @pytest.fixture(scope="session")
@@ -71,6 +73,31 @@ def vaeorch(monkeypatch, capsys, request):
         return code, said.out, said.err
 
     return run
+
+
+@pytest.fixture(scope="session")
+def rays() -> Iterator[ExitStack]:
+    """Ends the Ray that tests share. See `shared_ray` and `no_shared_ray`."""
+    with ExitStack() as ending:
+        yield ending
+
+
+@pytest.fixture(scope="module")
+def shared_ray(rays) -> None:
+    """A Ray for all sweeps in this process, as starting one takes 10 s: `private_ray` uses one that it finds."""
+    import ray
+
+    from orchestrator.clusters import local as local_ray
+
+    if not ray.is_initialized():
+        with local_ray.inherited({"PYTHONPATH": str(ROOT)}):  # slots are to find the tests' own modules
+            rays.enter_context(local_ray.private_ray(gpus_used=True, dashboard=False))
+
+
+@pytest.fixture(scope="module")
+def no_shared_ray(rays) -> None:
+    """None, for tests of Ray's start and end."""
+    rays.close()
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """`vaeorch evaluate` on a real sweep: on Ray, into results.json and MLflow, nothing measured twice, nothing lost."""
 
+import io
 import json
 import os
 import re
@@ -8,11 +9,13 @@ import signal
 import subprocess
 import sys
 import uuid
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 
 import pytest
 
+from orchestrator.cli import main as cli
+from orchestrator.clusters.resources import cpus
 from orchestrator.commands import evaluate as verb
 from orchestrator.evaluation import orders
 from orchestrator.evaluation.jobs import DIED
@@ -22,36 +25,48 @@ from orchestrator.storage.sweep_folder import recorded_root
 from orchestrator.sweep.results import read_results
 from orchestrator.tracking.mlflow_store import connect
 from orchestrator.tracking.tracker import sync
-from tests.support import ROOT
+from tests.support import ROOT, warm
 from tests.support.waiting import until
 from trainables.evaluations.generation import Frechet
 from trainables.evaluations.representation import Hoyer
+from trainables.metrics import convnet
 
-SPEC = """\
+SPEC = f"""\
 name: three
 run:
-  method: {name: vae}
-  network: {name: mlp, hidden: [16], latent_dim: 4}
-  data: {name: digits, train_rows: 300, val_rows: 100}
+  method: {{name: vae}}
+  network: {{name: mlp, hidden: [16], latent_dim: 4}}
+  data: {{name: digits, train_rows: 300, val_rows: 100}}
   epochs: 2
 search:
-  method: {grid: [{name: vae}, {name: ard_vae, dz_size: 50}, {name: rae}]}
-objective: {metric: val/mse, mode: min}
-scheduler: {name: none}
+  method: {{grid: [{{name: vae}}, {{name: ard_vae, dz_size: 50}}, {{name: rae}}]}}
+objective: {{metric: val/mse, mode: min}}
+scheduler: {{name: none}}
+resources: {{cpus_per_worker: {cpus()}}}
 """
 QUICK = "mse,hoyer,frechet"
 LONG, ENDLESS = 20_000, 10**8  # samples: a while, and more than anyone waits for
 PIXELS = ("--set", "features=pixels")
 
 
+def told(*words) -> str:
+    """What a command line in this process prints."""
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as said:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.setattr(sys, "argv", ["vaeorch", *map(str, words)])
+        cli.main()
+    return said.getvalue()
+
+
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory):
+def swept(shared_ray, a_store, tmp_path_factory):
     """A folder with the sweep `three` and its MLflow store, and the run `alone` that was trained without a sweep."""
     out = tmp_path_factory.mktemp("swept")
     (out / "three.yaml").write_text(SPEC)
+    (out / "runs").mkdir()
+    shutil.copy(a_store, out / "runs" / "mlflow.db")
     for words in (["sweep", out / "three.yaml"], ["train", out / "three.yaml", "--name", "alone"]):
-        command = [sys.executable, "-m", "orchestrator", *map(str, words), "--out", str(out / "runs")]
-        subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+        told(*words, "--out", out / "runs")
     return out / "runs"
 
 
@@ -59,9 +74,8 @@ def swept(tmp_path_factory):
 def measured(swept, tmp_path_factory):
     """The same after an evaluation of all trials of `three` on Ray, and what that printed."""
     runs = Path(shutil.copytree(swept, tmp_path_factory.mktemp("measured") / "runs"))
-    words = ["evaluate", "three", "--metrics", QUICK, *PIXELS, "--trials", "all", "--out", str(runs), *store(runs)]
-    command = [sys.executable, "-m", "orchestrator", *words]
-    return runs, subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    words = ["evaluate", "three", "--metrics", QUICK, *PIXELS, "--trials", "all", "--out", runs, *store(runs)]
+    return runs, told(*words)
 
 
 @pytest.fixture
@@ -168,7 +182,9 @@ def test_what_is_known_is_measured_again_if_asked_for_and_sent_only_if_it_is_new
         assert [value for value, _ in sent(runs)["0001"][0]["eval/mse"]] == [true, 7.0, true]
 
 
-def test_another_setting_or_another_checkpoint_is_measured_and_the_newest_counts(evaluate, runs, vaeorch):
+def test_another_setting_or_another_checkpoint_is_measured_and_the_newest_counts(evaluate, runs, vaeorch, monkeypatch):
+    monkeypatch.setattr(convnet, "STEPS", 30)  # that it learns well is tested elsewhere
+
     def newest():
         entry = next(one for one in read_results(runs, "three")["trials"] if one["id"] == "0001")
         return [one["settings"]["generated"] for one in entry["evaluations"]]
@@ -299,7 +315,7 @@ def test_killed_in_the_middle_it_goes_on_and_measures_nothing_twice(runs):
     process.send_signal(signal.SIGKILL)
     process.wait()
     before = kept(trial(runs))
-    done = subprocess.run([*command, "--set", "iwae.k=2"], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = warm.run([*command, "--set", "iwae.k=2"], cwd=ROOT, capture_output=True, text=True, check=True)
     measured = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("0001 ") and " s)" in line]
     assert measured == ["iwae"]
     after = kept(trial(runs))
@@ -329,7 +345,7 @@ def test_a_worker_that_dies_costs_the_other_models_nothing_and_the_same_command_
     [other] = {"0001", "0002"} - {model}
     metrics = {name: [one["metric"] for one in kept(trial(runs, name)).values()] for name in (model, other)}
     assert metrics == {model: ["mse"], other: ["mse", "iwae"]}
-    subprocess.run([*command, "--set", "iwae.k=2"], cwd=ROOT, check=True, capture_output=True)
+    warm.run([*command, "--set", "iwae.k=2"], cwd=ROOT, check=True, capture_output=True)
     assert [one["metric"] for one in kept(trial(runs, model)).values()] == ["mse", "iwae"]
 
 

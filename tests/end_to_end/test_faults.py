@@ -15,7 +15,7 @@ import torch
 from orchestrator.clusters.resources import cpus
 from orchestrator.errors import UserError
 from orchestrator.execution import oom as memory
-from orchestrator.execution import slot
+from orchestrator.execution import slot, tune
 from orchestrator.execution.run import run_sweep
 from orchestrator.execution.tune import MEMORY_NOTICE, OOM_REASON, Listener, reason_of
 from orchestrator.schedulers.run_all import RunAll
@@ -26,7 +26,6 @@ from orchestrator.storage.disk import disk_errors_reported, fault_in, faults_rai
 from orchestrator.storage.journal import Journal
 from orchestrator.sweep.folder import claim
 from orchestrator.sweep.state import SweepState
-from tests.support import ROOT
 from tests.support.full_disk import small_disk
 from tests.support.results_files import results_file_in
 from tests.support.small_runs import a_run
@@ -67,14 +66,17 @@ def memory_kills(counter: Path) -> int:
 
 
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory):
-    """Four trials on one slot, until its disk is full, and then to the end: the outcome, what the tracker was told."""
+def swept(shared_ray, tmp_path_factory):
+    """Four trials on one slot, until its disk is full, and then to the end: the outcome, what the tracker was told.
+
+    A shortage of memory is excused once, not MEMORY_RETRIES times, as each try imports torch.
+    """
     spec = spec_of("faulty", EPOCHS, scheduler={"name": "none"}, resources={"cpus_per_worker": cpus()})
     folder, tracker = claim(tmp_path_factory.mktemp("out"), spec), Recorder()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT))  # slots are to find this file
         patch.setattr(slot, "Slot", FaultySlot)
         patch.setattr(memory, "COUNTERS", (folder / "oom",))
+        patch.setattr(tune, "MEMORY_RETRIES", 1)
         trials = trials_of({}, {"seed": 1}, {"seed": 2}, {"seed": 3}, epochs=EPOCHS)
         with pytest.raises(UserError) as full:
             run_sweep(Plan(spec, trials), folder, Recorder(), Recorder())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.clusters.resources import cpus
 from orchestrator.commands import sweep as launch
 from orchestrator.evaluation.models import trained_models
 from orchestrator.execution.run import Outcome
@@ -17,7 +18,7 @@ from orchestrator.terminal import PlainConsole
 from orchestrator.tracking.identity import recorded_store
 from orchestrator.tracking.tracker import Left
 from orchestrator.tracking.ui import page
-from tests.support import ROOT
+from tests.support import ROOT, warm
 from tests.support.consoles import of_trial, screen
 
 NAMES = [
@@ -28,15 +29,16 @@ NAMES = [
 
 
 NASTIEST = "a b#c?d%20e%f'g\"h$HOME[i]{j,k}&;`id`\\n:m=é日本語👩‍🔬"
-TWO_TRIALS = """\
+TWO_TRIALS = f"""\
 name: two
 run:
-  method: {name: vae}
-  network: {name: mlp, hidden: [8], latent_dim: 2}
-  data: {name: digits, train_rows: 100, val_rows: 50}
+  method: {{name: vae}}
+  network: {{name: mlp, hidden: [8], latent_dim: 2}}
+  data: {{name: digits, train_rows: 100, val_rows: 50}}
   epochs: 1
-search: {network.latent_dim: {grid: [2, 3]}}
-scheduler: {name: none}
+search: {{network.latent_dim: {{grid: [2, 3]}}}}
+scheduler: {{name: none}}
+resources: {{cpus_per_worker: {cpus()}}}
 """
 
 
@@ -83,7 +85,7 @@ def test_the_command_line_takes_a_folder_of_any_name_and_tells_it_as_it_is(tmp_p
     out = tmp_path / "- it's 100% [red] #1? $HOME 日本語"
     for verb in ("results", "resume", "evaluate", "ui"):
         call = [sys.executable, "-m", "orchestrator", verb, "a", "--out", str(out)]
-        said = subprocess.run(call, cwd=ROOT, capture_output=True, text=True)
+        said = warm.run(call, cwd=ROOT, capture_output=True, text=True)
         assert said.returncode == 2 and str(out) in said.stderr and len(said.stderr.splitlines()) == 1
 
 
@@ -103,7 +105,7 @@ def test_an_out_that_is_no_line_is_refused_in_one(vaeorch, tmp_path, verb, line_
     ]
 
 
-def test_a_sweep_lives_its_whole_life_in_the_nastiest_folder(vaeorch, tmp_path):
+def test_a_sweep_lives_its_whole_life_in_the_nastiest_folder(shared_ray, vaeorch, tmp_path):
     out, spec = tmp_path / NASTIEST, tmp_path / "spec.yaml"
     spec.write_text(TWO_TRIALS)
 

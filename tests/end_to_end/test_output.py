@@ -13,21 +13,23 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.clusters.resources import cpus
 from orchestrator.reporting.console import Board, LivePanel
 from orchestrator.terminal import PlainConsole
-from tests.support import ROOT
+from tests.support import ROOT, warm
 
 VAEORCH = [sys.executable, "-m", "orchestrator"]
 FULL = Path("/dev/full")
-SWEEP = """\
+SWEEP = f"""\
 name: told
 run:
-  method: {name: vae}
-  network: {name: mlp, hidden: [16], latent_dim: 2}
-  data: {name: circle, train_rows: 300, val_rows: 90}
+  method: {{name: vae}}
+  network: {{name: mlp, hidden: [16], latent_dim: 2}}
+  data: {{name: circle, train_rows: 300, val_rows: 90}}
   epochs: 3
-search: {seed: {grid: [0, 1]}}
-scheduler: {name: none}
+search: {{seed: {{grid: [0, 1]}}}}
+scheduler: {{name: none}}
+resources: {{cpus_per_worker: {cpus()}}}
 """
 
 
@@ -62,7 +64,7 @@ def closed_pipe() -> int:
 
 def test_a_sweep_whose_reader_goes_trains_on_and_logs_to_its_folder(words, tmp_path):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = subprocess.Popen([*VAEORCH, "sweep", *words], cwd=ROOT, text=True, **pipes)
+    process = warm.Popen([*VAEORCH, "sweep", *words], cwd=ROOT, text=True, **pipes)
     assert process.stdout.readline()
     process.stdout.close()
     err = process.stderr.read()
@@ -146,7 +148,7 @@ def test_training_without_any_standard_stream_writes_into_no_file_that_is_not_it
 def test_preparing_goes_on_whatever_becomes_of_its_output(tmp_path, place):
     to = closed_pipe() if place is None else os.open(place, os.O_WRONLY)
     command = [*VAEORCH, "data", "prepare", "circle", "--data-root", str(tmp_path)]
-    assert subprocess.run(command, cwd=ROOT, stdout=to, stderr=to).returncode == 0
+    assert warm.run(command, cwd=ROOT, stdout=to, stderr=to).returncode == 0
     os.close(to)
     assert list(tmp_path.glob("prepared/circle-*/index.json"))
 

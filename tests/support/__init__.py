@@ -35,6 +35,8 @@ Faults and processes:
     fake_clusters: a cluster that cannot be had here, whose jobs do what a test says.
     ray_clusters: a Ray of several nodes on this machine, and a slot that loses its node.
     tunnels: a way to a server of this machine that can be cut.
+    forks: worker processes, forked from one that has imported torch.
+    warm: programs in Python, forked from one that has imported all that takes long.
     processes: processes found by what is in their environment.
     lab: separate machines on this one, with SSH between them.
     ssh_records: what a cluster file says of such hosts.

@@ -3,8 +3,8 @@
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
+from tests.support import forks
 from trainables.sums import add, all_reduce, from_all, gather, share
 
 X = torch.randn(7, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -35,14 +35,10 @@ def _worker(rank, world, port_file, queue):
 
 @pytest.mark.parametrize("world", [2, 3])
 def test_sums_and_whole_batch_gradients_on_workers_equal_one_worker(world, tmp_path):
-    context = mp.get_context("spawn")
-    queue = context.SimpleQueue()
-    workers = [context.Process(target=_worker, args=(r, world, tmp_path / "store", queue)) for r in range(world)]
-    for worker in workers:
-        worker.start()
+    queue = forks.context().SimpleQueue()
+    workers = forks.started(_worker, [(rank, world, tmp_path / "store", queue) for rank in range(world)])
     answers = sorted(queue.get() for _ in workers)
-    for worker in workers:
-        worker.join(30)
+    forks.join(workers)
     gradients = torch.cat([torch.tensor(answer[4], dtype=torch.float64).reshape(-1, 3) for answer in answers])
     torch.testing.assert_close(gradients, reference_gradient(), rtol=1e-12, atol=0)
     for _, rows, total, loss, _, told in answers:

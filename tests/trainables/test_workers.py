@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import nn
 
+from tests.support import forks
 from tests.support.small_runs import METHODS, a_run
 from trainables import sums, train
 from trainables.metrics.iwae import iwae
@@ -108,18 +108,8 @@ def numbers(tmp_path_factory, request):
     folder = tmp_path_factory.mktemp("workers")
     images = np.random.default_rng(0).integers(0, 256, (44, 16, 16), dtype=np.uint8)
     np.save(folder / "images.npy", images)
-    processes = [
-        mp.get_context("spawn").Process(
-            target=worker, args=(rank, world, folder, [case for case in CASES if case in asked])
-        )
-        for world in WORLDS
-        for rank in range(world)
-    ]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    assert {process.exitcode for process in processes} == {0}
+    cases = [case for case in CASES if case in asked]
+    forks.join(forks.started(worker, [(rank, world, folder, cases) for world in WORLDS for rank in range(world)]))
     return {world: pickle.loads((folder / f"{world}.pickle").read_bytes()) for world in WORLDS}
 
 

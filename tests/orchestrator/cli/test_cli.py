@@ -14,8 +14,9 @@ import sys
 import pytest
 
 from orchestrator.clusters.read import cluster_schema
+from orchestrator.clusters.resources import cpus
 from orchestrator.commands.catalogue import catalogue
-from tests.support import ROOT
+from tests.support import ROOT, warm
 from tests.support.specs import RUN
 from tests.support.waiting import until
 
@@ -209,7 +210,7 @@ def test_sweep_runs_on_without_its_tracking_server_and_sync_sends_the_rest(vaeor
     out, store = tmp_path / "runs", f"sqlite:///{tmp_path / 'mlflow.db'}"
     words = ["sweep", str(spec), "--out", str(out), "--tracking-uri", refusing, "--json"]
     words += ["--set", "scheduler={name: asha, grace_epochs: 1}"]  # so that the one trial pauses, and closes the search
-    said = subprocess.run([sys.executable, "-m", "orchestrator", *words], cwd=ROOT, capture_output=True, text=True)
+    said = warm.run([sys.executable, "-m", "orchestrator", *words], cwd=ROOT, capture_output=True, text=True)
     assert said.returncode == 0, said.stderr
     [trial] = json.loads(said.stdout)["trials"]
     assert (trial["status"], trial["epochs"]) == ("completed", 3)
@@ -269,7 +270,7 @@ def test_train_interrupted_goes_on_to_the_same_numbers(vaeorch, spec, tmp_path):
     """Ctrl-C to a real process after its fourth epoch, where it waits for it; the same command takes it up."""
     words = ["--set", "run.epochs=9"]
     command = [sys.executable, "-c", WAITS_FOR_CTRL_C, "train", str(spec), "--out", str(tmp_path / "cut"), *words]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = warm.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     metrics = tmp_path / "cut" / "tiny" / "metrics.jsonl"
     until(lambda: metrics.with_name("waits").exists() or process.poll() is not None)
     process.send_signal(signal.SIGINT)
@@ -392,8 +393,8 @@ def test_a_sweep_all_of_whose_trials_diverge_ends_with_the_reasons_and_exit_code
     """A real sweep; then `resume` of it, as it is and as an older version would have begun it."""
     out = tmp_path / "runs"
     words = ["sweep", str(spec), "--out", str(out), "--set", "search={optimizer.lr: {grid: [1e18, 1e19]}}"]
-    words += ["--set", "scheduler={name: asha, grace_epochs: 1}"]
-    said = subprocess.run([sys.executable, "-m", "orchestrator", *words], cwd=ROOT, capture_output=True, text=True)
+    words += ["--set", "scheduler={name: asha, grace_epochs: 1}", "--set", f"resources.cpus_per_worker={cpus()}"]
+    said = warm.run([sys.executable, "-m", "orchestrator", *words], cwd=ROOT, capture_output=True, text=True)
     heading, *reasons = said.stderr.splitlines()
     assert (said.returncode, heading) == (1, "tiny: every trial failed or diverged.")
     assert reasons and all(" diverged: " in line for line in reasons) and "0002" in reasons[-1]

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from orchestrator.cli import main as cli
-from tests.support import ROOT
+from tests.support import ROOT, warm
 from tests.support.prepared_sets import AT_HAND, IMAGES, flip, saved, shards_in
 from trainables.common.records import name_of, summary
 from trainables.data import DATASETS
@@ -197,7 +197,7 @@ main()
 def test_a_terminal_has_a_progress_bar_and_ctrl_c_is_heard(tmp_path):
     command = [sys.executable, "-c", WAITS, "data", "prepare", "sprites", "--data-root", str(tmp_path)]
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, cwd=ROOT, text=True)
+    process = warm.Popen(command, stdout=subprocess.PIPE, stderr=theirs, cwd=ROOT, text=True)
     os.close(theirs)
     seen = b""
     while b"MB" not in seen:
@@ -209,5 +209,5 @@ def test_a_terminal_has_a_progress_bar_and_ctrl_c_is_heard(tmp_path):
     folder = index_file.folder_of(Sprites(), tmp_path)
     assert not (folder / "index.json").exists() and not list(folder.glob(".*.arrow.*"))
     command[2] = "from orchestrator.cli.main import main; main()"
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    done = warm.run(command, capture_output=True, text=True, cwd=ROOT)
     assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith(f"prepared  {folder}  6,144 rows, ")

@@ -22,7 +22,7 @@ from orchestrator.tracking import tracker as tracking
 from orchestrator.tracking.spool import PARENT, TrackingError
 from orchestrator.tracking.tracker import provenance, sync
 from orchestrator.tracking.ui import page
-from tests.support import ROOT
+from tests.support import ROOT, warm
 from tests.support.tracked_sweeps import VIEW, client_of, record, runs_of, start, steps_of, tracker_of, uid_of
 
 
@@ -297,7 +297,7 @@ for epoch in range(1, 1_000_000):
 
 def test_a_sweep_killed_and_resumed_uses_its_runs_and_logs_each_epoch_once(uri, folder):
     command = [sys.executable, "-c", SWEEP_TO_KILL, uri, str(folder)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    with warm.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout:
             sent = (folder / "spool").glob("sent-*")
             if int(line) % 50 == 0 and any('"0000"' in file.read_text() for file in sent):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from scipy import integrate
 
+from tests.support import forks
 from trainables.distributions.mmd import AXIS_BY_AXIS, DISCREPANCIES, Moments, biased, imq, rbf, unbiased
 from trainables.distributions.priors import Logistic, Normal
 from trainables.noise import Noise
@@ -214,14 +214,10 @@ def _worker(rank, world, folder, queue):
 
 
 def test_unequal_shares_over_workers_give_the_value_and_gradient_of_one(tmp_path):
-    context = mp.get_context("spawn")
-    queue = context.SimpleQueue()
-    workers = [context.Process(target=_worker, args=(rank, 3, tmp_path, queue)) for rank in range(3)]
-    for worker in workers:
-        worker.start()
+    queue = forks.context().SimpleQueue()
+    workers = forks.started(_worker, [(rank, 3, tmp_path, queue) for rank in range(3)])
     answers = [answer for _, answer in sorted(queue.get() for _ in workers)]
-    for worker in workers:
-        worker.join(30)
+    forks.join(workers)
     for name, total in answers[0]:
         value, gradient = value_and_gradient(name, CODES, slice(total), total)
         found = torch.tensor([row for answer in answers for row in answer[name, total][1]])

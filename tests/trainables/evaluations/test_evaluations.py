@@ -2,12 +2,12 @@
 
 import json
 import math
-import multiprocessing
 from collections import Counter
 
 import pytest
 import torch
 
+from tests.support import forks
 from tests.support.evaluations import DATA, WITHOUT_DENSITY, a_model, a_small, small, zeros_and_ones
 from trainables import cache
 from trainables.common.errors import CheckpointError
@@ -34,9 +34,15 @@ NEVER = {
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory):
-    """Where the one classifier of all models here is kept."""
+def kept(tmp_path_factory):
     return tmp_path_factory.mktemp("kept")
+
+
+@pytest.fixture
+def shared(kept, monkeypatch):
+    """Where the one classifier of all models here is kept. It learns for 30 steps: how good it is changes nothing."""
+    monkeypatch.setattr(convnet, "STEPS", 30)
+    return kept
 
 
 @pytest.mark.parametrize(
@@ -274,14 +280,10 @@ def a_state(folder, number, made):
 
 
 def test_of_two_processes_one_makes_what_is_kept_and_the_other_waits(tmp_path):
-    spawn = multiprocessing.get_context("spawn")
-    made = spawn.Queue()
-    processes = [spawn.Process(target=a_state, args=(tmp_path, number, made)) for number in (1, 2)]
-    for process in processes:
-        process.start()
+    made = forks.context().Queue()
+    processes = forks.started(a_state, [(tmp_path, number, made) for number in (1, 2)])
     told = sorted(made.get(timeout=300) for _ in range(3))
-    for process in processes:
-        process.join()
+    forks.join(processes)
     assert told in ([1, 1.0, 1.0], [2, 2.0, 2.0])
     (tmp_path / "thing.pt").write_bytes((tmp_path / "thing.pt").read_bytes()[:100])  # damaged: made anew
     assert cache.once(tmp_path, "thing", lambda: {"value": 7}) == cache.once(tmp_path, "thing", dict) == {"value": 7}

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
+from tests.support import forks
 from tests.support.evaluations import a_model, a_small, with_attributes, zeros_and_ones
 from trainables.common.errors import CheckpointError, DataError
 from trainables.common.records import name_of
@@ -16,6 +16,7 @@ from trainables.evaluations import EVALUATIONS, context
 from trainables.evaluations.context import EvaluationContext
 from trainables.evaluations.downstream import probes
 from trainables.evaluations.evaluate import evaluate, find
+from trainables.metrics import convnet
 from trainables.sums import rank_and_world
 from trainables.train import Training
 
@@ -32,8 +33,8 @@ ACROSS_BLOCKS = {"generated": 1130, "features": "classifier", "published": True}
 
 
 def findings(folder):
-    """Of all cases, and of what is missing to worker 1 alone, or too little."""
-    probes.FOREST_TEST_ROWS = probes.ATTRIBUTE_TEST_ROWS = 40
+    """Of all cases, and of what is missing to worker 1 alone, or too little. The classifiers learn for 30 steps."""
+    probes.FOREST_TEST_ROWS, probes.ATTRIBUTE_TEST_ROWS, convnet.STEPS = 40, 40, 30
     found = {}
     for example, (data, names) in CASES.items():
         seen = EvaluationContext(with_attributes_if_any(Training(a_model(example, data))), folder / "kept")
@@ -72,14 +73,11 @@ def worker(rank, folder):
 @pytest.fixture(scope="module")
 def of_one_and_two(tmp_path_factory):
     folder = tmp_path_factory.mktemp("workers")
-    spawn = mp.get_context("spawn")
-    processes = [spawn.Process(target=worker, args=(rank, folder)) for rank in range(2)]
-    for process in processes:
-        process.start()
+    processes = forks.started(worker, [(rank, folder) for rank in range(2)])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Mnist01, "from_files", zeros_and_ones)
-        for name in ("FOREST_TEST_ROWS", "ATTRIBUTE_TEST_ROWS"):
-            patch.setattr(probes, name, 40)
+        for place, name in ((probes, "FOREST_TEST_ROWS"), (probes, "ATTRIBUTE_TEST_ROWS"), (convnet, "STEPS")):
+            patch.setattr(place, name, getattr(place, name))  # as it is now, afterwards
         patch.setitem(context.FEATURES, "classifier", context.FEATURES["classifier"])
         threads = torch.get_num_threads()
         torch.set_default_dtype(torch.float64)
@@ -89,9 +87,7 @@ def of_one_and_two(tmp_path_factory):
         finally:
             torch.set_default_dtype(torch.float32)
             torch.set_num_threads(threads)
-    for process in processes:
-        process.join()
-    assert [process.exitcode for process in processes] == [0, 0]
+    forks.join(processes)
     return alone, *(pickle.loads((folder / f"{rank}.pickle").read_bytes()) for rank in range(2))
 
 

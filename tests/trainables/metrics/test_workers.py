@@ -5,8 +5,8 @@ import pickle
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
+from tests.support import forks
 from tests.support.small_runs import a_run
 from trainables.data.loading import load_splits
 from trainables.metrics import frechet, ones_classifier, rate, reconstruction
@@ -54,12 +54,6 @@ def test_two_workers_have_the_numbers_of_one(tmp_path):
         alone = numbers()
     finally:
         torch.set_default_dtype(torch.float32)
-    context = mp.get_context("spawn")
-    processes = [context.Process(target=worker, args=(rank, tmp_path)) for rank in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    assert [process.exitcode for process in processes] == [0, 0]
+    forks.join(forks.started(worker, [(rank, tmp_path) for rank in range(2)]))
     for rank in range(2):
         assert pickle.loads((tmp_path / f"{rank}.pickle").read_bytes()) == pytest.approx(alone, rel=1e-9)

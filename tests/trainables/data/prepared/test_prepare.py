@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.support import warm
 from tests.support.data_files import complaint
 from tests.support.prepared_sets import (
     IMAGES,
@@ -53,7 +54,7 @@ def sprites(tmp_path_factory) -> dict[str, bytes]:
     return contents(folder)
 
 
-def started(root: Path, before: str = "", after: str = "") -> subprocess.Popen:
+def started(root: Path, before: str = "", after: str = "") -> warm.Popen:
     """Another process that prepares the sprites."""
     code = f"""
 import os, signal, sys
@@ -66,7 +67,7 @@ print("starts", flush=True)
 prepare.prepare(Sprites(), Path({str(NOWHERE)!r}), Path({str(root)!r}))
 {after}
 """
-    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    return warm.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
 
 
 KILLED = """

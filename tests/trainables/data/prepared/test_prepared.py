@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.support import prepared_sets
+from tests.support import prepared_sets, warm
 from tests.support.data_files import complaint
 from tests.support.prepared_sets import AT_HAND, REAL, SMALL, flip, prepared_in, same_sets, shards_in
 from tests.support.small_runs import a_run
@@ -188,7 +188,7 @@ def test_processes_share_the_pages_of_a_set(tmp_path, monkeypatch):
     """Each of two readers accounts for half of what both have mapped."""
     prepared_in(tmp_path, Sprites(), NOWHERE, monkeypatch, 8 << 20)
     command = [sys.executable, "-c", READER.format(root=str(tmp_path))]
-    readers = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    readers = [warm.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     try:
         for reader in readers:
             assert reader.stdout.readline() == "read\n"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import ROOT
+from tests.support import ROOT, warm
 from tests.support.bucket_faults import FOR_EVER, Fault, a_set, content_of
 from tests.support.waiting import until
 from trainables.common.errors import DataError
@@ -51,7 +51,7 @@ def refusal(root, key="random-0"):
 def fetching(root, key="random-0", at_once=4):
     """Another process that fetches."""
     words = [sys.executable, "-c", FETCH, root, key, str(at_once)]
-    return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return warm.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def asked_once(bucket):
