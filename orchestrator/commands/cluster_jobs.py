@@ -17,6 +17,7 @@ from rich.console import Console
 
 from orchestrator.clusters.base import RemoteCluster
 from orchestrator.clusters.head import Head
+from orchestrator.clusters.job_server import NoAnswer
 from orchestrator.clusters.jobs import State, package
 from orchestrator.clusters.options import ClusterOptions
 from orchestrator.clusters.read import read_cluster
@@ -34,6 +35,10 @@ from orchestrator.tracking.store_address import check_early, is_server, store_fo
 
 DRIVERS_OWN = (0, 1, 2, 130, 143)  # exit codes with which a driver ends in order
 MISTAKE, INTERRUPTED = 2, (130, 143)
+
+
+class OutOfSight(ClusterFailed):
+    """A cluster does not answer. Its job may go on."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,9 @@ def run_on_cluster(job: Job, spec: str | None, record: RemoteCluster, options: C
             code = follow(head, job_id, job.verb, home)
             started = started and code != exit_code(KeyboardInterrupt())  # detached: the job goes on
             return code
+    except OutOfSight:
+        started = False  # the job may go on
+        raise
     finally:
         if started and options.keep_up:
             record.down_when_idle(state, options.keep_up)
@@ -135,7 +143,7 @@ def for_shell(path: str) -> str:
 def follow(head: Head, job_id: str, verb: str, home: Home) -> int:
     """Show a job's log until it has ended, then bring its results home and show them. Returns its exit code.
 
-    Ctrl-C detaches: the job goes on. Raises UserError, ClusterFailed and NoResult.
+    Ctrl-C detaches: the job goes on. Raises UserError, ClusterFailed, OutOfSight and NoResult.
     """
     console = home.console
     try:
@@ -148,6 +156,9 @@ def follow(head: Head, job_id: str, verb: str, home: Home) -> int:
         for word in ("attach", "stop"):
             say(console, f"{word:<12} {home.command(word)}")
         return exit_code(stop)
+    except NoAnswer as error:
+        cures = (f"{word:<12} {home.command(word)}" for word in ("attach", "stop"))
+        raise OutOfSight(f"{home.name}: the cluster does not answer, but may go on: {error}", *cures) from None
     return finish(head, state, verb, home)
 
 
