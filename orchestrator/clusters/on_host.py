@@ -29,14 +29,15 @@ ENDING_S = 10.0  # for processes to end by themselves
 KILLED_S = 10.0  # for killed ones to be gone
 CONNECT_S = 10.0
 START_S = 240.0  # for `ray start`
-SOON_S = 10.0
+LEAST_S = 10.0  # for another attempt
 LOOK_S = 10.0  # between looks whether a job runs
 CREDENTIALS = "credentials"  # the copy of the user's file for buckets
 OPEN_FILES = 65536
 GET_ADDRESS = 0x8915  # SIOCGIFADDR: the address of a network interface
 OUTSIDE = ("192.0.2.1", 9)  # an address that is nobody's; nothing is sent to it
 NOT_THE_CLUSTERS = ("RAY_AUTH_TOKEN", "RAY_ADDRESS", "RAY_TMPDIR")  # they would beat what is set here
-VITAL = {"gcs_server", "raylet"}
+OF_THE_LOGIN = ("SSH_CLIENT", "SSH2_CLIENT", "SSH_CONNECTION", "SSH_AUTH_SOCK", "SSH_TTY")  # bash reads ~/.bashrc again
+GCS, RAYLET = "gcs_server", "raylet"  # the processes of Ray's head and of each node
 
 
 class Failed(Exception):
@@ -68,25 +69,25 @@ def check(order):
 
 
 def running(order):
-    """Whether the processes of Ray without which a node is none are there."""
-    names = set(found(order["mark"]).values())
-    return {"running": (VITAL if order["head"] else VITAL - {"gcs_server"}) <= names}
+    """Whether the processes of Ray are there without which a node is none."""
+    needed = {GCS, RAYLET} if order["head"] else {RAYLET}
+    return {"running": needed <= set(found(order["mark"]).values())}
 
 
 def start(order):
     """Starts Ray's node, in place of what is left of an earlier one.
 
     On a busy machine Ray may give up while it waits for its own processes: then it is started again, for START_S
-    altogether. A start that fails sooner than SOON_S has another reason.
+    altogether. A start that fails before there is a raylet has another reason.
     """
     deadline = time.monotonic() + START_S
     while True:
         refuse(order)
-        began = time.monotonic()
+        shutil.rmtree(f"/tmp/{order['mark']}/r", ignore_errors=True)  # of an earlier start
         code = ray_start(order, deadline)
         if not code:
             return {}
-        if time.monotonic() < began + SOON_S or time.monotonic() > deadline:
+        if not raylet_log(order).exists() or time.monotonic() > deadline:
             reason = "has failed" if code > 0 else f"has not ended within {START_S:g} s"
             raise Failed(f"`ray start` {reason}.{log_lines(order)}")
 
@@ -112,7 +113,7 @@ def ray_start(order, deadline):
         how = {"stdin": subprocess.DEVNULL, "stdout": file, "stderr": file, "env": environment(order, folder, scratch)}
         with subprocess.Popen(words, start_new_session=True, **how) as process:
             try:
-                return process.wait(max(SOON_S, deadline - time.monotonic()))
+                return process.wait(max(LEAST_S, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.kill()
                 return process.wait()
@@ -127,7 +128,7 @@ def allow_open_files():
 
 def environment(order, folder, scratch):
     """The environment of Ray's processes, and of all that they start."""
-    own = {name: value for name, value in os.environ.items() if name not in NOT_THE_CLUSTERS}
+    own = {name: value for name, value in os.environ.items() if name not in NOT_THE_CLUSTERS + OF_THE_LOGIN}
     programs = os.path.dirname(sys.executable)
     own.update(order["environment"])
     own.update(
@@ -181,15 +182,18 @@ def log(order):
 
 def log_lines(order):
     """The ends of the logs that tell why Ray did not start, without addresses in its code: on lines of their own."""
-    latest = Path(f"/tmp/{order['mark']}/r/session_latest/logs")
     lines = []
-    for file in (start_log(order), latest / "raylet.out"):
+    for file in (start_log(order), raylet_log(order)):
         with suppress(OSError):
             text = [
                 line for line in file.read_text(errors="replace").splitlines() if line.strip() and "(+0x" not in line
             ]
             lines += [f"{file.name}: {line}" for line in text[-order["log_lines"] :]]
     return "".join(f"\n  {line}" for line in lines)
+
+
+def raylet_log(order):
+    return Path(f"/tmp/{order['mark']}/r/session_latest/logs/raylet.out")
 
 
 def start_log(order):
@@ -208,7 +212,8 @@ def stop(order):
 
 def stop_when_idle(order):
     """Leaves a process behind that stops the cluster here once no job has run for `idle_s`."""
-    text = f"{order['source']}\n\nwait_until_idle({order!r})\n"
+    own = {name: value for name, value in order.items() if name != "source"}
+    text = f"{order['source']}\n\nwait_until_idle({own!r})\n"
     devices = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     subprocess.Popen([sys.executable, "-c", text], start_new_session=True, **devices)
     return {}
@@ -234,17 +239,21 @@ def has_job(order):
 
 
 def end(mark):
-    """Ends all processes of the cluster: at first they are asked to, then killed. Returns those that are left."""
+    """Ends all processes of the cluster: at first they are asked to, then killed. Returns those that are left.
+
+    The head's gcs_server comes last, as the others take their leave of it. It has nothing to save.
+    """
     kill_at = time.monotonic() + ENDING_S
     asked = set()
     while left := found(mark):
-        late = time.monotonic() > kill_at
         if time.monotonic() > kill_at + KILLED_S:
             break
-        for process in left if late else set(left) - asked:
+        others = {process for process, name in left.items() if name != GCS}
+        killed = not others or time.monotonic() > kill_at
+        for process in (others or set(left)) if killed else others - asked:
             with suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL if late else signal.SIGTERM)
-        asked |= set(left)
+                os.kill(process, signal.SIGKILL if killed else signal.SIGTERM)
+        asked |= others
         time.sleep(0.1)
     return sorted(left)
 

@@ -168,7 +168,7 @@ class Hosts:
 
     def start(self, hosts: Iterable[str], addresses: dict[str, str]) -> None:
         """Starts Ray on the head, or on workers once the head's runs. Raises UserError."""
-        orders = {host: self._start_order(host, addresses) for host in hosts}
+        orders = {host: self.start_order(host, addresses) for host in hosts}
         answers = self._obeyed(orders, on_host.START_S + MARGIN_S)
         problems = [answer for answer in answers.values() if isinstance(answer, HostError)]
         if problems:
@@ -217,7 +217,7 @@ class Hosts:
         places = {"folder": self.folder, "dashboard_port": self.record.dashboard_port, "log_lines": LOG_LINES}
         return common | places | how
 
-    def _start_order(self, host: str, addresses: dict[str, str]) -> dict[str, Any]:
+    def start_order(self, host: str, addresses: dict[str, str]) -> dict[str, Any]:
         record, own = self.record, addresses[host]
         options = [
             f"--node-ip-address={own}",

@@ -6,21 +6,20 @@ import signal
 import threading
 import urllib.error
 import urllib.request
-from dataclasses import replace
 
 import pytest
 
-from orchestrator.clusters import openssh
+from orchestrator.clusters import openssh, ray_on_hosts
 from orchestrator.clusters.ray_on_hosts import Hosts, down, running, up
 from orchestrator.clusters.state import noted_hosts, state_folder, token
 from orchestrator.errors import UserError
 from tests.support.lab import Lab, unavailable
-from tests.support.ssh_records import SshRecord
+from tests.support.ssh_records import ssh_cluster
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.skipif(unavailable() is not None, reason=str(unavailable()))
 
-RECORD = SshRecord()
+RECORD = ssh_cluster()
 FOREIGN = "VAEORCH_CLUSTER=vo-00000000 exec -a /tmp/ray/session/raylet sleep 9999"  # looks like a Ray, but not ours
 TOLD_BY_JOB = """
 import json, os, ray
@@ -74,14 +73,14 @@ def asked(port: int, path: str, secret: str = "", body: dict | None = None):
 
 
 def test_problems_of_all_hosts_are_told_at_once_and_nothing_is_started(lab, state):
-    other = replace(RECORD, workers=("gpu9", "gpu2", "10.77.0.2"), python="~/none/bin/python")
+    other = ssh_cluster(workers=("gpu9", "gpu2", "10.77.0.2"), python="~/none/bin/python")
     with pytest.raises(UserError) as refused:
         up(other, state, print)
     head, missing, worker, _ = refused.value.lines
     assert head.startswith("gpu1: a program is missing there") and "none/bin/python" in head
     assert missing.startswith("gpu9: has no address")
     assert worker.startswith("gpu2: a program is missing there")
-    without = replace(RECORD, workers=(), python="/usr/bin/python3")
+    without = ssh_cluster(workers=(), python="/usr/bin/python3")
     with pytest.raises(UserError, match="gpu1: /usr/bin/python3 cannot import ray .*correct `python`"):
         up(without, state, print)
     assert noted_hosts(state) == ()
@@ -149,6 +148,14 @@ def test_jobs_have_the_clusters_settings_and_hosts_offer_what_the_record_says(la
     }
 
 
+def test_a_host_that_does_not_come_up_in_time_is_named_with_the_end_of_its_log(lab, cluster, state, monkeypatch):
+    monkeypatch.setattr(ray_on_hosts, "START_S", 1)
+    with pytest.raises(UserError) as late:
+        Hosts(RECORD, state).wait({"gpu1": "10.77.0.2", "gpu2": "10.77.0.99"})
+    (text,) = late.value.lines
+    assert text.startswith("gpu2: Ray has not come up there within 1 s. Its logs end:\n  start-gpu2.log: ")
+
+
 def test_another_up_changes_nothing_and_brings_back_a_worker_that_was_lost(lab, cluster, state):
     said, before = [], vital(lab)
     up(RECORD, state, said.append)
@@ -165,7 +172,7 @@ def test_another_up_changes_nothing_and_brings_back_a_worker_that_was_lost(lab, 
 
 def test_down_ends_this_ray_everywhere_names_hosts_that_it_cannot_reach_and_can_be_repeated(lab, cluster, state):
     lab.cut(lab.hosts["gpu3"])
-    fewer = replace(RECORD, workers=("gpu2",))  # a worker that was taken from the file is not forgotten
+    fewer = ssh_cluster(workers=("gpu2",))  # a worker that was taken from the file is not forgotten
     (problem,) = down(fewer, state)
     assert str(problem).startswith("gpu3: cannot be reached")
     assert sorted(of_ray(lab)) == ["gpu2", "gpu3"]

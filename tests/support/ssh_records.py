@@ -1,21 +1,20 @@
-"""What a cluster file of kind `ssh` says, for hosts of a lab."""
+"""The cluster of a file of kind `ssh`, for hosts of a lab."""
 
+import json
 import sys
-from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.clusters.ssh import Ssh
+
+USUAL = {
+    "head": "gpu1",
+    "workers": ["gpu2", "gpu3"],
+    "python": sys.executable,
+    "cpus": 1,
+    "train_on_head": False,
+}
 
 
-@dataclass(frozen=True)
-class SshRecord:
-    """The same fields as the record of a cluster file."""
-
-    head: str = "gpu1"
-    workers: tuple[str, ...] = ("gpu2", "gpu3")
-    user: str | None = None
-    port: int | None = None
-    key: str | None = None
-    python: str = sys.executable
-    cpus: int | None = 1
-    gpus: int | None = None
-    train_on_head: bool = False
-    ray_port: int = 6379
-    dashboard_port: int = 8265
+def ssh_cluster(**changes: Any) -> Ssh:
+    """Three hosts, of which the head does not train, with these changes."""
+    return Ssh.model_validate_json(json.dumps(USUAL | changes))

@@ -123,8 +123,24 @@ def test_an_order_that_fails_is_answered_with_its_reason(capsys, monkeypatch):
 def test_settings_of_the_hosts_user_that_would_beat_the_clusters_are_left_out(monkeypatch, tmp_path):
     monkeypatch.setenv("RAY_AUTH_TOKEN", "old")
     monkeypatch.setenv("RAY_ADDRESS", "elsewhere:6379")
+    monkeypatch.setenv("SSH_CLIENT", "10.0.0.1 50000 22")  # with it bash reads ~/.bashrc, where PATH may change
     order = {"mark": MARK, "address": "127.0.0.1", "environment": {"RAY_AUTH_MODE": "token"}}
     known = on_host.environment(order, tmp_path, tmp_path / "scratch")
-    assert not {"RAY_AUTH_TOKEN", "RAY_ADDRESS"} & set(known)
+    assert not {"RAY_AUTH_TOKEN", "RAY_ADDRESS", "SSH_CLIENT"} & set(known)
     assert (known["RAY_AUTH_MODE"], known["RAY_AUTH_TOKEN_PATH"]) == ("token", str(tmp_path / "token"))
     assert (known["TMPDIR"], known["GLOO_SOCKET_IFNAME"]) == (str(tmp_path / "scratch"), "lo")
+
+
+def test_a_start_in_which_the_raylet_gave_up_is_repeated_and_any_other_is_told_with_its_log(monkeypatch, tmp_path):
+    order = {"mark": MARK, "own_ports": [], "head_address": None, "folder": str(tmp_path), "log_lines": 2}
+    raylet_log, codes = tmp_path / "raylet.out", [1, 1, 0]
+    monkeypatch.setattr(on_host, "raylet_log", lambda order: raylet_log)
+    monkeypatch.setattr(on_host, "ray_start", lambda order, deadline: codes.pop(0))
+    on_host.start_log(order).write_text("one\ntwo\nthree\n")
+    with pytest.raises(on_host.Failed) as failed:
+        on_host.start(order)
+    log = on_host.start_log(order).name
+    assert str(failed.value) == f"`ray start` has failed.\n  {log}: two\n  {log}: three"
+    raylet_log.write_text("no agent\n")
+    assert on_host.start(order) == {}
+    assert codes == []

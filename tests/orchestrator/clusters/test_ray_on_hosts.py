@@ -1,11 +1,9 @@
 """What is told of hosts that cannot be nodes of one Ray; tests/end_to_end/test_lab_hosts.py starts Ray on some."""
 
-from dataclasses import replace
-
 import pytest
 
 from orchestrator.clusters.ray_on_hosts import Hosts, differences
-from tests.support.ssh_records import SshRecord
+from tests.support.ssh_records import ssh_cluster
 
 FACT = {"python": "3.11.7", "ray": "2.60.0", "address": "10.0.0.1"}
 ADDRESSES = {"gpu1": "10.0.0.1", "gpu2": "10.0.0.2", "gpu3": "10.0.0.3"}
@@ -31,20 +29,20 @@ def test_other_versions_and_a_machine_with_two_names_are_told():
 
 
 def options(host: str, record, state) -> set[str]:
-    return set(Hosts(record, state)._start_order(host, ADDRESSES)["options"])
+    return set(Hosts(record, state).start_order(host, ADDRESSES)["options"])
 
 
 def test_what_a_host_offers_to_trials_is_what_the_record_says(tmp_path):
-    record = SshRecord(cpus=8, gpus=2)
+    record = ssh_cluster(cpus=8, gpus=2)
     assert {"--num-cpus=0", "--num-gpus=0"} < options("gpu1", record, tmp_path)
     assert {"--num-cpus=8", "--num-gpus=2"} < options("gpu2", record, tmp_path)
-    assert {"--num-cpus=8", "--num-gpus=2"} < options("gpu1", replace(record, train_on_head=True), tmp_path)
-    assert not any("num-" in option for option in options("gpu2", SshRecord(cpus=None), tmp_path))
+    assert {"--num-cpus=8", "--num-gpus=2"} < options("gpu1", ssh_cluster(cpus=8, gpus=2, train_on_head=True), tmp_path)
+    assert not any("num-" in option for option in options("gpu2", ssh_cluster(cpus=None), tmp_path))
 
 
 @pytest.mark.parametrize(("host", "others"), [("gpu1", False), ("gpu2", True)])
 def test_workers_join_the_head_at_the_address_by_which_others_reach_it(host, others, tmp_path):
-    found = options(host, SshRecord(ray_port=7000), tmp_path)
+    found = options(host, ssh_cluster(ray_port=7000), tmp_path)
     assert ("--address=10.0.0.1:7000" in found) == others
     assert ("--port=7000" in found) != others
     assert f"--node-ip-address={ADDRESSES[host]}" in found
@@ -53,7 +51,7 @@ def test_workers_join_the_head_at_the_address_by_which_others_reach_it(host, oth
 def test_clusters_of_one_name_on_two_machines_do_not_touch_each_other(tmp_path):
     for home in ("one", "other"):
         (tmp_path / home / "gpus").mkdir(parents=True)
-    one, other = (Hosts(SshRecord(), tmp_path / home / "gpus") for home in ("one", "other"))
-    assert one.mark == Hosts(SshRecord(), tmp_path / "one" / "gpus").mark != other.mark
+    one, other = (Hosts(ssh_cluster(), tmp_path / home / "gpus") for home in ("one", "other"))
+    assert one.mark == Hosts(ssh_cluster(), tmp_path / "one" / "gpus").mark != other.mark
     assert one.folder != other.folder
     assert len(f"/tmp/{one.mark}/r") <= 20  # Ray's socket paths have a limit

@@ -49,7 +49,7 @@ machine() {
     devices "$root/dev"
     mount --bind "$FOLDER/hosts" "$root/etc/hosts"
     mount --bind "$FOLDER/resolv.conf" "$root/etc/resolv.conf"
-    mkdir -p "$root/run/sshd" "$root/root/.ssh" "$root/root/.ray"
+    mkdir -p "$root/run/sshd" "$root/root/.ssh" "$root/root/.ray" # of this machine's user they show nothing
     mount -t tmpfs -o mode=700 ssh "$root/root/.ssh"
     mount -t tmpfs -o mode=700 ray "$root/root/.ray"
     while read -r shown; do # what is not on the disk of the root
@@ -80,10 +80,12 @@ devices() {
 serve() {
     set -eu
     local own=/etc/ssh/lab
-    usermod -p '*' root # sshd refuses a locked account
-    mkdir -p "$own"
-    echo "$PUBLIC_KEY" > "$own/authorized_keys"
-    [ -f "$own/key" ] || ssh-keygen -q -t ed25519 -N "" -f "$own/key"
+    if [ ! -f "$own/key" ]; then # the disk is new
+        usermod -p '*' root # sshd refuses a locked account
+        mkdir -p "$own"
+        echo "$PUBLIC_KEY" > "$own/authorized_keys"
+        ssh-keygen -q -t ed25519 -N "" -f "$own/key"
+    fi
     cd /
     /usr/sbin/sshd -D -f /dev/null -E /var/log/sshd.log -h "$own/key" -o "AuthorizedKeysFile=$own/authorized_keys" \
         -o PidFile=/run/sshd.pid -o UsePAM=no -o PasswordAuthentication=no -o UseDNS=no &
