@@ -1,7 +1,7 @@
 """Sweeps whose trials run on nodes that do not share the driver's files, on a real Ray with two such nodes.
 
-The same three trials on one slot, with the same numbers: beside the driver; with a node that is lost and a trial that
-then fails by itself; with the store of trials lost; and with a driver that is killed.
+The same three trials on one slot, with the same numbers: beside the driver; with a driver that is killed, and one that
+is interrupted; with a node that is lost and a trial that then fails by itself; and with the store of trials lost.
 """
 
 import json
@@ -42,18 +42,24 @@ from orchestrator.clusters.connection import ConnectedCluster
 from orchestrator.clusters.local import NAMESPACE
 from orchestrator.execution.run import run_sweep
 from orchestrator.space.plan import Plan
+from orchestrator.storage import locks
 from orchestrator.sweep.folder import claim
 from tests.support.sweeps import Recorder, spec_of
 from tests.support.worker_groups import ASHA, three
 
-class Killer(Recorder):
+class Ending(Recorder):
     def epoch(self, trial, epoch, metrics):
-        if (trial, epoch) == ("0003", 2):
+        if first and (trial, epoch) == ("0003", 2):
             os.kill(os.getpid(), signal.SIGKILL)
+        if (trial, epoch) == ("0003", 3):
+            raise KeyboardInterrupt
 
 ray.init(address=sys.argv[1], namespace=NAMESPACE, log_to_driver=False, logging_level="CRITICAL")
-spec, one_slot = spec_of("killed", scheduler=ASHA), ({"cpus": 1, "gpus": 0},)
-run_sweep(Plan(spec, three()), claim(Path(sys.argv[2]), spec), Killer(), Recorder(), cluster=ConnectedCluster(one_slot))
+spec, folder, one_slot = spec_of("killed", scheduler=ASHA), Path(sys.argv[2]) / "killed", ({"cpus": 1, "gpus": 0},)
+if first := not folder.exists():
+    claim(folder.parent, spec)
+with locks.driver(folder):
+    run_sweep(Plan(spec, three()), folder, Ending(), Recorder(), cluster=ConnectedCluster(one_slot))
 """
 
 
@@ -84,13 +90,14 @@ def whole(cluster, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def killed(cluster, tmp_path_factory):
-    """Its driver is killed in the last trial."""
+    """Its driver is killed in the last trial, and the next one is interrupted there."""
     out = tmp_path_factory.mktemp("killed")
     command = [sys.executable, "-c", DRIVER, cluster.address, str(out)]
-    driver = subprocess.run(
-        command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
-    )
-    assert driver.returncode == -signal.SIGKILL, driver.stderr
+    for code in (-signal.SIGKILL, 0):
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        driver = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        assert driver.returncode == code, driver.stderr
+    assert len(lines_in(out / "killed" / "trials" / "0003")) >= 3  # sent because of the interrupt
     return gone_on("killed", out)
 
 
@@ -132,7 +139,7 @@ def test_every_node_is_compared_with_the_driver_before_the_first_trial(cluster):
     assert said == []
 
 
-def test_a_driver_that_is_killed_changes_no_number(whole, killed):
+def test_a_driver_that_is_killed_or_interrupted_changes_no_number(whole, killed):
     ends = [(trial["status"], trial["epochs"]) for trial in whole.results["trials"]]
     assert ends == [("stopped", 2), ("stopped", 1), ("completed", 4)]  # of every kind
     assert_same(killed, whole)

@@ -8,16 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 import ray
 from ray._private import services
 from ray.cluster_utils import Cluster
 
+import psutil  # isort: skip  # Ray brings it
+
 from orchestrator.clusters import local
 from orchestrator.execution.slot import Slot
-from tests.support.ray_heads import free_ports
 
-PORTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
 SOON_MISSED = {"health_check_period_ms": 1000, "health_check_failure_threshold": 3}  # of nodes; 3 s and 5 by default
 
 
@@ -33,10 +32,7 @@ def ray_cluster(*cpus: float) -> Iterator[Cluster]:
 
 
 def start_cluster(cpus: tuple[float, ...]) -> Cluster:
-    """A cluster. If a raylet ends by itself, as on a busy machine, all nodes are started again.
-
-    It does so if it has not learnt within 15 s which ports its helpers have chosen. So these are chosen here.
-    """
+    """A raylet ends by itself if its helpers need more than 15 s to start: then all nodes are started again."""
     os.environ.update(local.ENVIRONMENT)
     others, deadline = local.descendants(psutil.Process()), time.monotonic() + local.START_S
     while True:
@@ -45,8 +41,7 @@ def start_cluster(cpus: tuple[float, ...]) -> Cluster:
             with local.replaced(services, "get_node", local.patient(services.get_node)):
                 for number in cpus:
                     first = {} if cluster.head_node else {"include_dashboard": False, "_system_config": SOON_MISSED}
-                    ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
-                    cluster.add_node(num_cpus=number, **ports, **first)
+                    cluster.add_node(num_cpus=number, **first)
             quiet = {"log_to_driver": False, "logging_level": "CRITICAL", "namespace": local.NAMESPACE}
             ray.init(address=cluster.address, **quiet)
             return cluster
