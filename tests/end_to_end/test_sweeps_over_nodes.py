@@ -136,7 +136,7 @@ def test_every_node_is_compared_with_the_driver_before_the_first_trial(cluster):
     assert len(set(training_nodes().values())) == len(training_nodes()) > 0
     made = check_nodes([run.data], None, spec_of("a").resources, said.append)
     assert software().items() <= made.items() and made["device"].startswith("cpu")
-    assert said == []
+    assert len(said) == 1 and said[0].startswith("checking ")
 
 
 def test_a_driver_that_is_killed_or_interrupted_changes_no_number(whole, killed):
