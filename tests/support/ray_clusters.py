@@ -42,8 +42,7 @@ def start_cluster(cpus: tuple[float, ...]) -> Cluster:
                 for number in cpus:
                     first = {} if cluster.head_node else {"include_dashboard": False, "_system_config": SOON_MISSED}
                     cluster.add_node(num_cpus=number, **first)
-            quiet = {"log_to_driver": False, "logging_level": "CRITICAL", "namespace": local.NAMESPACE}
-            ray.init(address=cluster.address, **quiet)
+            connect(cluster)
             return cluster
         except (Exception, local.RayLost) as error:
             ray.shutdown()
@@ -52,6 +51,13 @@ def start_cluster(cpus: tuple[float, ...]) -> Cluster:
             local.end(mine)
             if time.monotonic() > deadline:
                 raise TimeoutError("Ray did not start.") from error
+
+
+def connect(cluster: Cluster) -> None:
+    """Connect this process anew, as another driver: what the one before had started ends."""
+    ray.shutdown()
+    quiet = {"log_to_driver": False, "logging_level": "CRITICAL", "namespace": local.NAMESPACE}
+    ray.init(address=cluster.address, **quiet)
 
 
 class UnluckySlot(Slot):
