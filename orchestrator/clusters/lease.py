@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import ActorDiedError, RayTaskError
 
 from orchestrator.clusters.local import NAMESPACE
 from orchestrator.storage import layout
@@ -101,5 +101,5 @@ def answer(call: Any) -> Any:
         return ray.get(call)
     except RayTaskError as error:
         raise error.cause from None
-    except RayActorError as error:
+    except ActorDiedError as error:
         raise StoreLost(f"the store of trials is gone: {error}") from None

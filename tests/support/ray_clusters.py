@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 import ray
 from ray._private import services
 from ray.cluster_utils import Cluster
+
+import psutil  # isort: skip  # Ray brings it
 
 from orchestrator.clusters import local
 from orchestrator.execution.slot import Slot
@@ -41,16 +42,22 @@ def start_cluster(cpus: tuple[float, ...]) -> Cluster:
                 for number in cpus:
                     first = {} if cluster.head_node else {"include_dashboard": False, "_system_config": SOON_MISSED}
                     cluster.add_node(num_cpus=number, **first)
-            quiet = {"log_to_driver": False, "logging_level": "CRITICAL", "namespace": local.NAMESPACE}
-            ray.init(address=cluster.address, **quiet)
+            connect(cluster)
             return cluster
-        except (Exception, local.RayLost):
+        except (Exception, local.RayLost) as error:
             ray.shutdown()
             cluster.shutdown()
             mine = local.descendants(psutil.Process()) - others.union(*map(local.descendants, others))
             local.end(mine)
             if time.monotonic() > deadline:
-                raise
+                raise TimeoutError("Ray did not start.") from error
+
+
+def connect(cluster: Cluster) -> None:
+    """Connect this process anew, as another driver: what the one before had started ends."""
+    ray.shutdown()
+    quiet = {"log_to_driver": False, "logging_level": "CRITICAL", "namespace": local.NAMESPACE}
+    ray.init(address=cluster.address, **quiet)
 
 
 class UnluckySlot(Slot):

@@ -112,7 +112,8 @@ def test_what_all_nodes_say_of_the_data_is_told_once(nodes, monkeypatch):
     monkeypatch.setattr(handshake, "load_splits", lambda dataset, root: noted)
     said = []
     check_nodes([a_run().data], None, ONE, said.append)
-    assert said == ["note         digits: 3 files were left out."]
+    checking = "checking     gpu1 (10.0.0.1), gpu2 (10.0.0.2): code, packages and data"
+    assert said == [checking, "note         digits: 3 files were left out."]
 
 
 def test_an_empty_cluster_is_asked_on_the_node_that_joins_first(nodes, monkeypatch):
