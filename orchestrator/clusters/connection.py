@@ -15,7 +15,7 @@ from orchestrator.clusters.resources import count_slots, cpus, gpus
 from orchestrator.clusters.scratch import scratch_folder
 from orchestrator.errors import UserError
 
-NODE_LOST = ("its node has died", "node was terminated", "NodeDiedError")  # Ray's words
+NODE_LOST = ("its node has died", "node was terminated", "NodeDiedError", "ActorUnavailableError")  # Ray's words
 
 Node = dict[str, float]
 """The `cpus` and `gpus` of a node."""
