@@ -34,6 +34,7 @@ from orchestrator.tracking.store_address import check_early, is_server, store_fo
 
 DRIVERS_OWN = (0, 1, 2, 130, 143)  # exit codes with which a driver ends in order
 MISTAKE, INTERRUPTED = 2, (130, 143)
+SIGNALS = 128  # a driver that a signal has killed has its number more than this as exit code, as in shells
 
 
 @dataclass(frozen=True)
@@ -152,13 +153,19 @@ def follow(head: Head, job_id: str, verb: str, home: Home) -> int:
 def finish(head: Head, state: State, verb: str, home: Home) -> int:
     """Bring the results of a job that has ended home, and show them. Returns the driver's exit code."""
     if state.exit_code not in DRIVERS_OWN:
-        reason = state.message.strip().partition("\n")[0] or "it was killed"
         cures = [f"logs         {home.command('logs')}", f"resume       {home.resume()}"]
-        raise ClusterFailed(f"{home.name}: its driver was lost: {reason}", *cures)
+        raise ClusterFailed(f"{home.name}: its driver was lost: {cause(state)}", *cures)
     if state.exit_code != MISTAKE:
         home.pull(head)
         home.show(verb, state.exit_code in INTERRUPTED)
     return state.exit_code
+
+
+def cause(state: State) -> str:
+    """Why a driver was lost."""
+    if state.exit_code and state.exit_code > SIGNALS:
+        return f"it was killed by signal {state.exit_code - SIGNALS}."
+    return state.message.strip().partition("\n")[0] or "it was killed."
 
 
 def end(record: RemoteCluster, state: Path, console: Console) -> None:

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from orchestrator.checks.read import read_plan
 from orchestrator.clusters.connection import ConnectedCluster, Node
-from orchestrator.clusters.local import ENVIRONMENT, NAMESPACE
+from orchestrator.clusters.local import ENVIRONMENT, NAMESPACE, replaced
 from orchestrator.commands.site import Site
 from orchestrator.errors import NoResult
 from orchestrator.evaluation.selection import Selection
@@ -76,11 +76,17 @@ def drive(file: Path) -> KeyboardInterrupt | None:
     job = Job.read(file)
     os.environ.update(ENVIRONMENT)
     import ray
+    from ray._private import worker
 
-    ray.init(namespace=NAMESPACE, log_to_driver=False, logging_level="CRITICAL")
+    with replaced(worker, "listen_error_messages", no_notices):
+        ray.init(namespace=NAMESPACE, log_to_driver=False, logging_level="CRITICAL")
     cluster = ConnectedCluster(job.at_most, job.shares_files, job.checkpoint_minutes)
     workspace = Workspace(Path(job.out).expanduser(), root_of(job.data_root), job.tracking_uri)
     return VERBS[job.verb](job, workspace, DriverSite(cluster))
+
+
+def no_notices(*ray: Any) -> None:
+    """Replaces Ray's printer of notices, such as of a lost node: the sweep itself tells of what matters to it."""
 
 
 class DriverSite(Site):
