@@ -106,6 +106,7 @@ def for_head(job: Job, record: RemoteCluster, head: Head, home: Home) -> Job:
         at_most=record.nodes(),
         shares_files=record.shared is not None,
         checkpoint_minutes=record.checkpoint_minutes,
+        again=home.resume(),
     )
 
 
@@ -116,10 +117,12 @@ def submit(head: Head, job: Job, spec: str | None) -> str:
     place = f"{head.out}/{layout.JOBS}/{job_id}"
     with tempfile.TemporaryDirectory() as scratch:
         files = Path(scratch) / "files"
-        files.mkdir()
+        files.mkdir(mode=0o700)  # it stays so there: the address of a store may have a password in it
         replace(job, spec=f"{place}/{layout.SPEC}" if spec else None).write(files / layout.CONFIG)
         if spec:
             (files / layout.SPEC).write_text(spec, encoding="utf-8")
+        for file in files.iterdir():
+            file.chmod(0o600)
         head.push(files, place)
         command = f"exec {for_shell(head.python)} -m orchestrator driver {for_shell(f'{place}/{layout.CONFIG}')}"
         head.jobs.submit(job_id, command, package(Path(scratch)), head.settings, head.resources)

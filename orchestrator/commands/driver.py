@@ -5,6 +5,7 @@ It runs as a Ray job on the head. `cluster_jobs.py` writes the file of its Job, 
 
 import json
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
@@ -59,6 +60,8 @@ class Job:
     """The nodes to which the cluster may grow; none: those that it has."""
     shares_files: bool = False
     checkpoint_minutes: float = 10.0
+    again: str = ""
+    """The command that goes on with the sweep where the user is."""
 
     def write(self, file: Path) -> None:
         """Write it to a file. Raises OSError."""
@@ -80,7 +83,8 @@ def drive(file: Path) -> KeyboardInterrupt | None:
 
     with replaced(worker, "listen_error_messages", no_notices):
         ray.init(namespace=NAMESPACE, log_to_driver=False, logging_level="CRITICAL")
-    cluster = ConnectedCluster(job.at_most, job.shares_files, job.checkpoint_minutes)
+    host = socket.gethostname()
+    cluster = ConnectedCluster(job.at_most, job.shares_files, job.checkpoint_minutes, job.again, host)
     workspace = Workspace(Path(job.out).expanduser(), root_of(job.data_root), job.tracking_uri)
     return VERBS[job.verb](job, workspace, DriverSite(cluster))
 

@@ -73,7 +73,7 @@ class Home:
         if verb != "evaluate" and (self.folder / layout.RESULTS).is_file():  # its driver has printed it
             results = read_results(self.workspace.out, self.name)
             outcome = Outcome(self.folder, results, KeyboardInterrupt() if interrupted else None)
-            close(self.console, outcome, self.workspace.out, left, self.json_wanted)
+            close(self.console, outcome, self.workspace.out, left, self.json_wanted, self.resume())
 
     def send(self) -> Left:
         """Send MLflow what it lacks. Returns what is left."""

@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.exposure import SECRETS
 from tests.support.lab import Host, Lab
 from tests.support.waiting import until
 
@@ -73,7 +74,7 @@ class Laptop:
 
     def vaeorch(self, *words) -> subprocess.CompletedProcess:
         """What a command says, and its exit code."""
-        return self.lab.run(self._words(words), cwd=self.folder, timeout=ENDED_S)
+        return self.lab.run(self._words(words), SECRETS, self.folder, ENDED_S)
 
     def does(self, *words) -> str:
         """What a command prints. Raises AssertionError unless it succeeds."""
@@ -86,7 +87,7 @@ class Laptop:
         file = self.folder / f"said-{len(list(self.folder.glob('said-*')))}"
         with file.open("w") as said:
             how = {"stdin": subprocess.DEVNULL, "stdout": said, "stderr": subprocess.STDOUT}
-            return Running(self.lab.popen(self._words(words), cwd=self.folder, **how), file)
+            return Running(self.lab.popen(self._words(words), SECRETS, self.folder, **how), file)
 
     def events(self, sweep: str, kind: str = "") -> list[dict]:
         """The events of a sweep's journal on the head, as far as it has come; of one kind, if it is named."""
