@@ -21,7 +21,9 @@ def close(
 ) -> None:
     """Print a sweep's leaderboard, where the files of its best trial are, and the commands to type next.
 
-    `resume` is the one that goes on with it; None: the usual one. Raises NoResult if the sweep has ended without a trial that can be ranked.
+    `resume` is the one that goes on with it; None: the usual one.
+
+    Raises NoResult if the sweep has ended without a trial that can be ranked.
     """
     name = outcome.results["name"]
     if json_wanted:
