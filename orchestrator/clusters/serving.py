@@ -2,11 +2,12 @@
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import ray
+from ray.exceptions import RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator.clusters.connection import Connection
@@ -32,8 +33,9 @@ def place_of(folder: Path, cluster: Connection) -> Iterator[dict[str, Any]]:
     try:
         yield {"store": name, "checkpoint_minutes": cluster.checkpoint_minutes}
     except KeyboardInterrupt:
-        settled = [slot.settle.remote() for slot in ray.get(store.holding.remote())]
-        ray.wait(settled, num_returns=len(settled), timeout=SETTLE_S) if settled else None
+        with suppress(RayActorError):  # the store is lost too
+            settled = [slot.settle.remote() for slot in ray.get(store.holding.remote())]
+            ray.wait(settled, num_returns=len(settled), timeout=SETTLE_S) if settled else None
         raise
     finally:
         ray.kill(store)

@@ -70,6 +70,8 @@ def run_on_cluster(job: Job, spec: str | None, record: RemoteCluster, options: C
     Returns the exit code: the driver's own, 130 if Ctrl-C detached. Raises UserError, ClusterFailed and NoResult.
     """
     out, state = home.workspace.out, state_folder(options.name)
+    if spec:
+        home.refuse_another()
     note_file(state, options.file)
     started = record.up(state, lambda line: say(home.console, line))
     try:

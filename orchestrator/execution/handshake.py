@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import ray
+from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator.clusters.lease import answer
@@ -34,6 +35,7 @@ def check_nodes(
     """
     mine, asked = made_with(root, resources), (list(dict.fromkeys(sets)), root, resources)
     nodes = training_nodes()
+    say(f"checking     {', '.join(nodes) or 'the first node that joins'}: code, packages and data")
     reports = on_each(nodes, report_of, *asked) if nodes else {"that joined": on_any(report_of, *asked)}
     wrong = [f"node {node}: {line}" for node, report in reports.items() for line in faults(report, mine)]
     if wrong:
@@ -89,7 +91,17 @@ def on_each(nodes: dict[str, str], function: Callable, *values: Any) -> dict[str
     task, how = ray.remote(function), {"num_cpus": 0, "max_retries": 0}
     pinned = {name: NodeAffinitySchedulingStrategy(node, soft=False) for name, node in nodes.items()}
     calls = {name: task.options(scheduling_strategy=where, **how).remote(*values) for name, where in pinned.items()}
-    return {name: answer(call) for name, call in calls.items()}
+    return {name: told_by(name, call) for name, call in calls.items()}
+
+
+def told_by(name: str, call: Any) -> Any:
+    """What a call returns. Raises its exception, and UserError for a node that is lost meanwhile."""
+    try:
+        return answer(call)
+    except RayError:
+        raise UserError(
+            f"node {name}: was lost while it was asked. Look at it, then give the same command again."
+        ) from None
 
 
 def on_any(function: Callable, *values: Any) -> Any:

@@ -20,7 +20,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from orchestrator.clusters import local as local_ray
 from orchestrator.clusters.connection import ConnectedCluster
 from orchestrator.clusters.resources import count_slots
 from orchestrator.errors import UserError
@@ -30,6 +29,7 @@ from orchestrator.sweep.folder import claim
 from tests.support import ROOT
 from tests.support.exposure import CANARY, SECRETS, assert_private
 from tests.support.processes import processes_with
+from tests.support.ray_clusters import ray_cluster
 from tests.support.small_runs import a_run
 from tests.support.sweeps import Recorder, spec_of
 from tests.support.worker_groups import ASHA, three, workers_of
@@ -39,8 +39,6 @@ from tests.support.worker_groups import ASHA, three, workers_of
 # tests/trainables/test_workers.py finds 1e-10.) What should differ does so by far more: in the first digit.
 ROUNDING = 1e-5
 DYING_SECONDS = 120.0  # at most, for Ray's workers, once their driver has ended
-
-SOON_MISSED = {"health_check_period_ms": 1000, "health_check_failure_threshold": 3}  # of nodes; 3 s and 5 by default
 
 SCRIPT = """
 import json, os, signal, sys
@@ -130,20 +128,8 @@ def killed(started):
 @pytest.fixture(scope="module")
 def cluster(started):
     """Three nodes on this machine; the head has two CPUs, the others have one each."""
-    import ray
-    from ray._private import services
-    from ray.cluster_utils import Cluster
-
-    os.environ.update(local_ray.ENVIRONMENT)
-    head = {"num_cpus": 2, "include_dashboard": False, "_system_config": SOON_MISSED}
-    with local_ray.replaced(services, "get_node", local_ray.patient(services.get_node)):
-        cluster = Cluster(initialize_head=True, head_node_args=head)
-        for _ in range(2):
-            cluster.add_node(num_cpus=1)
-    ray.init(address=cluster.address, log_to_driver=False, logging_level="CRITICAL", namespace="vaeorch")
-    yield cluster
-    ray.shutdown()
-    cluster.shutdown()
+    with ray_cluster(2, 1, 1) as cluster:
+        yield cluster
 
 
 def swept(name: str, out: Path, resources: dict, tracker=None, shares_files: bool = False):
@@ -269,7 +255,7 @@ def test_pictures_drawn_by_a_group_started_anew_are_the_same(tmp_path):
     trials = [known | {"folder": str(sweep / "trials" / "0001")} for sweep in sweeps]
 
     def leader(trial: dict) -> Leader:
-        return Leader(trial, shared_folder(trial, tmp_path, [], lambda: True))
+        return Leader(trial, shared_folder(trial, tmp_path, [], lambda: True), [])
 
     sound, lost = map(leader, trials)
     sound.step(), lost.step()

@@ -32,6 +32,8 @@ Faults and processes:
     exposure: what others on the machine see of a sweep that runs.
     trial_stores: the store of trials' files, called without Ray.
     ray_heads: a Ray head of its own, which asks for a token and takes jobs.
+    fake_clusters: a cluster that cannot be had here, whose jobs do what a test says.
+    ray_clusters: a Ray of several nodes on this machine, and a slot that loses its node.
     tunnels: a way to a server of this machine that can be cut.
     processes: processes found by what is in their environment.
     lab: separate machines on this one, with SSH between them.

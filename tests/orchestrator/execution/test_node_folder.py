@@ -190,11 +190,11 @@ def test_a_trial_without_a_checkpoint_that_can_be_read_is_trained_anew(whole, ho
 def test_the_best_model_of_a_trial_that_diverges_comes_home(home, node, monkeypatch):
     def diverging(*values):
         yield from islice(train(*values), 2)
-        raise Diverged("loss is not finite")
+        raise Diverged(40, "loss")
 
     monkeypatch.setattr(trial_folder, "train", diverging)
     told = list(results(config(), node(config())))
-    assert [result["diverged"] for result in told] == [None, None, "loss is not finite"]
+    assert [result["diverged"] for result in told] == [None, None, str(Diverged(40, "loss"))]
     assert {"best.pt", "metrics.jsonl", "checkpoint.pt"} <= files_in(home).keys()
 
 
