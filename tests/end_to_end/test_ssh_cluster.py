@@ -18,7 +18,17 @@ from orchestrator.clusters.resources import cpus
 from orchestrator.storage import layout
 from tests.support.exposure import CANARY
 from tests.support.lab import Lab, unavailable
-from tests.support.ssh_clusters import ASHA, CLUSTER, SWEEP, Laptop, decisions_of, drawn, metrics_of, results_of
+from tests.support.ssh_clusters import (
+    ASHA,
+    CLUSTER,
+    ENDED_S,
+    SWEEP,
+    Laptop,
+    decisions_of,
+    drawn,
+    metrics_of,
+    results_of,
+)
 from tests.support.tracked_sweeps import client_of
 from tests.support.waiting import until
 from tests.support.worker_groups import workers_of
@@ -70,7 +80,7 @@ def whole(laptop, cluster):
     with laptop.lab.cut_off(laptop.head):
         [tunnel] = laptop.lab.on_laptop_with("ExitOnForwardFailure")
         os.kill(tunnel, signal.SIGKILL)
-        until(lambda: laptop.events("whole", "finished"))
+        until(lambda: laptop.events("whole", "finished"), ENDED_S)
     assert last.code() == 0, last.said()
     return sent, first.said(), last.said(), laptop.folder / "out" / "whole"
 
@@ -80,16 +90,16 @@ def faulty(laptop, cluster):
     """A sweep that is stopped, that loses a host, that loses its driver: what was said each time, and its folder."""
     where, said = ("--cluster", "gpus.yaml", "--out", "out"), {}
     begun = laptop.start("sweep", "whole.yaml", "--name", "faulty", *where)
-    until(lambda: laptop.events("faulty", "epoch"))
+    until(lambda: laptop.events("faulty", "epoch"), ENDED_S)
     stop = laptop.vaeorch("cluster", "stop", "faulty", "--out", "out")
     said["stopped"] = begun.code(), begun.said(), stop.returncode, stop.stdout
     said["at home"] = results_of(laptop.folder / "out" / "faulty")["trials"]
 
     known = len(laptop.events("faulty", "epoch"))
     resumed = laptop.start("resume", "faulty", *where)
-    until(lambda: len(laptop.events("faulty", "epoch")) > known)
+    until(lambda: len(laptop.events("faulty", "epoch")) > known, ENDED_S)
     laptop.lab.hosts["gpu3"].kill()
-    until(lambda: laptop.events("faulty", "retried"))
+    until(lambda: laptop.events("faulty", "retried"), ENDED_S)
     laptop.head.run("pkill --signal KILL --full '[o]rchestrator driver'")
     said["driver lost"] = resumed.code(), resumed.said()
     laptop.lab.hosts["gpu3"].start()
@@ -301,7 +311,7 @@ def test_full_disks_are_told_with_their_host_and_nothing_is_lost(laptop, alone):
     where = ("--cluster", "gpus.yaml", "--out", "out")
     gpu3 = laptop.lab.hosts["gpu3"]
     begun = laptop.start("sweep", "whole.yaml", "--name", "full", *where)
-    until(lambda: laptop.events("full", "epoch"))
+    until(lambda: laptop.events("full", "epoch"), ENDED_S)
     gpu3.run("cat /dev/zero > /tmp/filler 2> /dev/null || true")
     assert begun.code() == 2
     [line] = [line for line in begun.said().splitlines() if "No space left on device" in line]
@@ -311,7 +321,7 @@ def test_full_disks_are_told_with_their_host_and_nothing_is_lost(laptop, alone):
 
     known = len(laptop.events("full", "epoch"))
     again = laptop.start("resume", "full", *where)
-    until(lambda: len(laptop.events("full", "epoch")) > known)
+    until(lambda: len(laptop.events("full", "epoch")) > known, ENDED_S)
     laptop.head.run("cat /dev/zero > /root/filler 2> /dev/null || true")
     assert again.code() == 2
     [line] = [line for line in again.said().splitlines() if "No space left on device" in line]

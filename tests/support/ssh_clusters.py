@@ -49,7 +49,7 @@ class Running:
 
     def until_said(self, text: str) -> None:
         """Wait until it has printed a text. Raises AssertionError if it ends without."""
-        until(lambda: text in self.said() or self.process.poll() is not None)
+        until(lambda: text in self.said() or self.process.poll() is not None, ENDED_S)
         assert text in self.said(), self.said()
 
     def code(self) -> int:
