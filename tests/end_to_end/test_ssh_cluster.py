@@ -16,6 +16,7 @@ import pytest
 
 from orchestrator.clusters.resources import cpus
 from orchestrator.storage import layout
+from orchestrator.tracking.ui import page
 from tests.support.exposure import CANARY
 from tests.support.lab import Lab, unavailable
 from tests.support.ssh_clusters import (
@@ -44,7 +45,7 @@ OTHER_PACKAGES = "/root/other"  # comes first on Python's path; it is not there 
 def laptop(tmp_path_factory):
     with Lab(tmp_path_factory.mktemp("lab")) as lab:
         for name in ("gpu1", "gpu2", "gpu3"):
-            lab.host(name, settings={**SOON_MISSED, "PYTHONPATH": OTHER_PACKAGES})
+            lab.host(name, disk_mib=600, settings={**SOON_MISSED, "PYTHONPATH": OTHER_PACKAGES})
         laptop = Laptop(lab, tmp_path_factory.mktemp("laptop"))
         laptop.write("gpus.yaml", CLUSTER)
         laptop.write("whole.yaml", SWEEP)
@@ -174,11 +175,13 @@ def test_the_laptops_mlflow_has_each_epoch_once(laptop, whole):
         assert [(point.step, point.value) for point in history] == [(of["epoch"], of["val/elbo"]) for of in lines]
 
 
-def test_results_and_evaluate_work_at_home(laptop, whole):
+def test_results_evaluate_and_ui_work_at_home(laptop, whole):
     table = laptop.does("results", "whole", "--out", "out")
     assert table.startswith("whole: 4 trials by val/elbo") and table in whole[2]
     best = table.splitlines()[2].split()[1]
     assert "active_units" in laptop.does("evaluate", f"whole/{best}", "--out", "out", "--metrics", "active_units")
+    address = page(whole[3], f"sqlite:///{laptop.folder / 'out' / 'mlflow.db'}", "http://127.0.0.1:5000")
+    assert address.startswith("http://127.0.0.1:5000/#/experiments/")
 
 
 def test_ls_tells_of_cluster_and_job_and_pull_brings_the_checkpoints(laptop, whole):

@@ -202,7 +202,8 @@ def test_a_job_that_is_not_taken_ends_what_was_started(world, there, tmp_path):
 
 def a_sweep(job: Job) -> None:
     """What the driver of a sweep leaves."""
-    shutil.copytree(MADE_BEFORE, f"{job.out}/{job.target}", ignore=shutil.ignore_patterns("spool"))
+    to = f"{job.out}/{job.target}"
+    shutil.copytree(MADE_BEFORE, to, ignore=shutil.ignore_patterns("spool"), dirs_exist_ok=True)
 
 
 def test_results_come_home_and_are_shown_here(world, there, here, tmp_path):
