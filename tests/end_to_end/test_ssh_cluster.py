@@ -302,7 +302,7 @@ def test_no_secret_is_where_others_may_see_it(laptop, whole):
     seen = {"jobs": laptop.head.run(f'{sys.executable} -c "{ask}"')}
     for name, host in laptop.lab.hosts.items():
         seen[f"{name}: command lines"] = host.run("cat /proc/[0-9]*/cmdline 2> /dev/null | tr '\\0' ' '")
-        seen[f"{name}: logs"] = host.run(f"grep -rlE '{token}|{CANARY}' /tmp ~/vaeorch-runs || true")
+        seen[f"{name}: logs"] = host.run(f"grep -rslE '{token}|{CANARY}' /tmp ~/vaeorch-runs || true")
     seen["home"] = "".join(file.read_text() for file in (laptop.folder / "out" / ".clusters").glob("*"))
     assert "whole-sweep" in seen["jobs"]
     assert [place for place, text in seen.items() if token in text or CANARY in text] == []
