@@ -179,7 +179,7 @@ def test_results_evaluate_and_ui_work_at_home(laptop, whole):
     table = laptop.does("results", "whole", "--out", "out")
     assert table.startswith("whole: 4 trials by val/elbo") and table in whole[2]
     best = table.splitlines()[2].split()[1]
-    assert "active_units" in laptop.does("evaluate", f"whole/{best}", "--out", "out", "--metrics", "active_units")
+    assert "active" in laptop.does("evaluate", f"whole/{best}", "--out", "out", "--metrics", "active")
     address = page(whole[3], f"sqlite:///{laptop.folder / 'out' / 'mlflow.db'}", "http://127.0.0.1:5000")
     assert address.startswith("http://127.0.0.1:5000/#/experiments/")
 
