@@ -70,7 +70,7 @@ def host_named(folder: str) -> Callable[[Callable], Callable]:
                 if fault is None or not str(fault.filename or "/").startswith("/"):
                     raise
                 where = f"{socket.gethostname()}:{fault.filename or getattr(self, folder)}"
-                raise OSError(fault.errno, fault.strerror, where) from error
+                raise OSError(fault.errno, fault.strerror, where) from None  # the text of both would tell of it twice
 
         return named
 

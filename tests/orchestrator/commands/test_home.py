@@ -7,7 +7,6 @@ from pathlib import Path
 from orchestrator.commands.home import Home
 from orchestrator.storage.workspace import Workspace
 from orchestrator.tracking.spool import Spool
-from orchestrator.tracking.tracker import NOTHING_LEFT
 from tests.support.consoles import screen
 from tests.support.tracked_sweeps import record
 
@@ -20,4 +19,5 @@ def test_commands_that_look_at_the_same_sweep_send_it_one_after_the_other(tmp_pa
     record(tmp_path / "spec", uri)
     other = Spool(tmp_path / "spec" / "spool", uri)
     threading.Timer(0.5, other.close).start()
-    assert Home(Workspace(tmp_path, tracking_uri=uri), "spec", screen()[0], Path("gpus.yaml")).send() == NOTHING_LEFT
+    home = Home(Workspace(tmp_path, tracking_uri=uri), "spec", screen()[0], Path("gpus.yaml"))
+    assert home.send().lines("vaeorch sync") == []
