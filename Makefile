@@ -7,7 +7,7 @@ PLATFORMS := x86_64-manylinux_2_28 aarch64-manylinux_2_28 aarch64-apple-darwin
 PYTHONS := 3.11 3.12 3.13 3.14
 MACOS := 14.0
 
-.PHONY: quickstart test lint lock lock-check clean
+.PHONY: quickstart test cluster-tests lint lock lock-check clean
 
 quickstart: .venv/installed
 	$(BIN)/vaeorch sweep search_spaces/quickstart.yaml
@@ -16,6 +16,10 @@ quickstart: .venv/installed
 test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+
+# Sweeps on a lab of machines, also those that take too long for `make test`. Needs root on Linux.
+cluster-tests: .venv/installed
+	$(BIN)/python -m pytest -m "slow_lab or not slow_lab" tests/end_to_end/test_ssh_cluster.py
 
 lint: .venv/installed
 	$(BIN)/ruff check .

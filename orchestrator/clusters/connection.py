@@ -14,6 +14,7 @@ from orchestrator.clusters.local import RayLost, check_ray, private_ray
 from orchestrator.clusters.resources import count_slots, cpus, gpus
 from orchestrator.clusters.scratch import scratch_folder
 from orchestrator.errors import UserError
+from orchestrator.shell import command_for
 
 NODE_LOST = ("its node has died", "node was terminated", "NodeDiedError", "ActorUnavailableError")  # Ray's words
 
@@ -26,6 +27,8 @@ class Connection(ABC):
 
     shares_files: bool
     checkpoint_minutes: float
+    host = ""
+    """The name of this machine, where the user is at another."""
 
     @abstractmethod
     def nodes(self, gpus_used: bool) -> list[Node]:
@@ -47,6 +50,10 @@ class Connection(ABC):
         `trials` has the addresses of the nodes on which each trial runs. On this machine alone there is nothing to say.
         """
         return []
+
+    def resume(self, folder: Path) -> str:
+        """The command that goes on with the sweep in a folder, typed where the user is."""
+        return command_for("resume", folder)
 
     def slots(self, resources: Any) -> int:
         """How many trials can train at a time with a spec's `resources`. Raises UserError where there is no room."""
@@ -81,9 +88,15 @@ class ConnectedCluster(Connection):
     """Whether all nodes see the driver's files under the same paths."""
     checkpoint_minutes: float = 10.0
     """Minutes between checkpoints that are sent to the driver, where files are not shared."""
+    again: str = ""
+    """The command that goes on with this sweep where the user is; "": that of this machine."""
+    host: str = ""
 
     def nodes(self, gpus_used: bool) -> list[Node]:
         return list(self.at_most) or alive_nodes()
+
+    def resume(self, folder: Path) -> str:
+        return self.again or super().resume(folder)
 
     def rows(self, trials: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
         import ray

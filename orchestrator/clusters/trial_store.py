@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.storage import layout, locks, within_epoch
+from orchestrator.storage.disk import host_named
 from orchestrator.storage.json_files import append_whole
 from trainables.common.files import remove_half_written
 
@@ -36,6 +37,7 @@ class TrialStore:
         self.holders: dict[str, Any] = {}  # trial -> handle of the slot that trains it
         self.lock = threading.Lock()
 
+    @host_named("sweep")
     def lease(self, trial: str, holder: Any = None) -> dict[str, Any]:
         """Take over a trial: {"token", "files": {path in its folder: bytes}}. Older tokens are refused from now on."""
         home = self._home(trial)
@@ -53,11 +55,13 @@ class TrialStore:
         """The bytes of a file below the sweep's folder. Raises OSError."""
         return self._inside(path).stat().st_size
 
+    @host_named("sweep")
     def read(self, path: str, offset: int, length: int) -> bytes:
         """A part of a file below the sweep's folder; fewer bytes at its end. Raises OSError."""
         with self._inside(path).open("rb") as file:
             return os.pread(file.fileno(), length, offset)
 
+    @host_named("sweep")
     def write(self, trial: str, token: int, name: str, offset: int, block: bytes) -> None:
         """Write a part of a file of the trial, which stays hidden until `commit`. Raises LeaseLost and OSError."""
         self._check(trial, token)
@@ -67,6 +71,7 @@ class TrialStore:
             file.seek(offset)
             file.write(block)
 
+    @host_named("sweep")
     def commit(self, trial: str, token: int, sizes: dict[str, int]) -> None:
         """Make written files visible: pictures of an epoch all at once, the checkpoint last of all.
 
@@ -91,6 +96,7 @@ class TrialStore:
             self._check(trial, token)
             file.replace(file.with_suffix(layout.DAMAGED))
 
+    @host_named("sweep")
     def append(self, trial: str, name: str, line: str) -> None:
         """Append a line to a file of the trial. Raises OSError."""
         home = self._home(trial)

@@ -16,8 +16,12 @@ from orchestrator.tracking.tracker import Left
 SHOWN = 10  # trials in the closing leaderboard
 
 
-def close(console: Console, outcome: Outcome, out: Path, left: Left, json_wanted: bool) -> None:
+def close(
+    console: Console, outcome: Outcome, out: Path, left: Left, json_wanted: bool, resume: str | None = None
+) -> None:
     """Print a sweep's leaderboard, where the files of its best trial are, and the commands to type next.
+
+    `resume` is the one that goes on with it; None: the usual one.
 
     Raises NoResult if the sweep has ended without a trial that can be ranked.
     """
@@ -36,7 +40,7 @@ def close(console: Console, outcome: Outcome, out: Path, left: Left, json_wanted
         lines.append("The budget is used up; these are the trials that had begun.")
     if outcome.interrupted:
         lines.append("The sweep was interrupted; these are the trials that had begun.")
-        lines.append(f"resume       {command_for('resume', outcome.folder)}")
+        lines.append(f"resume       {resume or command_for('resume', outcome.folder)}")
     for line in lines:
         say(console, line)
     if not outcome.interrupted and (reasons := misfortunes(outcome.results)):

@@ -35,6 +35,7 @@ from orchestrator.tracking.store_address import check_early, is_server, store_fo
 
 DRIVERS_OWN = (0, 1, 2, 130, 143)  # exit codes with which a driver ends in order
 MISTAKE, INTERRUPTED = 2, (130, 143)
+SIGNALS = 128  # a driver that a signal has killed has its number more than this as exit code, as in shells
 
 
 class OutOfSight(ClusterFailed):
@@ -115,6 +116,7 @@ def for_head(job: Job, record: RemoteCluster, head: Head, home: Home) -> Job:
         at_most=record.nodes(),
         shares_files=record.shared is not None,
         checkpoint_minutes=record.checkpoint_minutes,
+        again=home.resume(),
     )
 
 
@@ -125,10 +127,12 @@ def submit(head: Head, job: Job, spec: str | None) -> str:
     place = f"{head.out}/{layout.JOBS}/{job_id}"
     with tempfile.TemporaryDirectory() as scratch:
         files = Path(scratch) / "files"
-        files.mkdir()
+        files.mkdir(mode=0o700)  # it stays so there: the address of a store may have a password in it
         replace(job, spec=f"{place}/{layout.SPEC}" if spec else None).write(files / layout.CONFIG)
         if spec:
             (files / layout.SPEC).write_text(spec, encoding="utf-8")
+        for file in files.iterdir():
+            file.chmod(0o600)
         head.push(files, place)
         command = f"exec {for_shell(head.python)} -m orchestrator driver {for_shell(f'{place}/{layout.CONFIG}')}"
         head.jobs.submit(job_id, command, package(Path(scratch)), head.settings, head.resources)
@@ -165,13 +169,19 @@ def follow(head: Head, job_id: str, verb: str, home: Home) -> int:
 def finish(head: Head, state: State, verb: str, home: Home) -> int:
     """Bring the results of a job that has ended home, and show them. Returns the driver's exit code."""
     if state.exit_code not in DRIVERS_OWN:
-        reason = state.message.strip().partition("\n")[0] or "it was killed"
         cures = [f"logs         {home.command('logs')}", f"resume       {home.resume()}"]
-        raise ClusterFailed(f"{home.name}: its driver was lost: {reason}", *cures)
+        raise ClusterFailed(f"{home.name}: its driver was lost: {cause(state)}", *cures)
     if state.exit_code != MISTAKE:
         home.pull(head)
         home.show(verb, state.exit_code in INTERRUPTED)
     return state.exit_code
+
+
+def cause(state: State) -> str:
+    """Why a driver was lost."""
+    if state.exit_code and state.exit_code > SIGNALS:
+        return f"it was killed by signal {state.exit_code - SIGNALS}."
+    return state.message.strip().partition("\n")[0] or "it was killed."
 
 
 def end(record: RemoteCluster, state: Path, console: Console) -> None:

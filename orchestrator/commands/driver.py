@@ -5,6 +5,7 @@ It runs as a Ray job on the head. `cluster_jobs.py` writes the file of its Job, 
 
 import json
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
@@ -16,7 +17,7 @@ from rich.console import Console
 
 from orchestrator.checks.read import read_plan
 from orchestrator.clusters.connection import ConnectedCluster, Node
-from orchestrator.clusters.local import ENVIRONMENT, NAMESPACE
+from orchestrator.clusters.local import ENVIRONMENT, NAMESPACE, replaced
 from orchestrator.commands.site import Site
 from orchestrator.errors import NoResult
 from orchestrator.evaluation.selection import Selection
@@ -59,6 +60,8 @@ class Job:
     """The nodes to which the cluster may grow; none: those that it has."""
     shares_files: bool = False
     checkpoint_minutes: float = 10.0
+    again: str = ""
+    """The command that goes on with the sweep where the user is."""
 
     def write(self, file: Path) -> None:
         """Write it to a file. Raises OSError."""
@@ -76,11 +79,18 @@ def drive(file: Path) -> KeyboardInterrupt | None:
     job = Job.read(file)
     os.environ.update(ENVIRONMENT)
     import ray
+    from ray._private import worker
 
-    ray.init(namespace=NAMESPACE, log_to_driver=False, logging_level="CRITICAL")
-    cluster = ConnectedCluster(job.at_most, job.shares_files, job.checkpoint_minutes)
+    with replaced(worker, "listen_error_messages", no_notices):
+        ray.init(namespace=NAMESPACE, log_to_driver=False, logging_level="CRITICAL")
+    host = socket.gethostname()
+    cluster = ConnectedCluster(job.at_most, job.shares_files, job.checkpoint_minutes, job.again, host)
     workspace = Workspace(Path(job.out).expanduser(), root_of(job.data_root), job.tracking_uri)
     return VERBS[job.verb](job, workspace, DriverSite(cluster))
+
+
+def no_notices(*ray: Any) -> None:
+    """Replaces Ray's printer of notices, such as of a lost node: the sweep itself tells of what matters to it."""
 
 
 class DriverSite(Site):

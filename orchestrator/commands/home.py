@@ -2,6 +2,7 @@
 
 import shlex
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -19,10 +20,12 @@ from orchestrator.storage.workspace import Workspace
 from orchestrator.sweep.results import read_results
 from orchestrator.tracking.identity import is_recorded
 from orchestrator.tracking.mlflow_store import prepare_store
+from orchestrator.tracking.spool import SpoolInUse
 from orchestrator.tracking.store_address import is_server, store_for_new
 from orchestrator.tracking.tracker import NOTHING_LEFT, Left, sync
 
 FETCH_S = 10.0  # between fetches of what a running sweep records for MLflow
+OTHERS_S = 120.0  # for another command that looks at the same sweep to send what it has fetched
 
 
 @dataclass(frozen=True)
@@ -73,15 +76,22 @@ class Home:
         if verb != "evaluate" and (self.folder / layout.RESULTS).is_file():  # its driver has printed it
             results = read_results(self.workspace.out, self.name)
             outcome = Outcome(self.folder, results, KeyboardInterrupt() if interrupted else None)
-            close(self.console, outcome, self.workspace.out, left, self.json_wanted)
+            close(self.console, outcome, self.workspace.out, left, self.json_wanted, self.resume())
 
     def send(self) -> Left:
-        """Send MLflow what it lacks. Returns what is left."""
+        """Send MLflow what it lacks, once no other command here does. Returns what is left."""
         if not is_recorded(self.folder):
             return NOTHING_LEFT
         uri = self.workspace.tracking_uri or store_for_new(self.workspace.out)
         prepare_store(uri)
-        return sync(self.folder, uri)
+        deadline = time.monotonic() + OTHERS_S
+        while True:
+            try:
+                return sync(self.folder, uri)
+            except SpoolInUse:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(1.0)
 
     def resume(self) -> str:
         """The command that goes on with the sweep on its cluster."""

@@ -111,5 +111,8 @@ def on_any(function: Callable, *values: Any) -> Any:
     """
     if nodes := training_nodes():
         name = next(iter(nodes))
-        return on_each({name: nodes[name]}, function, *values)[name]
+        try:
+            return on_each({name: nodes[name]}, function, *values)[name]
+        except DataError as error:
+            raise DataError(f"node {name}: {error}", error.field) from None
     return answer(ray.remote(function).options(num_cpus=1).remote(*values))

@@ -14,6 +14,7 @@ from typing import Any
 
 from orchestrator.clusters.lease import Lease
 from orchestrator.storage import layout
+from orchestrator.storage.disk import host_named
 from orchestrator.storage.trial_folder import TrialFolder
 from trainables.train import Report
 
@@ -31,6 +32,7 @@ class NodeFolder(TrialFolder):
         self.noted = False  # at home, how far the running epoch is
         self.sent: dict[str, tuple[int, int]] = {}  # name -> the stamp of what is at home
 
+    @host_named("path")
     def open(self) -> Path | None:
         """Take over the trial from whoever trained it, and fetch what there is to resume from."""
         self.lease = Lease(self.store, self.path.name, self.slot)
@@ -53,16 +55,19 @@ class NodeFolder(TrialFolder):
                 yield kept
                 self.lease.set_aside(kept.name)  # it was damaged
 
+    @host_named("path")
     def keep(self, report: Report, draw: bool) -> None:
         super().keep(report, draw)
         self._forget_note()
         if report.epoch == self.last_epoch or time.monotonic() - self.sent_s >= self.every_s:
             self.settle()
 
+    @host_named("path")
     def draw(self) -> None:
         super().draw()
         self._send(name for name in self._stamps() if Path(name).parts[0] == layout.PICTURES)
 
+    @host_named("path")
     def settle(self) -> None:
         if self.lease:
             self._forget_note()

@@ -9,7 +9,6 @@ from typing import Any
 
 from orchestrator.clusters.connection import THIS_MACHINE, Connection
 from orchestrator.clusters.resources import slot_share
-from orchestrator.shell import command_for
 from orchestrator.signals import Deferred
 from orchestrator.space.plan import Plan
 from orchestrator.storage.disk import disk_errors_reported, faults_raised
@@ -46,7 +45,7 @@ def run_sweep(
     Raises UserError for lacking resources, a journal that does not fit the spec, and a full disk.
     """
     slots, stop = min(cluster.slots(plan.spec.resources), len(plan)), None
-    with disk_errors_reported(folder, f"Free room, then go on: {command_for('resume', folder)}"):
+    with disk_errors_reported(folder, f"Free room, then go on: {cluster.resume(folder)}", cluster.host):
         queue = open_queue(plan, folder, start)
         state, results_file = queue.state, queue.state.results_file
         listeners = Listeners(results_file, tracker, console)
@@ -84,7 +83,7 @@ def tune_all(
     Raises KeyboardInterrupt, and UserError for a node that differs.
     """
     resources = queue.spec.resources
-    again = f"Go on with it: {command_for('resume', queue.state.results_file.folder)}"
+    again = f"Go on with it: {cluster.resume(queue.state.results_file.folder)}"
     with cluster.ray(resources.gpus_per_worker > 0, resources.workers > 1, again) as scratch:
         from ray import tune
         from ray.tune.execution import class_cache

@@ -6,8 +6,10 @@ Such an error may reach this process as the cause of another exception, or only 
 import errno
 import os
 import re
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 
 from orchestrator.errors import UserError
@@ -19,8 +21,13 @@ ERRNO_TEXT = re.compile(r"\[errno (\d+)\] [^:\n]*(?:: '([^'\n]+)')?", re.IGNOREC
 
 
 @contextmanager
-def disk_errors_reported(folder: Path, cure: str = "Free room or choose another --out.") -> Iterator[None]:
-    """Raises UserError in place of a disk error, which only the user can mend. Other exceptions pass unchanged."""
+def disk_errors_reported(
+    folder: Path, cure: str = "Free room or choose another --out.", host: str = ""
+) -> Iterator[None]:
+    """Raises UserError in place of a disk error, which only the user can mend. Other exceptions pass unchanged.
+
+    `host` is this machine's name, where the user is at another.
+    """
     try:
         yield
     except UserError:
@@ -29,7 +36,10 @@ def disk_errors_reported(folder: Path, cure: str = "Free room or choose another 
         fault = error if isinstance(error, OSError) and error.errno in ERRORS else fault_in(error)
         if fault is None:
             raise
-        raise UserError(f"{place(fault, folder)}: cannot be written: {fault.strerror}. {cure}") from None
+        where = place(fault, folder)
+        if host and where.startswith("/"):
+            where = f"{host}:{where}"
+        raise UserError(f"{where}: cannot be written: {fault.strerror}. {cure}") from None
 
 
 @contextmanager
@@ -41,6 +51,30 @@ def faults_raised() -> Iterator[None]:
         if fault := fault_in(error):
             raise fault from None
         raise
+
+
+def host_named(folder: str) -> Callable[[Callable], Callable]:
+    """Decorates a method, whose disk faults then name this machine before the file, for readers on another one.
+
+    A fault that names no file is told of the path in the object's field `folder`. One that another machine has named
+    passes unchanged.
+    """
+
+    def decorated(method: Callable) -> Callable:
+        @wraps(method)
+        def named(self, *values, **more):
+            try:
+                return method(self, *values, **more)
+            except Exception as error:
+                fault = fault_in(error)
+                if fault is None or not str(fault.filename or "/").startswith("/"):
+                    raise
+                where = f"{socket.gethostname()}:{fault.filename or getattr(self, folder)}"
+                raise OSError(fault.errno, fault.strerror, where) from None  # the text of both would tell of it twice
+
+        return named
+
+    return decorated
 
 
 def fault_in(error: BaseException) -> OSError | None:

@@ -37,6 +37,10 @@ class TrackingError(UserError):
     """A tracking address or folder that cannot be used."""
 
 
+class SpoolInUse(TrackingError):
+    """Another process records or sends the sweep."""
+
+
 @dataclass(frozen=True)
 class Line:
     """One line of a file: where it ends (bytes), its text, and its event, or None if it cannot be read."""
@@ -74,7 +78,7 @@ START = Mark()
 class Spool:
     """The files of one sweep, and how far `store` (any string that names the receiver) has got with them.
 
-    Raises TrackingError if the folder cannot be written or another process has it open.
+    Raises TrackingError if the folder cannot be written, and SpoolInUse, which is one, if another process has it open.
     """
 
     def __init__(self, folder: Path, store: str):
@@ -84,7 +88,7 @@ class Spool:
             self._lock_file = open(folder / "lock", "w")  # noqa: SIM115 (open as long as the spool is)
             fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise TrackingError(f"{folder}: another process is recording or sending this sweep; let it end") from None
+            raise SpoolInUse(f"{folder}: another process is recording or sending this sweep; let it end") from None
         except OSError as error:
             raise TrackingError(f"{folder}: the tracking events cannot be written here: {error.strerror}") from None
         self._mutex = threading.Lock()  # the sweep appends, the sender acknowledges

@@ -51,13 +51,23 @@ def test_the_exit_code_is_the_drivers_own(world, there, code):
     assert world.did == ["up", "submit", "follow", "down"]
 
 
-@pytest.mark.parametrize("code", [None, 137, 3])
-def test_a_driver_that_was_lost_is_the_clusters_failure_and_the_way_on_is_told(world, there, tmp_path, code):
-    world.state = State("FAILED", code, "The node died.\nMore of Ray's.")
+@pytest.mark.parametrize(
+    ("code", "message", "cause"),
+    [
+        (None, "The node died.\nMore of Ray's.", "The node died."),
+        (3, "The node died.\nMore of Ray's.", "The node died."),
+        (137, "exit code -9, last available logs:\n@vaeorch {}", "it was killed by signal 9."),
+        (None, "", "it was killed."),
+    ],
+)
+def test_a_driver_that_was_lost_is_the_clusters_failure_and_the_way_on_is_told(
+    world, there, tmp_path, code, message, cause
+):
+    world.state = State("FAILED", code, message)
     end, _, said = there("sweep", "tiny.yaml")
     assert end == 3
     assert said.splitlines() == [
-        "tiny: its driver was lost: The node died.",
+        f"tiny: its driver was lost: {cause}",
         "logs         vaeorch cluster logs tiny --out runs",
         "resume       vaeorch resume tiny --out runs --cluster far.yaml",
     ]
@@ -192,7 +202,8 @@ def test_a_job_that_is_not_taken_ends_what_was_started(world, there, tmp_path):
 
 def a_sweep(job: Job) -> None:
     """What the driver of a sweep leaves."""
-    shutil.copytree(MADE_BEFORE, f"{job.out}/{job.target}", ignore=shutil.ignore_patterns("spool"), dirs_exist_ok=True)
+    to = f"{job.out}/{job.target}"
+    shutil.copytree(MADE_BEFORE, to, ignore=shutil.ignore_patterns("spool"), dirs_exist_ok=True)
 
 
 def test_results_come_home_and_are_shown_here(world, there, here, tmp_path):

@@ -36,6 +36,8 @@ class Host:
     """The process that holds the lab's network."""
     disk_mib: int
     public_key: str
+    settings: dict[str, str]
+    """The environment that sshd gives to commands."""
     process: subprocess.Popen | None = field(default=None, init=False)
     pid: int = field(default=0, init=False)
     """Its process 1, as this machine counts."""
@@ -69,6 +71,7 @@ class Host:
             "DISK": str(self.disk),
             "DISK_MIB": str(self.disk_mib),
             "PUBLIC_KEY": self.public_key,
+            "SETTINGS": " ".join(f"{name}={value}" for name, value in self.settings.items()),
             "PATH": PATH,
         }
         enter = ["nsenter", f"--target={self.keeper}", "--net", "--mount", "--pid"]

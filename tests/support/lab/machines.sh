@@ -45,7 +45,7 @@ machine() {
     mount -t proc proc "$root/proc"
     mount -t sysfs sysfs "$root/sys"
     mount -t tmpfs -o mode=755 run "$root/run"
-    mount -t tmpfs -o mode=1777 tmp "$root/tmp"
+    mount -t tmpfs -o "mode=1777,size=${DISK_MIB}m" tmp "$root/tmp"
     devices "$root/dev"
     mount --bind "$FOLDER/hosts" "$root/etc/hosts"
     mount --bind "$FOLDER/resolv.conf" "$root/etc/resolv.conf"
@@ -60,7 +60,8 @@ machine() {
     read -r process _ < /proc/self/stat
     echo "$process" > "$FOLDER/$NAME.new"
     mv "$FOLDER/$NAME.new" "$FOLDER/$NAME.pid"
-    exec env -i HOME=/root PATH="$PATH" PUBLIC_KEY="$PUBLIC_KEY" chroot "$root" bash -c "$(declare -f serve); serve"
+    exec env -i HOME=/root PATH="$PATH" PUBLIC_KEY="$PUBLIC_KEY" SETTINGS="$SETTINGS" \
+        chroot "$root" bash -c "$(declare -f serve); serve"
 }
 
 devices() {
@@ -88,7 +89,7 @@ serve() {
     fi
     cd /
     /usr/sbin/sshd -D -f /dev/null -E /var/log/sshd.log -h "$own/key" -o "AuthorizedKeysFile=$own/authorized_keys" \
-        -o PidFile=/run/sshd.pid -o UsePAM=no -o PasswordAuthentication=no -o UseDNS=no &
+        -o PidFile=/run/sshd.pid -o UsePAM=no -o PasswordAuthentication=no -o UseDNS=no ${SETTINGS:+-o "SetEnv=$SETTINGS"} &
     wait
 }
 

@@ -73,11 +73,14 @@ class Lab:
                 os.kill(process, signal.SIGKILL)
         self._end()
 
-    def host(self, name: str, disk_mib: int = 4096) -> Host:
-        """Starts a machine of this name with a disk of so many MiB (in memory, as far as it is filled)."""
+    def host(self, name: str, disk_mib: int = 4096, settings: dict[str, str] | None = None) -> Host:
+        """Starts a machine of this name with a disk of so many MiB, and a /tmp as big. Both are in memory.
+
+        `settings` are in the environment of what is run there by SSH.
+        """
         number = 2 + len(self.hosts)
         public_key = (self.home / ".ssh" / "id_ed25519.pub").read_text().strip()
-        host = Host(name, number, self.folder, self.keeper, disk_mib, public_key)
+        host = Host(name, number, self.folder, self.keeper, disk_mib, public_key, settings or {})
         self.hosts[name] = host
         with (self.folder / "hosts").open("a") as names:  # the same file on all machines
             names.write(f"{host.address} {name}\n")
@@ -90,6 +93,19 @@ class Lab:
 
     def heal(self, host: Host) -> None:
         host.plug(True)
+
+    @contextmanager
+    def cut_off(self, host: Host) -> Iterator[None]:
+        """Inside this context no packet of the laptop reaches the machine; other machines do reach it."""
+        self._route("add", host)
+        try:
+            yield
+        finally:
+            self._route("delete", host)
+
+    def on_laptop_with(self, text: str) -> list[int]:
+        """The processes on the laptop whose command line holds a text."""
+        return [process for process in self._on_laptop() if text.encode() in _command(process)]
 
     def environment(self) -> dict[str, str]:
         """The environment of a program on the laptop."""
@@ -132,6 +148,9 @@ class Lab:
             for file in (*before, *laptop):
                 os.close(file)
 
+    def _route(self, change: str, host: Host) -> None:
+        assert not self.run(["ip", "route", change, "blackhole", host.address]).returncode
+
     def _write_files(self) -> None:
         ssh = self.home / ".ssh"
         ssh.mkdir(parents=True, mode=0o700)
@@ -163,6 +182,12 @@ class Lab:
         for host in self.hosts.values():
             if host.process:
                 host.process.wait()
+
+
+def _command(process: int) -> bytes:
+    with suppress(OSError):  # it has ended
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    return b""
 
 
 _libc = ctypes.CDLL(None, use_errno=True)
