@@ -15,6 +15,7 @@ from orchestrator.errors import UserError
 from orchestrator.evaluation.selection import Selection, select_evaluations
 from orchestrator.space.plan import Plan
 from orchestrator.storage.workspace import Workspace
+from orchestrator.sweep.changes import datasets
 from trainables.data.access import DataAccess, elsewhere
 
 
@@ -26,6 +27,15 @@ def remote(options: ClusterOptions | None) -> RemoteCluster | None:
     if options and options.detach:
         raise UserError(f"{options.file}: is of kind {record.kind}, which runs here: leave out --detach.")
     return None
+
+
+def refuse_relative(plan: Plan) -> None:
+    """Raises UserError for the user's own data at a path that means something else on a cluster's nodes."""
+    sets = datasets(trial.run for trial in plan.examples)
+    paths = [getattr(dataset, name, None) for dataset in sets for name in ("path", "images")]
+    if wrong := [path for path in paths if path and not Path(path).is_absolute()]:
+        cure = "Begin it with /: it is looked for on the cluster's nodes."
+        raise UserError(*(f"run.data: {path}: is no whole path. {cure}" for path in dict.fromkeys(wrong)))
 
 
 class Sender:
@@ -52,6 +62,7 @@ class Sender:
     def sweep(self, plan: Plan, spec: Path, settings: tuple[str, ...], reuse: bool) -> int:
         """Send a new sweep."""
         self._slots(plan)
+        refuse_relative(plan)
         text, named = spec.read_text(encoding="utf-8-sig"), f"name={json.dumps(plan.spec.name)}"
         known = {"settings": (*settings, named), "source": str(spec), "reuse": reuse}
         return self._send("sweep", plan.spec.name, text, **known)
