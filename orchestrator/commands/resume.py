@@ -59,24 +59,25 @@ def resume(name: str, workspace: Workspace, json_wanted: bool, site: Site = HERE
         check_data(origin(journal.events), datasets(trial.run for trial in facts["trials"]), data)
         plan = read_plan(folder / layout.SPEC, data=data, recorded=True)
         plan = Plan(plan.spec, facts["trials"]) if facts["trials"] else plan
+        changes = checked_changes(journal, plan, data)
         report_odd_mode(console, plan.spec.objective)
         made = prepare(plan, workspace, console, site) or made_with(root, plan.spec.resources)
-        report_changes(journal, plan, data, made, console)
+        for line in changes + (told(origin(journal.events), made) if journal.events else []):
+            say(console, f"changed      {line}")
         for written in (folder, folder / layout.TRIALS):
             remove_half_written(written)
         start = Start(data, facts["source"] or str(folder / layout.SPEC), facts["reuse"], made)
         return run_and_report(plan, workspace, start, json_wanted, site)
 
 
-def report_changes(journal: Journal, plan: Plan, data: DataAccess, made: dict[str, Any], console: Console) -> None:
-    """Print what has changed since the sweep began. Raises UserError for changes that contradict its journal."""
+def checked_changes(journal: Journal, plan: Plan, data: DataAccess) -> list[str]:
+    """A line for each change of the spec since the sweep began. Raises UserError for what contradicts its journal."""
     if not journal.events:
-        return
+        return []
     of = origin(journal.events)
     lines = check_spec(of, plan.spec, journal.path.with_name(layout.SPEC))
     check_data(of, datasets(trial.run for trial in plan.examples), data)
-    for line in lines + told(of, made):
-        say(console, f"changed      {line}")
+    return lines
 
 
 def _results(out: Path, name: str) -> dict[str, Any] | None:

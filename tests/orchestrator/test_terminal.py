@@ -8,7 +8,7 @@ import pytest
 from orchestrator import terminal
 from orchestrator.commands import datasets as data_sets
 from orchestrator.commands import evaluate
-from orchestrator.commands import sweep as launch
+from orchestrator.commands.closing import close
 from orchestrator.execution.run import Outcome
 from orchestrator.reporting.comparison import compare, print_all
 from orchestrator.reporting.console import Board, LivePanel, PlainLines
@@ -84,7 +84,7 @@ def test_the_last_words_of_a_sweep_show_text_with_brackets_as_it_was_written(tex
     results = of_trial({"data.file": text}, text)
     results["trials"][0]["checkpoint"] = text
     left = Left(1, text, 0, "", tmp_path)
-    launch.close(console, Outcome(tmp_path / text, results, KeyboardInterrupt()), tmp_path / text, left, False)
+    close(console, Outcome(tmp_path / text, results, KeyboardInterrupt()), tmp_path / text, left, False)
     assert f"checkpoint   {text}" in read() and str(tmp_path / text / "results.json") in read()
 
 

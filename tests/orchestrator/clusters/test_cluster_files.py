@@ -55,7 +55,7 @@ MISTAKES = [
     ("kind: local\nrun: {epochs: 3}\n", "2: run: unknown key. Known: kind."),
     (
         SSH + "usr: me\n",
-        "5: usr: unknown key. Did you mean 'user'? Known: kind, checkpoint_minutes, shared, folder, head",
+        "5: usr: unknown key. Did you mean 'user'? Known: kind, checkpoint_minutes, shared, head",
     ),
     (SSH.replace("head: gpu1\n", ""), "1: head: is missing."),
     (SSH.replace("python: ~/venv/bin/python\n", ""), "1: python: is missing."),
@@ -251,7 +251,6 @@ AMOUNTS = strategies.floats(0, 1e6)
 COMMON = {
     "checkpoint_minutes": strategies.floats(1e-6, 1e6),
     "shared": strategies.none() | PATHS,
-    "folder": PATHS,
 }
 
 
@@ -269,6 +268,7 @@ def ssh(draw):
         "credentials": strategies.none() | PATHS,
         "train_on_head": strategies.booleans() if workers else strategies.just(True),
         "python": PATHS,
+        "folder": PATHS,
     }
     values = draw(strategies.fixed_dictionaries(COMMON | optional))
     return Ssh(head=head, workers=tuple(workers), ray_port=ray_port, dashboard_port=dashboard_port, **values)
