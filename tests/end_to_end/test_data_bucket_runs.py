@@ -81,15 +81,15 @@ def test_a_plan_asks_the_bucket_nothing(bucket, vaeorch, spec, tmp_path):
 @pytest.mark.parametrize("root", ["s3://b/p", None])
 def test_a_sweep_tells_its_slots_of_its_root_and_is_resumed_with_it(tmp_path, monkeypatch, root):
     monkeypatch.setattr("orchestrator.sweep.open.fingerprints", lambda *values: {})  # there is no such bucket
-    for check in ("check_data", "report_changes"):
-        monkeypatch.setattr(resuming, check, lambda *values: None)
+    for check in ("check_data", "checked_changes"):
+        monkeypatch.setattr(resuming, check, lambda *values: [])
     spec, seen = spec_of(tmp_path), {}
     plan, folder = Plan.of(spec), claim(tmp_path / "runs", spec)
     open_queue(plan, folder, Start(DataAccess(root), "a.yaml"))
     assert {slot_config(spec, folder, root, trial)["data_root"] for trial in plan.trials} == {root}
     assert made_with(root)["data_root"] == root
 
-    monkeypatch.setattr(resuming, "prepare", lambda plan, uri, root, console: seen.update(root=root))
+    monkeypatch.setattr(resuming, "prepare", lambda plan, workspace, *more: seen.update(root=workspace.data_root))
     monkeypatch.setattr(resuming, "run_and_report", lambda *words: None)
     resuming.resume("tiny", Workspace(tmp_path / "runs", None, "sqlite://"), False)
     assert seen == {"root": root}

@@ -12,6 +12,7 @@ from unittest import mock
 import pytest
 import torch
 
+from orchestrator.clusters.connection import THIS_MACHINE
 from orchestrator.clusters.resources import cpus
 from orchestrator.errors import UserError
 from orchestrator.execution import oom as memory
@@ -149,11 +150,11 @@ def test_a_trial_that_the_disk_refused_is_neither_tried_again_nor_failed(tmp_pat
     text = tmp_path / "story.txt"
     text.write_text(f"Failure # 1 (occurred at x)\nOSError: [Errno 28] of another time\nFailure # 2 (x)\n{last}\n")
     trial = SimpleNamespace(config={"id": "0001", "folder": str(tmp_path / "0001")}, error_file=str(text))
-    trial.memory_kills = 0
+    trial.memory_kills = trial.lost_nodes = 0
     results_file = results_file_in(tmp_path, trials=("0001",))
     results_file.trials["0001"] |= {"number": 1, "parameters": {}}
     state = SweepState(RunAll(), results_file, Journal(tmp_path))
-    listener = Listener(state, SimpleNamespace(notify=list, look=id), Deferred())
+    listener = Listener(state, SimpleNamespace(notify=list, look=lambda *values: None), Deferred(), THIS_MACHINE)
     state.begin("0001")
     before = (tmp_path / "journal.jsonl").read_bytes()
     getattr(listener, call)(1, [], trial)
@@ -222,7 +223,7 @@ def test_restarts_of_a_worker_group_are_counted_once_and_take_no_retry_from_the_
         results_file = results_file_in(tmp_path, trials=("0001",))
         results_file.trials["0001"] |= {"number": 1, "parameters": {}}
         state = SweepState(RunAll(), results_file, Journal(tmp_path))
-        listener = Listener(state, None, Deferred())
+        listener = Listener(state, None, Deferred(), THIS_MACHINE)
         state.begin("0001")
         listener.on_trial_save(1, [], trial)
         return state
@@ -272,7 +273,7 @@ def tried(tmp_path):
     trial = PatientTrial("Slot", config=config, trial_id="0001", max_failures=1, stub=True)
     trial.storage = SimpleNamespace(trial_driver_staging_path=str(tmp_path))
     trial.set_status(Trial.RUNNING)
-    listener = Listener(state, None, Deferred())
+    listener = Listener(state, None, Deferred(), THIS_MACHINE)
 
     def fail(error: Exception) -> bool:
         """Whether the trial is tried again."""

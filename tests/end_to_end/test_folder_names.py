@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.clusters.resources import cpus
-from orchestrator.commands import sweep as launch
+from orchestrator.commands import closing
 from orchestrator.evaluation.models import trained_models
 from orchestrator.execution.run import Outcome
 from orchestrator.shell import command, command_for
@@ -59,7 +59,7 @@ def test_a_command_that_is_told_can_be_pasted_into_a_shell(tmp_path, name):
 def test_the_last_words_of_a_sweep_can_be_pasted_into_a_shell(tmp_path, name):
     console, read = screen(width=80)
     out = tmp_path / name
-    launch.close(
+    closing.close(
         console, Outcome(out / "a", of_trial({}, None), KeyboardInterrupt()), out, Left(3, "", 0, "", out), False
     )
     lines = [line for line in read().splitlines() if "vaeorch " in line]
@@ -92,7 +92,7 @@ def test_the_command_line_takes_a_folder_of_any_name_and_tells_it_as_it_is(tmp_p
 def test_a_console_breaks_no_word_of_a_path(tmp_path):
     console, read = screen(width=20)
     assert isinstance(console, PlainConsole)
-    launch.say(console, str(tmp_path / ("x" * 200)))
+    closing.say(console, str(tmp_path / ("x" * 200)))
     assert read() == f"{tmp_path / ('x' * 200)}\n"
 
 

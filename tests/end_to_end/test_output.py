@@ -64,7 +64,7 @@ def closed_pipe() -> int:
 
 def test_a_sweep_whose_reader_goes_trains_on_and_logs_to_its_folder(words, tmp_path):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = warm.Popen([*VAEORCH, "sweep", *words], cwd=ROOT, text=True, **pipes)
+    process = subprocess.Popen([*VAEORCH, "sweep", *words], cwd=ROOT, text=True, **pipes)
     assert process.stdout.readline()
     process.stdout.close()
     err = process.stderr.read()
