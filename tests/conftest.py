@@ -6,7 +6,6 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -73,31 +72,6 @@ def vaeorch(monkeypatch, capsys, request):
         return code, said.out, said.err
 
     return run
-
-
-@pytest.fixture(scope="session")
-def rays() -> Iterator[ExitStack]:
-    """Ends the Ray that tests share. See `shared_ray` and `no_shared_ray`."""
-    with ExitStack() as ending:
-        yield ending
-
-
-@pytest.fixture(scope="module")
-def shared_ray(rays) -> None:
-    """A Ray for all sweeps in this process, as starting one takes 10 s: `private_ray` uses one that it finds."""
-    import ray
-
-    from orchestrator.clusters import local as local_ray
-
-    if not ray.is_initialized():
-        with local_ray.inherited({"PYTHONPATH": str(ROOT)}):  # slots are to find the tests' own modules
-            rays.enter_context(local_ray.private_ray(gpus_used=True, dashboard=False))
-
-
-@pytest.fixture(scope="module")
-def no_shared_ray(rays) -> None:
-    """None, for tests of Ray's start and end."""
-    rays.close()
 
 
 @pytest.fixture

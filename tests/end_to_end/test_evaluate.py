@@ -59,7 +59,7 @@ def told(*words) -> str:
 
 
 @pytest.fixture(scope="module")
-def swept(shared_ray, a_store, tmp_path_factory):
+def swept(a_store, tmp_path_factory):
     """A folder with the sweep `three` and its MLflow store, and the run `alone` that was trained without a sweep."""
     out = tmp_path_factory.mktemp("swept")
     (out / "three.yaml").write_text(SPEC)

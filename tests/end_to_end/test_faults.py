@@ -67,7 +67,7 @@ def memory_kills(counter: Path) -> int:
 
 
 @pytest.fixture(scope="module")
-def swept(shared_ray, tmp_path_factory):
+def swept(tmp_path_factory):
     """Four trials on one slot, until its disk is full, and then to the end: the outcome, what the tracker was told.
 
     A shortage of memory is excused once, not MEMORY_RETRIES times, as each try imports torch.

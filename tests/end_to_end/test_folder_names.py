@@ -105,7 +105,7 @@ def test_an_out_that_is_no_line_is_refused_in_one(vaeorch, tmp_path, verb, line_
     ]
 
 
-def test_a_sweep_lives_its_whole_life_in_the_nastiest_folder(shared_ray, vaeorch, tmp_path):
+def test_a_sweep_lives_its_whole_life_in_the_nastiest_folder(vaeorch, tmp_path):
     out, spec = tmp_path / NASTIEST, tmp_path / "spec.yaml"
     spec.write_text(TWO_TRIALS)
 

@@ -79,7 +79,7 @@ def surroundings(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def lasting_ray(no_shared_ray, surroundings) -> str:
+def lasting_ray(surroundings) -> str:
     """The address of a Ray that outlives the drivers."""
     with local_ray.private_ray(gpus_used=False, dashboard=False):
         import ray

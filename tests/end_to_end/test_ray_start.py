@@ -12,7 +12,6 @@ from orchestrator.clusters import local as local_ray
 from tests.support.waiting import until
 
 psutil = import_module("psutil")  # Ray brings it
-pytestmark = pytest.mark.usefixtures("no_shared_ray")
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ def events_of(folder) -> list[dict]:
 
 
 @pytest.fixture(scope="module")
-def swept(shared_ray, tmp_path_factory):
+def swept(tmp_path_factory):
     """The outcomes of both processes, and what the second told its tracker."""
     spec = spec_of()
     folder = claim(tmp_path_factory.mktemp("out"), spec)

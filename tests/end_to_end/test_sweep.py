@@ -32,7 +32,7 @@ DIVERGES, FAILS = {"optimizer": {"lr": 1e18}}, {"data": {"name": "digits", "trai
 
 
 @pytest.fixture(scope="module")
-def swept(shared_ray, tmp_path_factory):
+def swept(tmp_path_factory):
     """Five trials under ASHA on one slot, so that their order is known: outcome, tracker, console."""
     asha = {"name": "asha", "grace_epochs": 1, "reduction_factor": 2, "max_epochs": EPOCHS}
     one_slot = {"cpus_per_worker": cpus()}
@@ -210,13 +210,6 @@ def resources(cpus: float = 1, gpus: float = 0) -> SimpleNamespace:
     return SimpleNamespace(workers=1, cpus_per_worker=cpus, gpus_per_worker=gpus, placement="PACK")
 
 
-@pytest.fixture
-def disconnected(monkeypatch) -> None:
-    """Whoever looks finds that Ray is not imported, hence not connected: then the machine itself is asked."""
-    monkeypatch.delitem(sys.modules, "ray", raising=False)
-
-
-@pytest.mark.usefixtures("disconnected")
 @pytest.mark.parametrize(
     ("have", "asked", "slots"),
     [
@@ -235,7 +228,6 @@ def test_slots_are_what_the_machine_has_room_for(monkeypatch, have, asked, slots
     assert THIS_MACHINE.slots(asked) == slots
 
 
-@pytest.mark.usefixtures("disconnected")
 def test_resources_that_the_machine_has_not_are_told_all_at_once(monkeypatch):
     monkeypatch.setattr("orchestrator.clusters.connection.cpus", lambda: 2)
     monkeypatch.setattr("orchestrator.clusters.connection.gpus", lambda: 0)

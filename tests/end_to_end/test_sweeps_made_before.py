@@ -25,7 +25,7 @@ def results_in(folder: Path) -> dict:
 
 
 @pytest.mark.parametrize("out", ["killed"], indirect=True)
-def test_a_killed_sweep_of_before_ends_like_the_whole_one(shared_ray, out, vaeorch):
+def test_a_killed_sweep_of_before_ends_like_the_whole_one(out, vaeorch):
     code, said, error = vaeorch("resume", "before", "--out", out)
     assert code == 0, error
     resumed, whole = results_in(out / "before"), results_in(MADE_BEFORE / "whole")

@@ -126,7 +126,7 @@ def killed(started):
 
 
 @pytest.fixture(scope="module")
-def cluster(no_shared_ray, started):
+def cluster(started):
     """Three nodes on this machine; the head has two CPUs, the others have one each."""
     with ray_cluster(2, 1, 1) as cluster:
         yield cluster
