@@ -17,7 +17,7 @@ from tests.support.lab import Lab, unavailable
 from tests.support.ssh_records import ssh_cluster
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.skipif(unavailable() is not None, reason=str(unavailable()))
+pytestmark = [pytest.mark.skipif(unavailable() is not None, reason=str(unavailable())), pytest.mark.slow_lab]
 
 RECORD = ssh_cluster()
 FOREIGN = "VAEORCH_CLUSTER=vo-00000000 exec -a /tmp/ray/session/raylet sleep 9999"  # looks like a Ray, but not ours
