@@ -135,7 +135,7 @@ def evaluate(target, out, metrics, trials, settings, again, data_root, tracking_
 
     asked, workspace = Selection(metrics, settings, trials, again), Workspace(out, data_root, tracking_uri)
     if sender := _sender(cluster, workspace, form != "table"):
-        sys.exit(sender.evaluate(target, asked))
+        sys.exit(sender.evaluate(target, asked, form))
     output.outlive()
     from orchestrator.commands.evaluate import evaluate as measure
     from orchestrator.commands.store import warn_of_unused_store

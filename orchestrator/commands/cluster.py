@@ -57,9 +57,13 @@ def down(files: Iterable[Path]) -> None:
     """End clusters, after the jobs that run there were stopped in order. Raises UserError for what may still run."""
     left = []
     for file in files:
-        record, state = remote_cluster(file), state_folder(file.stem)
-        stop_jobs(record, state)
-        left += (unsure := record.down(state))
+        try:
+            record, state = remote_cluster(file), state_folder(file.stem)
+            stop_jobs(record, state)
+            unsure = record.down(state)
+        except UserError as error:  # the others are ended all the same
+            unsure = error.lines
+        left += unsure
         click.echo(f"{file.stem}: not all of it is known to have ended." if unsure else f"{file.stem} is down.")
     if left:
         raise UserError(*left)
@@ -82,7 +86,7 @@ def started_files() -> list[Path]:
 def ls(out: Path) -> None:
     """Print the clusters that this machine has started, and the sweeps of `out` that were sent to one."""
     for state, file in known_clusters():
-        click.echo(f"{state.name:<20} {remote_cluster(file).standing(state):<24} {file}")
+        click.echo(f"{state.name:<20} {_standing_of_cluster(file, state):<24} {file}")
     for file in sorted((out / layout.SENT).glob("*.json")):
         sent = Sent.read(out, file.stem)
         click.echo(f"{file.stem:<20} {_standing(out, file.stem):<24} {sent.job} on {Path(sent.file).stem}")
@@ -121,6 +125,14 @@ def pull(name: str, workspace: Workspace, whole: bool) -> None:
         for line in home.send().lines(home.command("pull")):
             say(console, line)
         say(console, f"{home.folder} has what {name} has so far.")
+
+
+def _standing_of_cluster(file: Path, state: Path) -> str:
+    """Whether a cluster is up, in a few words, or what is wrong with its file."""
+    try:
+        return remote_cluster(file).standing(state)
+    except UserError as error:
+        return error.lines[0]
 
 
 def _standing(out: Path, name: str) -> str:

@@ -9,7 +9,7 @@ import shlex
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -171,8 +171,13 @@ def finish(head: Head, state: State, verb: str, home: Home) -> int:
     if state.exit_code not in DRIVERS_OWN:
         cures = [f"logs         {home.command('logs')}", f"resume       {home.resume()}"]
         raise ClusterFailed(f"{home.name}: its driver was lost: {cause(state)}", *cures)
-    with suppress(UserError) if state.exit_code else nullcontext():  # it may not have begun
+    try:
         home.pull(head)
+    except UserError as error:
+        if not state.exit_code:
+            raise
+        for line in error.lines:  # it may not have begun
+            say(home.console, line)
     if state.exit_code != MISTAKE:
         home.show(verb, state.exit_code in INTERRUPTED)
     return state.exit_code

@@ -10,9 +10,11 @@ from orchestrator.clusters.connection import ConnectedCluster
 from orchestrator.clusters.options import ClusterOptions
 from orchestrator.clusters.read import read_cluster
 from orchestrator.commands.dry_run import print_plan
+from orchestrator.commands.results import print_evaluations
 from orchestrator.commands.spec_file import read
 from orchestrator.errors import UserError
 from orchestrator.evaluation.selection import Selection, select_evaluations
+from orchestrator.reporting.comparison import TABLE
 from orchestrator.space.plan import Plan
 from orchestrator.storage.workspace import Workspace
 from orchestrator.sweep.changes import datasets
@@ -71,10 +73,16 @@ class Sender:
         """Go on with a sweep that was sent there."""
         return self._send("resume", name)
 
-    def evaluate(self, target: str, asked: Selection) -> int:
-        """Measure models of a sweep or run that was trained there."""
+    def evaluate(self, target: str, asked: Selection, form: str) -> int:
+        """Measure models of a sweep or run that was trained there; print what is known of them in the form asked for.
+
+        The driver prints the table of what it has measured.
+        """
         select_evaluations(asked.metrics, asked.settings)
-        return self._send("evaluate", target, selection=asdict(asked))
+        code = self._send("evaluate", target, selection=asdict(asked))
+        if form != TABLE and code == 0 and not self.options.detach:
+            print_evaluations(self.workspace.out, target, form)
+        return code
 
     def _slots(self, plan: Plan) -> int | None:
         """How many trials train at a time; None where only the cluster itself knows. Raises UserError."""

@@ -50,14 +50,14 @@ def test_machines_see_the_project_and_its_python_and_cannot_change_them(lab):
 
 def test_a_disk_is_as_large_as_said_outlives_a_loss_of_power_and_not_the_machine(lab):
     two = lab.hosts["two"]
-    two.run("echo kept > /root/kept; head -c 9M /dev/zero > /root/large 2> /dev/null; true")
-    assert int(two.run("stat -c %s /root/large")) < 5 * 2**20
+    two.run("echo kept > /var/kept; head -c 9M /dev/zero > /var/large 2> /dev/null; true")
+    assert int(two.run("stat -c %s /var/large")) < 5 * 2**20
     two.kill()
     two.start()
-    assert two.run("cat /root/kept") == "kept\n"
+    assert two.run("cat /var/kept") == "kept\n"
     two.kill()
     two.start(new=True)
-    assert two.run("ls /root/kept 2>/dev/null; true") == ""
+    assert two.run("ls /var/kept 2>/dev/null; true") == ""
 
 
 def test_a_program_on_the_laptop_has_this_disk_and_the_labs_home(lab, tmp_path):

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.skipif(unavailable() is not None, reason=str(unavailabl
 
 SOON_MISSED = {"RAY_health_check_timeout_ms": "4000", "RAY_health_check_period_ms": "1000"}  # a node; 10 s and 3 s
 ROUNDING = 1e-5  # see test_worker_groups.py
-OTHER_PACKAGES = "/root/other"  # comes first on Python's path; it is not there until a test makes it
+OTHER_PACKAGES = "/opt/other"  # comes first on Python's path; it is not there until a test makes it
 
 
 @pytest.fixture(scope="module")
@@ -295,7 +295,7 @@ def test_no_secret_is_where_others_may_see_it(laptop, whole):
     """Neither the cluster's token nor the laptop's credentials: in no answer, journal, log, command line."""
     token = (laptop.lab.home / ".local" / "state" / "vaeorch" / "gpus" / "token").read_text()
     ask = (
-        "import glob, urllib.request as r; t = open(glob.glob('/root/.local/state/vaeorch/*/token')[0]).read();"
+        "import glob, os, urllib.request as r; t = open(glob.glob(os.path.expanduser('~/.local/state/vaeorch/*/token'))[0]).read();"
         "print(r.urlopen(r.Request('http://127.0.0.1:8265/api/jobs/',"
         " headers={'Authorization': 'Bearer ' + t})).read().decode())"
     )
@@ -325,11 +325,11 @@ def test_full_disks_are_told_with_their_host_and_nothing_is_lost(laptop, alone):
     known = len(laptop.events("full", "epoch"))
     again = laptop.start("resume", "full", *where)
     until(lambda: len(laptop.events("full", "epoch")) > known, ENDED_S)
-    laptop.head.run("cat /dev/zero > /root/filler 2> /dev/null || true")
+    laptop.head.run("cat /dev/zero > /var/filler 2> /dev/null || true")
     assert again.code() == 2
     [line] = [line for line in again.said().splitlines() if "No space left on device" in line]
-    assert "gpu1" in line and "/root/vaeorch-runs/full" in line
-    laptop.head.run("rm /root/filler")
+    assert "gpu1" in line and "/vaeorch-runs/full" in line
+    laptop.head.run("rm /var/filler")
 
     laptop.does("resume", "full", *where)
     home = laptop.folder / "out" / "full"

@@ -228,7 +228,7 @@ def test_a_copy_that_is_interrupted_leaves_no_half_file(gpu1, tmp_path):
 
 
 def test_a_folder_that_is_not_there_is_told(gpu1, tmp_path):
-    with pytest.raises(HostError, match="gpu1: a copy has failed: .*/root/none.*No such file"):
+    with pytest.raises(HostError, match="gpu1: a copy has failed: .*/none.*No such file"):
         gpu1.pull("~/none", tmp_path / "into")
 
 
