@@ -295,7 +295,8 @@ def test_no_secret_is_where_others_may_see_it(laptop, whole):
     """Neither the cluster's token nor the laptop's credentials: in no answer, journal, log, command line."""
     token = (laptop.lab.home / ".local" / "state" / "vaeorch" / "gpus" / "token").read_text()
     ask = (
-        "import glob, os, urllib.request as r; t = open(glob.glob(os.path.expanduser('~/.local/state/vaeorch/*/token'))[0]).read();"
+        "import pathlib, urllib.request as r;"
+        " [t] = [file.read_text() for file in pathlib.Path.home().glob('.local/state/vaeorch/*/token')];"
         "print(r.urlopen(r.Request('http://127.0.0.1:8265/api/jobs/',"
         " headers={'Authorization': 'Bearer ' + t})).read().decode())"
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orchestrator.clusters.address import Address
 from orchestrator.clusters.head import Head
-from orchestrator.clusters.jobs import State
+from orchestrator.clusters.jobs import Listed, State
 from orchestrator.clusters.settings import check_settings
 from orchestrator.commands.driver import Job
 from orchestrator.storage import layout
@@ -99,6 +99,9 @@ class FakeJobs:
         yield from self.world.log
         if self.world.interrupt:
             raise KeyboardInterrupt
+
+    def list(self) -> list[Listed]:
+        return [Listed(job_id, "", self.world.state, None, None) for job_id in self.world.jobs]
 
     def logs(self, job_id) -> str:
         return "".join(f"{line}\n" for line in self.world.log)

@@ -1,5 +1,6 @@
 """What is done on a host of a cluster: processes are found by the cluster's mark, and only those are ended."""
 
+import inspect
 import json
 import os
 import socket
@@ -129,6 +130,35 @@ def test_settings_of_the_hosts_user_that_would_beat_the_clusters_are_left_out(mo
     assert not {"RAY_AUTH_TOKEN", "RAY_ADDRESS", "SSH_CLIENT"} & set(known)
     assert (known["RAY_AUTH_MODE"], known["RAY_AUTH_TOKEN_PATH"]) == ("token", str(tmp_path / "token"))
     assert (known["TMPDIR"], known["GLOO_SOCKET_IFNAME"]) == (str(tmp_path / "scratch"), "lo")
+
+
+def test_credentials_that_were_copied_there_are_those_of_trials(tmp_path):
+    order = {"mark": MARK, "address": "127.0.0.1", "environment": {}}
+    assert "AWS_SHARED_CREDENTIALS_FILE" not in on_host.environment(order, tmp_path, tmp_path)
+    (tmp_path / on_host.CREDENTIALS).touch()
+    known = on_host.environment(order, tmp_path, tmp_path)
+    assert known["AWS_SHARED_CREDENTIALS_FILE"] == str(tmp_path / on_host.CREDENTIALS)
+
+
+def test_a_cluster_ends_once_it_has_been_idle_and_not_before(monkeypatch):
+    clock, ended = iter(range(0, 1000, 10)), []
+    jobs = [False, True, True, False, False, False, False]
+    monkeypatch.setattr(on_host.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(on_host.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(on_host, "found", lambda mark: {1: "raylet"})
+    monkeypatch.setattr(on_host, "has_job", lambda order: jobs.pop(0))
+    monkeypatch.setattr(on_host, "stop", ended.append)
+    on_host.wait_until_idle({"mark": MARK, "idle_s": 30})
+    assert len(ended) == 1 and len(jobs) == 1  # 30 s after the last look that found a job
+
+
+def test_who_waits_for_an_idle_cluster_ends_it_and_outlives_who_asked(tmp_path):
+    order = {"mark": MARK, "folder": str(tmp_path / "folder"), "dashboard_port": 1, "idle_s": 0}
+    (tmp_path / "folder").mkdir()
+    with subprocess.Popen(["sleep", "1000"], env={**os.environ, on_host.MARK: MARK}) as process:
+        on_host.stop_when_idle({**order, "source": inspect.getsource(on_host)})
+        until(lambda: process.poll() is not None)
+    until(lambda: not (tmp_path / "folder").exists())
 
 
 def test_a_start_in_which_the_raylet_gave_up_is_repeated_and_any_other_is_told_with_its_log(monkeypatch, tmp_path):

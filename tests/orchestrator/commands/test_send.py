@@ -2,11 +2,14 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
 from orchestrator.clusters.jobs import State
 from orchestrator.clusters.options import ClusterOptions
+from orchestrator.clusters.read import read_cluster as read
+from orchestrator.clusters.state import note_file, state_folder
 from orchestrator.commands import cluster, cluster_jobs, send
 from orchestrator.commands.driver import Job
 from orchestrator.errors import UserError
@@ -114,7 +117,7 @@ def test_what_is_sent_is_the_spec_as_it_is_written_and_how_it_is_to_be_read(worl
 
 def test_a_server_of_mlflow_is_sent_to_from_there(world, there):
     there("sweep", "tiny.yaml", "--tracking-uri", "http://127.0.0.1:1", "--detach")
-    assert [job.tracking_uri for job in world.jobs.values()] in (["http://127.0.0.1:1"], [])
+    assert [job.tracking_uri for job in world.jobs.values()] == ["http://127.0.0.1:1"]
 
 
 def test_a_job_is_read_as_it_was_written(tmp_path):
@@ -217,6 +220,41 @@ def test_results_come_home_and_are_shown_here(world, there, here, tmp_path):
     world.did.clear()
     code, out, _ = there("resume", "tiny", "--json")
     assert code == 0 and json.loads(out)["trials"]
+
+
+def test_what_is_measured_there_is_printed_here_in_the_form_that_was_asked_for(world, there, monkeypatch):
+    asked = []
+    monkeypatch.setattr("orchestrator.commands.send.print_evaluations", lambda *values: asked.append(values))
+    there("evaluate", "tiny", "--metrics", "active")
+    there("evaluate", "tiny", "--metrics", "active", "--format", "json", "--detach")
+    assert asked == []  # the driver has printed its table; and a job that runs on has none yet
+    there("evaluate", "tiny/0001", "--metrics", "active", "--format", "json")
+    assert asked == [(Path("runs"), "tiny/0001", "json")]
+
+
+def test_what_could_not_be_brought_home_is_told(world, there, monkeypatch):
+    def lost(*values):
+        raise UserError("gpu1: cannot be reached.")
+
+    monkeypatch.setattr("tests.support.fake_clusters.FakeRemote.pull", lost)
+    world.state = State("STOPPED", 143, "")
+    code, out, _ = there("sweep", "tiny.yaml")
+    assert code == 143 and out.splitlines()[-1] == "gpu1: cannot be reached."
+    world.state = State("SUCCEEDED", 0, "")
+    assert there("resume", "tiny")[::2] == (2, "gpu1: cannot be reached.\n")
+
+
+def test_a_cluster_whose_file_is_gone_is_told_and_keeps_no_other_up(world, there, here, tmp_path, monkeypatch):
+    there("sweep", "tiny.yaml", "--detach")
+    monkeypatch.setattr(cluster, "read_cluster", lambda file: world.cluster() if file.stem == "far" else read(file))
+    note_file(state_folder("a-gone"), tmp_path / "a-gone.yaml")
+    code, out, _ = here("cluster", "ls")
+    assert code == 0 and "a-gone" in out and "far.yaml" in out
+    world.state = State("RUNNING", None, "")
+    code, out, said = here("cluster", "down", "--all")
+    assert world.did[-2:] == ["stop", "down"]  # its job ends in order before it does
+    assert code == 2 and said.startswith(f"{tmp_path / 'a-gone.yaml'}: cannot be read")
+    assert "far is down." in out
 
 
 def test_a_mistake_that_the_driver_finds_is_in_its_log(world, there, tmp_path):
