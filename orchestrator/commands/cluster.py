@@ -14,8 +14,9 @@ from orchestrator.clusters.base import RemoteCluster
 from orchestrator.clusters.job_server import NoAnswer
 from orchestrator.clusters.read import read_cluster
 from orchestrator.clusters.state import known_clusters, note_file, state_folder
-from orchestrator.commands.cluster_jobs import Sent, finish, follow, reached
+from orchestrator.commands.cluster_jobs import finish, follow, reached
 from orchestrator.commands.home import Home
+from orchestrator.commands.sent import Sent
 from orchestrator.errors import UserError
 from orchestrator.reporting.console import PlainLines
 from orchestrator.reporting.event_log import replay

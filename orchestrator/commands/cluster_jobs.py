@@ -3,14 +3,13 @@
 `driver.py` is what the job does there, `home.py` this machine's side. `cluster.py` has the verbs of `vaeorch cluster`.
 """
 
-import json
 import secrets
 import shlex
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -24,12 +23,12 @@ from orchestrator.clusters.read import read_cluster
 from orchestrator.clusters.state import note_file, state_folder
 from orchestrator.commands.driver import Job
 from orchestrator.commands.home import Home
+from orchestrator.commands.sent import Sent
 from orchestrator.errors import ClusterFailed, UserError
 from orchestrator.reporting.console import watch
 from orchestrator.reporting.event_log import replay
 from orchestrator.signals import exit_code
 from orchestrator.storage import layout
-from orchestrator.storage.json_files import read_object, write_whole
 from orchestrator.terminal import say
 from orchestrator.tracking.store_address import check_early, is_server, store_for_new
 
@@ -40,33 +39,6 @@ SIGNALS = 128  # a driver that a signal has killed has its number more than this
 
 class OutOfSight(ClusterFailed):
     """A cluster does not answer. Its job may go on."""
-
-
-@dataclass(frozen=True)
-class Sent:
-    """Where a sweep or run was sent: the file OUT/.clusters/NAME.json."""
-
-    file: str
-    """The cluster file."""
-    job: str
-    """The id of its last job."""
-    verb: str
-    """What that job does."""
-
-    @classmethod
-    def read(cls, out: Path, name: str) -> "Sent":
-        """Raises UserError if it was sent to no cluster."""
-        file = layout.sent_file(out, name)
-        if not file.is_file():
-            known = ", ".join(sorted(path.stem for path in file.parent.glob("*.json"))) or "none yet"
-            raise UserError(f"{out / name}: was sent to no cluster. Those in {out} that were: {known}.")
-        return cls(**read_object(file, "Remove it, and look for the sweep on the cluster's head."))
-
-    def write(self, out: Path, name: str) -> None:
-        """Raises OSError."""
-        file = layout.sent_file(out, name)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(file, json.dumps(asdict(self)) + "\n")
 
 
 def run_on_cluster(job: Job, spec: str | None, record: RemoteCluster, options: ClusterOptions, home: Home) -> int:

@@ -1,6 +1,5 @@
 """The user's side of a sweep on a cluster: its folder here, its store here, and what is shown of it here."""
 
-import shlex
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from rich.console import Console
 
 from orchestrator.clusters.head import Head
 from orchestrator.commands.closing import close
+from orchestrator.commands.sent import resume_there
 from orchestrator.errors import UserError
 from orchestrator.execution.run import Outcome
 from orchestrator.shell import command
@@ -95,7 +95,7 @@ class Home:
 
     def resume(self) -> str:
         """The command that goes on with the sweep on its cluster."""
-        return f"{command('resume', self.name, self.workspace.out)} --cluster {shlex.quote(str(self.cluster_file))}"
+        return resume_there(self.name, self.workspace.out, self.cluster_file)
 
     def command(self, verb: str) -> str:
         """The command that applies a verb of `vaeorch cluster` to the sweep."""

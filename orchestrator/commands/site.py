@@ -10,13 +10,12 @@ from rich.console import Console
 from orchestrator.checks.reading import load_all
 from orchestrator.clusters.connection import THIS_MACHINE, Connection
 from orchestrator.commands.closing import close
+from orchestrator.commands.sent import Sent, resume_there
 from orchestrator.errors import UserError
 from orchestrator.execution.run import Outcome
 from orchestrator.reporting.console import Board, View, watch
-from orchestrator.shell import command_for
 from orchestrator.spec.records import Resources
 from orchestrator.storage import layout
-from orchestrator.storage.json_files import read_object
 from orchestrator.storage.workspace import Workspace
 from orchestrator.tracking.identity import recorded_store
 from orchestrator.tracking.store_address import store_for_new
@@ -51,10 +50,10 @@ class Site:
 
     def refuse_elsewhere(self, folder: Path) -> None:
         """Raises UserError if the sweep in `folder` was sent to a cluster, and is to go on there."""
-        sent = layout.sent_file(folder.parent, folder.name)
-        if sent.is_file():
-            there = read_object(sent, "Remove it.")["file"]
-            cure = f"Go on there: {command_for('resume', folder)} --cluster {there}. To go on here, remove {sent}"
+        name, out = folder.name, folder.parent
+        if layout.sent_file(out, name).is_file():
+            there = resume_there(name, out, Sent.read(out, name).file)
+            cure = f"Go on there: {there}. To go on here, remove {layout.sent_file(out, name)}"
             raise UserError(f"{folder}: was sent to a cluster. {cure}.")
 
     def watch(self, board: Board, console: Console) -> View:

@@ -74,7 +74,7 @@ class Here:
 
     def __init__(self):
         self.folder: TrialFolder | None = None
-        self.open = ExitStack()
+        self.ending = ExitStack()
         self.scratch: Path | None = None
 
     def results(self, config: dict) -> Iterator[dict]:
@@ -82,7 +82,7 @@ class Here:
 
         torch.set_num_threads(config["threads"])
         if "store" in config and self.scratch is None:
-            self.scratch = self.open.enter_context(scratch_folder())
+            self.scratch = self.ending.enter_context(scratch_folder())
         self.folder = folder_of(config, self.scratch)
         return results(config, self.folder)
 
@@ -94,7 +94,7 @@ class Here:
             self.folder.settle()
 
     def close(self) -> None:
-        self.open.close()
+        self.ending.close()
 
 
 def folder_of(config: dict, scratch: Path | None) -> TrialFolder:
