@@ -34,8 +34,18 @@ def _states() -> Path:
 
 
 def note_file(folder: Path, file: Path) -> None:
-    """Note the cluster file that a cluster was started with, for those who look for clusters."""
-    write_whole(folder / FILE, f"{file.resolve()}\n")
+    """Note the cluster file that a cluster was started with, for those who look for clusters.
+
+    Raises UserError if another file of the same name, which is still there, has started the cluster of this name.
+    """
+    noted = folder / FILE
+    other = Path(noted.read_text(encoding="utf-8").strip()) if noted.exists() else file
+    if other.exists() and file.exists() and not other.samefile(file):
+        cure = "Rename one of the files."
+        raise UserError(
+            f"{file}: the cluster {folder.name} is that of {other.resolve()}, which has the same name. {cure}"
+        )
+    write_whole(noted, f"{file.resolve()}\n")
 
 
 def known_clusters() -> list[tuple[Path, Path]]:

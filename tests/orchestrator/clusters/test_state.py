@@ -91,3 +91,19 @@ def test_two_commands_do_not_change_a_cluster_at_the_same_time():
         pass
     with state.changing(folder):
         pass
+
+
+def test_two_files_of_one_name_are_not_taken_for_one_cluster(tmp_path):
+    one, other = (tmp_path / place / "gpus.yaml" for place in ("one", "other"))
+    for file in (one, other):
+        file.parent.mkdir()
+        file.touch()
+    folder = state.state_folder("gpus")
+    state.note_file(folder, one)
+    state.note_file(folder, one)
+    with pytest.raises(UserError, match="which has the same name. Rename one"):
+        state.note_file(folder, other)
+    assert state.known_clusters() == [(folder, one)]
+    one.unlink()  # it was moved
+    state.note_file(folder, other)
+    assert state.known_clusters() == [(folder, other)]

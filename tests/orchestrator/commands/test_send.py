@@ -257,6 +257,15 @@ def test_a_cluster_whose_file_is_gone_is_told_and_keeps_no_other_up(world, there
     assert "far is down." in out
 
 
+def test_a_sweep_that_was_sent_there_does_not_go_on_here(world, there, here, tmp_path):
+    there("sweep", "tiny.yaml", "--detach")
+    code, _, said = here("resume", "tiny")
+    home, sent = tmp_path / "runs", tmp_path / "runs" / ".clusters" / "tiny.json"
+    again = f"vaeorch resume tiny --out {home} --cluster {tmp_path / 'far.yaml'}"
+    told = f"{home / 'tiny'}: was sent to a cluster. Go on there: {again}. To go on here, remove {sent}.\n"
+    assert (code, said) == (2, told)
+
+
 def test_a_mistake_that_the_driver_finds_is_in_its_log(world, there, tmp_path):
     world.state, world.log = State("FAILED", 2, ""), ("run.data.path: /absent/x.npy: there is no such file.",)
     code, out, _ = there("sweep", "tiny.yaml")
