@@ -6,7 +6,7 @@ A command makes one of the two and hands it to all that counts, places or runs t
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from orchestrator.errors import UserError
 from orchestrator.shell import command_for
 
 NODE_LOST = ("its node has died", "node was terminated", "NodeDiedError", "ActorUnavailableError")  # Ray's words
+
+NODE_GROUP = "ray.io/node-group"  # Ray's label of a node: what it is called in the launcher's file
 
 Node = dict[str, float]
 """The `cpus` and `gpus` of a node."""
@@ -50,6 +52,10 @@ class Connection(ABC):
         `trials` has the addresses of the nodes on which each trial runs. On this machine alone there is nothing to say.
         """
         return []
+
+    def usd_per_hour(self) -> float:
+        """What the machines that are up cost."""
+        return 0.0
 
     def resume(self, folder: Path) -> str:
         """The command that goes on with the sweep in a folder, typed where the user is."""
@@ -91,9 +97,17 @@ class ConnectedCluster(Connection):
     again: str = ""
     """The command that goes on with this sweep where the user is; "": that of this machine."""
     host: str = ""
+    prices: Mapping[str, float] = field(default_factory=dict)
+    """Dollars an hour of each group of nodes that is billed, by Ray's label of it."""
 
     def nodes(self, gpus_used: bool) -> list[Node]:
         return list(self.at_most) or alive_nodes()
+
+    def usd_per_hour(self) -> float:
+        import ray
+
+        groups = (node["Labels"].get(NODE_GROUP) for node in ray.nodes() if node["Alive"])
+        return sum(self.prices.get(group, 0.0) for group in groups)
 
     def resume(self, folder: Path) -> str:
         return self.again or super().resume(folder)
