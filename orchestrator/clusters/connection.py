@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from orchestrator.clusters.cost import check_known
 from orchestrator.clusters.local import RayLost, check_ray, private_ray
 from orchestrator.clusters.resources import count_slots, cpus, gpus
 from orchestrator.clusters.scratch import scratch_folder
@@ -54,7 +55,7 @@ class Connection(ABC):
         return []
 
     def usd_per_hour(self) -> float:
-        """What the machines that are up cost."""
+        """What the machines that are up cost. Raises UserError where nobody knows."""
         return 0.0
 
     def resume(self, folder: Path) -> str:
@@ -97,8 +98,8 @@ class ConnectedCluster(Connection):
     again: str = ""
     """The command that goes on with this sweep where the user is; "": that of this machine."""
     host: str = ""
-    prices: Mapping[str, float] = field(default_factory=dict)
-    """Dollars an hour of each group of nodes that is billed, by Ray's label of it."""
+    prices: Mapping[str, float | None] = field(default_factory=dict)
+    """Dollars an hour of each group of nodes that is billed, by Ray's label of it; None: not known."""
 
     def nodes(self, gpus_used: bool) -> list[Node]:
         return list(self.at_most) or alive_nodes()
@@ -106,6 +107,7 @@ class ConnectedCluster(Connection):
     def usd_per_hour(self) -> float:
         import ray
 
+        check_known(self.prices)
         groups = (node["Labels"].get(NODE_GROUP) for node in ray.nodes() if node["Alive"])
         return sum(self.prices.get(group, 0.0) for group in groups)
 

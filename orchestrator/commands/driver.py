@@ -58,6 +58,8 @@ class Job:
     """What `evaluate` is asked for."""
     at_most: tuple[Node, ...] = ()
     """The nodes to which the cluster may grow; none: those that it has."""
+    prices: dict[str, float | None] = field(default_factory=dict)
+    """Dollars an hour of each group of nodes that is billed; None: not known."""
     shares_files: bool = False
     checkpoint_minutes: float = 10.0
     again: str = ""
@@ -84,7 +86,7 @@ def drive(file: Path) -> KeyboardInterrupt | None:
     with replaced(worker, "listen_error_messages", no_notices):
         ray.init(namespace=NAMESPACE, log_to_driver=False, logging_level="CRITICAL")
     host = socket.gethostname()
-    cluster = ConnectedCluster(job.at_most, job.shares_files, job.checkpoint_minutes, job.again, host)
+    cluster = ConnectedCluster(job.at_most, job.shares_files, job.checkpoint_minutes, job.again, host, job.prices)
     workspace = Workspace(Path(job.out).expanduser(), root_of(job.data_root), job.tracking_uri)
     return VERBS[job.verb](job, workspace, DriverSite(cluster))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from orchestrator import terminal
 from orchestrator.clusters.base import RemoteCluster
 from orchestrator.clusters.connection import ConnectedCluster
+from orchestrator.clusters.cost import check_known
 from orchestrator.clusters.options import ClusterOptions
 from orchestrator.clusters.read import read_cluster
 from orchestrator.commands.dry_run import print_plan
@@ -25,7 +26,7 @@ def remote(options: ClusterOptions | None) -> RemoteCluster | None:
     """The cluster on which a verb is to run; None: this machine. Raises SpecError and UserError."""
     record = read_cluster(options.file) if options else None
     if isinstance(record, RemoteCluster):
-        return record
+        return record.priced()
     if options and options.detach:
         raise UserError(f"{options.file}: is of kind {record.kind}, which runs here: leave out --detach.")
     return None
@@ -64,6 +65,8 @@ class Sender:
     def sweep(self, plan: Plan, spec: Path, settings: tuple[str, ...], reuse: bool) -> int:
         """Send a new sweep."""
         self._slots(plan)
+        if plan.spec.budget and plan.spec.budget.usd:
+            check_known(self.record.prices())
         refuse_relative(plan)
         text, named = spec.read_text(encoding="utf-8-sig"), f"name={json.dumps(plan.spec.name)}"
         known = {"settings": (*settings, named), "source": str(spec), "reuse": reuse}

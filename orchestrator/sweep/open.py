@@ -49,12 +49,14 @@ USUAL = Start()
 def open_queue(plan: Plan, folder: Path, start: Start, usd_per_hour: Callable[[], float] = no_bill) -> TrialQueue:
     """The trial queue of a sweep: replayed from its journal, which is begun here if it is new. Raises JournalError.
 
-    `usd_per_hour` returns what the sweep's machines cost at present.
+    `usd_per_hour` returns what the sweep's machines cost at present; where it cannot, its error is raised here.
     """
     spec, data_root = plan.spec, start.data.root
     objective, as_config = spec.objective.model_dump(), partial(slot_config, spec, folder, data_root)
     configs = {config["id"]: config for config in map(as_config, plan.trials)}
     limits = spec.budget.model_dump(exclude_none=True) if spec.budget else {}
+    if "usd" in limits:
+        usd_per_hour()
     budget = BudgetMeter(limits, spec.resources.workers * spec.resources.gpus_per_worker, usd_per_hour)
     results_file = ResultsFile(folder, spec.name, objective, configs, budget)
     core = spec.scheduler.build(spec.objective.mode)
