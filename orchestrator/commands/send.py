@@ -35,8 +35,8 @@ def remote(options: ClusterOptions | None) -> RemoteCluster | None:
 def refuse_relative(plan: Plan) -> None:
     """Raises UserError for the user's own data at a path that means something else on a cluster's nodes."""
     sets = datasets(trial.run for trial in plan.examples)
-    paths = [getattr(dataset, name, None) for dataset in sets for name in ("path", "images")]
-    if wrong := [path for path in paths if path and not Path(path).is_absolute()]:
+    paths = [path for dataset in sets if dataset.is_own for places in dataset.wanted() for path in places]
+    if wrong := [path for path in paths if not Path(path).is_absolute()]:
         cure = "Begin it with /: it is looked for on the cluster's nodes."
         raise UserError(*(f"run.data: {path}: is no whole path. {cure}" for path in dict.fromkeys(wrong)))
 

@@ -106,6 +106,7 @@ def swept(laptop, pushed):
     where = ("--cluster", "cluster.yaml", "--data-root", "s3://sets/vae", "--out", "out")
     begun = laptop.start("sweep", SPEC, *SMALL, *workers, *where)
     until(lambda: laptop.events("ardvae_imagenet32", "epoch") or begun.process.poll() is not None, ENDED_S)
+    assert begun.process.poll() is None, begun.said()
     laptop.lab.hosts["gpu2"].run("pkill --signal KILL --newest --full 'ray::.*TrainWorker'")
     assert begun.code() == 0, begun.said()
     return begun.said(), laptop.folder / "out" / "ardvae_imagenet32"

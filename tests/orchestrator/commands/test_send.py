@@ -17,6 +17,7 @@ from orchestrator.errors import UserError
 from tests.support import ROOT
 from tests.support.fake_clusters import World
 from tests.support.specs import TINY
+from trainables.data import DATASETS
 
 MADE_BEFORE = ROOT / "tests" / "end_to_end" / "sweeps_made_before" / "whole"
 FOLDER = "holds another sweep or run. Choose another --name or --out, or remove it."
@@ -150,6 +151,16 @@ def test_a_budget_in_dollars_needs_every_price(billed, there):
     assert billed.did == []
     billed.prices = {"head": 0.5, "gpus": 2.0}
     assert there("sweep", "tiny.yaml", "--yes", *budget)[0] == 0
+
+
+@pytest.mark.parametrize("dataset", sorted(DATASETS, key=lambda dataset: dataset.__name__))
+def test_any_data_set_can_be_sent_there(world, there, tmp_path, dataset):
+    name = dataset.model_fields["name"].default
+    own = ", path: /srv/rows.npy" if dataset.is_own else ""
+    text = TINY.replace("{name: digits, train_rows: 300, val_rows: 90}", f"{{name: {name}{own}}}")
+    assert text != TINY
+    (tmp_path / "tiny.yaml").write_text(text)
+    assert there("sweep", "tiny.yaml", "--detach")[0] == 0 and world.did == ["up", "submit"]
 
 
 def test_where_a_sweep_was_sent_is_noted(world, there, tmp_path):
