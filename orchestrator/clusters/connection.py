@@ -15,6 +15,7 @@ from orchestrator.clusters.resources import count_slots, cpus, gpus
 from orchestrator.clusters.scratch import scratch_folder
 from orchestrator.errors import UserError
 from orchestrator.shell import command_for
+from orchestrator.storage.snapshots import Snapshots
 
 NODE_LOST = ("its node has died", "node was terminated", "NodeDiedError", "ActorUnavailableError")  # Ray's words
 
@@ -43,6 +44,12 @@ class Connection(ABC):
 
     def check(self) -> None:  # noqa: B027 (nothing to do for most)
         """Raises RayLost if Ray can do nothing any more. A cluster's Ray ends its drivers then by itself."""
+
+    def step_ended(self) -> None:  # noqa: B027 (nothing to do for most)
+        """Called when all that has happened so far is in the sweep's folder, and before anything else happens there.
+
+        Raises UserError if the sweep must not go on here.
+        """
 
     def rows(self, trials: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
         """The nodes that are alive, for the user: name, cpus, gpus, how many are busy, and which trials are there.
@@ -91,6 +98,12 @@ class ConnectedCluster(Connection):
     again: str = ""
     """The command that goes on with this sweep where the user is; "": that of this machine."""
     host: str = ""
+    snapshots: Snapshots | None = None
+    """Of the sweep's folder, where the cluster has a store."""
+
+    def step_ended(self) -> None:
+        if self.snapshots:
+            self.snapshots.due()
 
     def nodes(self, gpus_used: bool) -> list[Node]:
         return list(self.at_most) or alive_nodes()

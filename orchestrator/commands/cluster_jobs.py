@@ -88,6 +88,7 @@ def for_head(job: Job, record: RemoteCluster, head: Head, home: Home) -> Job:
         at_most=record.nodes(),
         shares_files=record.shared is not None,
         checkpoint_minutes=record.checkpoint_minutes,
+        store=record.store,
         again=home.resume(),
     )
 

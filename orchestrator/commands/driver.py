@@ -7,7 +7,8 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 from rich.console import Console
 
+from orchestrator import terminal
 from orchestrator.checks.read import read_plan
 from orchestrator.clusters.connection import ConnectedCluster, Node
 from orchestrator.clusters.local import ENVIRONMENT, NAMESPACE, replaced
@@ -27,6 +29,7 @@ from orchestrator.reporting.event_log import EventLog
 from orchestrator.reporting.leaderboard import misfortunes
 from orchestrator.spec.records import Resources
 from orchestrator.storage import layout
+from orchestrator.storage.snapshots import Snapshots
 from orchestrator.storage.workspace import Workspace
 from orchestrator.terminal import say
 from orchestrator.tracking.tracker import Left
@@ -60,6 +63,8 @@ class Job:
     """The nodes to which the cluster may grow; none: those that it has."""
     shares_files: bool = False
     checkpoint_minutes: float = 10.0
+    store: str | None = None
+    """s3://bucket/prefix that keeps the sweep."""
     again: str = ""
     """The command that goes on with the sweep where the user is."""
 
@@ -84,9 +89,27 @@ def drive(file: Path) -> KeyboardInterrupt | None:
     with replaced(worker, "listen_error_messages", no_notices):
         ray.init(namespace=NAMESPACE, log_to_driver=False, logging_level="CRITICAL")
     host = socket.gethostname()
-    cluster = ConnectedCluster(job.at_most, job.shares_files, job.checkpoint_minutes, job.again, host)
     workspace = Workspace(Path(job.out).expanduser(), root_of(job.data_root), job.tracking_uri)
+    snapshots = snapshots_of(job, workspace)
+    cluster = ConnectedCluster(job.at_most, job.shares_files, job.checkpoint_minutes, job.again, host, snapshots)
     return VERBS[job.verb](job, workspace, DriverSite(cluster))
+
+
+def snapshots_of(job: Job, workspace: Workspace) -> Snapshots | None:
+    """What keeps the job's sweep in its store, if it has one; its folder is restored where the store has more of it.
+
+    Raises UserError for a store that cannot be used.
+    """
+    if not job.store:
+        return None
+    folder, tell = workspace.folder(job.target.partition("/")[0]), partial(say, terminal.console())
+    snapshots = Snapshots(job.store, folder, tell)
+    snapshots.stored.check()
+    if job.verb == "sweep":
+        snapshots.stored.refuse_another(job.again)
+    else:
+        snapshots.restore()
+    return snapshots
 
 
 def no_notices(*ray: Any) -> None:
@@ -114,6 +137,18 @@ class DriverSite(Site):
 
     def refuse_elsewhere(self, folder: Path) -> None:
         """It is here that it goes on."""
+
+    @contextmanager
+    def kept(self, folder: Path) -> Iterator[None]:
+        """Where the cluster has a store, snapshots of the folder are made there; the last one at the end."""
+        if self.cluster.snapshots is None:
+            yield
+            return
+        self.cluster.snapshots.begin()
+        try:
+            yield
+        finally:
+            self.cluster.snapshots.close()
 
     def watch(self, board: Board, console: Console) -> EventLog:
         return EventLog(board, sys.stdout)

@@ -1,6 +1,7 @@
 """The files of sweeps, trials and runs on the disk, written whole or not at all.
 
-`layout.py` names every file; most other modules read and write one kind of them.
+`layout.py` names every file; most other modules read and write one kind of them. `snapshots.py` keeps a sweep's folder
+in a bucket.
 """
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "layout",
     "locks",
     "metric_lines",
+    "snapshots",
     "sweep_folder",
     "trial_folder",
     "within_epoch",
