@@ -15,7 +15,7 @@ from orchestrator.storage import layout
 LEFT_OUT = (layout.DRIVER_LOCK, layout.SLOTS_LOCK, layout.HEADS, layout.WITHIN_EPOCH)
 GROWING = (".jsonl", ".log", ".txt")  # suffixes of files that lines are appended to
 OF_A_STORE = "sent-"  # how far MLflow's store is: it knows that itself
-FIRST = (layout.CHECKPOINT, layout.PREVIOUS_CHECKPOINT)
+FIRST = (layout.CHECKPOINT, layout.PREVIOUS_CHECKPOINT)  # where the one is missing just now, the other is there
 
 
 class Stamp(NamedTuple):
@@ -35,13 +35,12 @@ def freeze(folder: Path, links: Path, known: Mapping[str, Stamp]) -> dict[str, S
     found: dict[str, Stamp] = {}
     for name in _names(folder):
         with suppress(FileNotFoundError):  # it was replaced, or renamed, just now
-            if name not in found and known.get(name) != _stamp(folder / name):
+            if (stamp := _stamp(folder / name)) != known.get(name):
                 link = links / name
                 link.parent.mkdir(parents=True, exist_ok=True)
                 os.link(folder / name, link)
-                found[name] = _stamp(link)
-            elif name not in found:
-                found[name] = known[name]
+                stamp = _stamp(link)
+            found[name] = stamp
     return found
 
 
@@ -59,19 +58,16 @@ def _stamp(file: Path) -> Stamp:
 
 
 def _names(folder: Path, below: str = "") -> Iterator[str]:
-    """The paths of files below a folder, each looked for when it is asked for. Some come twice, some are not there."""
-    of_a_trial = Path(below).parent == Path(layout.TRIALS)
-    if of_a_trial:
-        yield from (f"{below}/{name}" for name in FIRST)
+    """The paths of files below a folder, each looked for when it is asked for. Some may not be there."""
+    first = FIRST if Path(below).parent == Path(layout.TRIALS) else ()
+    yield from (f"{below}/{name}" for name in first)
     with suppress(FileNotFoundError), os.scandir(folder / below) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
             name = f"{below}/{entry.name}" if below else entry.name
             if entry.is_dir() and not entry.name.startswith("."):
                 yield from _names(folder, name)
-            elif entry.is_file() and not _left_out(entry.name):
+            elif entry.is_file() and not _left_out(entry.name) and entry.name not in first:
                 yield name
-    if of_a_trial:  # what was the checkpoint may have become the previous one just then
-        yield from (f"{below}/{name}" for name in FIRST)
 
 
 def _left_out(name: str) -> bool:
