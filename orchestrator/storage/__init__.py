@@ -13,6 +13,7 @@ __all__ = [
     "locks",
     "metric_lines",
     "snapshots",
+    "stored_sweep",
     "sweep_folder",
     "trial_folder",
     "within_epoch",

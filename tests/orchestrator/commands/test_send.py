@@ -13,6 +13,7 @@ from orchestrator.clusters.state import note_file, state_folder
 from orchestrator.commands import cluster, cluster_jobs, send
 from orchestrator.commands.driver import Job
 from orchestrator.errors import UserError
+from orchestrator.storage.snapshots import Snapshots
 from tests.support import ROOT
 from tests.support.fake_clusters import World
 from tests.support.specs import TINY
@@ -284,6 +285,34 @@ def test_attach_stop_logs_and_pull_find_the_sweep(world, there, here, tmp_path):
     assert here("cluster", "pull", "tiny", "--all")[0] == 0
     assert list((tmp_path / "runs" / "tiny").rglob("checkpoint.pt"))
     assert world.did == ["up", "submit", "stop", "follow"]
+
+
+def test_where_the_head_is_gone_pull_brings_the_newest_snapshot_home(world, there, here, tmp_path, bucket):
+    world.store, world.drive = bucket.root, a_sweep
+    there("sweep", "tiny.yaml", "--detach")
+    [job] = world.jobs.values()
+    assert job.store == bucket.root
+    snapshots = Snapshots(job.store, world.out / "tiny", print)
+    snapshots.begin()
+    snapshots.close()
+    world.away = True
+    shutil.rmtree(world.out)
+    code, out, said = here("cluster", "pull", "tiny")
+    home = (tmp_path / "runs" / "tiny").resolve()
+    assert (code, said) == (0, "")
+    assert out.splitlines() == [
+        "note         the head does not answer: http://far: does not answer.",
+        f"{home} has what {bucket.root}/tiny/manifests/000001-00000001.json has.",
+    ]
+    assert list(home.rglob("best.pt")) and not list(home.rglob("checkpoint*.pt"))
+    assert here("results", "tiny")[0] == 0
+    assert here("cluster", "pull", "tiny", "--all")[0] == 0 and list(home.rglob("checkpoint.pt"))
+
+
+def test_where_the_head_is_gone_and_there_is_no_store_pull_tells_that(world, there, here):
+    there("sweep", "tiny.yaml", "--detach")
+    world.away = True
+    assert here("cluster", "pull", "tiny")[::2] == (2, "http://far: does not answer.\n")
 
 
 @pytest.mark.parametrize("verb", ["attach", "logs", "stop", "pull"])
