@@ -51,6 +51,10 @@ class Connection(ABC):
         Raises UserError if the sweep must not go on here.
         """
 
+    def blobs(self) -> dict[str, str]:
+        """Where nodes upload the weights of trials, if not to the driver's disk: {"blobs": s3://...}, or nothing."""
+        return {}
+
     def rows(self, trials: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
         """The nodes that are alive, for the user: name, cpus, gpus, how many are busy, and which trials are there.
 
@@ -104,6 +108,9 @@ class ConnectedCluster(Connection):
     def step_ended(self) -> None:
         if self.snapshots:
             self.snapshots.due()
+
+    def blobs(self) -> dict[str, str]:
+        return {"blobs": self.snapshots.place} if self.snapshots else {}
 
     def nodes(self, gpus_used: bool) -> list[Node]:
         return list(self.at_most) or alive_nodes()

@@ -29,6 +29,7 @@ from orchestrator.reporting.event_log import EventLog
 from orchestrator.reporting.leaderboard import misfortunes
 from orchestrator.spec.records import Resources
 from orchestrator.storage import layout
+from orchestrator.storage.disk import disk_errors_reported
 from orchestrator.storage.snapshots import Snapshots
 from orchestrator.storage.workspace import Workspace
 from orchestrator.terminal import say
@@ -104,11 +105,12 @@ def snapshots_of(job: Job, workspace: Workspace) -> Snapshots | None:
         return None
     folder, tell = workspace.folder(job.target.partition("/")[0]), partial(say, terminal.console())
     snapshots = Snapshots(job.store, folder, tell)
-    snapshots.stored.check()
+    snapshots.stored.bucket.check()
     if job.verb == "sweep":
         snapshots.stored.refuse_another(job.again)
     else:
-        snapshots.restore()
+        with disk_errors_reported(folder, "Free room, then try again.", socket.gethostname()):
+            snapshots.restore()
     return snapshots
 
 
@@ -127,9 +129,12 @@ class DriverSite(Site):
     def check(
         self, sets: Iterable[Dataset], data: DataAccess, resources: Resources, console: Console
     ) -> dict[str, Any] | None:
-        from orchestrator.execution.handshake import check_nodes
+        from orchestrator.execution.handshake import check_bucket, check_nodes
 
-        return check_nodes(sets, data.root, resources, partial(say, console))
+        made_with = check_nodes(sets, data.root, resources, partial(say, console))
+        if self.cluster.snapshots and not self.cluster.shares_files:
+            check_bucket(str(self.cluster.snapshots.stored.place))
+        return made_with
 
     def store(self, workspace: Workspace, folder: Path | None = None) -> str | None:
         """The one that the user gave, if this machine is to send to it: else the user's machine does."""

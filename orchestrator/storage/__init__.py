@@ -5,6 +5,8 @@ in a bucket.
 """
 
 __all__ = [
+    "blobs",
+    "bucket",
     "disk",
     "evaluations_file",
     "journal",

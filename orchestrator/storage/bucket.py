@@ -4,6 +4,7 @@
 """
 
 import hashlib
+import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -54,6 +55,14 @@ class Bucket:
         with sorted_out(self.place):
             return client(ATTEMPTS)
 
+    def check(self) -> None:
+        """Write an object, read, list and remove it: so that what is not allowed is known before a sweep needs it."""
+        probe = f"probe-{secrets.token_hex(4)}"
+        self.write(probe, b"")
+        self.read(probe)
+        self.names(probe)
+        self.remove([probe])
+
     def names(self, below: str = "") -> dict[str, Entry]:
         """The objects whose name begins so."""
         start = f"{self.place.path}/"
@@ -103,9 +112,8 @@ class Bucket:
             with whole(file) as beside, _transferred():
                 self.client.download_fileobj(at.bucket, at.path, beside, Config=_in_parts())
                 beside.flush()
-                with open(beside.name, "rb") as again:
-                    if hashlib.file_digest(again, "sha256").hexdigest() != sha256:
-                        raise Damaged(f"{at}: is damaged: its checksum is another.")
+                if checksum(Path(beside.name)) != sha256:
+                    raise Damaged(f"{at}: is damaged: its checksum is another.")
 
         file.parent.mkdir(parents=True, exist_ok=True)
         self._ask(name, fetched)
@@ -137,6 +145,12 @@ class Bucket:
             raise Damaged(f"{at}: is missing.") from None
         except DataError as error:
             raise UserError(str(error)) from None
+
+
+def checksum(file: Path) -> str:
+    """The SHA-256 of a file, in hex. Raises OSError."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _in_parts() -> Any:

@@ -15,7 +15,8 @@ from orchestrator.storage import layout
 LEFT_OUT = (layout.DRIVER_LOCK, layout.SLOTS_LOCK, layout.HEADS, layout.WITHIN_EPOCH)
 GROWING = (".jsonl", ".log", ".txt")  # suffixes of files that lines are appended to
 OF_A_STORE = "sent-"  # how far MLflow's store is: it knows that itself
-FIRST = (layout.CHECKPOINT, layout.PREVIOUS_CHECKPOINT)  # where the one is missing just now, the other is there
+CHECKPOINTS = (layout.CHECKPOINT, layout.PREVIOUS_CHECKPOINT)  # where the one is missing just now, the other is there
+FIRST = tuple(f"{name}{end}" for name in CHECKPOINTS for end in ("", layout.BLOB))
 
 
 class Stamp(NamedTuple):

@@ -18,10 +18,11 @@ from pathlib import Path
 
 from orchestrator.errors import UserError
 from orchestrator.storage import layout, locks
-from orchestrator.storage.bucket import Damaged
+from orchestrator.storage.blobs import Reference
+from orchestrator.storage.bucket import Damaged, checksum
 from orchestrator.storage.frozen import Stamp, freeze, grown_part
 from orchestrator.storage.json_files import append_whole
-from orchestrator.storage.stored_sweep import AT_ONCE, UNNAMED_S, KeptFile, Manifest, StoredSweep, blob_name, sha256_of
+from orchestrator.storage.stored_sweep import AT_ONCE, UNNAMED_S, KeptFile, Manifest, StoredSweep, blobs_of
 from trainables.common.files import remove_half_written
 
 INTERVAL_S = 60.0  # between snapshots
@@ -122,6 +123,11 @@ class Snapshots:
         self.told = self.trouble is not None
 
     @property
+    def place(self) -> str:
+        """Where nodes upload the weights of trials themselves: s3://bucket/..."""
+        return f"{self.stored.place}/{blobs_of(self.head)}"
+
+    @property
     def _links(self) -> Path:
         return self.folder / f".snapshot.{os.getpid()}"
 
@@ -162,18 +168,25 @@ class Snapshots:
             return kept
         link = self._links / name
         part = grown_part(link, stamp)
-        digest = sha256_of(link) if part is None else hashlib.sha256(part).hexdigest()
+        digest = checksum(link) if part is None else hashlib.sha256(part).hexdigest()
         size = stamp.bytes if part is None else len(part)
         if digest not in self.blobs:
-            blob = blob_name(self.head, digest)
+            blob = f"{blobs_of(self.head)}/{digest}"
             self.stored.bucket.send(link, blob) if part is None else self.stored.bucket.write(blob, part)
             self.blobs[digest] = blob
-        return KeptFile(self.blobs[digest], size)
+        return KeptFile(self.blobs[digest], size, self._referred(link))
+
+    def _referred(self, link: Path) -> str | None:
+        """The object of this sweep to which a file refers, if it does."""
+        if link.suffix != layout.BLOB:
+            return None
+        place, blob = f"{self.stored.place}/", Reference.read(link).blob
+        return blob.removeprefix(place) if blob.startswith(place) else None
 
     def _remove_old(self) -> None:
         self.stored.remove_old()
         if time.monotonic() - self.removed_s >= UNNAMED_S:
-            self.stored.remove_unnamed(self.blobs.values())
+            self.stored.remove_unnamed()
             self.removed_s = time.monotonic()
 
 

@@ -7,12 +7,10 @@
 A snapshot is there once its manifest is: that is written last, and in one step. `snapshots.py` makes them.
 """
 
-import hashlib
 import json
-import secrets
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from orchestrator.errors import UserError
-from orchestrator.storage.bucket import Bucket, Damaged
+from orchestrator.storage.bucket import Bucket, Damaged, checksum
 from orchestrator.storage.json_files import holds
 
 HEADS, MANIFESTS, BLOBS = "heads/", "manifests/", "blobs/"
@@ -37,6 +35,8 @@ class KeptFile:
     blob: str
     """The object with its content."""
     bytes: int
+    refers: str | None = None
+    """The object with the weights of a trial to which the file refers."""
 
     @property
     def sha256(self) -> str:
@@ -74,8 +74,15 @@ class Manifest:
         for path, file in found["files"].items():
             if not holds(file, {"blob": str, "bytes": int}) or PurePosixPath(path).is_absolute() or ".." in path:
                 raise Damaged(f"{name}: is damaged at {path}.")
-        files = {path: KeptFile(file["blob"], file["bytes"]) for path, file in found["files"].items()}
+        files = {
+            path: KeptFile(file["blob"], file["bytes"], file.get("refers")) for path, file in found["files"].items()
+        }
         return cls(found["head"], found["number"], files)
+
+    def names(self) -> set[str]:
+        """The objects that it needs."""
+        files = self.files.values()
+        return {file.blob for file in files} | {file.refers for file in files if file.refers}
 
 
 class StoredSweep:
@@ -84,14 +91,6 @@ class StoredSweep:
     def __init__(self, store: str, name: str):
         self.bucket = Bucket(f"{store.rstrip('/')}/{name}")
         self.place = self.bucket.place
-
-    def check(self) -> None:
-        """Whether its objects can be listed, written, read and removed: so that a sweep does not find out later."""
-        probe = f"probe-{secrets.token_hex(4)}"
-        self.bucket.write(probe, b"")
-        self.bucket.read(probe)
-        self.bucket.names(probe)
-        self.bucket.remove([probe])
 
     def refuse_another(self, again: str) -> None:
         """Raises UserError, with `again` (a command) as the cure, if there is a sweep of this name already."""
@@ -161,33 +160,27 @@ class StoredSweep:
         """Remove all snapshots but the newest ones. Only the driver that keeps them may do so."""
         self.bucket.remove(self.manifests()[KEPT:])
 
-    def remove_unnamed(self, named: Iterable[str]) -> None:
-        """Remove blobs that no snapshot names, nor `named`, and that are no longer new."""
+    def remove_unnamed(self) -> None:
+        """Remove blobs that no snapshot names, and that are no longer new. Only the driver that keeps them may."""
         before = datetime.now(UTC) - timedelta(seconds=UNNAMED_S)
         old = [blob for blob, entry in self.bucket.names(BLOBS).items() if entry.changed < before]
-        kept = set(named)
+        kept: set[str] = set()
         for name in self.manifests() if old else ():
             try:
-                kept |= {file.blob for file in self.manifest(name).files.values()}
+                kept |= self.manifest(name).names()
             except Damaged:  # nobody can go on from it
                 continue
         self.bucket.remove(blob for blob in old if blob not in kept)
 
 
-def blob_name(head: int, sha256: str) -> str:
-    """The object with a content. Each driver has its own, so that none removes what another one has just uploaded."""
-    return f"{BLOBS}{head:06d}/{sha256}"
+def blobs_of(head: int) -> str:
+    """Where the blobs of a driver are. Each has its own, so that none removes what another one has just uploaded."""
+    return f"{BLOBS}{head:06d}"
 
 
 def _has(path: Path, kept: KeptFile) -> bool:
     """Whether a file is what a snapshot holds."""
-    return path.is_file() and path.stat().st_size == kept.bytes and sha256_of(path) == kept.sha256
-
-
-def sha256_of(path: Path) -> str:
-    """Raises OSError."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return path.is_file() and path.stat().st_size == kept.bytes and checksum(path) == kept.sha256
 
 
 def _head_name(number: int) -> str:

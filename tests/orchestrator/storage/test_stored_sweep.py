@@ -12,13 +12,13 @@ from trainables.data.remote import s3
 def told(store: str) -> str:
     """The one line that a check of it raises."""
     with pytest.raises(UserError) as error:
-        StoredSweep(store, "a").check()
+        StoredSweep(store, "a").bucket.check()
     assert len(error.value.lines) == 1 and "\n" not in error.value.lines[0]
     return error.value.lines[0]
 
 
 def test_a_bucket_that_can_be_used_is_left_as_it_was(bucket):
-    StoredSweep(bucket.root, "a").check()
+    StoredSweep(bucket.root, "a").bucket.check()
     assert bucket.objects() == {}
 
 
@@ -56,7 +56,7 @@ def test_another_region(bucket, monkeypatch):
     stored = StoredSweep(bucket.root, "a")
     stored.bucket.__dict__["client"] = Elsewhere()
     with pytest.raises(UserError, match="region 'us-east-1' is wrong; expecting 'eu-central-1'"):
-        stored.check()
+        stored.bucket.check()
 
 
 def test_a_server_that_does_not_answer(bucket, monkeypatch):
