@@ -117,8 +117,10 @@ class TrialFolder:
         if self._score(line) > self.best:
             self.best = self._score(line)
             report.save_model(self.path / layout.BEST)
+            layout.reference_to(self.path / layout.BEST).unlink(missing_ok=True)  # of weights before these
         if self.checkpoint.exists():
             self.checkpoint.replace(self.previous)
+            layout.reference_to(self.previous).unlink(missing_ok=True)
         report.save(self.checkpoint)
 
     def draw(self) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import UserError
+from orchestrator.storage import blobs, stored_sweep
 from orchestrator.storage import snapshots as snapshots_module
-from orchestrator.storage import stored_sweep
 from orchestrator.storage.snapshots import Snapshots
 from orchestrator.storage.stored_sweep import Manifest, StoredSweep
 from tests.support.bucket_faults import Fault
@@ -156,6 +156,26 @@ def test_a_blob_that_is_new_stays_although_no_snapshot_names_it(bucket, started)
     started.removed_s = float("-inf")
     keep(started)
     assert blob in objects(bucket)
+
+
+def test_weights_that_nodes_have_uploaded_stay_as_long_as_a_snapshot_needs_them(bucket, head, started, monkeypatch):
+    """The folder has a reference to them, and the snapshot does not carry them."""
+    monkeypatch.setattr(stored_sweep, "UNNAMED_S", -60.0)
+    monkeypatch.setattr(snapshots_module, "UNNAMED_S", 0.0)
+    trial = started.folder / "trials" / "0001"
+    trial.mkdir(parents=True)
+    for epoch in range(1, 6):
+        (trial / "best.pt").write_bytes(b"model %d" % epoch)
+        blobs.upload(trial / "best.pt", started.place)
+        (trial / "best.pt").unlink()
+        keep(started)
+    weights = {content for content in objects(bucket).values() if content.startswith(b"model")}
+    assert weights == {b"model 3", b"model 4", b"model 5"}
+    other = head("other")
+    other.restore()
+    there = other.folder / "trials" / "0001" / "best.pt"
+    assert not there.exists() and blobs.exists(there)
+    assert blobs.here(there).read_bytes() == b"model 5"
 
 
 @pytest.mark.parametrize("where", ["/blobs/", "/manifests/"])
