@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import AfterValidator, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from orchestrator.clusters.connection import Node
+from trainables.common.errors import DataError
 from trainables.common.records import Mistake, Record
+from trainables.common.roots import in_bucket
+from trainables.data.remote.s3 import BucketPath
 
 if TYPE_CHECKING:
     from orchestrator.clusters.cost import Cost
@@ -34,6 +37,19 @@ def _absolute(path: str) -> str:
 
 PathThere = Annotated[str, AfterValidator(_absolute)]
 """A path on a cluster's hosts, where there is no current folder: /... or ~/..."""
+
+
+def _in_bucket(address: str) -> str:
+    if not in_bucket(address):
+        raise ValueError(f"'{address}' is no place in a bucket. Write s3://bucket/prefix.")
+    try:
+        return str(BucketPath.of(address)).rstrip("/")
+    except DataError as error:
+        raise ValueError(str(error)) from None
+
+
+InBucket = Annotated[str, AfterValidator(_in_bucket)]
+"""s3://bucket/prefix."""
 
 
 class Cluster(Record):
@@ -74,6 +90,8 @@ class RemoteCluster(Cluster):
     """Minutes between checkpoints that travel to the driver's node. A trial's pause and end always bring one."""
     shared: PathThere | None = None
     """A folder that all hosts see under the same path. With it, sweeps are kept below it and no trial is sent."""
+    store: InBucket | None = None
+    """s3://bucket/prefix that keeps a snapshot of each sweep: when the head is lost, `resume` goes on from it."""
 
     def nodes(self) -> tuple[Node, ...]:
         """The nodes that it may grow to; none where only the cluster itself knows."""

@@ -16,6 +16,7 @@ from orchestrator.clusters.resources import count_slots, cpus, gpus
 from orchestrator.clusters.scratch import scratch_folder
 from orchestrator.errors import UserError
 from orchestrator.shell import command_for
+from orchestrator.storage.snapshots import Snapshots
 
 NODE_LOST = ("its node has died", "node was terminated", "NodeDiedError", "ActorUnavailableError")  # Ray's words
 
@@ -46,6 +47,16 @@ class Connection(ABC):
 
     def check(self) -> None:  # noqa: B027 (nothing to do for most)
         """Raises RayLost if Ray can do nothing any more. A cluster's Ray ends its drivers then by itself."""
+
+    def step_ended(self) -> None:  # noqa: B027 (nothing to do for most)
+        """Called when all that has happened so far is in the sweep's folder, and before anything else happens there.
+
+        Raises UserError if the sweep must not go on here.
+        """
+
+    def blobs(self) -> dict[str, str]:
+        """Where nodes upload the weights of trials, if not to the driver's disk: {"blobs": s3://...}, or nothing."""
+        return {}
 
     def rows(self, trials: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
         """The nodes that are alive, for the user: name, cpus, gpus, how many are busy, and which trials are there.
@@ -100,6 +111,15 @@ class ConnectedCluster(Connection):
     host: str = ""
     prices: Mapping[str, float | None] = field(default_factory=dict)
     """Dollars an hour of each group of nodes that is billed, by Ray's label of it; None: not known."""
+    snapshots: Snapshots | None = None
+    """Of the sweep's folder, where the cluster has a store."""
+
+    def step_ended(self) -> None:
+        if self.snapshots:
+            self.snapshots.due()
+
+    def blobs(self) -> dict[str, str]:
+        return {"blobs": self.snapshots.place} if self.snapshots else {}
 
     def nodes(self, gpus_used: bool) -> list[Node]:
         return list(self.at_most) or alive_nodes()

@@ -10,6 +10,7 @@ from ray.exceptions import ActorDiedError, RayTaskError
 
 from orchestrator.clusters.local import NAMESPACE
 from orchestrator.storage import layout
+from orchestrator.storage.blobs import Reference
 
 BLOCK_BYTES = 4 * 2**20  # of a file, in one call
 IN_FLIGHT = 4  # blocks that are on their way at a time
@@ -75,9 +76,21 @@ def blocks(file: BinaryIO) -> Iterator[bytes]:
 
 
 def fetch(store: Any, path: str, to: Path) -> None:
-    """Fetch a file below the sweep's folder, by its path there. Raises OSError and StoreLost."""
+    """Fetch a file below the sweep's folder, by its path there; from a bucket, if that has it.
+
+    Raises OSError, StoreLost, and what `Reference.fetch` does.
+    """
     to.parent.mkdir(parents=True, exist_ok=True)
-    size, waiting = answer(store.size.remote(path)), deque()
+    located = answer(store.locate.remote(path))
+    if isinstance(located, Reference):
+        located.fetch(to)
+    else:
+        _read(store, path, located, to)
+
+
+def _read(store: Any, path: str, size: int, to: Path) -> None:
+    """Fetch a file of so many bytes from the driver's disk."""
+    waiting = deque()
     with to.open("wb") as file:
         for offset in range(0, size, BLOCK_BYTES):
             if len(waiting) == IN_FLIGHT:

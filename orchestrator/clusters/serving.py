@@ -31,7 +31,7 @@ def place_of(folder: Path, cluster: Connection) -> Iterator[dict[str, Any]]:
     options = {"name": name, "namespace": NAMESPACE, "num_cpus": 0, "max_concurrency": CALLS}
     store = ray.remote(TrialStore).options(scheduling_strategy=beside, **options).remote(str(folder))
     try:
-        yield {"store": name, "checkpoint_minutes": cluster.checkpoint_minutes}
+        yield {"store": name, "checkpoint_minutes": cluster.checkpoint_minutes} | cluster.blobs()
     except KeyboardInterrupt:
         with suppress(RayActorError):  # the store is lost too
             settled = [slot.settle.remote() for slot in ray.get(store.holding.remote())]

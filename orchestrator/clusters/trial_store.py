@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.storage import layout, locks, within_epoch
+from orchestrator.storage.blobs import Reference
 from orchestrator.storage.disk import host_named
 from orchestrator.storage.json_files import append_whole
 from trainables.common.files import remove_half_written
 
 CALLS = 16  # that the store answers at a time
-LAST = (layout.METRICS, layout.CHECKPOINT)  # committed after all other files, in this order
+CHECKPOINTS = (layout.CHECKPOINT, f"{layout.CHECKPOINT}{layout.BLOB}")  # it is there in one of these forms
+LAST = (layout.METRICS, *CHECKPOINTS)  # committed after all other files, in this order
 
 
 class LeaseLost(Exception):
@@ -51,9 +53,11 @@ class TrialStore:
             files = (path for path in home.rglob("*") if path.is_file())
             return {"token": token, "files": {str(path.relative_to(home)): path.stat().st_size for path in files}}
 
-    def size(self, path: str) -> int:
-        """The bytes of a file below the sweep's folder. Raises OSError."""
-        return self._inside(path).stat().st_size
+    def locate(self, path: str) -> int | Reference:
+        """The bytes of a file below the sweep's folder; or, if a bucket has it, where. Raises OSError and Damaged."""
+        file = self._inside(path)
+        reference = layout.reference_to(file)
+        return Reference.read(reference) if reference.exists() and not file.exists() else file.stat().st_size
 
     @host_named("sweep")
     def read(self, path: str, offset: int, length: int) -> bytes:
@@ -123,12 +127,16 @@ class TrialStore:
 
     def _show(self, place: Path, token: int) -> None:
         hidden = place.with_name(f".{place.name}.{token}")
-        if place.name == layout.CHECKPOINT and place.exists():
-            place.replace(place.with_name(layout.PREVIOUS_CHECKPOINT))
+        for name in CHECKPOINTS if place.name in CHECKPOINTS else ():
+            if (former := place.with_name(name)).exists():
+                previous = place.with_name(name.replace(layout.CHECKPOINT, layout.PREVIOUS_CHECKPOINT))
+                former.replace(previous)
+                other_form(previous).unlink(missing_ok=True)
         if place.is_dir():  # these pictures are there
             shutil.rmtree(hidden)
         else:
             hidden.replace(place)
+            other_form(place).unlink(missing_ok=True)
 
     def _hidden(self, trial: str, token: int, name: str) -> Path:
         unit = unit_of(name)
@@ -146,6 +154,11 @@ class TrialStore:
         if strays or self.sweep.resolve() not in found.parents:
             raise ValueError(f"{path}: is not in the sweep's folder")
         return found
+
+
+def other_form(file: Path) -> Path:
+    """A reference for a file, and the file for a reference: of the two only one is there."""
+    return file.with_suffix("") if file.suffix == layout.BLOB else layout.reference_to(file)
 
 
 def unit_of(name: str) -> str:

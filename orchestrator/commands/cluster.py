@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import click
@@ -120,14 +120,27 @@ def stop(name: str, workspace: Workspace) -> int:
 
 
 def pull(name: str, workspace: Workspace, whole: bool) -> None:
-    """Bring home what a sweep has so far, and send it to MLflow. `whole`: also what trials resume from."""
-    console = terminal.console()
-    with reached(workspace.out, name) as (sent, head):
-        home = Home(workspace, name, console, Path(sent.file)).at(head)
-        home.pull(head, whole)
-        for line in home.send().lines(home.command("pull")):
-            say(console, line)
-        say(console, f"{home.folder} has what {name} has so far.")
+    """Bring home what a sweep has so far, and send it to MLflow. `whole`: also what trials resume from.
+
+    Where the head does not answer, that is the newest snapshot in the cluster's store. Raises UserError.
+    """
+    console, sent = terminal.console(), Sent.read(workspace.out, name)
+    home, had = Home(workspace, name, console, Path(sent.file)), f"what {name} has so far."
+    with ExitStack() as way:
+        try:
+            _, head = way.enter_context(reached(workspace.out, name))
+        except UserError as error:
+            store = read_cluster(sent.file).store
+            if not store:
+                raise
+            say(console, f"note         the head does not answer: {error.lines[0]}")
+            had = f"what {home.pull_snapshot(store, whole)} has."
+        else:
+            home = home.at(head)
+            home.pull(head, whole)
+    for line in home.send().lines(home.command("pull")):
+        say(console, line)
+    say(console, f"{home.folder} has {had}")
 
 
 def _standing_of_cluster(file: Path, state: Path) -> str:

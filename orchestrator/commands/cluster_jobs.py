@@ -91,6 +91,7 @@ def for_head(job: Job, record: RemoteCluster, head: Head, home: Home) -> Job:
         prices=record.prices(),
         shares_files=record.shared is not None,
         checkpoint_minutes=record.checkpoint_minutes,
+        store=record.store,
         again=home.resume(),
     )
 

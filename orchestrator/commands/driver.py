@@ -7,7 +7,8 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 from rich.console import Console
 
+from orchestrator import terminal
 from orchestrator.checks.read import read_plan
 from orchestrator.clusters.connection import ConnectedCluster, Node
 from orchestrator.clusters.local import ENVIRONMENT, NAMESPACE, replaced
@@ -27,6 +29,8 @@ from orchestrator.reporting.event_log import EventLog
 from orchestrator.reporting.leaderboard import misfortunes
 from orchestrator.spec.records import Resources
 from orchestrator.storage import layout
+from orchestrator.storage.disk import disk_errors_reported
+from orchestrator.storage.snapshots import Snapshots
 from orchestrator.storage.workspace import Workspace
 from orchestrator.terminal import say
 from orchestrator.tracking.tracker import Left
@@ -62,6 +66,8 @@ class Job:
     """Dollars an hour of each group of nodes that is billed; None: not known."""
     shares_files: bool = False
     checkpoint_minutes: float = 10.0
+    store: str | None = None
+    """s3://bucket/prefix that keeps the sweep."""
     again: str = ""
     """The command that goes on with the sweep where the user is."""
 
@@ -86,9 +92,29 @@ def drive(file: Path) -> KeyboardInterrupt | None:
     with replaced(worker, "listen_error_messages", no_notices):
         ray.init(namespace=NAMESPACE, log_to_driver=False, logging_level="CRITICAL")
     host = socket.gethostname()
-    cluster = ConnectedCluster(job.at_most, job.shares_files, job.checkpoint_minutes, job.again, host, job.prices)
     workspace = Workspace(Path(job.out).expanduser(), root_of(job.data_root), job.tracking_uri)
+    snapshots = snapshots_of(job, workspace)
+    known = (job.at_most, job.shares_files, job.checkpoint_minutes, job.again, host, job.prices)
+    cluster = ConnectedCluster(*known, snapshots)
     return VERBS[job.verb](job, workspace, DriverSite(cluster))
+
+
+def snapshots_of(job: Job, workspace: Workspace) -> Snapshots | None:
+    """What keeps the job's sweep in its store, if it has one; its folder is restored where the store has more of it.
+
+    Raises UserError for a store that cannot be used.
+    """
+    if not job.store:
+        return None
+    folder, tell = workspace.folder(job.target.partition("/")[0]), partial(say, terminal.console())
+    snapshots = Snapshots(job.store, folder, tell)
+    snapshots.stored.bucket.check()
+    if job.verb == "sweep":
+        snapshots.stored.refuse_another(job.again)
+    else:
+        with disk_errors_reported(folder, "Free room, then try again.", socket.gethostname()):
+            snapshots.restore()
+    return snapshots
 
 
 def no_notices(*ray: Any) -> None:
@@ -106,9 +132,12 @@ class DriverSite(Site):
     def check(
         self, sets: Iterable[Dataset], data: DataAccess, resources: Resources, console: Console
     ) -> dict[str, Any] | None:
-        from orchestrator.execution.handshake import check_nodes
+        from orchestrator.execution.handshake import check_bucket, check_nodes
 
-        return check_nodes(sets, data.root, resources, partial(say, console))
+        made_with = check_nodes(sets, data.root, resources, partial(say, console))
+        if self.cluster.snapshots and not self.cluster.shares_files:
+            check_bucket(str(self.cluster.snapshots.stored.place))
+        return made_with
 
     def store(self, workspace: Workspace, folder: Path | None = None) -> str | None:
         """The one that the user gave, if this machine is to send to it: else the user's machine does."""
@@ -116,6 +145,18 @@ class DriverSite(Site):
 
     def refuse_elsewhere(self, folder: Path) -> None:
         """It is here that it goes on."""
+
+    @contextmanager
+    def kept(self, folder: Path) -> Iterator[None]:
+        """Where the cluster has a store, snapshots of the folder are made there; the last one at the end."""
+        if self.cluster.snapshots is None:
+            yield
+            return
+        self.cluster.snapshots.begin()
+        try:
+            yield
+        finally:
+            self.cluster.snapshots.close()
 
     def watch(self, board: Board, console: Console) -> EventLog:
         return EventLog(board, sys.stdout)

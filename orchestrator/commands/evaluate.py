@@ -49,7 +49,7 @@ def evaluate(
     folder, models = trained_models(workspace.out, target, asked.trials)
     output.log_to(folder)
     console = terminal.console(stderr=form != TABLE)
-    with disk_errors_reported(folder, "Free room, then try again."), locks.driver(folder):
+    with disk_errors_reported(folder, "Free room, then try again."), locks.driver(folder), site.kept(folder):
         orders, refused = orders_of(models, evaluations, asked.again)
         root = workspace.data_root or recorded_root(folder)
         data = site.data(replace(workspace, data_root=root))

@@ -9,15 +9,18 @@ from pathlib import Path
 
 from rich.console import Console
 
-from orchestrator.clusters.head import Head
+from orchestrator.clusters.head import HEAVY, Head
 from orchestrator.commands.closing import close
 from orchestrator.commands.sent import resume_there
 from orchestrator.errors import UserError
 from orchestrator.execution.run import Outcome
 from orchestrator.shell import command
 from orchestrator.storage import layout
+from orchestrator.storage.blobs import here
+from orchestrator.storage.stored_sweep import StoredSweep
 from orchestrator.storage.workspace import Workspace
 from orchestrator.sweep.results import read_results
+from orchestrator.terminal import say
 from orchestrator.tracking.identity import is_recorded
 from orchestrator.tracking.mlflow_store import prepare_store
 from orchestrator.tracking.spool import SpoolInUse
@@ -54,6 +57,27 @@ class Home:
     def pull(self, head: Head, whole: bool = False) -> None:
         """Bring results, pictures and best models here; `whole`: also what trials resume from. Raises UserError."""
         head.pull(self.name, self.folder, whole)
+        self._bring_weights(whole)
+
+    def pull_snapshot(self, store: str, whole: bool = False) -> str:
+        """The same from the newest snapshot in the cluster's store. Returns which one that is. Raises UserError."""
+        stored = StoredSweep(store, self.name)
+        manifest, damaged = stored.fetch(self.folder, lambda path: whole or Path(path).name not in HEAVY)
+        for line in damaged:
+            say(self.console, f"note         {line} An earlier snapshot is used.")
+        self._bring_weights(whole)
+        return f"{stored.place}/{manifest.name}"
+
+    def _bring_weights(self, whole: bool) -> None:
+        """Bring best models here that are in the cluster's store, `whole`: all weights. Say if that cannot be done."""
+        names = layout.WEIGHTS if whole else (layout.BEST,)
+        files = [file for name in names for file in sorted(self.folder.glob(f"{layout.TRIALS}/*/{name}{layout.BLOB}"))]
+        for file in files:
+            try:
+                here(file.with_suffix(""), patience_s=0.0)
+            except UserError as error:
+                say(self.console, f"note         the models stay in the cluster's store: {error}")
+                return
 
     @contextmanager
     def tracking(self, head: Head) -> Iterator[None]:

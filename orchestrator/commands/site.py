@@ -1,6 +1,7 @@
 """Where a command does its work: on this machine, as usual. `driver.py` has that of a cluster's driver."""
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,10 @@ class Site:
             there = resume_there(name, out, Sent.read(out, name).file)
             cure = f"Go on there: {there}. To go on here, remove {layout.sent_file(out, name)}"
             raise UserError(f"{folder}: was sent to a cluster. {cure}.")
+
+    def kept(self, folder: Path) -> AbstractContextManager[None]:
+        """Inside this context the folder of a sweep or run, whose lock is held, is kept safe elsewhere too."""
+        return nullcontext()
 
     def watch(self, board: Board, console: Console) -> View:
         """The view of a running sweep."""

@@ -15,6 +15,7 @@ from orchestrator.clusters.resources import cpus
 from orchestrator.clusters.scratch import scratch_folder
 from orchestrator.evaluation.selection import of_plain
 from orchestrator.storage import layout
+from orchestrator.storage.blobs import here
 from orchestrator.storage.disk import fault_in, place
 from trainables.common.roots import cache_folder, root_of
 from trainables.run import Run
@@ -76,7 +77,7 @@ def examine(job: Job, threads: int) -> Iterator[Answer]:
 def files_of(job: Job) -> Iterator[tuple[Path, Path]]:
     """Yields the checkpoint of a job's model and the cache that models share, both on this machine."""
     if "store" not in job:
-        yield Path(job["checkpoint"]), Path(job["kept"])
+        yield here(Path(job["checkpoint"])), Path(job["kept"])
         return
     from orchestrator.clusters.lease import fetch, store_of
 

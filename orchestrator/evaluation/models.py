@@ -1,6 +1,5 @@
 """Finds the trained models of a target: trials of a sweep, or a run that was trained alone."""
 
-import hashlib
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +10,7 @@ from orchestrator.errors import UserError
 from orchestrator.shell import command_for
 from orchestrator.spec.diagnostics import cure
 from orchestrator.storage import layout
+from orchestrator.storage.blobs import sha256_of
 from orchestrator.storage.json_files import read_object
 from orchestrator.sweep.ranking import ranked, replicated
 from orchestrator.sweep.results import read_results
@@ -32,8 +32,7 @@ class TrainedModel:
     def digest(self) -> str:
         """SHA-256 of the checkpoint, in hex. Raises UserError."""
         try:
-            with self.checkpoint.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+            return sha256_of(self.checkpoint)
         except OSError as error:
             raise UserError(f"{self.checkpoint}: cannot be read ({error.strerror}): train the model again.") from None
 

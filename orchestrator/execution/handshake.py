@@ -11,6 +11,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from orchestrator.clusters.lease import answer
 from orchestrator.errors import UserError
 from orchestrator.spec.records import Resources
+from orchestrator.storage.bucket import Bucket
 from orchestrator.sweep.reuse import made_with, software
 from trainables.common.errors import DataError
 from trainables.common.roots import Root
@@ -19,6 +20,22 @@ from trainables.data.loading import load_splits
 
 SAME_CURE = "Install the same on all nodes."
 OTHER_CODE = "runs other code of vaeorch than the driver: a copy installed there comes first. Remove it."
+
+
+def check_bucket(place: str) -> None:
+    """Whether every node can use a place in a bucket. Raises UserError, with a line for each that cannot."""
+    found = on_each(training_nodes(), trouble_with, place)
+    if wrong := [f"node {node}: {line}" for node, line in found.items() if line]:
+        raise UserError(*wrong)
+
+
+def trouble_with(place: str) -> str:
+    """Why this node cannot use a place in a bucket; "": it can."""
+    try:
+        Bucket(place).check()
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 class NodeDiffers(Exception):

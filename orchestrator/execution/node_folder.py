@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.clusters.lease import Lease
-from orchestrator.storage import layout
+from orchestrator.errors import UserError
+from orchestrator.storage import blobs, layout
+from orchestrator.storage.bucket import Damaged
 from orchestrator.storage.disk import host_named
-from orchestrator.storage.trial_folder import TrialFolder
+from orchestrator.storage.trial_folder import WITHOUT, TrialFolder
 from trainables.train import Report
 
 HERE_ONLY = (layout.PREVIOUS_CHECKPOINT, layout.WITHIN_EPOCH)  # at home the store makes the first of these itself
+SUFFIXES_HERE = (layout.DAMAGED, layout.BLOB)
 
 
 class NodeFolder(TrialFolder):
@@ -28,6 +31,7 @@ class NodeFolder(TrialFolder):
         super().__init__(layout.trial_folder(scratch, config["id"]), **config["objective"])
         self.lease: Lease | None = None  # until it is opened
         self.store, self.slot = config["store"], slot
+        self.blobs = config.get("blobs")  # where weights are uploaded, so that none pass the driver's node
         self.every_s, self.last_epoch = 60 * config["checkpoint_minutes"], config["last_epoch"]
         self.noted = False  # at home, how far the running epoch is
         self.sent: dict[str, tuple[int, int]] = {}  # name -> the stamp of what is at home
@@ -50,10 +54,14 @@ class NodeFolder(TrialFolder):
 
     def _checkpoints(self) -> Iterator[Path]:
         for kept in (self.checkpoint, self.previous):
-            if kept.name in self.lease.files:
-                self.lease.fetch(kept.name, self.path)
-                yield kept
-                self.lease.set_aside(kept.name)  # it was damaged
+            for name in (kept.name, layout.reference_to(kept).name):
+                if name in self.lease.files:
+                    try:
+                        self.lease.fetch(kept.name, self.path)
+                        yield kept
+                    except Damaged as error:
+                        self.notice = f"{error} {WITHOUT}"
+                    self.lease.set_aside(name)  # it was damaged
 
     @host_named("path")
     def keep(self, report: Report, draw: bool) -> None:
@@ -90,15 +98,24 @@ class NodeFolder(TrialFolder):
     def _send(self, names: Iterable[str]) -> None:
         stamps = self._stamps()
         new = [name for name in names if self.sent.get(name) != stamps[name]]
-        self.lease.send(self.path, new)
+        self.lease.send(self.path, [self._light(name) for name in new])
         self.sent |= {name: stamps[name] for name in new}
+
+    def _light(self, name: str) -> str:
+        """What is sent of a file: of weights only where the bucket has them, unless it does not take them."""
+        if self.blobs and name in layout.WEIGHTS:
+            try:
+                return blobs.upload(self.path / name, self.blobs).name
+            except UserError as error:
+                self.notice = f"{error} Its {name} is sent to the driver's disk."
+        return name
 
     def _stamps(self) -> dict[str, tuple[int, int]]:
         """The files of this folder that belong at home, by their path in it -> inode and time of the last change."""
         found = {}
         for path in self.path.rglob("*"):
             name = path.relative_to(self.path)
-            stays = str(name) in HERE_ONLY or path.suffix == layout.DAMAGED or any(p[0] == "." for p in name.parts)
+            stays = str(name) in HERE_ONLY or path.suffix in SUFFIXES_HERE or any(p[0] == "." for p in name.parts)
             if path.is_file() and not stays:
                 status = path.stat()
                 found[str(name)] = (status.st_ino, status.st_mtime_ns)

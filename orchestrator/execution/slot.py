@@ -23,7 +23,8 @@ class Slot(tune.Trainable):
     Its config is plain values: `id`, `number`, `folder`, `run`, `config`, `seed`, `last_epoch`, `objective` {metric,
     mode}, `data_root`, `pictures_every`, `threads`, `resources` of the spec. A trial's folder alone says how far it
     is, so any slot can resume it. On a cluster it has `software`, which all nodes must have; and, where they do not
-    share the driver's files, `store`, the name of the TrialStore, and `checkpoint_minutes`.
+    share the driver's files, `store`, the name of the TrialStore, `checkpoint_minutes`, and where there is a bucket for
+    weights `blobs`, their place in it.
     """
 
     def setup(self, config: dict) -> None:

@@ -302,6 +302,7 @@ class Listener(Callback):
         self.cluster.check()
         self.listeners.notify(self.state.take_news())
         self.listeners.look(self.state, self._rows)
+        self.cluster.step_ended()
         self.stop.check()
 
     def _rows(self) -> list[dict[str, Any]]:

@@ -1,9 +1,12 @@
 """The files of sweeps, trials and runs on the disk, written whole or not at all.
 
-`layout.py` names every file; most other modules read and write one kind of them.
+`layout.py` names every file; most other modules read and write one kind of them. `snapshots.py` keeps a sweep's folder
+in a bucket.
 """
 
 __all__ = [
+    "blobs",
+    "bucket",
     "disk",
     "evaluations_file",
     "journal",
@@ -11,6 +14,8 @@ __all__ = [
     "layout",
     "locks",
     "metric_lines",
+    "snapshots",
+    "stored_sweep",
     "sweep_folder",
     "trial_folder",
     "within_epoch",

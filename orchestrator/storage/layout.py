@@ -29,11 +29,14 @@ SPOOL = "spool"  # events for MLflow
 IDENTITY = "identity.json"  # in the spool: the sweep's identity in MLflow
 LOG = "console.log"  # output that the terminal or pipe could not take
 DRIVER_LOCK, SLOTS_LOCK = "lock", "slots.lock"
+HEADS = "heads.txt"  # a line for each driver that has kept snapshots of the folder in a bucket
 
 # In the folder of a trial, or of a run that is trained alone.
 CONFIG = "config.json"
 ORIGIN = "origin.json"  # of a run that is trained alone: with which code and data it began
 CHECKPOINT, PREVIOUS_CHECKPOINT, BEST = "checkpoint.pt", "checkpoint.previous.pt", "best.pt"
+WEIGHTS = (CHECKPOINT, PREVIOUS_CHECKPOINT, BEST)
+BLOB = ".blob"  # the suffix of a small file that refers to one of these in a bucket
 DAMAGED = ".damaged"  # the suffix of a checkpoint that cannot be read
 METRICS = "metrics.jsonl"
 WITHIN_EPOCH = "within_epoch.json"
@@ -56,6 +59,11 @@ def pictures_folder(trial: Path, epoch: int) -> Path:
 def restarts_file(trial: Path) -> Path:
     """The file in a trial's folder with a line for each time that its worker group was lost and started again."""
     return trial / RESTARTS
+
+
+def reference_to(file: Path) -> Path:
+    """The file that is there in place of `file` where that is in a bucket."""
+    return file.with_name(f"{file.name}{BLOB}")
 
 
 def identity_file(sweep: Path) -> Path:

@@ -20,7 +20,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from orchestrator.storage import layout, within_epoch
+from orchestrator.storage import blobs, layout, within_epoch
+from orchestrator.storage.bucket import Damaged
 from orchestrator.storage.json_files import append_whole, write_whole
 from orchestrator.storage.metric_lines import COUNTS, from_json, metrics_of, to_json
 from orchestrator.storage.within_epoch import Pace, ReportShare
@@ -31,6 +32,7 @@ from trainables.common.roots import root_of
 from trainables.run import Run
 from trainables.train import Report, reopen, train
 
+WITHOUT = "The trial goes on from what was before."
 IDENTITY = ("id", "config", "seed", "objective", "run", "data_root")  # keys of a slot's config in config.json
 
 
@@ -96,7 +98,12 @@ class TrialFolder:
 
     def _checkpoints(self) -> Iterator[Path]:
         """The checkpoints that there are, the newest first."""
-        return filter(Path.exists, (self.checkpoint, self.previous))
+        for kept in (self.checkpoint, self.previous):
+            try:
+                if blobs.here(kept).exists():
+                    yield kept
+            except Damaged as error:
+                self.notice = f"{error} {WITHOUT}"
 
     def keep(self, report: Report, draw: bool) -> None:
         """Write the epoch just finished, with pictures if `draw`; the checkpoint last: with it the epoch is done."""
@@ -110,8 +117,10 @@ class TrialFolder:
         if self._score(line) > self.best:
             self.best = self._score(line)
             report.save_model(self.path / layout.BEST)
+            layout.reference_to(self.path / layout.BEST).unlink(missing_ok=True)  # of weights before these
         if self.checkpoint.exists():
             self.checkpoint.replace(self.previous)
+            layout.reference_to(self.previous).unlink(missing_ok=True)
         report.save(self.checkpoint)
 
     def draw(self) -> None:

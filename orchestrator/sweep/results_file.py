@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.storage import layout
+from orchestrator.storage.blobs import exists
 from orchestrator.storage.evaluations_file import with_findings
 from orchestrator.storage.json_files import finite_or_null, write_whole
 from orchestrator.sweep.budget import UNLIMITED, BudgetMeter
@@ -69,7 +70,7 @@ class ResultsFile:
     def end(self, trial: str, status: str, reason: str | None) -> dict[str, Any]:
         """The trial has ended. Returns its entry."""
         folder = Path(self.trials[trial]["folder"])
-        kept = next((file for file in (folder / layout.BEST, folder / layout.CHECKPOINT) if file.exists()), None)
+        kept = next((file for file in (folder / layout.BEST, folder / layout.CHECKPOINT) if exists(file)), None)
         self.entries[trial] |= {"status": status, "reason": reason, "checkpoint": kept and str(kept)}
         return self.entries[trial]
 

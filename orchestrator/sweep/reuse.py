@@ -16,6 +16,7 @@ import orchestrator
 import trainables
 from orchestrator.space.candidates import same_run
 from orchestrator.storage import layout
+from orchestrator.storage.blobs import exists
 from orchestrator.storage.metric_lines import from_json, metrics_of
 from trainables.common.errors import DataError
 from trainables.common.roots import Root, recorded, root_of
@@ -167,7 +168,7 @@ def _finished(
         found = Finished(trial.get("reused_from") or f"{sweep.name}/{trial['id']}", folder)
         run = json.loads((folder / layout.CONFIG).read_text(encoding="utf-8"))["run"]
         epochs = _epochs(folder)
-        whole = (folder / layout.CHECKPOINT).is_file() and len(epochs) == trial["epochs"]
+        whole = exists(folder / layout.CHECKPOINT) and len(epochs) == trial["epochs"]
         measured = all(metric in epoch for epoch in epochs)
         key = (same_run(run), trial["epochs"]) if whole and measured and files.unchanged(run) else None
     except (*STRANGE, DataError):

@@ -9,6 +9,7 @@ from pathlib import Path
 from orchestrator.clusters.address import Address
 from orchestrator.clusters.cost import Cost
 from orchestrator.clusters.head import Head
+from orchestrator.clusters.job_server import NoAnswer
 from orchestrator.clusters.jobs import Listed, State
 from orchestrator.clusters.settings import check_settings
 from orchestrator.commands.driver import Job
@@ -34,6 +35,9 @@ class World:
     """Of its groups of nodes, by the hour."""
     drive: Callable[[Job], None] = lambda job: None
     """What a job's driver does."""
+    away: bool = False
+    """Whether its head does not answer."""
+    store: str | None = None
     did: list[str] = field(default_factory=list)
     """What was done to the cluster."""
     jobs: dict[str, Job] = field(default_factory=dict)
@@ -45,7 +49,7 @@ class World:
         return Head(FakeJobs(self), str(self.out), "~/venv/bin/python", lambda: "", FakeRemote(), {"VAEORCH_A": "b"})
 
     def cluster(self) -> Address:
-        return FakeCluster.model_construct(world=self)
+        return FakeCluster.model_construct(world=self, store=self.store)
 
 
 class FakeCluster(Address):
@@ -72,6 +76,8 @@ class FakeCluster(Address):
 
     @contextmanager
     def opened(self, state, out) -> Iterator[Head]:
+        if self.world.away:
+            raise NoAnswer("http://far: does not answer.")
         yield self.world.head
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 
 from orchestrator.schedulers.base import PAUSE
 from orchestrator.space.plan import Plan
@@ -81,7 +82,21 @@ def opened(folder, spec: SweepSpec, lines: int = 10**6, made_with: dict | None =
     return TrialQueue(Plan(spec, listed), state, **more)
 
 
-def drive(queue: TrialQueue) -> TrialQueue:
+def occupy(state: SweepState, trial: str) -> None:
+    """Train a trial until it gives up the slot."""
+    state.begin(trial)
+    config = state.results_file.trials[trial]
+    answer = ""
+    while answer != PAUSE:
+        epoch = state.results_file.entries[trial]["epochs"] + 1
+        value = value_of(config["run"], epoch)
+        if epoch > config["last_epoch"] or value is None:
+            state.end(trial, *(("diverged", f"at epoch {epoch}") if value is None else ("completed", None)))
+            return
+        answer = state.report(trial, epoch, {"val/elbo": value}, seconds=1.0)
+
+
+def drive(queue: TrialQueue, occupy: Callable[[SweepState, str], None] = occupy) -> TrialQueue:
     """What Tune has to do with a sweep on one slot, and no more."""
     state = queue.state
     broken = [trial for trial, paused in state.standing.items() if not paused]
@@ -107,20 +122,6 @@ def drive(queue: TrialQueue) -> TrialQueue:
     assert queue.complete()
     state.finish()
     return queue
-
-
-def occupy(state: SweepState, trial: str) -> None:
-    """Train a trial until it gives up the slot."""
-    state.begin(trial)
-    config = state.results_file.trials[trial]
-    answer = ""
-    while answer != PAUSE:
-        epoch = state.results_file.entries[trial]["epochs"] + 1
-        value = value_of(config["run"], epoch)
-        if epoch > config["last_epoch"] or value is None:
-            state.end(trial, *(("diverged", f"at epoch {epoch}") if value is None else ("completed", None)))
-            return
-        answer = state.report(trial, epoch, {"val/elbo": value}, seconds=1.0)
 
 
 def entries_of(queue: TrialQueue, stage: str = "search") -> list[dict]:

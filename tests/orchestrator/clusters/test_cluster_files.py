@@ -35,6 +35,7 @@ KNOWN = "Known: local, address, ssh."
 CURE_OF_EMPTY = "Write 'kind: local' or 'kind: address' or 'kind: ssh'."
 NO_PATH = "is no whole path. Begin it with / or, for a path below the home folder, with ~/."
 NO_HOST = "is no host. Write it as you give it to ssh, with letters, digits and . _ : - only, perhaps after USER@."
+NO_BUCKET = "is no place in a bucket. Write s3://bucket/prefix."
 NO_ADDRESS = "is no address of a Ray. Write auto, or HOST:PORT of its GCS, as in 10.0.0.5:6379."
 
 MISTAKES = [
@@ -55,9 +56,12 @@ MISTAKES = [
     ("kind: local\nrun: {epochs: 3}\n", "2: run: unknown key. Known: kind."),
     (
         SSH + "usr: me\n",
-        "5: usr: unknown key. Did you mean 'user'? Known: kind, checkpoint_minutes, shared, head",
+        "5: usr: unknown key. Did you mean 'user'? Known: kind, checkpoint_minutes, shared, store, head",
     ),
     (SSH.replace("head: gpu1\n", ""), "1: head: is missing."),
+    (SSH + "store: /mnt/sweeps\n", f"5: store: '/mnt/sweeps' {NO_BUCKET}"),
+    (SSH + "store: S3://bucket/sweeps\n", f"5: store: 'S3://bucket/sweeps' {NO_BUCKET}"),
+    (SSH + "store: s3://bucket/../x\n", "5: store: s3://bucket/../x: no plain path in a bucket: write s3://bucket/"),
     (SSH.replace("python: ~/venv/bin/python\n", ""), "1: python: is missing."),
     (SSH.replace("gpu1", "17"), "2: head: must be text (in quotes, where it looks like a number), not 17."),
     (SSH.replace("gpu1", "gpu 1"), f"2: head: 'gpu 1' {NO_HOST}"),
@@ -251,6 +255,7 @@ AMOUNTS = strategies.floats(0, 1e6)
 COMMON = {
     "checkpoint_minutes": strategies.floats(1e-6, 1e6),
     "shared": strategies.none() | PATHS,
+    "store": strategies.none() | strategies.from_regex(r"s3://[a-z]{3,9}(/[a-z0-9]{1,5}){0,2}", fullmatch=True),
 }
 
 

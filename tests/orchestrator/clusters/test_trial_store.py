@@ -170,7 +170,7 @@ def test_a_trial_writes_nowhere_else(store, home, token, name, tmp_path_factory)
 @pytest.mark.parametrize("path", ["../x", "/etc/passwd", "trials/0001/../../../x", "trials/0001/link", ""])
 def test_nothing_else_is_read(store, home, token, path, tmp_path):
     (home / "link").symlink_to("/etc/passwd")
-    for ask in (lambda: store.size(path), lambda: store.read(path, 0, 9)):
+    for ask in (lambda: store.locate(path), lambda: store.read(path, 0, 9)):
         with pytest.raises(ValueError, match="is not in the sweep's folder"):
             ask()
 
@@ -187,10 +187,10 @@ def test_no_other_folder_is_leased(store, trial, tmp_path):
 def test_a_file_is_read_in_parts(store, token):
     put(store, token, best_pt=b"0123456789")
     path = f"trials/{TRIAL}/best.pt"
-    assert store.size(path) == 10
+    assert store.locate(path) == 10
     assert [store.read(path, offset, 4) for offset in (0, 4, 8, 12)] == [b"0123", b"4567", b"89", b""]
     with pytest.raises(FileNotFoundError):
-        store.size(f"trials/{TRIAL}/absent")
+        store.locate(f"trials/{TRIAL}/absent")
 
 
 def test_lines_are_appended_without_a_lease(store, home):
