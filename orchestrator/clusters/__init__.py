@@ -12,6 +12,7 @@ __all__ = [
     "connection",
     "head",
     "job_server",
+    "job_system",
     "jobs",
     "lease",
     "local",

@@ -74,9 +74,9 @@ class RemoteCluster(Cluster):
     shared: PathThere | None = None
     """A folder that all hosts see under the same path. With it, sweeps are kept below it and no trial is sent."""
 
-    def nodes(self) -> tuple[Node, ...]:
+    @abstractmethod
+    def room(self) -> tuple[Node, ...]:
         """The nodes that it may grow to; none where only the cluster itself knows."""
-        return ()
 
     @abstractmethod
     def opened(self, state: Path, out: Path) -> AbstractContextManager[Head]:
@@ -110,3 +110,7 @@ class RemoteCluster(Cluster):
     @abstractmethod
     def summary(self) -> list[str]:
         """What `up` would start, in lines for the user."""
+
+    def rendered(self) -> str:
+        """What would be given to the system that starts it, whole; nothing where vaeorch starts it step by step."""
+        return ""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestrator.clusters.jobs import Jobs
+from orchestrator.clusters.job_system import JobSystem
 from orchestrator.clusters.openssh import Remote
 from orchestrator.storage import layout
 
@@ -23,7 +23,7 @@ HEAVY = (layout.CHECKPOINT, layout.PREVIOUS_CHECKPOINT)  # to resume from; a tri
 class Head:
     """The head, or for a Ray of this machine the node here: the driver runs there and writes its files there."""
 
-    jobs: Jobs
+    jobs: JobSystem
     out: str
     """The folder of all sweeps there."""
     python: str

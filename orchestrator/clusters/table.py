@@ -2,10 +2,12 @@
 
 from orchestrator.clusters.address import Address
 from orchestrator.clusters.base import Cluster, Local
+from orchestrator.clusters.slurm import Slurm
 from orchestrator.clusters.ssh import Ssh
 
 CLUSTERS: tuple[type[Cluster], ...] = (
     Local,
     Address,
     Ssh,
+    Slurm,
 )

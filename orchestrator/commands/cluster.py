@@ -42,8 +42,11 @@ def check(file: Path) -> None:
 
 def show(file: Path) -> None:
     """Print what would be started, and how."""
-    for line in remote_cluster(file).summary():
+    record = remote_cluster(file)
+    for line in record.summary():
         click.echo(line)
+    if text := record.rendered():
+        click.echo(f"\n{text}", nl=False)
 
 
 def up(file: Path) -> None:

@@ -75,7 +75,10 @@ class Job:
 
 
 def drive(file: Path) -> KeyboardInterrupt | None:
-    """Do the job in a file. Returns what stopped it, or None. Raises as the verb does."""
+    """Do the job in a file. Returns what stopped it, or None. Raises as the verb does.
+
+    A batch system may start it again, as on other nodes: then it goes on with the sweep that it has begun.
+    """
     job = Job.read(file)
     os.environ.update(ENVIRONMENT)
     import ray
@@ -86,7 +89,10 @@ def drive(file: Path) -> KeyboardInterrupt | None:
     host = socket.gethostname()
     cluster = ConnectedCluster(job.at_most, job.shares_files, job.checkpoint_minutes, job.again, host)
     workspace = Workspace(Path(job.out).expanduser(), root_of(job.data_root), job.tracking_uri)
-    return VERBS[job.verb](job, workspace, DriverSite(cluster))
+    started = file.with_name(layout.JOB_STARTED)
+    again = started.exists() and (workspace.folder(job.target) / layout.SPEC).is_file()
+    started.touch()
+    return VERBS["resume" if job.verb == "sweep" and again else job.verb](job, workspace, DriverSite(cluster))
 
 
 def no_notices(*ray: Any) -> None:
