@@ -13,10 +13,12 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from orchestrator.clusters import on_host
 from orchestrator.clusters.job_system import PRINTABLE, STOPPED
@@ -24,11 +26,12 @@ from orchestrator.clusters.local import ENVIRONMENT
 from orchestrator.storage import layout
 from orchestrator.storage.json_files import write_whole
 
-START_S = 180.0  # for Ray to be up on all nodes; srun itself waits for a node that is down for ever
+START_S = 240.0  # for Ray to be up on all nodes; srun itself waits for a node that is down for ever
 ENDING_S = 40.0  # for srun to end its processes on all nodes
 REQUEUED_S = 60.0  # for Slurm to end this job once it has queued it again
 ASK_S = 30.0  # for an answer of Slurm's commands
 PAUSE_S = 0.5
+AGAIN_S = 3.0  # before another attempt to start Ray on a node
 FIRST_PORT, PORTS, JOBS_APART = 20000, 3, 4000  # above those of Ray's workers, below those that systems give out
 LOST = -1  # in place of the driver's exit code, where it was lost
 OBJECT_STORE_BYTES = 512 * 2**20  # results are small, and files do not travel
@@ -236,12 +239,27 @@ def run_node(files: JobFiles, cpus: int, gpus: int, head: str) -> int:
     words = [sys.executable, "-m", "ray.scripts.scripts", "start", *options]
     words += of_head if first else [f"--address={head}:{gcs}"]
     with (files.place / f"ray-{socket.gethostname()}.log").open("w") as log:
-        ray = subprocess.Popen(words, env=node_environment(job, address, files), stdout=log, stderr=log)
-        signal.signal(signal.SIGTERM, lambda number, frame: ray.terminate())
-        code = ray.wait()
-    on_host.end(mark)
-    shutil.rmtree(f"/tmp/{mark}", ignore_errors=True)
-    return max(code, 0)
+        code = until_ended(words, node_environment(job, address, files), log)
+    shutil.rmtree(scratch, ignore_errors=True)
+    return code
+
+
+def until_ended(words: list[str], environment: dict[str, str], log: TextIO) -> int:
+    """Run `ray start --block` until it is ended. Returns its exit code.
+
+    It fails where the head is not there yet, and on a busy machine: then it is tried again, for START_S altogether.
+    """
+    ended, deadline = threading.Event(), time.monotonic() + START_S
+    while True:
+        with subprocess.Popen(words, env=environment, stdout=log, stderr=log) as ray:
+            signal.signal(signal.SIGTERM, lambda number, frame: (ended.set(), ray.terminate()))
+            if ended.is_set():
+                ray.terminate()
+            code = ray.wait()
+        on_host.end(environment[on_host.MARK])  # what it may have left
+        if not code or ended.is_set() or time.monotonic() > deadline:
+            return max(code, 0)
+        ended.wait(AGAIN_S)
 
 
 def address_towards(head: str) -> str:

@@ -1,12 +1,11 @@
 """Submits jobs to Slurm by its own commands on this machine, and follows their logs in the shared folder.
 
 `slurm.py` has the script, `allocation.py` what it runs, and the files by which both tell how a job stands.
+`slurm_commands.py` runs the commands.
 """
 
 import os
-import re
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,20 +13,19 @@ from pathlib import Path
 
 from orchestrator.clusters.allocation import LOST, JobFiles
 from orchestrator.clusters.head import Head
-from orchestrator.clusters.job_server import NoAnswer, NoJob
+from orchestrator.clusters.job_server import NoJob
 from orchestrator.clusters.job_system import STOPPED, JobSystem, Listed, State
 from orchestrator.clusters.settings import check_settings, settings_of
+from orchestrator.clusters.slurm_commands import SlurmCommands
 from orchestrator.errors import UserError
 from orchestrator.storage import layout
 
 PROGRAMS = ("sbatch", "squeue", "scancel", "sinfo")
-ANSWER_S = 60.0  # for a command of Slurm
 PAUSE_S = 1.0  # between looks at a job's files
 ASK_S = 20.0  # between questions about a job: they are work for the cluster's controller
 LATE_S = 10.0  # for a file that a node has written to be seen here
 STOP_S = 240.0  # for a job to end once it is stopped
 SCRIPT = "job.sbatch"
-SECRET = re.compile("SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|_KEY")
 WAITING = ("PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD", "CONFIGURING")
 OVER = {  # Slurm's states of jobs that have ended -> what to tell
     "CANCELLED": "it was cancelled",
@@ -40,18 +38,6 @@ OVER = {  # Slurm's states of jobs that have ended -> what to tell
     "OUT_OF_MEMORY": "its memory was not enough: ask for more by `options: [--mem=...]`",
     "DEADLINE": "its deadline has passed",
 }
-REFUSALS = {  # words of sbatch -> the key of the cluster file, and the cure
-    "invalid partition": ("partition", "`sinfo` lists those that there are."),
-    "invalid account": ("account", "`sacctmgr show associations user=$USER` lists yours."),
-    "node configuration is not available": ("nodes", "No node has so many `cpus` and `gpus`: `sinfo -o '%P %c %G'`."),
-    "more processors requested": ("nodes", "The partition has fewer nodes or CPUs: `sinfo -o '%P %D %c'`."),
-    "requested time limit": ("hours", "`sinfo -o '%P %l'` lists the time limits of partitions."),
-    "time limit exceeds": ("hours", "`sinfo -o '%P %l'` lists the time limits of partitions."),
-    "generic resource": ("gpus", "`sinfo -o '%P %G'` lists what nodes have."),
-    "unrecognized option": ("options", "`man sbatch` lists what it takes."),
-    "invalid option": ("options", "`man sbatch` lists what it takes."),
-}
-OUT_OF_REACH = ("unable to contact slurm controller", "connection refused", "establish a configuration source")
 
 
 @contextmanager
@@ -67,7 +53,7 @@ class SlurmJobs(JobSystem):
     """The jobs of a record of kind `slurm`. Each has a folder below the shared one."""
 
     def __init__(self, record):
-        self.record = record
+        self.record, self.slurm = record, SlurmCommands(record)
 
     def check_here(self) -> None:
         """Raises UserError unless jobs can be submitted from this machine."""
@@ -86,8 +72,8 @@ class SlurmJobs(JobSystem):
     def check(self) -> list[str]:
         """What was found, in lines; Slurm says when a job would start. Raises UserError."""
         self.check_here()
-        version = self._asked(["sinfo", "--version"]).strip()
-        verdict = self._asked(["sbatch", "--test-only"], self.record.rendered(), errors_too=True)
+        version = self.slurm.ask(["sinfo", "--version"]).strip()
+        verdict = self.slurm.ask(["sbatch", "--test-only"], self.record.rendered(), errors_too=True)
         lines = [line.removeprefix("sbatch: ") for line in verdict.splitlines() if line.strip()]
         return [f"{version}: {lines[-1] if lines else 'a job would be taken'}", f"{self.record.folder} can be written"]
 
@@ -106,7 +92,7 @@ class SlurmJobs(JobSystem):
         shutil.copytree(working_dir, files.place / layout.JOB_CODE, dirs_exist_ok=True)
         script = files.place / SCRIPT
         script.write_text(self.record.script(job_id, str(files.place), entrypoint, env), encoding="utf-8")
-        said = self._asked(["sbatch", "--parsable", str(script)])
+        said = self.slurm.ask(["sbatch", "--parsable", str(script)])
         files.number.write_text(said.strip().splitlines()[-1].partition(";")[0] + "\n", encoding="utf-8")
 
     def status(self, job_id: str) -> State:
@@ -120,9 +106,9 @@ class SlurmJobs(JobSystem):
             if time.monotonic() > deadline:
                 raise UserError(f"{job_id}: still {state.status} {STOP_S:.0f} s after it was stopped. Stop it again.")
             if state.status == "PENDING":
-                self._run(["scancel", number])
+                self.slurm.run(["scancel", number])
             elif not sent:
-                sent = not self._run(["scancel", "--signal=TERM", "--batch", number]).returncode
+                sent = not self.slurm.run(["scancel", "--signal=TERM", "--batch", number]).returncode
             time.sleep(PAUSE_S)
         return state
 
@@ -162,7 +148,7 @@ class SlurmJobs(JobSystem):
         noted = self._files(job_id).number
         if noted.exists():
             return noted.read_text(encoding="utf-8").strip()
-        found = self._asked(["squeue", "--noheader", "--me", f"--name={job_id}", "--format=%A"]).split()
+        found = self.slurm.ask(["squeue", "--noheader", "--me", f"--name={job_id}", "--format=%A"]).split()
         return found[0] if found else None
 
     def _known_number(self, job_id: str) -> str:
@@ -183,9 +169,9 @@ class SlurmJobs(JobSystem):
     def _asked_status(self, job_id: str) -> tuple[State, str]:
         """How a job stands that has noted no end, as Slurm says, and the same in words."""
         number = self._known_number(job_id)
-        told = self._run(["squeue", "--noheader", "--states=all", f"--jobs={number}", "--format=%T|%r"])
+        told = self.slurm.run(["squeue", "--noheader", "--states=all", f"--jobs={number}", "--format=%T|%r"])
         if told.returncode and "invalid job id" not in told.stderr.lower():
-            raise self._failure("squeue", told.stderr)
+            raise self.slurm.failure("squeue", told.stderr)
         name, _, reason = told.stdout.strip().partition("|")
         name = name or self._accounted(number)
         if name in WAITING:
@@ -210,57 +196,8 @@ class SlurmJobs(JobSystem):
         """The state of a job that has long ended, where Slurm keeps accounts; else nothing."""
         if not shutil.which("sacct"):
             return ""
-        told = self._run(["sacct", "--noheader", "--allocations", f"--jobs={number}", "--format=State%20"])
+        told = self.slurm.run(["sacct", "--noheader", "--allocations", f"--jobs={number}", "--format=State%20"])
         return "" if told.returncode or not told.stdout.split() else told.stdout.split()[0]
-
-    def _asked(self, words: list[str], script: str | None = None, errors_too: bool = False) -> str:
-        """What a command of Slurm prints. Raises UserError."""
-        done = self._run(words, script)
-        if done.returncode:
-            raise self._failure(words[0], done.stderr)
-        return done.stdout + done.stderr if errors_too else done.stdout
-
-    def _run(self, words: list[str], script: str | None = None) -> subprocess.CompletedProcess:
-        """Runs a command of Slurm. Its exit code is the caller's to judge. Raises UserError."""
-        try:
-            return subprocess.run(
-                words,
-                input=script or "",
-                env=environment(os.environ),
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=ANSWER_S,
-            )
-        except FileNotFoundError:
-            raise UserError(f"{words[0]} is not installed on this machine. Type it on a login node.") from None
-        except subprocess.TimeoutExpired:
-            raise NoAnswer(f"{words[0]} has not answered within {ANSWER_S:g} s. Is Slurm's controller up?") from None
-
-    def _failure(self, program: str, errors: str) -> UserError:
-        """The error to raise for a command that has failed."""
-        lines = [line.partition("error: ")[2] or line for line in errors.splitlines() if line.strip()]
-        said, lower = (lines[-1].strip().rstrip(".") if lines else "it says nothing"), errors.lower()
-        if any(words in lower for words in OUT_OF_REACH):
-            return NoAnswer(f"{program}: Slurm's controller does not answer ({said}). Is it up?")
-        for words, (key, cure) in REFUSALS.items():
-            if words in lower:
-                value = getattr(self.record, key)
-                written = ", ".join(value) if isinstance(value, tuple) else value
-                return UserError(f"{key}: {written}: Slurm refuses it ({said}). {cure}")
-        return UserError(f"{program}: Slurm refuses this: {said}.")
-
-
-def environment(known: Mapping[str, str]) -> dict[str, str]:
-    """The environment of Slurm's commands, which sbatch hands on to the job and may keep in its accounts: no secrets.
-
-    What the user has set for sbatch there would overrule the script.
-    """
-    return {
-        name: value
-        for name, value in known.items()
-        if not SECRET.search(name.upper()) and not name.startswith("SBATCH_")
-    }
 
 
 def _begun(file: Path) -> float:

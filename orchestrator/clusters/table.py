@@ -2,6 +2,7 @@
 
 from orchestrator.clusters.address import Address
 from orchestrator.clusters.base import Cluster, Local
+from orchestrator.clusters.kuberay import KubeRay
 from orchestrator.clusters.slurm import Slurm
 from orchestrator.clusters.ssh import Ssh
 
@@ -10,4 +11,5 @@ CLUSTERS: tuple[type[Cluster], ...] = (
     Address,
     Ssh,
     Slurm,
+    KubeRay,
 )
