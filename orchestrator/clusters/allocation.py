@@ -27,12 +27,14 @@ from orchestrator.storage import layout
 from orchestrator.storage.json_files import write_whole
 
 START_S = 240.0  # for Ray to be up on all nodes; srun itself waits for a node that is down for ever
-ENDING_S = 40.0  # for srun to end its processes on all nodes
+ENDING_S = 30.0  # for Ray to end on all nodes
+KILLED_S = 10.0  # for srun to have killed what is left there
 REQUEUED_S = 60.0  # for Slurm to end this job once it has queued it again
 ASK_S = 30.0  # for an answer of Slurm's commands
 PAUSE_S = 0.5
 AGAIN_S = 3.0  # before another attempt to start Ray on a node
 FIRST_PORT, PORTS, JOBS_APART = 20000, 3, 4000  # above those of Ray's workers, below those that systems give out
+STEP = "step"  # in a node's scratch folder: the number of srun's step in the job
 LOST = -1  # in place of the driver's exit code, where it was lost
 OBJECT_STORE_BYTES = 512 * 2**20  # results are small, and files do not travel
 
@@ -66,6 +68,11 @@ class JobFiles:
     def token(self) -> Path:
         """The token of the job's Ray, which `on_host` reads."""
         return self.place / "token"
+
+    @property
+    def srun_log(self) -> Path:
+        """What srun says of the nodes."""
+        return self.place / "srun.log"
 
     def ended(self) -> tuple[int, str] | None:
         """What `end` holds, if it is there."""
@@ -137,18 +144,28 @@ class Allocation:
             code = self.driver.wait()
             return 128 - code if code < 0 else code
         finally:
-            ray.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                ray.wait(ENDING_S)
-            ray.kill()
+            self._end_ray(ray)
 
     def _start_ray(self, address: str) -> subprocess.Popen:
         """One task of srun on each node. The first one, here, starts Ray's head."""
         sizes = [f"--nodes={self.nodes}", f"--ntasks={self.nodes}", "--ntasks-per-node=1"]
         alone = ["--kill-on-bad-exit=0", "--wait=0", "--no-kill"]  # the loss of one node is not that of all
         node = [sys.executable, "-m", __spec__.name, "node", "--cpus", self.cpus, "--gpus", self.gpus, self.files.place]
-        words = ["srun", *sizes, f"--cpus-per-task={self.cpus}", *alone, *node, address]
-        return subprocess.Popen(list(map(str, words)), stdin=subprocess.DEVNULL)
+        words = map(str, ["srun", *sizes, f"--cpus-per-task={self.cpus}", *alone, *node, address])
+        with self.files.srun_log.open("wb") as log:
+            return subprocess.Popen(list(words), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def _end_ray(self, ray: subprocess.Popen) -> None:
+        """Have the nodes end Ray and clean up; srun itself would kill them at once."""
+        step = Path(f"/tmp/{mark_of(self.job)}/{STEP}")
+        if step.exists():
+            self._asked("scancel", "--signal=TERM", f"{self.job}.{step.read_text()}")
+            with suppress(subprocess.TimeoutExpired):
+                ray.wait(ENDING_S)
+        ray.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            ray.wait(KILLED_S)
+        ray.kill()
 
     def _wait(self, ray: subprocess.Popen) -> None:
         """Wait until Ray is up on all nodes. Raises Lost."""
@@ -220,6 +237,7 @@ def run_node(files: JobFiles, cpus: int, gpus: int, head: str) -> int:
     on_host.end(mark)  # what an earlier life of the job may have left
     shutil.rmtree(f"/tmp/{mark}", ignore_errors=True)
     scratch, address = on_host.private_folder(f"/tmp/{mark}"), head if first else address_towards(head)
+    Path(scratch, STEP).write_text(os.environ["SLURM_STEP_ID"])
     options = [
         f"--node-ip-address={address}",
         f"--num-cpus={cpus}",

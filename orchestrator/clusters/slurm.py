@@ -181,11 +181,8 @@ class Slurm(RemoteCluster):
     def mistakes(self) -> Iterator[Mistake]:
         """A time limit that leaves no time to train."""
         if self.minutes < LEAST_MINUTES:
-            least = math.ceil(LEAST_MINUTES / 60 * 100) / 100
-            yield (
-                "hours",
-                f"{self.hours:g} leaves no time: the sweep ends {WARNING_S} s before it. Write {least} or more.",
-            )
+            least, early = math.ceil(LEAST_MINUTES / 60 * 100) / 100, f"the sweep ends {WARNING_S} s before"
+            yield "hours", f"{self.hours:g} leaves no time, as {early}. Write {least} at least."
 
     @property
     def minutes(self) -> int:

@@ -63,7 +63,7 @@ class SlurmCommands:
         for words, (key, cure) in REFUSALS.items():
             if words in lower:
                 value = getattr(self.record, key)
-                written = ", ".join(value) if isinstance(value, tuple) else value
+                written = ", ".join(value) if isinstance(value, tuple) else "the default" if value is None else value
                 return UserError(f"{key}: {written}: Slurm refuses it ({said}). {cure}")
         return UserError(f"{program}: Slurm refuses this: {said}.")
 

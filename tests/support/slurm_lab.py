@@ -84,6 +84,24 @@ class SlurmLab:
         """What a command of Slurm prints on the laptop."""
         return self.lab.run(list(words), self.environment).stdout
 
+    def number(self, sweep: str) -> str:
+        """Slurm's number of the last job of a sweep."""
+        files = self.shared.glob(f".jobs/{sweep}-*/slurm_job")
+        return max(files, key=lambda file: file.stat().st_mtime).read_text().strip()
+
+    def state(self, number: str) -> str:
+        """How Slurm says that a job stands."""
+        return self.said("squeue", "--noheader", "--states=all", f"--jobs={number}", "--format=%T").strip()
+
+    def minutes_so_far(self, number: str) -> int:
+        """Whole minutes that a job has run."""
+        gone = self.said("squeue", "--noheader", f"--jobs={number}", "--format=%M").strip().split(":")
+        return int(gone[-2]) + 60 * (int(gone[-3]) if len(gone) > 2 else 0)
+
+    def freeze(self, node: str) -> None:
+        """Trials on a node do not get on any more."""
+        self.lab.hosts[node].run("pkill --signal STOP --full '^ray::.*(Slot|Implicit)'")
+
     def _munged(self, key: str = "") -> list[str]:
         place = self.folder / "munge"
         files = {"key-file": key or place / "key", "socket": place / "socket", "pid-file": "/tmp/munged.pid"}
