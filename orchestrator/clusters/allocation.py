@@ -35,6 +35,7 @@ PAUSE_S = 0.5
 AGAIN_S = 3.0  # before another attempt to start Ray on a node
 FIRST_PORT, PORTS, JOBS_APART = 20000, 3, 4000  # above those of Ray's workers, below those that systems give out
 STEP = "step"  # in a node's scratch folder: the number of srun's step in the job
+ENDINGS = (signal.SIGUSR1, signal.SIGTERM)  # what ends a node: this program, and Slurm
 LOST = -1  # in place of the driver's exit code, where it was lost
 OBJECT_STORE_BYTES = 512 * 2**20  # results are small, and files do not travel
 
@@ -156,10 +157,10 @@ class Allocation:
             return subprocess.Popen(list(words), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def _end_ray(self, ray: subprocess.Popen) -> None:
-        """Have the nodes end Ray and clean up; srun itself would kill them at once."""
+        """Have the nodes end Ray and clean up. For SIGTERM Slurm would cancel the step, and kill it soon."""
         step = Path(f"/tmp/{mark_of(self.job)}/{STEP}")
         if step.exists():
-            self._asked("scancel", "--signal=TERM", f"{self.job}.{step.read_text()}")
+            self._asked("scancel", "--signal=USR1", f"{self.job}.{step.read_text()}")
             with suppress(subprocess.TimeoutExpired):
                 ray.wait(ENDING_S)
         ray.terminate()
@@ -174,9 +175,8 @@ class Allocation:
         alive: list[str] = []
         while len(alive) < self.nodes and not self.warned:
             if ray.poll() is not None:
-                raise Lost(
-                    f"Ray has not come up on the nodes of job {self.job}: srun has ended. Look at the job's log."
-                )
+                said = self.files.srun_log.read_text(errors="replace").strip().rpartition("\n")[2]
+                raise Lost(f"srun has not started Ray on the nodes of job {self.job}: {said or 'it says nothing'}")
             if time.monotonic() > deadline:
                 up = f"Ray is up on {len(alive)} of {self.nodes} nodes of job {self.job} after {START_S:g} s"
                 raise Lost(f"{up}: look at {os.environ.get('SLURM_JOB_NODELIST', 'its nodes')} with `sinfo`.")
@@ -270,11 +270,12 @@ def until_ended(words: list[str], environment: dict[str, str], log: TextIO) -> i
     ended, deadline = threading.Event(), time.monotonic() + START_S
     while True:
         with subprocess.Popen(words, env=environment, stdout=log, stderr=log) as ray:
-            signal.signal(signal.SIGTERM, lambda number, frame: (ended.set(), ray.terminate()))
-            if ended.is_set():
-                ray.terminate()
+            for number in ENDINGS:
+                signal.signal(number, lambda number, frame: (ended.set(), ray.kill()))
+            if ended.is_set():  # meanwhile
+                ray.kill()
             code = ray.wait()
-        on_host.end(environment[on_host.MARK])  # what it may have left
+        on_host.end(environment[on_host.MARK])  # what it has started
         if not code or ended.is_set() or time.monotonic() > deadline:
             return max(code, 0)
         ended.wait(AGAIN_S)

@@ -14,7 +14,7 @@ ANSWER_S = 120.0  # for a command
 OUT_OF_REACH = ("unable to connect to the server", "was refused", "i/o timeout", "no such host", "tls handshake")
 NO_OPERATOR = "The KubeRay operator is not installed in this cluster ({said}). Have it installed."
 REFUSALS = {  # words of kubectl, in lower case -> what to tell
-    "context was not found": "context: {record.context}: your kubeconfig has no such cluster: `kubectl config"
+    'error: context "': "context: {record.context}: your kubeconfig has no such cluster: `kubectl config"
     " get-contexts` lists those that it has.",
     "no matches for kind": NO_OPERATOR,
     "doesn't have a resource type": NO_OPERATOR,

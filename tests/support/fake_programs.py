@@ -7,11 +7,14 @@ import json
 import os
 import stat
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 PROGRAM = """\
-#!{python}
+#!{python} -IS
 import json, os, sys
 from pathlib import Path
 folder, name = Path({folder!r}), Path(sys.argv[0]).name
@@ -68,3 +71,9 @@ class FakePrograms:
             for call in found
             if call.words[: len(words)] == words or (words[:1] == call.words[:1] and set(words) <= set(call.words))
         ]
+
+
+def in_pauses(monkeypatch, module: ModuleType, happens: Callable[[], None]) -> None:
+    """Where a module pauses, this happens instead."""
+    clock = SimpleNamespace(**vars(time) | {"sleep": lambda seconds: happens()})
+    monkeypatch.setattr(module, "time", clock)

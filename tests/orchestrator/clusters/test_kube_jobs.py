@@ -15,7 +15,7 @@ from orchestrator.clusters.kube_jobs import KubeJobs, tar_pattern
 from orchestrator.clusters.kuberay import KubeRay
 from orchestrator.clusters.ray_job import FOLDER, JOB, RUNS, name_of
 from orchestrator.errors import UserError
-from tests.support.fake_programs import FakePrograms
+from tests.support.fake_programs import FakePrograms, in_pauses
 from tests.support.ray_job_shape import RAY_JOB, SECRET, faults
 from tests.support.specs import TINY
 
@@ -62,7 +62,11 @@ def stands(kubectl, **status) -> None:
 
 
 def given(kubectl, kind: str) -> dict:
-    (found,) = [each for call in kubectl.calls("kubectl create") if (each := json.loads(call.given))["kind"] == kind]
+    (found,) = [
+        each
+        for call in kubectl.calls("kubectl create --filename=-")
+        if (each := json.loads(call.given))["kind"] == kind
+    ]
     return found
 
 
@@ -84,14 +88,14 @@ def test_a_job_is_a_secret_with_its_files_and_a_rayjob(submitted, kubectl):
         assert {"./code/code.py", f"./runs/.jobs/{ID}/config.json"} <= set(tar.getnames())
     assert rayjob["spec"]["entrypoint"] == "exec python x"
     assert rayjob["metadata"]["annotations"] == {JOB: ID, FOLDER: "tiny"}
-    kinds = [json.loads(call.given)["kind"] for call in kubectl.calls("kubectl create")]
+    kinds = [json.loads(call.given)["kind"] for call in kubectl.calls("kubectl create --filename=-")]
     assert kinds == ["Secret", "RayJob"]
 
 
 def test_a_job_that_is_there_is_not_submitted_again(jobs, kubectl, tmp_path):
     stands(kubectl, jobStatus="RUNNING")
     jobs.submit(ID, "exec python x", tmp_path, {})
-    assert kubectl.calls("kubectl create") == []
+    assert kubectl.calls("kubectl create --filename=-") == []
 
 
 def test_every_call_names_the_namespace_and_the_context_that_the_file_has(submitted, kubectl, jobs):
@@ -143,11 +147,11 @@ def test_a_jobs_log_is_given_line_by_line_each_once(jobs, kubectl, monkeypatch):
     stands(kubectl, jobStatus="RUNNING", jobDeploymentStatus="Running")
     kubectl.says("kubectl logs --follow", "one\ntwo\n")
 
-    def later(seconds):
+    def later():
         kubectl.says("kubectl logs", "one\ntwo\nthree\n")
         stands(kubectl, jobStatus="SUCCEEDED", jobDeploymentStatus="Complete")
 
-    monkeypatch.setattr(kube_jobs.time, "sleep", later)
+    in_pauses(monkeypatch, kube_jobs, later)
     assert list(jobs.follow(ID, lambda: "")) == [f"kuberay      {name_of(ID)}: running", "one", "two", "three"]
     assert jobs.logs(ID) == "one\ntwo\nthree\n"
 
@@ -155,7 +159,7 @@ def test_a_jobs_log_is_given_line_by_line_each_once(jobs, kubectl, monkeypatch):
 def test_a_job_is_stopped_by_ray_on_its_head(jobs, kubectl, monkeypatch):
     stands(kubectl, jobStatus="RUNNING", rayClusterName="c")
     kubectl.says("kubectl get pods", "pod/c-head\n")
-    monkeypatch.setattr(kube_jobs.time, "sleep", lambda seconds: stands(kubectl, jobStatus="STOPPED"))
+    in_pauses(monkeypatch, kube_jobs, lambda: stands(kubectl, jobStatus="STOPPED"))
     assert jobs.stop(ID) == State("STOPPED", 143, "")
     (call,) = kubectl.calls("kubectl exec")
     assert call.words[2:5] == ["exec", "pod/c-head", "--container=ray-head"]
@@ -230,7 +234,7 @@ def test_check_has_the_cluster_look_at_a_job_and_makes_none(jobs, kubectl):
     kubectl.says("kubectl auth can-i", "yes\n")
     kubectl.says("kubectl create --dry-run=server", "rayjob.ray.io/vo-check created (server dry run)\n")
     assert jobs.check() == ["rayjob.ray.io/vo-check created (server dry run)"]
-    assert all("--dry-run=server" in call.words for call in kubectl.calls("kubectl create"))
+    assert all("--dry-run=server" in call.words for call in kubectl.calls("kubectl create --filename=-"))
 
 
 REFUSED = [

@@ -9,11 +9,11 @@ import pytest
 from orchestrator.clusters import slurm_jobs
 from orchestrator.clusters.allocation import LOST, JobFiles
 from orchestrator.clusters.job_server import NoAnswer, NoJob
-from orchestrator.clusters.jobs import State, package
+from orchestrator.clusters.job_system import State
 from orchestrator.clusters.slurm import Slurm
 from orchestrator.clusters.slurm_jobs import SlurmJobs, opened
 from orchestrator.errors import UserError
-from tests.support.fake_programs import FakePrograms
+from tests.support.fake_programs import FakePrograms, in_pauses
 from tests.support.specs import TINY
 
 JOB = "tiny-sweep-1"
@@ -39,7 +39,10 @@ def jobs(slurm, tmp_path):
 
 @pytest.fixture(scope="module")
 def code(tmp_path_factory) -> Path:
-    return package(tmp_path_factory.mktemp("staging"))
+    code = tmp_path_factory.mktemp("code")
+    (code / "orchestrator").mkdir()
+    (code / "orchestrator" / "__main__.py").touch()
+    return code
 
 
 def record(tmp_path, **changes) -> Slurm:
@@ -105,7 +108,7 @@ def test_a_setting_that_may_be_a_secret_is_refused(jobs, code):
 
 
 @pytest.mark.parametrize(
-    ("code", "reason", "state"),
+    ("exit_code", "reason", "state"),
     [
         (0, "", State("SUCCEEDED", 0, "")),
         (2, "", State("FAILED", 2, "")),
@@ -113,8 +116,8 @@ def test_a_setting_that_may_be_a_secret_is_refused(jobs, code):
         (LOST, "No node came up.", State("FAILED", None, "No node came up.")),
     ],
 )
-def test_a_job_that_has_ended_has_noted_how(submitted, slurm, tmp_path, code, reason, state):
-    JobFiles(place(tmp_path)).note_end(code, reason)
+def test_a_job_that_has_ended_has_noted_how(submitted, slurm, tmp_path, exit_code, reason, state):
+    JobFiles(place(tmp_path)).note_end(exit_code, reason)
     assert submitted.status(JOB) == state
     assert slurm.calls("squeue --jobs=17") == []
 
@@ -164,7 +167,7 @@ def test_an_unknown_job_is_told(jobs):
 def test_a_running_job_is_stopped_by_a_signal_to_its_script_alone(submitted, slurm, tmp_path, monkeypatch):
     squeue(slurm, "RUNNING")
     files = JobFiles(place(tmp_path))
-    monkeypatch.setattr(slurm_jobs.time, "sleep", lambda seconds: files.note_end(143))
+    in_pauses(monkeypatch, slurm_jobs, lambda: files.note_end(143))
     assert submitted.stop(JOB) == State("STOPPED", 143, "")
     assert files.stop.exists()
     assert [call.words for call in slurm.calls("scancel")] == [["scancel", "--signal=TERM", "--batch", "17"]]
@@ -172,7 +175,7 @@ def test_a_running_job_is_stopped_by_a_signal_to_its_script_alone(submitted, slu
 
 def test_a_waiting_job_is_cancelled(submitted, slurm, tmp_path, monkeypatch):
     squeue(slurm, "PENDING", "BeginTime")
-    monkeypatch.setattr(slurm_jobs.time, "sleep", lambda seconds: squeue(slurm, "CANCELLED"))
+    in_pauses(monkeypatch, slurm_jobs, lambda: squeue(slurm, "CANCELLED"))
     assert submitted.stop(JOB) == State("STOPPED", 143, "")
     assert [call.words for call in slurm.calls("scancel")] == [["scancel", "17"]]
 
@@ -192,7 +195,7 @@ def test_the_log_is_given_line_by_line_with_what_slurm_does_meanwhile(submitted,
     assert next(lines) == "slurm        job 17 waits (Resources)"
     squeue(slurm, "RUNNING")
     log.write_bytes(b"one\ntw")
-    assert [next(lines), next(lines)] == ["slurm        job 17 has its nodes", "one"]
+    assert [next(lines), next(lines)] == ["one", "slurm        job 17 has its nodes"]
     with log.open("ab") as file:
         file.write(b"o\n\xff three")
     assert next(lines) == "two"
@@ -358,7 +361,7 @@ def test_what_slurm_refuses_ends_a_verb_with_a_line_and_exit_code_2(here, slurm)
 def test_down_stops_all_jobs(here, slurm, tmp_path, monkeypatch):
     here("sweep", "tiny.yaml", "--cluster", "lab.yaml", "--detach")
     squeue(slurm, "PENDING", "Priority")
-    monkeypatch.setattr(slurm_jobs.time, "sleep", lambda seconds: squeue(slurm, "CANCELLED"))
+    in_pauses(monkeypatch, slurm_jobs, lambda: squeue(slurm, "CANCELLED"))
     stopping, down = here("cluster", "down", "lab.yaml")[1].splitlines()
     assert stopping.startswith("stopping     tiny-sweep-")
     assert down == "lab is down."
