@@ -113,19 +113,18 @@ class Allocation:
     def run(self, entrypoint: str) -> int:
         """Run the driver. Returns the exit code of the job."""
         if self.files.stop.exists():  # while it waited to go on
-            self.files.note_end(STOPPED)
+            self._end(STOPPED)
             return STOPPED
         signal.signal(signal.SIGTERM, self._end_driver)
         before = self.files.work()
         try:
             code = self._drive(entrypoint)
-        except Lost as lost:
-            self.files.note_end(LOST, str(lost))
-            print(lost, flush=True)
+        except (Lost, on_host.Failed, OSError) as error:
+            self._end(LOST, str(error))
             return 1
         if code == STOPPED and self.warned and not self.files.stop.exists():
             return self._go_on(self.files.work() != before)
-        self.files.note_end(code)
+        self._end(code)
         return code
 
     def _drive(self, entrypoint: str) -> int:
@@ -189,15 +188,21 @@ class Allocation:
         if self._asked("squeue", "--noheader", f"--jobs={self.job}", "--format=%T") != "RUNNING":
             return STOPPED  # cancelled, or queued again already as a node has failed
         if not progress:
-            self.files.note_end(STOPPED, "Its time was over before anything new was done. Write more `hours`.")
+            self._end(STOPPED, "Its time was over before anything new was done. Write more `hours`.")
             return STOPPED
         print(f"The time limit has come. Job {self.job} is queued again, and goes on from here.", flush=True)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if self._asked("scontrol", "requeue", str(self.job)) is None:
-            self.files.note_end(STOPPED, "Its time was over, and Slurm has refused to queue it again.")
+            self._end(STOPPED, "Its time was over, and Slurm has refused to queue it again.")
             return STOPPED
         time.sleep(REQUEUED_S)
         return STOPPED
+
+    def _end(self, code: int, reason: str = "") -> None:
+        """Note that the job has ended, and say why, if that is not clear from its log."""
+        if reason:
+            print(reason, flush=True)
+        self.files.note_end(code, reason)
 
     def _asked(self, *words: str) -> str | None:
         """What a command of Slurm prints; None where it fails."""

@@ -46,7 +46,7 @@ def opened(record) -> Iterator[Head]:
         python="python",
         reopen=lambda: "",
         remote=jobs,
-        settings=ENVIRONMENT | PRINTABLE | settings_of(os.environ),
+        settings=ENVIRONMENT | settings_of(os.environ),
     )
 
 
@@ -100,7 +100,7 @@ class KubeJobs(JobSystem):
         env: Mapping[str, str],
         resources: Mapping[str, float] | None = None,
     ) -> None:
-        check_settings({name: value for name, value in env.items() if name not in PRINTABLE})
+        check_settings(env)
         if self._found(job_id):
             return
         with tempfile.TemporaryDirectory() as scratch:
@@ -111,7 +111,7 @@ class KubeJobs(JobSystem):
                 for name, content in files.items():
                     (place / name).write_bytes(content)
             secret = files_secret(self.record, job_id, Path(scratch))
-        job = manifest(self.record, job_id, entrypoint, env)
+        job = manifest(self.record, job_id, entrypoint, PRINTABLE | dict(env))
         job["metadata"]["annotations"][FOLDER] = self._folder_of_next()
         self.kubectl.run("delete", "secret", name_of(job_id), "--ignore-not-found")  # of a submission that failed
         self.kubectl.ask("create", "--filename=-", given=secret)  # `apply` would keep it in an annotation too

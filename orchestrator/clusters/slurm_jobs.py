@@ -114,11 +114,10 @@ class SlurmJobs(JobSystem):
 
     def logs(self, job_id: str) -> str:
         self._known_number(job_id)
-        log = self._files(job_id).place / layout.JOB_LOG
-        return log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+        return "\n".join(Log(self._files(job_id).place / layout.JOB_LOG).new(ended=True))
 
     def follow(self, job_id: str, reopen: Callable[[], str]) -> Iterator[str]:
-        given, asked, told = 0, -ASK_S, ""
+        asked, told, log = -ASK_S, "", Log(self._files(job_id).place / layout.JOB_LOG)
         while True:
             state = self._ended(job_id)
             if state is None and time.monotonic() - asked > ASK_S:
@@ -128,10 +127,7 @@ class SlurmJobs(JobSystem):
                     told = news
                     yield f"slurm        {told}"
             over = state is not None and state.ended
-            lines = self.logs(job_id).split("\n")
-            whole = len(lines) - (not (over and lines[-1]))  # the last one may lack its end
-            yield from lines[given:whole]
-            given = max(given, whole)
+            yield from log.new(over)
             if over:
                 return
             time.sleep(PAUSE_S)
@@ -198,6 +194,27 @@ class SlurmJobs(JobSystem):
             return ""
         told = self.slurm.run(["sacct", "--noheader", "--allocations", f"--jobs={number}", "--format=State%20"])
         return "" if told.returncode or not told.stdout.split() else told.stdout.split()[0]
+
+
+class Log:
+    """A file that grows, line by line. It need not be there yet."""
+
+    def __init__(self, file: Path):
+        self.file, self.read, self.rest = file, 0, b""
+
+    def new(self, ended: bool) -> list[str]:
+        """The lines that have come since the last call; once the job has `ended`, also one that lacks its end."""
+        if self.file.exists():
+            with self.file.open("rb") as file:
+                file.seek(self.read)
+                content = file.read()
+            self.read += len(content)
+            *lines, self.rest = (self.rest + content).split(b"\n")
+        else:
+            lines = []
+        if ended and self.rest:
+            lines.append(self.rest)
+        return [line.decode(errors="replace") for line in lines]
 
 
 def _begun(file: Path) -> float:

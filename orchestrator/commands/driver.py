@@ -75,10 +75,7 @@ class Job:
 
 
 def drive(file: Path) -> KeyboardInterrupt | None:
-    """Do the job in a file. Returns what stopped it, or None. Raises as the verb does.
-
-    A batch system may start it again, as on other nodes: then it goes on with the sweep that it has begun.
-    """
+    """Do the job in a file. Returns what stopped it, or None. Raises as the verb does."""
     job = Job.read(file)
     os.environ.update(ENVIRONMENT)
     import ray
@@ -89,10 +86,15 @@ def drive(file: Path) -> KeyboardInterrupt | None:
     host = socket.gethostname()
     cluster = ConnectedCluster(job.at_most, job.shares_files, job.checkpoint_minutes, job.again, host)
     workspace = Workspace(Path(job.out).expanduser(), root_of(job.data_root), job.tracking_uri)
+    return VERBS[verb_of(job, file, workspace)](job, workspace, DriverSite(cluster))
+
+
+def verb_of(job: Job, file: Path, workspace: Workspace) -> str:
+    """The verb to do: a batch system may start a job again, as on other nodes, and then it resumes its own sweep."""
     started = file.with_name(layout.JOB_STARTED)
     again = started.exists() and (workspace.folder(job.target) / layout.SPEC).is_file()
     started.touch()
-    return VERBS["resume" if job.verb == "sweep" and again else job.verb](job, workspace, DriverSite(cluster))
+    return "resume" if job.verb == "sweep" and again else job.verb
 
 
 def no_notices(*ray: Any) -> None:
