@@ -48,14 +48,18 @@ def laptop(slurm, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def alone(laptop):
-    laptop.does("sweep", "whole.yaml", "--out", "alone")
-    return laptop.folder / "alone" / "whole"
+def whole(laptop):
+    """A sweep on both nodes: what was said of it. Meanwhile the laptop does it on its own."""
+    alone = laptop.start("sweep", "whole.yaml", "--out", "alone")
+    said = laptop.does("sweep", "whole.yaml", *WHERE)
+    assert alone.code() == 0, alone.said()
+    return said
 
 
 @pytest.fixture(scope="module")
-def whole(laptop):
-    return laptop.does("sweep", "whole.yaml", *WHERE)
+def alone(laptop, whole):
+    """The folder of the sweep on the laptop alone."""
+    return laptop.folder / "alone" / "whole"
 
 
 def assert_equal(found, known) -> None:
@@ -96,7 +100,7 @@ def test_a_sweep_that_meets_its_time_limit_is_queued_again_and_goes_on_to_the_sa
     until(lambda: journal.exists() and '"epoch"' in journal.read_text(), ENDED_S)
     slurm.freeze("n2")  # so that it does not end before
     number = slurm.number("long")
-    slurm.said("scontrol", "update", f"JobId={number}", f"TimeLimit={slurm.minutes_so_far(number) + 2}")
+    slurm.said("scontrol", "update", f"JobId={number}", f"TimeLimit={slurm.minutes_so_far(number) + 3}")
     begun.until_said("is queued again, and goes on from here")
     until(lambda: slurm.state(number) == "PENDING", ENDED_S)
     slurm.said("scontrol", "update", f"JobId={number}", "TimeLimit=30", "StartTime=now")
