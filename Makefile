@@ -19,7 +19,8 @@ test: .venv/installed
 
 # Sweeps on a lab of machines, also those that take too long for `make test`. Needs root on Linux.
 cluster-tests: .venv/installed
-	$(BIN)/python -m pytest -m "slow_lab or not slow_lab" tests/end_to_end/test_lab_hosts.py tests/end_to_end/test_ssh_cluster.py
+	$(BIN)/python -m pytest -m "slow_lab or not slow_lab" tests/end_to_end/test_lab_hosts.py tests/end_to_end/test_ssh_cluster.py \
+		tests/end_to_end/test_slurm.py
 
 lint: .venv/installed
 	$(BIN)/ruff check .

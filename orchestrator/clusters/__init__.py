@@ -13,6 +13,7 @@ __all__ = [
     "cost",
     "head",
     "job_server",
+    "job_system",
     "jobs",
     "lease",
     "local",

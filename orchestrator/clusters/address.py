@@ -37,7 +37,7 @@ class Address(RemoteCluster):
     at_most: AtMost | None = None
     """What the cluster can grow to: it says how many trials train at a time. Default: the nodes that are there."""
 
-    def nodes(self) -> tuple[Node, ...]:
+    def room(self) -> tuple[Node, ...]:
         most = self.at_most
         return ({"cpus": most.cpus, "gpus": most.gpus},) * most.nodes if most else ()
 

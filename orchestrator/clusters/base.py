@@ -93,9 +93,9 @@ class RemoteCluster(Cluster):
     store: InBucket | None = None
     """s3://bucket/prefix that keeps a snapshot of each sweep: when the head is lost, `resume` goes on from it."""
 
-    def nodes(self) -> tuple[Node, ...]:
+    @abstractmethod
+    def room(self) -> tuple[Node, ...]:
         """The nodes that it may grow to; none where only the cluster itself knows."""
-        return ()
 
     def cost(self) -> Cost | None:
         """The most that it can cost; None: nothing is billed."""
@@ -141,3 +141,7 @@ class RemoteCluster(Cluster):
     @abstractmethod
     def summary(self) -> list[str]:
         """What `up` would start, in lines for the user."""
+
+    def rendered(self) -> str:
+        """What would be given to the system that starts it, whole; nothing where vaeorch starts it step by step."""
+        return ""

@@ -1,12 +1,12 @@
 """The head of a cluster as the user's machine sees it: where jobs are submitted, and how files go there and back."""
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
-from orchestrator.clusters.jobs import Jobs
-from orchestrator.clusters.openssh import Remote
+from orchestrator.clusters.job_system import JobSystem
 from orchestrator.storage import layout
 
 OF_SPOOL = ("/lock", "/sent-*", ".*")  # what of a spool only the driver's machine needs; patterns of rsync
@@ -19,19 +19,29 @@ NOT_PULLED = (
 HEAVY = (layout.CHECKPOINT, layout.PREVIOUS_CHECKPOINT)  # to resume from; a trial's best model comes home without it
 
 
+class Disk(Protocol):
+    """That of a head that is not this machine. Methods raise UserError."""
+
+    def push(self, folder: Path, there: str) -> None:
+        """Copy what is in a folder of this machine into a folder there."""
+
+    def pull(self, there: str, folder: Path, exclude: Sequence[str] = ()) -> None:
+        """Copy what is in a folder there into a folder of this machine, but for patterns of rsync."""
+
+
 @dataclass(frozen=True)
 class Head:
     """The head, or for a Ray of this machine the node here: the driver runs there and writes its files there."""
 
-    jobs: Jobs
+    jobs: JobSystem
     out: str
     """The folder of all sweeps there."""
     python: str
     """The Python of an environment with our packages there."""
     reopen: Callable[[], str]
     """Opens the way to it again, once the connection is lost. Returns the new address of `jobs`. Raises NoAnswer."""
-    remote: Remote | None = None
-    """The host; None: this machine."""
+    remote: Disk | None = None
+    """The host, by what copies files to it and from it; None: this machine."""
     settings: Mapping[str, str] = field(default_factory=dict)
     """Environment variables of a job."""
     resources: Mapping[str, float] | None = None

@@ -8,24 +8,21 @@ import importlib.util
 import logging
 import re
 import shutil
-import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 from orchestrator.clusters.job_server import ANSWER_S, JobServer, NoAnswer, NoJob, ServerFault
+from orchestrator.clusters.job_system import PRINTABLE, STOPPED, JobSystem, Listed, State
 from orchestrator.clusters.local import API_SERVER, inherited
 from orchestrator.clusters.settings import check_settings
 from orchestrator.errors import UserError
 
 PACKAGES = ("orchestrator", "trainables")
-ENDED = ("STOPPED", "SUCCEEDED", "FAILED")
-PRINTABLE = {"PYTHONIOENCODING": "utf-8:backslashreplace"}  # Ray gives no line of a log after a byte that is not UTF-8
-STOPPED = 128 + signal.SIGTERM  # the exit code of a job that was stopped: Ray does not keep the driver's own
 PAUSE_S = 1.0  # between questions about a job, and before a connection is opened again
 QUIET_S = 10.0  # without a new line of the log, after which we ask whether the job still runs
 AGENT_S = 120.0  # for the agent of a head that has just started to take jobs
@@ -33,31 +30,6 @@ STOP_S = 180.0  # for a job to end once it is stopped; Ray kills it before, see 
 LOST_S = 300.0  # without any answer, after which a cluster is taken for lost
 AGAIN = re.compile("status code 5|already exists")  # errors of Ray, and an earlier attempt whose answer was lost
 LOUD = ("ray", "ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk")  # loggers that print to stderr
-
-
-class State(NamedTuple):
-    """A job's status as Ray names it, the exit code of its driver, as in shells, and what Ray says of both.
-
-    A job that ended without an exit code failed for the cluster's fault: its driver was lost or never started.
-    """
-
-    status: str
-    exit_code: int | None
-    message: str
-
-    @property
-    def ended(self) -> bool:
-        return self.status in ENDED
-
-
-class Listed(NamedTuple):
-    """A job in the list of all: its times are unix seconds, or None where they have not come yet."""
-
-    id: str
-    entrypoint: str
-    state: State
-    started: float | None
-    ended: float | None
 
 
 def package(folder: Path) -> Path:
@@ -78,7 +50,7 @@ def package(folder: Path) -> Path:
     return target
 
 
-class Jobs:
+class Jobs(JobSystem):
     """The jobs of the Ray whose dashboard is at `address`, usually the near end of a tunnel: `http://127.0.0.1:PORT`.
 
     Every method raises UserError: NoAnswer (one of them) if the server cannot be asked, NoJob if it lacks the job.

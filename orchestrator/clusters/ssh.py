@@ -82,7 +82,7 @@ class Ssh(RemoteCluster):
     dashboard_port: RayPort = 8265
     """Port of Ray's dashboard on the head, where it listens on loopback only."""
 
-    def nodes(self) -> tuple[Node, ...]:
+    def room(self) -> tuple[Node, ...]:
         if self.cpus is None or self.gpus is None:
             return ()
         hosts = len(self.workers) + self.train_on_head

@@ -2,10 +2,14 @@
 
 from orchestrator.clusters.address import Address
 from orchestrator.clusters.base import Cluster, Local
+from orchestrator.clusters.kuberay import KubeRay
+from orchestrator.clusters.slurm import Slurm
 from orchestrator.clusters.ssh import Ssh
 
 CLUSTERS: tuple[type[Cluster], ...] = (
     Local,
     Address,
     Ssh,
+    Slurm,
+    KubeRay,
 )

@@ -43,8 +43,11 @@ def check(file: Path) -> None:
 
 def show(file: Path) -> None:
     """Print what would be started, and how."""
-    for line in remote_cluster(file).priced().summary():
+    record = remote_cluster(file).priced()
+    for line in record.summary():
         click.echo(line)
+    if text := record.rendered():
+        click.echo(f"\n{text}", nl=False)
 
 
 def up(file: Path, yes: bool = False) -> None:

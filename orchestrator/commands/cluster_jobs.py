@@ -17,7 +17,8 @@ from rich.console import Console
 from orchestrator.clusters.base import RemoteCluster
 from orchestrator.clusters.head import Head
 from orchestrator.clusters.job_server import NoAnswer
-from orchestrator.clusters.jobs import State, package
+from orchestrator.clusters.job_system import State
+from orchestrator.clusters.jobs import package
 from orchestrator.clusters.options import ClusterOptions
 from orchestrator.clusters.read import read_cluster
 from orchestrator.clusters.state import note_file, state_folder
@@ -87,7 +88,7 @@ def for_head(job: Job, record: RemoteCluster, head: Head, home: Home) -> Job:
         job,
         out=head.out,
         tracking_uri=uri if is_server(uri) or not head.remote else None,
-        at_most=record.nodes(),
+        at_most=record.room(),
         prices=record.prices(),
         shares_files=record.shared is not None,
         checkpoint_minutes=record.checkpoint_minutes,

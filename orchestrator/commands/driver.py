@@ -9,7 +9,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -93,10 +93,19 @@ def drive(file: Path) -> KeyboardInterrupt | None:
         ray.init(namespace=NAMESPACE, log_to_driver=False, logging_level="CRITICAL")
     host = socket.gethostname()
     workspace = Workspace(Path(job.out).expanduser(), root_of(job.data_root), job.tracking_uri)
+    job = replace(job, verb=verb_of(job, file, workspace))
     snapshots = snapshots_of(job, workspace)
     known = (job.at_most, job.shares_files, job.checkpoint_minutes, job.again, host, job.prices)
     cluster = ConnectedCluster(*known, snapshots)
     return VERBS[job.verb](job, workspace, DriverSite(cluster))
+
+
+def verb_of(job: Job, file: Path, workspace: Workspace) -> str:
+    """The verb to do: a batch system may start a job again, as on other nodes, and then it resumes its own sweep."""
+    started = file.with_name(layout.JOB_STARTED)
+    again = started.exists() and (workspace.folder(job.target) / layout.SPEC).is_file()
+    started.touch()
+    return "resume" if job.verb == "sweep" and again else job.verb
 
 
 def snapshots_of(job: Job, workspace: Workspace) -> Snapshots | None:

@@ -89,7 +89,7 @@ class Sender:
 
     def _slots(self, plan: Plan) -> int | None:
         """How many trials train at a time; None where only the cluster itself knows. Raises UserError."""
-        nodes = self.record.nodes()
+        nodes = self.record.room()
         return ConnectedCluster(nodes).slots(plan.spec.resources) if nodes else None
 
     def _send(self, verb: str, target: str, spec: str | None = None, **known) -> int:

@@ -7,6 +7,8 @@ STORE = "mlflow.db"
 ARTIFACTS = "mlartifacts"
 SHARED = ".shared"  # what evaluations of many models share
 JOBS = ".jobs"  # a folder for each job of a cluster's driver
+JOB_CODE, JOB_LOG = "code", "job.log"  # in a job's folder: our packages, and what its driver has printed
+JOB_STARTED = "started"  # there once its driver has begun: a batch system may start it again
 SENT = ".clusters"  # a file for each sweep that runs on a cluster: which cluster, and which job
 TAKEN = {
     STORE,

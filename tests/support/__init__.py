@@ -39,6 +39,8 @@ Faults and processes:
     warm: programs in Python, forked from one that has imported all that takes long.
     processes: processes found by what is in their environment.
     lab: separate machines on this one, with SSH between them.
+    slurm_lab: a Slurm on such machines.
+    fake_programs: programs of other systems on PATH, which note what they are given and say what a test says.
     ssh_records: what a cluster file says of such hosts.
     ssh_clusters: the command line on a laptop, and sweeps that are sent to such hosts.
     waiting: waits until something is so.

@@ -10,7 +10,9 @@ from ruamel.yaml import YAML
 
 from orchestrator.clusters.address import Address
 from orchestrator.clusters.base import AtMost, Local
+from orchestrator.clusters.kuberay import KubeRay, Pod, Toleration, Workers
 from orchestrator.clusters.read import cluster_schema, read_cluster
+from orchestrator.clusters.slurm import Slurm
 from orchestrator.clusters.ssh import Ssh
 from orchestrator.clusters.table import CLUSTERS
 from orchestrator.spec.diagnostics import SpecError
@@ -30,9 +32,21 @@ kind: address
 address: 10.0.0.5:6379
 at_most: {nodes: 8, cpus: 8, gpus: 1}
 """
+SLURM = """\
+kind: slurm
+hours: 12
+shared: /scratch/me
+"""
+KUBERAY = """\
+kind: kuberay
+namespace: ml
+image: registry.example/vaeorch:1
+store: s3://bucket/prefix
+workers: [{name: gpu, cpus: 8, memory_gib: 32, gpus: 1, at_most: 8}]
+"""
 
-KNOWN = "Known: local, address, ssh."
-CURE_OF_EMPTY = "Write 'kind: local' or 'kind: address' or 'kind: ssh'."
+KNOWN = "Known: local, address, ssh, slurm, kuberay."
+CURE_OF_EMPTY = "Write 'kind: local' or 'kind: address' or 'kind: ssh' or 'kind: slurm' or 'kind: kuberay'."
 NO_PATH = "is no whole path. Begin it with / or, for a path below the home folder, with ~/."
 NO_HOST = "is no host. Write it as you give it to ssh, with letters, digits and . _ : - only, perhaps after USER@."
 NO_BUCKET = "is no place in a bucket. Write s3://bucket/prefix."
@@ -113,6 +127,82 @@ MISTAKES = [
     (ADDRESS.replace("nodes: 8", "nodes: 0"), "3: at_most.nodes: must be above 0, not 0."),
     (ADDRESS.replace("{nodes: 8, cpus: 8, gpus: 1}", "8"), "3: at_most: must be a mapping, not 8."),
     (ADDRESS + "shared: runs\n", f"4: shared: 'runs' {NO_PATH}"),
+    (SLURM.replace("shared: /scratch/me\n", ""), "1: shared: is missing."),
+    (SLURM.replace("hours: 12\n", ""), "1: hours: is missing."),
+    (SLURM.replace("/scratch/me", "scratch"), f"3: shared: 'scratch' {NO_PATH}"),
+    (SLURM.replace("12", "0"), "2: hours: must be above 0, not 0."),
+    (
+        SLURM.replace("12", "0.05"),
+        "2: hours: 0.05 leaves no time, as the sweep ends 120 s before. Write 0.07 at least.",
+    ),
+    (SLURM + "nodes: 0\n", "4: nodes: must be above 0, not 0."),
+    (SLURM + "nodes: two\n", "4: nodes: must be a whole number, not 'two'."),
+    (SLURM + "cpus: 0\n", "4: cpus: must be above 0, not 0."),
+    (SLURM + "gpus: -1\n", "4: gpus: must be at least 0, not -1."),
+    (
+        SLURM + "partition: a b\n",
+        "4: partition: 'a b' is no name of Slurm's. Write it as `sinfo` or `sacctmgr` show it.",
+    ),
+    (SLURM + "account: --x\n", "4: account: '--x' is no name of Slurm's. Write it as `sinfo` or `sacctmgr` show it."),
+    (SLURM + "python: python3\n", f"4: python: 'python3' {NO_PATH}"),
+    (SLURM + 'setup: ["a\\nb"]\n', "4: setup[0]: must be one line of a shell's script. Write each line as an element"),
+    (SLURM + "setup: module load cuda\n", "4: setup: must be a list, not 'module load cuda'."),
+    (
+        SLURM + "options: [mem=64G]\n",
+        "4: options[0]: 'mem=64G' is no option of sbatch. Write it as on its command line",
+    ),
+    (SLURM + "options: [--time=3]\n", "4: options[0]: '--time=3': vaeorch sets --time itself. Use the key `hours`."),
+    (SLURM + "options: [-N4]\n", "4: options[0]: '-N4': vaeorch sets --nodes itself. Use the key `nodes`."),
+    (SLURM + "options: [--requeue]\n", "4: options[0]: '--requeue': vaeorch sets --requeue itself. Remove it."),
+    (SLURM + "checkpoint_minutes: 3\n", "4: checkpoint_minutes: unknown key. Known: kind, shared, nodes, cpus, gpus"),
+    (
+        KUBERAY.replace("store: s3://bucket/prefix\n", ""),
+        "1: store: is missing: the disks of pods vanish with them. Name",
+    ),
+    (
+        KUBERAY.replace("s3://bucket", "gs://bucket"),
+        "4: store: 'gs://bucket/prefix' is no bucket. Write it as s3://bucket",
+    ),
+    (KUBERAY.replace("namespace: ml\n", ""), "1: namespace: is missing."),
+    (
+        KUBERAY.replace("ml", "My_Lab"),
+        "2: namespace: 'My_Lab' is no name of Kubernetes: lower-case letters, digits and -",
+    ),
+    (KUBERAY.replace("image: registry.example/vaeorch:1\n", ""), "1: image: is missing."),
+    (KUBERAY.replace("registry.example/vaeorch:1", "a b"), "3: image: 'a b' must be one word."),
+    (
+        KUBERAY.replace("name: gpu", "name: GPU"),
+        "5: workers[0].name: 'GPU' cannot name workers: lower-case letters, digits",
+    ),
+    (KUBERAY.replace("at_most: 8", "at_most: 0"), "5: workers[0].at_most: must be above 0, not 0."),
+    (KUBERAY.replace("memory_gib: 32, ", ""), "5: workers[0].memory_gib: is missing."),
+    (
+        KUBERAY.replace("memory_gib: 32", "memory: 32, memory_gib: 32"),
+        "5: workers[0].memory: unknown key. Did you mean",
+    ),
+    (KUBERAY.replace("gpus: 1", "gpus: 0.5"), "5: workers[0].gpus: must be a whole number, not 0.5."),
+    (re.sub("workers: .*", "workers: []", KUBERAY), "5: workers: names none, so no trial could run. Add one."),
+    (
+        re.sub(
+            "workers: .*",
+            "workers: [{name: a, cpus: 1, memory_gib: 1, at_most: 1}, {name: a, cpus: 2, memory_gib: 1, at_most: 1}]",
+            KUBERAY,
+        ),
+        "5: workers[1].name: a is named twice, first as workers[0]. Rename one.",
+    ),
+    (KUBERAY + "max_hours: 0\n", "6: max_hours: must be above 0, not 0."),
+    (KUBERAY + "secrets: [MY_KEYS]\n", "6: secrets[0]: 'MY_KEYS' is no name of Kubernetes: lower-case letters, digits"),
+    (
+        KUBERAY + "service_account: a/b\n",
+        "6: service_account: 'a/b' is no name of Kubernetes: lower-case letters, digi",
+    ),
+    (KUBERAY + "context: ''\n", "6: context: '' must be one word."),
+    (KUBERAY + "head: {cpu: 4}\n", "6: head.cpu: unknown key. Did you mean 'cpus'?"),
+    (KUBERAY + "shared: /mnt\n", "6: shared: unknown key."),
+    (
+        KUBERAY.replace("at_most: 8", "at_most: 8, tolerations: [{key: a, effect: No}]"),
+        "5: workers[0].tolerations[0].effect: ",
+    ),
     (
         "name: x\nrun: {epochs: 1}\n",
         "2: run: this is the spec of a sweep, not a cluster file. Name a file such as clus",
@@ -204,8 +294,9 @@ def test_a_shipped_file_shows_every_key_and_what_it_says_of_defaults_is_so(file)
     written = YAML(typ="safe", pure=True).load(re.sub(r"^# (?=[a-z_]+: \S)", "", file.read_text(), flags=re.MULTILINE))
     record = type(read_cluster(file))
     assert set(written) == set(record.model_fields)
-    for key in ("folder", "checkpoint_minutes", "train_on_head", "ray_port", "dashboard_port"):
+    for key in ("folder", "checkpoint_minutes", "train_on_head", "ray_port", "dashboard_port", "max_hours"):
         assert key not in written or written[key] == record.model_fields[key].default
+    assert written.get("head") in (None, "gpu1", Pod().model_dump())
 
 
 def plain(text):
@@ -227,6 +318,9 @@ REFUSED_BY_SCHEMA = [
     SSH + "port: 0",
     SSH.replace("[gpu2, gpu3]", "gpu2"),
     ADDRESS.replace("nodes: 8", "nodes: 0"),
+    SLURM + "node: 2",
+    SLURM.replace("12", "0"),
+    KUBERAY.replace("at_most: 8", "at_most: 0"),
     "kind: local\nhead: gpu1",
 ]
 
@@ -238,7 +332,8 @@ def test_the_schema_refuses_unknown_keys_and_wrong_types(text):
 
 def test_the_schema_describes_every_key():
     definitions = cluster_schema()["$defs"]
-    assert set(definitions) == {"Local", "Address", "Ssh", "AtMost"}
+    records = {record.__name__ for record in CLUSTERS}
+    assert set(definitions) == records | {"AtMost", "Pod", "Toleration", "Workers"}
     for definition in definitions.values():
         assert definition["description"]
         assert all(known["description"] for known in definition["properties"].values())
@@ -279,6 +374,20 @@ def ssh(draw):
     return Ssh(head=head, workers=tuple(workers), ray_port=ray_port, dashboard_port=dashboard_port, **values)
 
 
+NAMES = strategies.from_regex("[a-z][a-z0-9]{0,7}", fullmatch=True)
+LINES = strategies.lists(strategies.sampled_from(["module load cuda", "set -x"]), max_size=2).map(tuple)
+WORKERS = strategies.builds(
+    Workers,
+    name=NAMES,
+    cpus=strategies.integers(1, 64),
+    memory_gib=strategies.integers(1, 999),
+    gpus=strategies.integers(0, 8),
+    at_most=strategies.integers(1, 99),
+    node_selector=strategies.dictionaries(NAMES, NAMES, max_size=2),
+    tolerations=strategies.lists(
+        strategies.builds(Toleration, key=NAMES, value=strategies.none() | NAMES, effect=strategies.none()), max_size=2
+    ).map(tuple),
+)
 RECORDS = {
     Local: strategies.just(Local()),
     Address: strategies.builds(
@@ -289,6 +398,32 @@ RECORDS = {
         **COMMON,
     ),
     Ssh: ssh(),
+    Slurm: strategies.builds(
+        Slurm,
+        shared=PATHS,
+        nodes=strategies.integers(1, 64),
+        cpus=strategies.none() | strategies.integers(1, 128),
+        gpus=strategies.integers(0, 8),
+        hours=strategies.floats(0.1, 720),
+        partition=strategies.none() | NAMES,
+        account=strategies.none() | NAMES,
+        python=strategies.none() | PATHS,
+        setup=LINES,
+        options=strategies.sampled_from([(), ("--mem=64G", "-C a100")]),
+    ),
+    KubeRay: strategies.builds(
+        KubeRay,
+        context=strategies.none() | NAMES,
+        namespace=NAMES,
+        image=NAMES,
+        service_account=strategies.none() | NAMES,
+        secrets=strategies.lists(NAMES, max_size=2).map(tuple),
+        head=strategies.builds(Pod, cpus=strategies.integers(1, 64), memory_gib=strategies.integers(1, 64)),
+        workers=strategies.lists(WORKERS, min_size=1, max_size=3, unique_by=lambda group: group.name).map(tuple),
+        store=strategies.just("s3://bucket/prefix"),
+        max_hours=AMOUNTS.filter(bool),
+        checkpoint_minutes=COMMON["checkpoint_minutes"],
+    ),
 }
 
 

@@ -56,6 +56,10 @@ machine() {
         mkdir -p "$root$shown"
         mount --bind -o ro "$shown" "$root$shown"
     done < "$FOLDER/shown"
+    while read -r shared; do # a folder of the laptop that all machines write to
+        mkdir -p "$root$shared"
+        mount --bind "$shared" "$root$shared"
+    done < "$FOLDER/shared"
 
     read -r process _ < /proc/self/stat
     echo "$process" > "$FOLDER/$NAME.new"

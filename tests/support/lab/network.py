@@ -87,6 +87,11 @@ class Lab:
         host.start()
         return host
 
+    def share(self, folder: Path) -> None:
+        """Machines that start from here on write to a folder of the laptop, as if it lay on a file server."""
+        with (self.folder / "shared").open("a") as shared:
+            shared.write(f"{folder.resolve()}\n")
+
     def cut(self, host: Host) -> None:
         """From here on no packet reaches the machine, and none comes from it."""
         host.plug(False)
@@ -163,6 +168,7 @@ class Lab:
         (self.folder / "passwd").write_text("".join(":".join(line) + "\n" for line in homes))  # ssh ignores $HOME
         (self.folder / "hosts").write_text(f"127.0.0.1 localhost\n{LAPTOP} laptop\n")
         (self.folder / "resolv.conf").write_text("")
+        (self.folder / "shared").write_text("")
         (self.folder / "shown").write_text("".join(f"{path}\n" for path in elsewhere()))
 
     def _on_laptop(self) -> list[int]:
