@@ -40,6 +40,7 @@ Faults and processes:
     processes: processes found by what is in their environment.
     lab: separate machines on this one, with SSH between them.
     ssh_records: what a cluster file says of such hosts.
+    aws_records: what a cluster file says of machines of EC2.
     ssh_clusters: the command line on a laptop, and sweeps that are sent to such hosts.
     waiting: waits until something is so.
 """
