@@ -7,6 +7,9 @@ import copy
 from collections.abc import Iterator
 from typing import Any
 
+from orchestrator.clusters.aws.render import offline, render
+from orchestrator.errors import UserError
+
 PROVIDER = ("type", "region", "availability_zone", "cache_stopped_nodes", "use_internal_ips", "security_group")
 OURS = (  # what must stay as it is, or a machine is not found again or outlives its cluster
     ("cluster_name",),
@@ -17,6 +20,13 @@ OURS = (  # what must stay as it is, or a machine is not found again or outlives
 )
 ROWS = "available_node_types"
 OF_EACH_ROW = ("InstanceInitiatedShutdownBehavior", "UserData", "KeyName", "TagSpecifications")
+
+
+def lint(record) -> None:
+    """Raises UserError for what can be found wrong without a network, a line for each problem."""
+    plain = record.model_copy(update={"ray": {}})
+    if wrong := problems(record, render(record, offline(record)), render(plain, offline(plain))):
+        raise UserError(*wrong)
 
 
 def problems(record, made: dict[str, Any], plain: dict[str, Any]) -> list[str]:

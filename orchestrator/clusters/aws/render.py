@@ -19,7 +19,7 @@ TAG = "vaeorch"  # of everything that vaeorch makes; its value is the cluster's 
 OWNER_TAG = "vaeorch-owner"
 MOUNTS = "~/.vaeorch"  # on each machine, where TOKEN and our programs are
 TOKEN, WATCHDOG, SPOT_NOTICE, FACTS = "token", "watchdog.py", "spot_notice.py", "cluster.json"
-LOGS = "~/.local/state/vaeorch"  # on each machine
+LOGS, IDLE = "~/.local/state/vaeorch", "idle_s"  # on each machine; in IDLE is how long the head waits for a job
 RAY_PORT, OBJECTS_PORT, DASHBOARD_PORT = 6379, 8076, 8265
 OBJECT_STORE_BYTES = 512 * 2**20  # results and blocks of files; Ray's default takes a third of the memory
 LAUNCHES = 100.0  # a sweep has use for all its machines at once
@@ -122,6 +122,7 @@ def facts(record, places: Places) -> dict[str, Any]:
         "idle_s": 60 * record.idle_minutes,
         "end_s": 3600 * record.max_hours,
         "dashboard_port": DASHBOARD_PORT,
+        "ray_port": RAY_PORT,
         "rows": {row.name: row.at_most for row in record.workers},
     }
 
@@ -218,7 +219,7 @@ def _kept_running(record, program: str) -> str:
     """The command that leaves one of our programs running, and starts it again where it is lost."""
     run = f"{quoted(record.python)} {MOUNTS}/{program} {MOUNTS}/{FACTS}"
     log = f"{LOGS}/{program}.log"
-    loop = f"export AWS_DEFAULT_REGION={record.region}; until {run} >> {log} 2>&1 < /dev/null; do sleep 10; done"
+    loop = f"{_exports(record, {})}; until {run} >> {log} 2>&1 < /dev/null; do sleep 10; done"
     return f"mkdir -p {LOGS}; setsid nohup bash -c {shlex.quote(loop)} > /dev/null 2>&1 < /dev/null &"
 
 
