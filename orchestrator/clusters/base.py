@@ -69,6 +69,8 @@ class Local(Cluster):
 class RemoteCluster(Cluster):
     """A cluster, whose driver runs on its head as a Ray job."""
 
+    grows: ClassVar[bool] = False  # whether machines are started while a sweep has use for them
+
     checkpoint_minutes: PositiveFloat = 10
     """Minutes between checkpoints that travel to the driver's node. A trial's pause and end always bring one."""
     shared: PathThere | None = None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrator.clusters.growth import Growth
 from orchestrator.clusters.local import RayLost, check_ray, private_ray
 from orchestrator.clusters.resources import count_slots, cpus, gpus
 from orchestrator.clusters.scratch import scratch_folder
@@ -91,6 +92,13 @@ class ConnectedCluster(Connection):
     again: str = ""
     """The command that goes on with this sweep where the user is; "": that of this machine."""
     host: str = ""
+    growth: Growth | None = None
+    """Looks whether it gets its machines, if it is one that grows."""
+
+    def check(self) -> None:
+        """Raises ClusterFailed if there is no machine any more, and none can be had."""
+        if self.growth:
+            self.growth.look()
 
     def nodes(self, gpus_used: bool) -> list[Node]:
         return list(self.at_most) or alive_nodes()

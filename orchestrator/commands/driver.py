@@ -17,6 +17,7 @@ from rich.console import Console
 
 from orchestrator.checks.read import read_plan
 from orchestrator.clusters.connection import ConnectedCluster, Node
+from orchestrator.clusters.growth import Growth
 from orchestrator.clusters.local import ENVIRONMENT, NAMESPACE, replaced
 from orchestrator.commands.site import Site
 from orchestrator.errors import NoResult
@@ -59,6 +60,8 @@ class Job:
     at_most: tuple[Node, ...] = ()
     """The nodes to which the cluster may grow; none: those that it has."""
     shares_files: bool = False
+    grows: bool = False
+    """Whether machines are started while there is use for them."""
     checkpoint_minutes: float = 10.0
     again: str = ""
     """The command that goes on with the sweep where the user is."""
@@ -84,7 +87,8 @@ def drive(file: Path) -> KeyboardInterrupt | None:
     with replaced(worker, "listen_error_messages", no_notices):
         ray.init(namespace=NAMESPACE, log_to_driver=False, logging_level="CRITICAL")
     host = socket.gethostname()
-    cluster = ConnectedCluster(job.at_most, job.shares_files, job.checkpoint_minutes, job.again, host)
+    growth = Growth() if job.grows else None
+    cluster = ConnectedCluster(job.at_most, job.shares_files, job.checkpoint_minutes, job.again, host, growth)
     workspace = Workspace(Path(job.out).expanduser(), root_of(job.data_root), job.tracking_uri)
     return VERBS[job.verb](job, workspace, DriverSite(cluster))
 

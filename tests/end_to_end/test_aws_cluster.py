@@ -51,7 +51,10 @@ def ec2(tmp_path_factory):
 def swept(ec2):
     """A sweep that loses a spot machine: what was said of it, and its folder."""
     sweep = ec2.start("sweep", "whole.yaml", "--cluster", "ec2.yaml", "--out", "out")
-    sweep.until_said("epoch 1")
+    sweep.until_said("started")
+    [head] = ec2.billed("head")
+    journal = "cat ~/vaeorch-runs/whole/journal.jsonl 2> /dev/null || true"
+    until(lambda: '"epoch"' in ec2.lab.hosts[head["id"]].run(journal), ENDED_S)
     ec2.take(ec2.billed("worker")[0]["id"])
     code = sweep.code()
     return code, sweep.said(), ec2.folder / "out" / "whole"

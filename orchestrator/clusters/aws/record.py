@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -96,6 +96,8 @@ class AwsWorkers(Machine):
 
 class Aws(RemoteCluster):
     """Machines of Amazon EC2. They are started for a sweep, as many as it has use for, and ended after it."""
+
+    grows: ClassVar[bool] = True
 
     kind: Literal["aws"] = "aws"
     """Machines of Amazon EC2."""

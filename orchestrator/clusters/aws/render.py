@@ -202,7 +202,8 @@ def _start(record, options: list[str], own: dict[str, str]) -> str:
     interface = f"$(ip -o route get {OUTSIDE} | sed -n 's/.* dev \\([^ ]*\\).*/\\1/p')"
     sockets = f'export GLOO_SOCKET_IFNAME="{interface}"; export NCCL_SOCKET_IFNAME="$GLOO_SOCKET_IFNAME"'
     start = " ".join([_ray(record, "start"), *options, *common])
-    return f"ulimit -n 65536 || true; {_exports(record, own)}; {sockets}; {start}"
+    own_threads = "unset OMP_NUM_THREADS"  # Ray's launcher sets it to 1, for all that runs there
+    return f"ulimit -n 65536 2> /dev/null || true; {own_threads}; {_exports(record, own)}; {sockets}; {start}"
 
 
 def _exports(record, own: dict[str, str]) -> str:

@@ -1,0 +1,90 @@
+"""Whether a cluster that grows gets the machines that a sweep has use for. The driver looks, and tells the user.
+
+Ray's autoscaler asks for machines again and again and tells nobody that it gets none.
+"""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.clusters.aws.errors import meaning_of_log
+from orchestrator.errors import ClusterFailed
+
+LOOK_S = 5.0
+NO_MACHINES_S = 600.0  # without a node on which trials may run, after which a sweep ends, if machines were refused
+LONGEST = 200  # characters of a reason
+
+
+@dataclass
+class Growth:
+    """What has been found so far."""
+
+    looked: float = float("-inf")
+    without_since: float | None = None
+    """Since when no trial can run anywhere."""
+    told: dict[str, str] = field(default_factory=dict)
+    """Kind of machine -> why it was refused, as it was told last."""
+
+    def look(self) -> None:
+        """Look, if the last time was LOOK_S ago; print what is new. Raises ClusterFailed after NO_MACHINES_S."""
+        now = time.monotonic()
+        if now - self.looked < LOOK_S:
+            return
+        self.looked = now
+        for line in self.judge(has_node(), refused(), now):
+            print(line, flush=True)
+
+    def judge(self, has_node: bool, refused: dict[str, str], now: float) -> list[str]:
+        """The lines to tell, of what was found at a time. Raises ClusterFailed."""
+        new = {kind: reason for kind, reason in refused.items() if self.told.get(kind) != reason}
+        self.told |= new
+        if has_node:
+            self.without_since = None
+        elif self.without_since is None:
+            self.without_since = now
+        elif refused and now - self.without_since > NO_MACHINES_S:
+            reasons = (f"no {kind}: {reason}" for kind, reason in refused.items())
+            raise ClusterFailed(f"The cluster has had no machine for {NO_MACHINES_S / 60:g} minutes.", *reasons)
+        return [f"no {kind}: {reason} It is tried again." for kind, reason in new.items()]
+
+
+def has_node() -> bool:
+    """Whether there is a node on which trials may run."""
+    import ray
+
+    return any(node["Alive"] and node["Resources"].get("CPU") for node in ray.nodes())
+
+
+def refused() -> dict[str, str]:
+    """Kind of machine -> why the last one was refused, if it was of late. Empty where there is no autoscaler."""
+    import ray
+    from ray.autoscaler.v2.sdk import get_cluster_status
+
+    try:
+        launches = get_cluster_status(ray.get_runtime_context().gcs_address).failed_launches
+    except Exception:  # Ray's, of many kinds: where there is no autoscaler, or it does not answer for a moment
+        return {}
+    return reasons_of(launches, time.time())
+
+
+def reasons_of(launches: Iterable[Any], now: float) -> dict[str, str]:
+    """Kind of machine -> why it was refused last, from what Ray says of launches that failed."""
+    late = [one for one in launches if now - (one.failed_ts_s or 0) < NO_MACHINES_S]
+    late.sort(key=lambda one: one.failed_ts_s)
+    return {one.ray_node_type_name: _reason(one.details or "") for one in late}
+
+
+def _reason(details: str) -> str:
+    known = meaning_of_log(details)
+    return known.lines[0] if known else f"{' '.join(details.split())[:LONGEST]}."
+
+
+def awaited(call: Any) -> Any:
+    """The same call to Ray once it is done, for which a cluster without nodes grows. Raises ClusterFailed."""
+    import ray
+
+    growth = Growth()
+    while not ray.wait([call], timeout=LOOK_S)[0]:
+        growth.look()
+    return call
