@@ -69,8 +69,6 @@ class Local(Cluster):
 class RemoteCluster(Cluster):
     """A cluster, whose driver runs on its head as a Ray job."""
 
-    grows: ClassVar[bool] = False  # whether machines are started while a sweep has use for them
-
     checkpoint_minutes: PositiveFloat = 10
     """Minutes between checkpoints that travel to the driver's node. A trial's pause and end always bring one."""
     shared: PathThere | None = None
@@ -79,6 +77,10 @@ class RemoteCluster(Cluster):
     def nodes(self) -> tuple[Node, ...]:
         """The nodes that it may grow to; none where only the cluster itself knows."""
         return ()
+
+    def patience(self) -> float | None:
+        """Minutes without any machine, after which a sweep ends; None: none are started while there is use for them."""
+        return None
 
     @abstractmethod
     def opened(self, state: Path, out: Path) -> AbstractContextManager[Head]:

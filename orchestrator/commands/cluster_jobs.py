@@ -87,7 +87,7 @@ def for_head(job: Job, record: RemoteCluster, head: Head, home: Home) -> Job:
         tracking_uri=uri if is_server(uri) or not head.remote else None,
         at_most=record.nodes(),
         shares_files=record.shared is not None,
-        grows=record.grows,
+        patience=record.patience(),
         checkpoint_minutes=record.checkpoint_minutes,
         again=home.resume(),
     )

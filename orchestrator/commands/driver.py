@@ -60,8 +60,8 @@ class Job:
     at_most: tuple[Node, ...] = ()
     """The nodes to which the cluster may grow; none: those that it has."""
     shares_files: bool = False
-    grows: bool = False
-    """Whether machines are started while there is use for them."""
+    patience: float | None = None
+    """Minutes without any machine, after which a sweep ends; None: none are started while there is use for them."""
     checkpoint_minutes: float = 10.0
     again: str = ""
     """The command that goes on with the sweep where the user is."""
@@ -87,7 +87,7 @@ def drive(file: Path) -> KeyboardInterrupt | None:
     with replaced(worker, "listen_error_messages", no_notices):
         ray.init(namespace=NAMESPACE, log_to_driver=False, logging_level="CRITICAL")
     host = socket.gethostname()
-    growth = Growth() if job.grows else None
+    growth = Growth(60 * job.patience) if job.patience else None
     cluster = ConnectedCluster(job.at_most, job.shares_files, job.checkpoint_minutes, job.again, host, growth)
     workspace = Workspace(Path(job.out).expanduser(), root_of(job.data_root), job.tracking_uri)
     return VERBS[job.verb](job, workspace, DriverSite(cluster))

@@ -33,6 +33,7 @@ workers:
   - {{instance: c5.large, profile: vaeorch-worker, cpus: 1, at_most: 1, usd_per_hour: 0.2}}
 at_most: 2
 idle_minutes: 1
+patience_minutes: 0.5
 max_hours: 2
 private_addresses: true
 checkpoint_minutes: 0.01
@@ -55,7 +56,9 @@ def swept(ec2):
     [head] = ec2.billed("head")
     journal = "cat ~/vaeorch-runs/whole/journal.jsonl 2> /dev/null || true"
     until(lambda: '"epoch"' in ec2.lab.hosts[head["id"]].run(journal), ENDED_S)
-    ec2.take(ec2.billed("worker")[0]["id"])
+    lost = ec2.billed("worker")[0]
+    ec2.give_notice(lost)
+    ec2.take(lost["id"])
     code = sweep.code()
     return code, sweep.said(), ec2.folder / "out" / "whole"
 
@@ -87,3 +90,31 @@ def test_machines_whose_cluster_was_forgotten_are_listed_and_ended(ec2, swept):
     ended = ec2.vaeorch("cluster", "down", "--all")
     assert "its 1 machines were ended" in ended.stdout
     assert ec2.billed() == []
+
+
+@pytest.fixture(scope="module")
+def short(ec2, swept):
+    """A sweep while AWS has no spot machines, and one while it has none at all: (code, what was said) of each."""
+    (ec2.folder / "one.yaml").write_text(SWEEP.replace("trials: 4", "trials: 1"))
+    ec2.refuse("spot c5.large")
+    one = ec2.start("sweep", "one.yaml", "--name", "one", "--cluster", "ec2.yaml", "--out", "out")
+    until(lambda: ec2.billed("worker") or one.process.poll() is not None, ENDED_S)
+    rows = [machine["row"] for machine in ec2.billed("worker")]
+    some = one.code(), one.said(), rows
+    ec2.refuse("spot c5.large", "on-demand c5.large")
+    none = ec2.vaeorch("sweep", "one.yaml", "--name", "none", "--cluster", "ec2.yaml", "--out", "out")
+    ec2.refuse()
+    return some, (none.returncode, none.stdout + none.stderr, ec2.billed())
+
+
+def test_where_spot_machines_are_short_others_are_started_and_it_is_told(short):
+    code, said, rows = short[0]
+    assert (code, rows) == (0, ["c5.large-on-demand"]), said
+    assert "no c5.large-spot: AWS has no such machines free in these zones now (InsufficientInstanceCapacity" in said
+
+
+def test_where_there_is_no_machine_at_all_the_sweep_ends_with_3_and_nothing_is_billed(short):
+    code, said, billed = short[1]
+    assert (code, billed) == (3, []), said
+    assert "The cluster has had no machine for 0.5 minutes." in said
+    assert "resume       vaeorch resume none --out out --cluster ec2.yaml" in said

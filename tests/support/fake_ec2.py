@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tests.support.waiting import until
 
 BILLED = ("pending", "running", "shutting-down", "stopping", "stopped")
 DISK_MIB = 800
+NOTICE_S = 120
 
 
 class FakeEC2:
@@ -67,6 +69,18 @@ class FakeEC2:
     def billed(self, kind: str = "") -> list[dict[str, Any]]:
         """The machines that are billed: all, or those that Ray calls `head` or `worker`."""
         return [one for one in self.machines if one["state"] in BILLED and kind in ("", one["kind"])]
+
+    def give_notice(self, machine: dict[str, Any]) -> None:
+        """AWS says that it takes a spot machine away; wait until Ray knows."""
+        gone = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + NOTICE_S))
+        notice = {"action": "terminate", "time": gone}
+        (self.folder / f"notice-{machine['address']}").write_text(json.dumps(notice))
+        log = "cat ~/.local/state/vaeorch/spot_notice.py.log"
+        until(lambda: "the node is drained" in self.lab.hosts[machine["id"]].run(log), ENDED_S)
+
+    def refuse(self, *kinds: str) -> None:
+        """From here on AWS has no machines of these kinds, such as `spot c5.large`."""
+        (self.folder / "refused").write_text("".join(f"{kind}\n" for kind in kinds))
 
     def take(self, machine: str) -> None:
         """AWS ends a machine, as it does with spot machines."""

@@ -61,7 +61,7 @@ def find(cloud: Cloud, record) -> Found:
         kept(look)
     kept(_profiles, account)
     if problems:
-        raise UserError(*dict.fromkeys(problems))
+        raise UserError(*problems)
     return Found(account, *network, root_device)
 
 

@@ -67,7 +67,10 @@ WITHOUT_MACHINES = {
     "VcpuLimitExceeded": QUOTA,
     "MaxSpotInstanceCountExceeded": QUOTA,
 }
-SAID = re.compile(r"\((?P<code>[\w.]+)\) when calling the \w+ operation(?: \([^)]*\))?: (?P<text>.*)")
+SAID = re.compile(  # as boto3 says it, and Ray
+    r"(?:error occurred \((?P<code>[\w.]+)\) when calling the \w+ operation(?: \([^)]*\))?"
+    r"|Node Launch Exception \((?P<category>[\w.]+)\)): (?P<text>.*)"
+)
 LONGEST = 200  # characters of what AWS says
 
 
@@ -88,7 +91,7 @@ VALUES = {"InstanceType": "InvalidInstanceType", "instance type": "InvalidInstan
 def meaning_of_log(text: str) -> ReportedError | None:
     """The error for the user from the last one of AWS's in a log; None if there is none."""
     found = list(SAID.finditer(text))
-    return meaning(found[-1]["code"], found[-1]["text"]) if found else None
+    return meaning(found[-1]["code"] or found[-1]["category"], found[-1]["text"]) if found else None
 
 
 @contextmanager

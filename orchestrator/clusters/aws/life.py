@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
 
 from orchestrator.clusters.aws.checking import Found, find
@@ -138,7 +137,7 @@ def write_mounts(record, places: Places, folder: Path, secret: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)
     for name in (WATCHDOG, SPOT_NOTICE):
-        (folder / name).write_text(files("orchestrator.clusters.aws").joinpath(name).read_text())
+        shutil.copyfile(Path(__file__).with_name(name), folder / name)
     (folder / FACTS).write_text(facts_text(record, places))
     (folder / TOKEN).touch(mode=0o600)
     (folder / TOKEN).write_text(secret)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -97,8 +97,6 @@ class AwsWorkers(Machine):
 class Aws(RemoteCluster):
     """Machines of Amazon EC2. They are started for a sweep, as many as it has use for, and ended after it."""
 
-    grows: ClassVar[bool] = True
-
     kind: Literal["aws"] = "aws"
     """Machines of Amazon EC2."""
     region: Region
@@ -121,6 +119,8 @@ class Aws(RemoteCluster):
     """Minutes without work after which a worker is ended; and without a job, the whole cluster."""
     max_hours: Annotated[float, Field(gt=0, le=LONGEST_HOURS)] = 24
     """Hours after which each machine ends by itself, whatever happens."""
+    patience_minutes: PositiveFloat = 10
+    """Minutes without any worker, where AWS has none, after which a sweep ends; `resume` goes on with it."""
     user: UserThere = "ubuntu"
     """Whom the image lets log in."""
     setup: tuple[Command, ...] = ()
@@ -145,6 +145,15 @@ class Aws(RemoteCluster):
         """As many as there may be, of the first rows."""
         every = [{"cpus": row.cpus, "gpus": row.gpus} for row in self.workers for _ in range(row.at_most)]
         return tuple(every[: self.workers_at_most])
+
+    def patience(self) -> float:
+        return self.patience_minutes
+
+    def prices(self) -> dict[str, float | None]:
+        """Of each row, by what Ray calls it."""
+        from orchestrator.clusters.aws.render import HEAD
+
+        return {HEAD: self.head.usd_per_hour, **{row.name: row.usd_per_hour for row in self.workers}}
 
     def cost(self) -> Cost:
         """The most it can cost: the head, and as many workers as there may be, of the dearest rows."""

@@ -249,7 +249,7 @@ def test_a_shipped_file_shows_every_key_and_what_it_says_of_defaults_is_so(file)
     record = type(read_cluster(file))
     assert set(written) == set(record.model_fields)
     keys = ("folder", "checkpoint_minutes", "train_on_head", "ray_port", "dashboard_port")
-    for key in (*keys, "idle_minutes", "max_hours", "private_addresses"):
+    for key in (*keys, "idle_minutes", "max_hours", "private_addresses", "patience_minutes"):
         assert key not in written or written[key] == record.model_fields[key].default
 
 

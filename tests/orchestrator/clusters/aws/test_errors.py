@@ -3,6 +3,7 @@
 import pytest
 from botocore import exceptions
 from botocore.exceptions import ClientError
+from ray.autoscaler.node_launch_exception import NodeLaunchException
 
 from orchestrator.clusters.aws.errors import MEANINGS, WITHOUT_MACHINES, meaning, meaning_of_log, told
 from orchestrator.errors import ClusterFailed, UserError
@@ -39,7 +40,7 @@ def test_an_error_is_told_in_one_line_with_its_cure(code, text, kind, line):
 @pytest.mark.parametrize("code", [*MEANINGS, *WITHOUT_MACHINES])
 def test_each_known_code_becomes_one_line(code):
     [line] = meaning(code, "why. " * 100).lines
-    assert line.isprintable() and line.endswith(".") and len(line) < 400 and "{" not in line
+    assert line.isprintable() and line.endswith((".", "?")) and len(line) < 400 and "{" not in line
 
 
 @pytest.mark.parametrize("name", [name for name in MEANINGS if name.endswith("Error") or name == "ProfileNotFound"])
@@ -64,3 +65,8 @@ def test_the_reason_of_a_launcher_that_failed_is_the_last_error_of_aws_in_its_lo
     error = meaning_of_log(log)
     assert isinstance(error, ClusterFailed) and "sufficient m5.large capacity" in str(error)
     assert meaning_of_log("Shared connection closed.\n") is None
+
+
+def test_what_rays_autoscaler_says_of_a_machine_that_it_did_not_get_is_understood():
+    error = NodeLaunchException("VcpuLimitExceeded", "You have requested more vCPU capacity", None)
+    assert str(meaning_of_log(f"launch failed with {error}")).startswith("the quota of this account")
