@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from orchestrator.cli.options import json_option, out_option, tracking_option
+from orchestrator.cli.options import json_option, out_option, tracking_option, yes_option
 from orchestrator.errors import UserError
 from orchestrator.storage.workspace import Workspace
 
@@ -41,11 +41,12 @@ def show(file) -> None:
 
 @cluster.command()
 @file_argument
-def up(file) -> None:
+@yes_option
+def up(file, yes) -> None:
     """Start the cluster of FILE. It stays until `down`."""
     from orchestrator.commands import cluster as clusters
 
-    clusters.up(file)
+    clusters.up(file, yes)
 
 
 @cluster.command()

@@ -58,6 +58,9 @@ keep_up_option = click.option(
     default=0,
     help="With --cluster: how long a cluster that was started for this stays up afterwards.  [default: 0]",
 )
+yes_option = click.option(
+    "--yes", is_flag=True, help="Start machines that cost money without a question, as in scripts."
+)
 format_option = click.option(
     "--format", "form", type=click.Choice(["table", "json", "csv", "markdown"]), default="table", show_default=True
 )
@@ -70,12 +73,12 @@ def cluster_options(function):
     """Adds the options of verbs that may run on a cluster. The function gets them as `cluster`, or None without one."""
 
     @wraps(function)
-    def combined(cluster_file, detach, keep_up, **others):
-        if cluster_file is None and (detach or keep_up):
-            raise UserError("--detach and --keep-up are for a cluster: name its file by --cluster.")
-        cluster = ClusterOptions(cluster_file, detach, keep_up) if cluster_file else None
+    def combined(cluster_file, detach, keep_up, yes, **others):
+        if cluster_file is None and (detach or keep_up or yes):
+            raise UserError("--detach, --keep-up and --yes are for a cluster: name its file by --cluster.")
+        cluster = ClusterOptions(cluster_file, detach, keep_up, yes) if cluster_file else None
         return function(cluster=cluster, **others)
 
-    for option in (keep_up_option, detach_option, cluster_option):
+    for option in (yes_option, keep_up_option, detach_option, cluster_option):
         combined = option(combined)
     return combined

@@ -12,6 +12,7 @@ reached by SSH: `openssh.py` reaches them, `on_host.py` is what runs there. `sta
 __all__ = [
     "base",
     "connection",
+    "cost",
     "growth",
     "head",
     "job_server",

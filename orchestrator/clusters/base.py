@@ -17,6 +17,7 @@ from orchestrator.clusters.connection import Node
 from trainables.common.records import Mistake, Record
 
 if TYPE_CHECKING:
+    from orchestrator.clusters.cost import Cost
     from orchestrator.clusters.head import Head
 
 Say = Callable[[str], None]
@@ -77,6 +78,18 @@ class RemoteCluster(Cluster):
     def nodes(self) -> tuple[Node, ...]:
         """The nodes that it may grow to; none where only the cluster itself knows."""
         return ()
+
+    def cost(self) -> Cost | None:
+        """The most that it can cost; None: nothing is billed."""
+        return None
+
+    def prices(self) -> dict[str, float | None]:
+        """Dollars an hour of each group of nodes that is billed, by Ray's label of it; None: not known."""
+        return {}
+
+    def priced(self) -> RemoteCluster:
+        """The same, with the prices that its file leaves out, as far as they can be had from whom one pays."""
+        return self
 
     def patience(self) -> float | None:
         """Minutes without any machine, after which a sweep ends; None: none are started while there is use for them."""

@@ -6,10 +6,11 @@ A command makes one of the two and hands it to all that counts, places or runs t
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from orchestrator.clusters.cost import check_known
 from orchestrator.clusters.growth import Growth
 from orchestrator.clusters.local import RayLost, check_ray, private_ray
 from orchestrator.clusters.resources import count_slots, cpus, gpus
@@ -18,6 +19,8 @@ from orchestrator.errors import UserError
 from orchestrator.shell import command_for
 
 NODE_LOST = ("its node has died", "node was terminated", "NodeDiedError", "ActorUnavailableError")  # Ray's words
+
+NODE_GROUP = "ray.io/node-group"  # Ray's label of a node: what it is called in the launcher's file
 
 Node = dict[str, float]
 """The `cpus` and `gpus` of a node."""
@@ -51,6 +54,10 @@ class Connection(ABC):
         `trials` has the addresses of the nodes on which each trial runs. On this machine alone there is nothing to say.
         """
         return []
+
+    def usd_per_hour(self) -> float:
+        """What the machines that are up cost. Raises UserError where nobody knows."""
+        return 0.0
 
     def resume(self, folder: Path) -> str:
         """The command that goes on with the sweep in a folder, typed where the user is."""
@@ -92,6 +99,8 @@ class ConnectedCluster(Connection):
     again: str = ""
     """The command that goes on with this sweep where the user is; "": that of this machine."""
     host: str = ""
+    prices: Mapping[str, float | None] = field(default_factory=dict)
+    """Dollars an hour of each group of nodes that is billed, by Ray's label of it; None: not known."""
     growth: Growth | None = None
     """Looks whether it gets its machines, if it is one that grows."""
 
@@ -102,6 +111,13 @@ class ConnectedCluster(Connection):
 
     def nodes(self, gpus_used: bool) -> list[Node]:
         return list(self.at_most) or alive_nodes()
+
+    def usd_per_hour(self) -> float:
+        import ray
+
+        check_known(self.prices)
+        groups = (node["Labels"].get(NODE_GROUP) for node in ray.nodes() if node["Alive"])
+        return sum(self.prices.get(group, 0.0) for group in groups)
 
     def resume(self, folder: Path) -> str:
         return self.again or super().resume(folder)

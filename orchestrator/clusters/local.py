@@ -37,6 +37,7 @@ ENDING_S = 3  # for Ray's processes to end by themselves after its shutdown
 HOST, API_SERVER = "127.0.0.1", "RAY_API_SERVER_ADDRESS"
 NAMESPACE = "vaeorch"  # of actors that have a name
 VITAL = ("gcs_server", "raylet")  # Ray's processes without which it does nothing
+NO_GCS = "Failed to start GCS"  # how Ray tells that its gcs_server has ended, or does not answer
 OBJECT_STORE_BYTES = 100 * 2**20  # results are small; the default takes a third of the memory
 
 
@@ -88,8 +89,8 @@ def check_ray() -> None:
 def start_or_raise(scratch: Path, gpus: int, dashboard_port: int | None, cure: str) -> set:
     """Start Ray, and return the processes that this started. If it fails, or Ctrl-C comes meanwhile, they are ended.
 
-    A raylet ends by itself if its helpers need more than 15 s to start, as on a busy machine: then Ray is started
-    again, for `START_S` altogether.
+    On a busy machine a raylet ends by itself, if its helpers need more than 15 s to start, and a gcs_server may not
+    answer in time: then Ray is started again, for `START_S` altogether.
 
     Raises UserError, with `cure`.
     """
@@ -105,7 +106,8 @@ def start_or_raise(scratch: Path, gpus: int, dashboard_port: int | None, cure: s
         except BaseException as error:
             ray.shutdown()
             end(descendants(psutil.Process()) - others)
-            if isinstance(error, RayLost) and time.monotonic() < deadline:
+            lost = isinstance(error, RayLost) or str(error).startswith(NO_GCS)
+            if lost and time.monotonic() < deadline:
                 continue
             if not isinstance(error, Exception | RayLost):  # Ctrl-C
                 raise

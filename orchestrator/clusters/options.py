@@ -15,6 +15,9 @@ class ClusterOptions:
     keep_up: float = 0.0
     """Minutes that the cluster stays up after the job, if this command has started it."""
 
+    yes: bool = False
+    """Whether machines that cost money are started without a question."""
+
     @property
     def name(self) -> str:
         """The cluster's name: that of its file."""

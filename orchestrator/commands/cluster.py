@@ -15,6 +15,7 @@ from orchestrator.clusters.job_server import NoAnswer
 from orchestrator.clusters.orphans import find_orphans
 from orchestrator.clusters.read import read_cluster
 from orchestrator.clusters.state import known_clusters, note_file, state_folder
+from orchestrator.commands.billing import agree
 from orchestrator.commands.cluster_jobs import finish, follow, reached
 from orchestrator.commands.home import Home
 from orchestrator.commands.sent import Sent
@@ -36,20 +37,21 @@ def remote_cluster(file: Path) -> RemoteCluster:
 
 def check(file: Path) -> None:
     """Look at each host, and print what it has. Starts nothing. Raises UserError with all that is wrong."""
-    record = remote_cluster(file)
+    record = remote_cluster(file).priced()
     for line in [*record.summary(), *record.check(state_folder(file.stem))]:
         click.echo(line)
 
 
 def show(file: Path) -> None:
     """Print what would be started, and how."""
-    for line in remote_cluster(file).summary():
+    for line in remote_cluster(file).priced().summary():
         click.echo(line)
 
 
-def up(file: Path) -> None:
+def up(file: Path, yes: bool = False) -> None:
     """Start a cluster, which stays until `down`. Raises UserError, and then nothing runs."""
-    record, state = remote_cluster(file), state_folder(file.stem)
+    record, state = remote_cluster(file).priced(), state_folder(file.stem)
+    agree(record, yes, click.echo)
     note_file(state, file)
     record.up(state, click.echo)
     click.echo(f"{file.stem} is up. End it: vaeorch cluster down {file}")

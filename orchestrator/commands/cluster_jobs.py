@@ -21,6 +21,7 @@ from orchestrator.clusters.jobs import State, package
 from orchestrator.clusters.options import ClusterOptions
 from orchestrator.clusters.read import read_cluster
 from orchestrator.clusters.state import note_file, state_folder
+from orchestrator.commands.billing import agree
 from orchestrator.commands.driver import Job
 from orchestrator.commands.home import Home
 from orchestrator.commands.sent import Sent
@@ -49,6 +50,7 @@ def run_on_cluster(job: Job, spec: str | None, record: RemoteCluster, options: C
     out, state = home.workspace.out, state_folder(options.name)
     if spec:
         home.refuse_another()
+    agree(record, options.yes, lambda line: say(home.console, line))
     note_file(state, options.file)
     started = record.up(state, lambda line: say(home.console, line))
     try:
@@ -86,6 +88,7 @@ def for_head(job: Job, record: RemoteCluster, head: Head, home: Home) -> Job:
         out=head.out,
         tracking_uri=uri if is_server(uri) or not head.remote else None,
         at_most=record.nodes(),
+        prices=record.prices(),
         shares_files=record.shared is not None,
         patience=record.patience(),
         checkpoint_minutes=record.checkpoint_minutes,

@@ -59,6 +59,8 @@ class Job:
     """What `evaluate` is asked for."""
     at_most: tuple[Node, ...] = ()
     """The nodes to which the cluster may grow; none: those that it has."""
+    prices: dict[str, float | None] = field(default_factory=dict)
+    """Dollars an hour of each group of nodes that is billed; None: not known."""
     shares_files: bool = False
     patience: float | None = None
     """Minutes without any machine, after which a sweep ends; None: none are started while there is use for them."""
@@ -88,7 +90,8 @@ def drive(file: Path) -> KeyboardInterrupt | None:
         ray.init(namespace=NAMESPACE, log_to_driver=False, logging_level="CRITICAL")
     host = socket.gethostname()
     growth = Growth(60 * job.patience) if job.patience else None
-    cluster = ConnectedCluster(job.at_most, job.shares_files, job.checkpoint_minutes, job.again, host, growth)
+    known = (job.at_most, job.shares_files, job.checkpoint_minutes, job.again, host)
+    cluster = ConnectedCluster(*known, job.prices, growth)
     workspace = Workspace(Path(job.out).expanduser(), root_of(job.data_root), job.tracking_uri)
     return VERBS[job.verb](job, workspace, DriverSite(cluster))
 

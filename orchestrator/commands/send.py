@@ -7,6 +7,7 @@ from pathlib import Path
 from orchestrator import terminal
 from orchestrator.clusters.base import RemoteCluster
 from orchestrator.clusters.connection import ConnectedCluster
+from orchestrator.clusters.cost import check_known
 from orchestrator.clusters.options import ClusterOptions
 from orchestrator.clusters.read import read_cluster
 from orchestrator.commands.dry_run import print_plan
@@ -25,7 +26,7 @@ def remote(options: ClusterOptions | None) -> RemoteCluster | None:
     """The cluster on which a verb is to run; None: this machine. Raises SpecError and UserError."""
     record = read_cluster(options.file) if options else None
     if isinstance(record, RemoteCluster):
-        return record
+        return record.priced()
     if options and options.detach:
         raise UserError(f"{options.file}: is of kind {record.kind}, which runs here: leave out --detach.")
     return None
@@ -34,8 +35,8 @@ def remote(options: ClusterOptions | None) -> RemoteCluster | None:
 def refuse_relative(plan: Plan) -> None:
     """Raises UserError for the user's own data at a path that means something else on a cluster's nodes."""
     sets = datasets(trial.run for trial in plan.examples)
-    paths = [getattr(dataset, name, None) for dataset in sets for name in ("path", "images")]
-    if wrong := [path for path in paths if path and not Path(path).is_absolute()]:
+    paths = [path for dataset in sets if dataset.is_own for places in dataset.wanted() for path in places]
+    if wrong := [path for path in paths if not Path(path).is_absolute()]:
         cure = "Begin it with /: it is looked for on the cluster's nodes."
         raise UserError(*(f"run.data: {path}: is no whole path. {cure}" for path in dict.fromkeys(wrong)))
 
@@ -64,6 +65,8 @@ class Sender:
     def sweep(self, plan: Plan, spec: Path, settings: tuple[str, ...], reuse: bool) -> int:
         """Send a new sweep."""
         self._slots(plan)
+        if plan.spec.budget and plan.spec.budget.usd:
+            check_known(self.record.prices())
         refuse_relative(plan)
         text, named = spec.read_text(encoding="utf-8-sig"), f"name={json.dumps(plan.spec.name)}"
         known = {"settings": (*settings, named), "source": str(spec), "reuse": reuse}

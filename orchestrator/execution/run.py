@@ -46,7 +46,7 @@ def run_sweep(
     """
     slots, stop = min(cluster.slots(plan.spec.resources), len(plan)), None
     with disk_errors_reported(folder, f"Free room, then go on: {cluster.resume(folder)}", cluster.host):
-        queue = open_queue(plan, folder, start)
+        queue = open_queue(plan, folder, start, cluster.usd_per_hour)
         state, results_file = queue.state, queue.state.results_file
         listeners = Listeners(results_file, tracker, console)
         listeners.recall(state)

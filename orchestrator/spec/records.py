@@ -123,6 +123,8 @@ class Budget(Record):
     """Hours that the sweep runs; the time until it is resumed does not count."""
     gpu_hours: PositiveFloat | None = None
     """Hours that trials train, times the GPUs that each of them has."""
+    usd: PositiveFloat | None = None
+    """Dollars: hours that the sweep runs, times what the cluster's machines cost that are up. Your own cost nothing."""
 
 
 class Resources(Record):

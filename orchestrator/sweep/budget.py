@@ -9,15 +9,27 @@ Price = dict[str, float]
 """What an epoch used: names of limits -> amounts."""
 
 
-class BudgetMeter:
-    """Counts what each of the `limits` names: `epochs`, `hours`, `gpu_hours`. Without limits it is never used up.
+def no_bill() -> float:
+    """What a machine of one's own costs: 0 dollars an hour."""
+    return 0.0
 
-    `gpus` are those of a trial; `clock` returns seconds. Hours count from here on; the journal adds those of earlier
-    processes, up to the last epoch of each.
+
+class BudgetMeter:
+    """Counts what each of the `limits` names: `epochs`, `hours`, `gpu_hours`, `usd`. Without limits it never runs out.
+
+    `gpus` are those of a trial; `usd_per_hour` returns what all machines of the sweep cost at present; `clock` returns
+    seconds. Hours and dollars count from here on; the journal adds those of earlier processes, up to the last epoch of
+    each.
     """
 
-    def __init__(self, limits: Price, gpus: float, clock: Callable[[], float] = time.monotonic):
-        self.limits, self.gpus, self.clock = limits, gpus, clock
+    def __init__(
+        self,
+        limits: Price,
+        gpus: float,
+        usd_per_hour: Callable[[], float] = no_bill,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self.limits, self.gpus, self.usd_per_hour, self.clock = limits, gpus, usd_per_hour, clock
         self.spent = dict.fromkeys(limits, 0.0)
         self.paid_until = clock()
 
@@ -26,6 +38,8 @@ class BudgetMeter:
         now = self.clock()
         hours, self.paid_until = (now - self.paid_until) / HOUR_S, now
         price = {"epochs": 1, "hours": hours, "gpu_hours": seconds * self.gpus / HOUR_S}
+        if "usd" in self.limits:
+            price["usd"] = hours * self.usd_per_hour()
         return {name: price[name] for name in self.limits}
 
     def pay(self, price: Price) -> None:

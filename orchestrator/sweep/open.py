@@ -3,6 +3,7 @@
 `state.py` and `trial_queue.py` say what these do while the sweep runs.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from orchestrator.spec.diagnostics import Location
 from orchestrator.spec.yaml_file import Document
 from orchestrator.storage import layout
 from orchestrator.storage.journal import Journal
-from orchestrator.sweep.budget import BudgetMeter
+from orchestrator.sweep.budget import BudgetMeter, no_bill
 from orchestrator.sweep.changes import datasets, fingerprints, origin
 from orchestrator.sweep.results_file import ResultsFile
 from orchestrator.sweep.reuse import FinishedTrials, made_with
@@ -45,13 +46,18 @@ class Start:
 USUAL = Start()
 
 
-def open_queue(plan: Plan, folder: Path, start: Start) -> TrialQueue:
-    """The trial queue of a sweep: replayed from its journal, which is begun here if it is new. Raises JournalError."""
+def open_queue(plan: Plan, folder: Path, start: Start, usd_per_hour: Callable[[], float] = no_bill) -> TrialQueue:
+    """The trial queue of a sweep: replayed from its journal, which is begun here if it is new. Raises JournalError.
+
+    `usd_per_hour` returns what the sweep's machines cost at present; where it cannot, its error is raised here.
+    """
     spec, data_root = plan.spec, start.data.root
     objective, as_config = spec.objective.model_dump(), partial(slot_config, spec, folder, data_root)
     configs = {config["id"]: config for config in map(as_config, plan.trials)}
     limits = spec.budget.model_dump(exclude_none=True) if spec.budget else {}
-    budget = BudgetMeter(limits, spec.resources.workers * spec.resources.gpus_per_worker)
+    if "usd" in limits:
+        usd_per_hour()
+    budget = BudgetMeter(limits, spec.resources.workers * spec.resources.gpus_per_worker, usd_per_hour)
     results_file = ResultsFile(folder, spec.name, objective, configs, budget)
     core = spec.scheduler.build(spec.objective.mode)
     journal, made = Journal(folder), start.made_with or made_with(data_root, spec.resources)

@@ -51,7 +51,7 @@ def ec2(tmp_path_factory):
 @pytest.fixture(scope="module")
 def swept(ec2):
     """A sweep that loses a spot machine: what was said of it, and its folder."""
-    sweep = ec2.start("sweep", "whole.yaml", "--cluster", "ec2.yaml", "--out", "out")
+    sweep = ec2.start("sweep", "whole.yaml", "--cluster", "ec2.yaml", "--yes", "--out", "out")
     sweep.until_said("started")
     [head] = ec2.billed("head")
     journal = "cat ~/vaeorch-runs/whole/journal.jsonl 2> /dev/null || true"
@@ -77,13 +77,13 @@ def test_nothing_is_billed_once_the_command_has_ended(ec2, swept):
 
 
 def test_the_watchdog_ends_a_cluster_that_nobody_uses(ec2, swept):
-    ec2.does("cluster", "up", "ec2.yaml")
+    ec2.does("cluster", "up", "ec2.yaml", "--yes")
     assert len(ec2.billed("head")) == 1
     until(lambda: not ec2.billed(), ENDED_S)
 
 
 def test_machines_whose_cluster_was_forgotten_are_listed_and_ended(ec2, swept):
-    ec2.does("cluster", "up", "ec2.yaml")
+    ec2.does("cluster", "up", "ec2.yaml", "--yes")
     (ec2.folder / "ec2.yaml").rename(ec2.folder / "moved.yaml")
     listed = ec2.does("cluster", "ls")
     assert "1 machines without a file, in us-west-2" in listed
@@ -97,12 +97,12 @@ def short(ec2, swept):
     """A sweep while AWS has no spot machines, and one while it has none at all: (code, what was said) of each."""
     (ec2.folder / "one.yaml").write_text(SWEEP.replace("trials: 4", "trials: 1"))
     ec2.refuse("spot c5.large")
-    one = ec2.start("sweep", "one.yaml", "--name", "one", "--cluster", "ec2.yaml", "--out", "out")
+    one = ec2.start("sweep", "one.yaml", "--name", "one", "--cluster", "ec2.yaml", "--yes", "--out", "out")
     until(lambda: ec2.billed("worker") or one.process.poll() is not None, ENDED_S)
     rows = [machine["row"] for machine in ec2.billed("worker")]
     some = one.code(), one.said(), rows
     ec2.refuse("spot c5.large", "on-demand c5.large")
-    none = ec2.vaeorch("sweep", "one.yaml", "--name", "none", "--cluster", "ec2.yaml", "--out", "out")
+    none = ec2.vaeorch("sweep", "one.yaml", "--name", "none", "--cluster", "ec2.yaml", "--yes", "--out", "out")
     ec2.refuse()
     return some, (none.returncode, none.stdout + none.stderr, ec2.billed())
 

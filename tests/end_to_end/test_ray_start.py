@@ -55,9 +55,10 @@ def kill_the_first(name: str) -> None:
     threading.Thread(target=kill, daemon=True).start()
 
 
-def test_a_raylet_that_ends_while_ray_starts_is_started_again_and_nothing_is_left():
+@pytest.mark.parametrize("name", ["gcs_server", "raylet"])
+def test_a_process_that_ends_while_ray_starts_is_started_again_and_nothing_is_left(name):
     before = set(psutil.Process().children(recursive=True))
-    kill_the_first("raylet")
+    kill_the_first(name)
     with local_ray.private_ray(gpus_used=False, dashboard=False):
         assert ray.get(ray.remote(lambda: "works").remote()) == "works"
     assert set(psutil.Process().children(recursive=True)) <= before

@@ -71,6 +71,13 @@ def cluster():
         yield cluster
 
 
+def test_the_bill_of_an_hour_counts_the_nodes_that_are_up_by_their_group(cluster):
+    assert ConnectedCluster(prices={"head": 0.25, "worker": 1.5, "none of these": 9.0}).usd_per_hour() == 3.25
+    assert ConnectedCluster().usd_per_hour() == 0.0
+    with pytest.raises(UserError, match="the price of worker is not known"):
+        ConnectedCluster(prices={"head": 0.25, "worker": None}).usd_per_hour()
+
+
 def swept(name, out, nodes=STORED, tracker=None):
     spec = spec_of(name, scheduler=ASHA)
     return run_sweep(Plan(spec, three()), claim(out, spec), tracker or Recorder(), Recorder(), cluster=nodes)

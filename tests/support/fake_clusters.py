@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.clusters.address import Address
+from orchestrator.clusters.cost import Cost
 from orchestrator.clusters.head import Head
 from orchestrator.clusters.jobs import Listed, State
 from orchestrator.clusters.settings import check_settings
@@ -27,6 +28,10 @@ class World:
     """Whether it is up already."""
     interrupt: bool = False
     """Whether Ctrl-C comes while a job is followed."""
+    bill: Cost | None = None
+    """What it costs at most."""
+    prices: dict[str, float | None] = field(default_factory=dict)
+    """Of its groups of nodes, by the hour."""
     drive: Callable[[Job], None] = lambda job: None
     """What a job's driver does."""
     did: list[str] = field(default_factory=list)
@@ -47,6 +52,12 @@ class FakeCluster(Address):
     """A record of a cluster file. `world` is what it leads to."""
 
     world: World
+
+    def cost(self) -> Cost | None:
+        return self.world.bill
+
+    def prices(self) -> dict[str, float | None]:
+        return self.world.prices
 
     def up(self, state, say) -> bool:
         self.world.did.append("up")

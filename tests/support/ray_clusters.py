@@ -41,7 +41,8 @@ def start_cluster(cpus: tuple[float, ...]) -> Cluster:
             with local.replaced(services, "get_node", local.patient(services.get_node)):
                 for number in cpus:
                     first = {} if cluster.head_node else {"include_dashboard": False, "_system_config": SOON_MISSED}
-                    cluster.add_node(num_cpus=number, **first)
+                    with local.inherited({"RAY_NODE_TYPE_NAME": "head" if first else "worker"}):
+                        cluster.add_node(num_cpus=number, **first)
             connect(cluster)
             return cluster
         except (Exception, local.RayLost) as error:

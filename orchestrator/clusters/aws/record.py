@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
+from orchestrator.clusters.aws_prices import PriceList
 from orchestrator.clusters.base import PathThere, RemoteCluster, Say
 from orchestrator.clusters.connection import Node
 from orchestrator.clusters.cost import Cost, cost_of
@@ -155,6 +156,16 @@ class Aws(RemoteCluster):
 
         return {HEAD: self.head.usd_per_hour, **{row.name: row.usd_per_hour for row in self.workers}}
 
+    def priced(self) -> Aws:
+        """The same, with prices of AWS's for what has none here; as long as AWS tells them."""
+        if None not in self.prices().values():
+            return self
+        known = PriceList(self.region, tuple(f"{self.region}{zone}" for zone in self.zones))
+        head = _priced(self.head, known, spot=False)
+        return self.model_copy(
+            update={"head": head, "workers": tuple(_priced(row, known, row.spot) for row in self.workers)}
+        )
+
     def cost(self) -> Cost:
         """The most it can cost: the head, and as many workers as there may be, of the dearest rows."""
         rows, left, machines = sorted(self.workers, key=lambda row: -(row.usd_per_hour or 0)), self.workers_at_most, []
@@ -228,6 +239,12 @@ class Aws(RemoteCluster):
                 yield f"{place}.close_together", "machines of two zones are not close together. Write one zone."
         if self.at_most and self.at_most > sum(row.at_most for row in self.workers):
             yield "at_most", f"{self.at_most} is more than the rows of workers have in all. Leave it out."
+
+
+def _priced(machine: Machine, known: PriceList, spot: bool) -> Machine:
+    if machine.usd_per_hour is not None:
+        return machine
+    return machine.model_copy(update={"usd_per_hour": known.usd_per_hour(machine.instance, spot)})
 
 
 def _last(values: tuple[str, ...], wanted: str) -> int:

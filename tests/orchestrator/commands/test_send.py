@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.clusters.cost import Cost
 from orchestrator.clusters.jobs import State
 from orchestrator.clusters.options import ClusterOptions
 from orchestrator.clusters.read import read_cluster as read
@@ -16,6 +17,7 @@ from orchestrator.errors import UserError
 from tests.support import ROOT
 from tests.support.fake_clusters import World
 from tests.support.specs import TINY
+from trainables.data import DATASETS
 
 MADE_BEFORE = ROOT / "tests" / "end_to_end" / "sweeps_made_before" / "whole"
 FOLDER = "holds another sweep or run. Choose another --name or --out, or remove it."
@@ -96,6 +98,69 @@ def test_detached_from_the_start_nothing_is_followed(world, there):
     code, out, _ = there("sweep", "tiny.yaml", "--detach")
     assert code == 0 and out.splitlines()[-1] == "attach       vaeorch cluster attach tiny --out runs"
     assert world.did == ["up", "submit"]
+
+
+@pytest.fixture
+def billed(world):
+    world.bill, world.prices = Cost(2.5, 60.0), {"head": 0.5, "gpus": 2.0}
+    return world
+
+
+def asked(monkeypatch, answer):
+    """The user is at a terminal, and gives that answer."""
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("click.termui.visible_prompt_func", lambda text: answer)
+
+
+@pytest.mark.parametrize("verb", [("sweep", "tiny.yaml"), ("resume", "tiny"), ("evaluate", "tiny")])
+def test_machines_that_cost_money_are_not_started_where_nobody_can_be_asked(billed, there, verb):
+    code, _, said = there(*verb)
+    assert code == 2 and said.endswith("and nobody can be asked here: add --yes.\n")
+    assert billed.did == []
+
+
+def test_with_yes_they_are_started_and_what_they_are_is_shown(billed, there):
+    code, out, _ = there("sweep", "tiny.yaml", "--yes")
+    assert code == 0 and out.startswith("cluster      the Ray that runs at")
+    assert billed.did == ["up", "submit", "follow", "down"]
+    [job] = billed.jobs.values()
+    assert job.prices == {"head": 0.5, "gpus": 2.0}
+
+
+@pytest.mark.parametrize(("answer", "code", "did"), [("y", 0, ["up", "submit", "follow", "down"]), ("", 2, [])])
+def test_at_a_terminal_the_user_is_asked_and_an_empty_answer_is_no(billed, there, monkeypatch, answer, code, did):
+    asked(monkeypatch, answer)
+    assert (there("sweep", "tiny.yaml")[0], billed.did) == (code, did)
+
+
+def test_a_cluster_that_is_only_started_is_asked_for_too(billed, here):
+    (Path.cwd() / "far.yaml").touch()
+    assert here("cluster", "up", "far.yaml")[0] == 2 and billed.did == []
+    assert here("cluster", "up", "far.yaml", "--yes")[0] == 0 and billed.did == ["up"]
+
+
+def test_nobody_is_asked_where_nothing_is_billed(world, there):
+    assert there("sweep", "tiny.yaml")[0] == 0
+
+
+def test_a_budget_in_dollars_needs_every_price(billed, there):
+    budget = ("--set", "budget.usd=50")
+    billed.prices = {"head": 0.5, "gpus": None}
+    code, _, said = there("sweep", "tiny.yaml", "--yes", *budget)
+    assert code == 2 and said.startswith("budget.usd: the price of gpus is not known. Write the usd_per_hour")
+    assert billed.did == []
+    billed.prices = {"head": 0.5, "gpus": 2.0}
+    assert there("sweep", "tiny.yaml", "--yes", *budget)[0] == 0
+
+
+@pytest.mark.parametrize("dataset", sorted(DATASETS, key=lambda dataset: dataset.__name__))
+def test_any_data_set_can_be_sent_there(world, there, tmp_path, dataset):
+    name = dataset.model_fields["name"].default
+    own = ", path: /srv/rows.npy" if dataset.is_own else ""
+    text = TINY.replace("{name: digits, train_rows: 300, val_rows: 90}", f"{{name: {name}{own}}}")
+    assert text != TINY
+    (tmp_path / "tiny.yaml").write_text(text)
+    assert there("sweep", "tiny.yaml", "--detach")[0] == 0 and world.did == ["up", "submit"]
 
 
 def test_where_a_sweep_was_sent_is_noted(world, there, tmp_path):
@@ -293,10 +358,10 @@ def test_a_sweep_that_was_sent_nowhere_is_told_with_those_that_were(world, there
     assert (code, said) == (2, "runs/absent: was sent to no cluster. Those in runs that were: tiny.\n")
 
 
-@pytest.mark.parametrize("words", [("--detach",), ("--keep-up", "5")])
+@pytest.mark.parametrize("words", [("--detach",), ("--keep-up", "5"), ("--yes",)])
 def test_options_for_a_cluster_need_one(here, words):
     code, _, said = here("sweep", "tiny.yaml", *words)
-    assert (code, said) == (2, "--detach and --keep-up are for a cluster: name its file by --cluster.\n")
+    assert (code, said) == (2, "--detach, --keep-up and --yes are for a cluster: name its file by --cluster.\n")
 
 
 def test_this_machine_cannot_be_detached_from(here):

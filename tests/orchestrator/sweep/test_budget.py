@@ -35,6 +35,24 @@ def test_hours_are_those_of_the_sweep_however_many_trials_run(pauses):
     assert (budget.empty is not None) == (budget.spent["hours"] >= 1.0)
 
 
+def test_dollars_are_hours_times_what_the_machines_cost_at_the_time():
+    clock, rates = Clock(), iter([2.0, 5.0])
+    budget = BudgetMeter({"usd": 2.0}, gpus=0, usd_per_hour=lambda: next(rates), clock=clock)
+    for seconds, spent in ((1800, 1.0), (720, 2.0)):
+        clock.now += seconds
+        budget.pay(budget.price(seconds=9.0))
+        assert budget.spent["usd"] == pytest.approx(spent)
+    assert budget.empty == "budget: 2 usd"
+
+
+def test_dollars_are_never_used_up_on_a_machine_of_ones_own():
+    clock = Clock()
+    budget = BudgetMeter({"usd": 0.01}, gpus=1, clock=clock)
+    clock.now += 1e9
+    budget.pay(budget.price(seconds=1e9))
+    assert budget.empty is None and budget.statement() == {"usd": {"limit": 0.01, "spent": 0.0}}
+
+
 def test_the_time_between_two_processes_is_not_paid():
     clock = Clock()
     first = BudgetMeter({"hours": 1.0}, gpus=0, clock=clock)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from orchestrator.clusters.aws_prices import PriceList
 from orchestrator.clusters.connection import ConnectedCluster
 from orchestrator.clusters.cost import Cost
 from orchestrator.spec.records import Resources
@@ -42,6 +43,19 @@ def test_where_a_price_is_not_written_the_cost_is_unknown(unknown):
     cluster = aws_cluster(**unknown)
     assert cluster.cost() == Cost(None, None)
     assert "write each usd_per_hour" in cluster.summary()[-1]
+
+
+def test_prices_that_are_not_written_are_asked_of_aws_and_written_ones_stay(monkeypatch):
+    monkeypatch.setattr(PriceList, "usd_per_hour", lambda self, instance, spot: 0.25 if spot else None)
+    rows = [priced(SPOT, None), priced(ON_DEMAND, 1.0)]
+    known = aws_cluster(workers=rows, head=priced(HEAD, None)).priced()
+    assert known.prices() == {"head": None, "g5.2xlarge-spot": 0.25, "g5.2xlarge-on-demand": 1.0}
+    assert known.cost() == Cost(None, None)
+
+
+def test_where_all_prices_are_written_aws_is_not_asked(monkeypatch):
+    monkeypatch.setattr(PriceList, "usd_per_hour", lambda *asked: pytest.fail("was asked"))
+    assert aws_cluster().priced().prices() == {"head": 0.2, "g5.2xlarge-spot": 0.5}
 
 
 def test_the_plan_tells_machines_dollars_an_hour_and_the_most_it_can_cost():
