@@ -70,6 +70,9 @@ def run_on_cluster(job: Job, spec: str | None, record: RemoteCluster, options: C
             return code
     except OutOfSight:
         started = False  # the job may go on
+        if record.lost(state):
+            end(record, state, home.console)
+            raise ClusterFailed(f"{home.name}: its cluster was lost.", f"resume       {home.resume()}") from None
         raise
     finally:
         if started and options.keep_up:

@@ -75,7 +75,7 @@ class FakeEC2:
         gone = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + NOTICE_S))
         notice = {"action": "terminate", "time": gone}
         (self.folder / f"notice-{machine['address']}").write_text(json.dumps(notice))
-        log = "cat ~/.local/state/vaeorch/spot_notice.py.log"
+        log = "cat ~/.local/state/vaeorch/on_worker.py.log"
         until(lambda: "the node is drained" in self.lab.hosts[machine["id"]].run(log), ENDED_S)
 
     def refuse(self, *kinds: str) -> None:

@@ -19,7 +19,7 @@ from orchestrator.clusters.aws.noted import Noted, forget, name_of_cluster, owne
 from orchestrator.clusters.aws.reach import KEY, opened
 from orchestrator.clusters.aws.render import (
     FACTS,
-    SPOT_NOTICE,
+    ON_WORKER,
     TOKEN,
     WATCHDOG,
     Places,
@@ -83,6 +83,15 @@ def standing(record, state: Path) -> str:
     return f"{'up' if is_head_running(alive) else 'the head is lost'}, {workers} workers" if alive else "down"
 
 
+def lost(state: Path) -> bool:
+    """Whether AWS says that the head is gone. Where it says nothing, nobody knows."""
+    try:
+        noted = Noted.read(state)
+        return noted is None or not is_up(noted)
+    except ReportedError:
+        return False
+
+
 def is_up(noted: Noted) -> bool:
     """Whether a cluster's head runs. Raises UserError."""
     return bool(noted.address) and is_head_running(Cloud(noted.region).alive(noted.cluster))
@@ -136,7 +145,7 @@ def write_mounts(record, places: Places, folder: Path, secret: str) -> None:
     """Write what each machine gets: the cluster's token, and our programs."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)
-    for name in (WATCHDOG, SPOT_NOTICE):
+    for name in (WATCHDOG, ON_WORKER):
         shutil.copyfile(Path(__file__).with_name(name), folder / name)
     (folder / FACTS).write_text(facts_text(record, places))
     (folder / TOKEN).touch(mode=0o600)

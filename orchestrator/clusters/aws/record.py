@@ -225,6 +225,11 @@ class Aws(RemoteCluster):
 
         return standing(self, state)
 
+    def lost(self, state: Path) -> bool:
+        from orchestrator.clusters.aws.life import lost
+
+        return lost(state)
+
     def mistakes(self) -> Iterator[Mistake]:
         """Rows and zones that are written twice, machines that cannot be close together."""
         for zone, times in Counter(self.zones).items():

@@ -18,7 +18,7 @@ HEAD = "head"  # what Ray calls the row of the head
 TAG = "vaeorch"  # of everything that vaeorch makes; its value is the cluster's name
 OWNER_TAG = "vaeorch-owner"
 MOUNTS = "~/.vaeorch"  # on each machine, where TOKEN and our programs are
-TOKEN, WATCHDOG, SPOT_NOTICE, FACTS = "token", "watchdog.py", "spot_notice.py", "cluster.json"
+TOKEN, WATCHDOG, ON_WORKER, FACTS = "token", "watchdog.py", "on_worker.py", "cluster.json"
 LOGS, IDLE = "~/.local/state/vaeorch", "idle_s"  # on each machine; in IDLE is how long the head waits for a job
 RAY_PORT, OBJECTS_PORT, DASHBOARD_PORT = 6379, 8076, 8265
 OBJECT_STORE_BYTES = 512 * 2**20  # results and blocks of files; Ray's default takes a third of the memory
@@ -188,7 +188,7 @@ def _on_head(record) -> list[str]:
 
 def _on_worker(record) -> list[str]:
     start = _start(record, [f"--address=$RAY_HEAD_IP:{RAY_PORT}"], {})
-    return [_ray(record, "stop"), start, _kept_running(record, SPOT_NOTICE)]
+    return [_ray(record, "stop"), start, _kept_running(record, ON_WORKER)]
 
 
 def _start(record, options: list[str], own: dict[str, str]) -> str:

@@ -114,10 +114,10 @@ def test_secrets_are_for_the_user_alone(ec2, state, launcher):
 def test_each_machine_gets_the_token_and_the_programs_as_they_are_here(ec2, state, launcher):
     life.up(a_cluster(), state, print)
     mounts = state / "mounts"
-    assert sorted(file.name for file in mounts.iterdir()) == ["cluster.json", "spot_notice.py", "token", "watchdog.py"]
+    assert sorted(file.name for file in mounts.iterdir()) == ["cluster.json", "on_worker.py", "token", "watchdog.py"]
     facts = json.loads((mounts / "cluster.json").read_text())
     assert (facts["cluster"], facts["rows"]) == (name_of_cluster(state), {SPOT_ROW: 8})
-    for name in ("watchdog.py", "spot_notice.py"):
+    for name in ("watchdog.py", "on_worker.py"):
         compile((mounts / name).read_text(), name, "exec")
 
 

@@ -1,13 +1,15 @@
-"""Has Ray use a spot machine no more once AWS has given notice that it takes it away. `up` copies this file there.
+"""Looks after a worker at AWS, on the worker itself. `up` copies this file there.
 
-So it imports the standard library and Ray, and nothing of ours. AWS gives notice two minutes before, in the metadata
-that each machine reads of itself. What runs there then goes on until the machine is gone, but nothing new is placed on
-it, and Ray counts what is lost with it as the machine's fault.
+So it imports the standard library and Ray, and nothing of ours. AWS gives notice two minutes before it takes a spot
+machine away, in the metadata that each machine reads of itself: then Ray places nothing new on it, and counts what is
+lost with it as the machine's fault. And a worker that does not reach its head for HEADLESS_S shuts itself down, which
+ends it: nobody else would.
 """
 
 import json
 import os
 import socket
+import subprocess
 import sys
 import time
 import urllib.error
@@ -21,15 +23,37 @@ LOOK_S = 5.0
 ANSWER_S = 5.0
 TOKEN_S = 21600
 NOTICE_S = 120.0  # where AWS does not say when
+HEADLESS_S = 600.0
 
 
 def watch(facts, head):
-    """Waits for the notice, then drains the node. `facts` are those of cluster.json, `head` the head's address."""
-    while (notice := noticed()) is None:
+    """Looks for the notice and for the head. `facts` are those of cluster.json, `head` the head's address."""
+    seen, drained = time.monotonic(), False
+    while time.monotonic() - seen < HEADLESS_S:
+        if reaches(head, facts["ray_port"]):
+            seen = time.monotonic()
+        if not drained and (notice := noticed()):
+            say(f"AWS takes this machine away: {notice}")
+            drain(f"{head}:{facts['ray_port']}", own_address(head), deadline(notice, time.time()))
+            say("the node is drained")
+            drained = True
         time.sleep(LOOK_S)
-    say(f"AWS takes this machine away: {notice}")
-    drain(f"{head}:{facts['ray_port']}", own_address(head), deadline(notice, time.time()))
-    say("the node is drained")
+    say("the head is lost; this machine shuts itself down")
+    shut_down()
+
+
+def reaches(head, port):
+    """Whether the head's Ray can be connected to."""
+    try:
+        socket.create_connection((head, port), ANSWER_S).close()
+    except OSError:
+        return False
+    return True
+
+
+def shut_down():
+    own = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    subprocess.run([*own, "shutdown", "-h", "now"], check=True)
 
 
 def noticed():
