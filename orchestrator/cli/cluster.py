@@ -51,14 +51,19 @@ def up(file, yes) -> None:
 
 @cluster.command()
 @click.argument("file", type=click.Path(path_type=Path), required=False)
-@click.option("--all", "every", is_flag=True, help="Every cluster that this machine has started.")
+@click.option(
+    "--all",
+    "every",
+    is_flag=True,
+    help="Every cluster that this machine has started, and machines that belong to none.",
+)
 def down(file, every) -> None:
     """End the cluster of FILE. Sweeps stay on its head, and `resume` goes on with them."""
     from orchestrator.commands import cluster as clusters
 
     if bool(file) == every:
         raise UserError("Name a cluster file, or --all.")
-    clusters.down(clusters.started_files() if every else [file])
+    clusters.down(clusters.started_files() if every else [file], forgotten=every)
 
 
 @cluster.command()

@@ -5,12 +5,15 @@ this machine, or a cluster that it drives. `local.py` starts a private Ray on th
 nodes have room for. `trial_store.py` keeps the files of trials on the driver's disk, for nodes that do not share it.
 `jobs.py` runs a driver as a job on the head of a cluster. `ray_on_hosts.py` starts and ends Ray on hosts that are
 reached by SSH: `openssh.py` reaches them, `on_host.py` is what runs there. `state.py` keeps what this machine knows.
+`aws/` has machines of Amazon EC2; `cost.py` what a cluster can cost; `growth.py` looks whether it gets its machines;
+`orphans.py` finds machines that were forgotten.
 """
 
 __all__ = [
     "base",
     "connection",
     "cost",
+    "growth",
     "head",
     "job_server",
     "job_system",
@@ -18,6 +21,7 @@ __all__ = [
     "lease",
     "local",
     "options",
+    "orphans",
     "read",
     "resources",
     "scratch",

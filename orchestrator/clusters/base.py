@@ -109,6 +109,10 @@ class RemoteCluster(Cluster):
         """The same, with the prices that its file leaves out, as far as they can be had from whom one pays."""
         return self
 
+    def patience(self) -> float | None:
+        """Minutes without any machine, after which a sweep ends; None: none are started while there is use for them."""
+        return None
+
     @abstractmethod
     def opened(self, state: Path, out: Path) -> AbstractContextManager[Head]:
         """Yields the head of the cluster, which is up. Raises UserError.
@@ -137,6 +141,10 @@ class RemoteCluster(Cluster):
     @abstractmethod
     def standing(self, state: Path) -> str:
         """Whether it is up, in a few words."""
+
+    def lost(self, state: Path) -> bool:
+        """Whether it is certain that the head is gone for good."""
+        return False
 
     @abstractmethod
     def summary(self) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.clusters.cost import check_known
+from orchestrator.clusters.growth import Growth
 from orchestrator.clusters.local import RayLost, check_ray, private_ray
 from orchestrator.clusters.resources import count_slots, cpus, gpus
 from orchestrator.clusters.scratch import scratch_folder
@@ -120,6 +121,14 @@ class ConnectedCluster(Connection):
 
     def blobs(self) -> dict[str, str]:
         return {"blobs": self.snapshots.place} if self.snapshots else {}
+
+    growth: Growth | None = None
+    """Looks whether it gets its machines, if it is one that grows."""
+
+    def check(self) -> None:
+        """Raises ClusterFailed if there is no machine any more, and none can be had."""
+        if self.growth:
+            self.growth.look()
 
     def nodes(self, gpus_used: bool) -> list[Node]:
         return list(self.at_most) or alive_nodes()

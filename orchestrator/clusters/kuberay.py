@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from orchestrator.clusters.base import RemoteCluster, Say
+from orchestrator.clusters.base import InBucket, RemoteCluster, Say
 from orchestrator.clusters.connection import Node
 from trainables.common.records import Mistake, Record
 
@@ -41,12 +41,6 @@ def _one_word(text: str) -> str:
     if not text or not text.isprintable() or " " in text:
         raise ValueError(f"'{text}' must be one word.")
     return text
-
-
-def _store(address: str) -> str:
-    if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]+(/\S*)?", address):
-        raise ValueError(f"'{address}' is no bucket. Write it as s3://bucket/prefix.")
-    return address
 
 
 Name = Annotated[str, AfterValidator(_label)]
@@ -113,7 +107,7 @@ class KubeRay(RemoteCluster):
     """The pod on which the sweep itself runs. No trial runs there."""
     workers: tuple[Workers, ...]
     """The pods that train."""
-    store: Annotated[str, AfterValidator(_store)] | None = None
+    store: InBucket | None = None
     """The bucket to which the sweep is saved while it runs, as s3://bucket/prefix. It must be named."""
     max_hours: PositiveFloat = 24
     """After so many hours the operator ends a job, and all of its pods, whatever it does."""

@@ -97,6 +97,7 @@ class Slurm(RemoteCluster):
     """A cluster whose nodes Slurm gives to jobs. Each verb is a job of its own; commands run on a login node."""
 
     checkpoint_minutes: ClassVar[float] = 10.0  # of no effect: nothing travels
+    store: ClassVar[None] = None  # what is shared stays
 
     kind: Literal["slurm"] = "slurm"
     """A cluster whose nodes Slurm gives to jobs."""

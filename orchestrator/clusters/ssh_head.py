@@ -1,8 +1,8 @@
-"""Reaches the head of a cluster on hosts by a tunnel of SSH, for a record of kind `ssh`."""
+"""Reaches the head of a cluster by a tunnel of SSH: that of a record of kind `ssh`, and of others that have a host."""
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 from orchestrator.clusters.head import Head
@@ -13,21 +13,29 @@ from orchestrator.clusters.settings import settings_of
 from orchestrator.clusters.state import TOKEN, token
 
 
-@contextmanager
-def opened(record, state: Path) -> Iterator[Head]:
+def opened(record, state: Path) -> AbstractContextManager[Head]:
     """Yields the head of a cluster that is up. `state` is the cluster's folder on this machine. Raises UserError."""
-    token(state)
     remote = Remote(record.head, record.user, record.port, record.key, state)
+    return behind_tunnel(remote, record.dashboard_port, record, settings_of(os.environ))
+
+
+@contextmanager
+def behind_tunnel(remote: Remote, dashboard_port: int, record, settings: dict[str, str]) -> Iterator[Head]:
+    """Yields the head on a host, with the folder and the Python that a record has. Raises UserError.
+
+    `settings` are environment variables for its jobs.
+    """
+    token(remote.state)
     with ExitStack() as tunnels:
 
         def reopen() -> str:
             tunnels.close()
             try:
-                return f"http://127.0.0.1:{tunnels.enter_context(remote.tunnel(record.dashboard_port)).port}"
+                return f"http://127.0.0.1:{tunnels.enter_context(remote.tunnel(dashboard_port)).port}"
             except HostError as error:
                 raise NoAnswer(*error.lines) from None
 
-        jobs = Jobs(reopen(), state / TOKEN)
+        jobs = Jobs(reopen(), remote.state / TOKEN)
         jobs.check()
         yield Head(
             jobs=jobs,
@@ -35,5 +43,5 @@ def opened(record, state: Path) -> Iterator[Head]:
             python=record.python,
             reopen=reopen,
             remote=remote,
-            settings=settings_of(os.environ),
+            settings=settings,
         )

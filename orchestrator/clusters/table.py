@@ -1,6 +1,7 @@
 """The kinds of cluster that a cluster file can name: each is one file, and one line here."""
 
 from orchestrator.clusters.address import Address
+from orchestrator.clusters.aws.record import Aws
 from orchestrator.clusters.base import Cluster, Local
 from orchestrator.clusters.kuberay import KubeRay
 from orchestrator.clusters.slurm import Slurm
@@ -12,4 +13,5 @@ CLUSTERS: tuple[type[Cluster], ...] = (
     Ssh,
     Slurm,
     KubeRay,
+    Aws,
 )

@@ -12,6 +12,7 @@ import click
 from orchestrator import terminal
 from orchestrator.clusters.base import RemoteCluster
 from orchestrator.clusters.job_server import NoAnswer
+from orchestrator.clusters.orphans import find_orphans
 from orchestrator.clusters.read import read_cluster
 from orchestrator.clusters.state import known_clusters, note_file, state_folder
 from orchestrator.commands.billing import agree
@@ -59,8 +60,11 @@ def up(file: Path, yes: bool = False) -> None:
     click.echo(f"{file.stem} is up. End it: vaeorch cluster down {file}")
 
 
-def down(files: Iterable[Path]) -> None:
-    """End clusters, after the jobs that run there were stopped in order. Raises UserError for what may still run."""
+def down(files: Iterable[Path], forgotten: bool = False) -> None:
+    """End clusters, after the jobs that run there were stopped in order; if `forgotten`, also machines of none.
+
+    Raises UserError for what may still run.
+    """
     left = []
     for file in files:
         try:
@@ -71,6 +75,12 @@ def down(files: Iterable[Path]) -> None:
             unsure = error.lines
         left += unsure
         click.echo(f"{file.stem}: not all of it is known to have ended." if unsure else f"{file.stem} is down.")
+    try:
+        for each in find_orphans() if forgotten else ():
+            left += each.end()
+            click.echo(f"{each.cluster}: its {len(each.machines)} machines were ended.")
+    except UserError as error:
+        left += error.lines
     if left:
         raise UserError(*left)
 
@@ -90,9 +100,11 @@ def started_files() -> list[Path]:
 
 
 def ls(out: Path) -> None:
-    """Print the clusters that this machine has started, and the sweeps of `out` that were sent to one."""
+    """Print the clusters that this machine has started, machines that belong to none, and the sweeps of `out` there."""
     for state, file in known_clusters():
         click.echo(f"{state.name:<20} {_standing_of_cluster(file, state):<24} {file}")
+    for line in _orphans():
+        click.echo(line)
     for file in sorted((out / layout.SENT).glob("*.json")):
         sent = Sent.read(out, file.stem)
         click.echo(f"{file.stem:<20} {_standing(out, file.stem):<24} {sent.job} on {Path(sent.file).stem}")
@@ -152,6 +164,16 @@ def _standing_of_cluster(file: Path, state: Path) -> str:
         return remote_cluster(file).standing(state)
     except UserError as error:
         return error.lines[0]
+
+
+def _orphans() -> list[str]:
+    """A line for each cluster whose machines are billed and that no file accounts for."""
+    try:
+        return [
+            f"{one.cluster:<20} {len(one.machines)} machines without a file, in {one.region}" for one in find_orphans()
+        ]
+    except UserError as error:
+        return [f"machines that belong to no cluster cannot be looked for: {error.lines[0]}"]
 
 
 def _standing(out: Path, name: str) -> str:

@@ -35,7 +35,7 @@ from orchestrator.terminal import say
 from orchestrator.tracking.store_address import check_early, is_server, store_for_new
 
 DRIVERS_OWN = (0, 1, 2, 130, 143)  # exit codes with which a driver ends in order
-MISTAKE, INTERRUPTED = 2, (130, 143)
+MISTAKE, CLUSTER_FAILED, INTERRUPTED = 2, 3, (130, 143)
 SIGNALS = 128  # a driver that a signal has killed has its number more than this as exit code, as in shells
 
 
@@ -71,6 +71,9 @@ def run_on_cluster(job: Job, spec: str | None, record: RemoteCluster, options: C
             return code
     except OutOfSight:
         started = False  # the job may go on
+        if record.lost(state):
+            end(record, state, home.console)
+            raise ClusterFailed(f"{home.name}: its cluster was lost.", f"resume       {home.resume()}") from None
         raise
     finally:
         if started and options.keep_up:
@@ -91,6 +94,7 @@ def for_head(job: Job, record: RemoteCluster, head: Head, home: Home) -> Job:
         at_most=record.room(),
         prices=record.prices(),
         shares_files=record.shared is not None,
+        patience=record.patience(),
         checkpoint_minutes=record.checkpoint_minutes,
         store=record.store,
         again=home.resume(),
@@ -145,6 +149,8 @@ def follow(head: Head, job_id: str, verb: str, home: Home) -> int:
 
 def finish(head: Head, state: State, verb: str, home: Home) -> int:
     """Bring the results of a job that has ended home, and show them. Returns the driver's exit code."""
+    if state.exit_code == CLUSTER_FAILED:
+        raise ClusterFailed(f"{home.name}: its cluster had no machines.", f"resume       {home.resume()}")
     if state.exit_code not in DRIVERS_OWN:
         cures = [f"logs         {home.command('logs')}", f"resume       {home.resume()}"]
         raise ClusterFailed(f"{home.name}: its driver was lost: {cause(state)}", *cures)

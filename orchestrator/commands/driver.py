@@ -19,6 +19,7 @@ from rich.console import Console
 from orchestrator import terminal
 from orchestrator.checks.read import read_plan
 from orchestrator.clusters.connection import ConnectedCluster, Node
+from orchestrator.clusters.growth import Growth
 from orchestrator.clusters.local import ENVIRONMENT, NAMESPACE, replaced
 from orchestrator.commands.site import Site
 from orchestrator.errors import NoResult
@@ -65,6 +66,8 @@ class Job:
     prices: dict[str, float | None] = field(default_factory=dict)
     """Dollars an hour of each group of nodes that is billed; None: not known."""
     shares_files: bool = False
+    patience: float | None = None
+    """Minutes without any machine, after which a sweep ends; None: none are started while there is use for them."""
     checkpoint_minutes: float = 10.0
     store: str | None = None
     """s3://bucket/prefix that keeps the sweep."""
@@ -95,8 +98,9 @@ def drive(file: Path) -> KeyboardInterrupt | None:
     workspace = Workspace(Path(job.out).expanduser(), root_of(job.data_root), job.tracking_uri)
     job = replace(job, verb=verb_of(job, file, workspace))
     snapshots = snapshots_of(job, workspace)
+    growth = Growth(60 * job.patience) if job.patience else None
     known = (job.at_most, job.shares_files, job.checkpoint_minutes, job.again, host, job.prices)
-    cluster = ConnectedCluster(*known, snapshots)
+    cluster = ConnectedCluster(*known, snapshots, growth)
     return VERBS[job.verb](job, workspace, DriverSite(cluster))
 
 

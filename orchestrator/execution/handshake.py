@@ -8,6 +8,7 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from orchestrator.clusters.growth import awaited
 from orchestrator.clusters.lease import answer
 from orchestrator.errors import UserError
 from orchestrator.spec.records import Resources
@@ -132,4 +133,4 @@ def on_any(function: Callable, *values: Any) -> Any:
             return on_each({name: nodes[name]}, function, *values)[name]
         except DataError as error:
             raise DataError(f"node {name}: {error}", error.field) from None
-    return answer(ray.remote(function).options(num_cpus=1).remote(*values))
+    return answer(awaited(ray.remote(function).options(num_cpus=1).remote(*values)))

@@ -42,6 +42,7 @@ Faults and processes:
     slurm_lab: a Slurm on such machines.
     fake_programs: programs of other systems on PATH, which note what they are given and say what a test says.
     ssh_records: what a cluster file says of such hosts.
+    aws_records: what a cluster file says of machines of EC2.
     ssh_clusters: the command line on a laptop, and sweeps that are sent to such hosts.
     waiting: waits until something is so.
 """

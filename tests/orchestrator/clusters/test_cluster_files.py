@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings, strategies
 from ruamel.yaml import YAML
 
 from orchestrator.clusters.address import Address
+from orchestrator.clusters.aws.record import Aws, AwsHead, AwsWorkers
 from orchestrator.clusters.base import AtMost, Local
 from orchestrator.clusters.kuberay import KubeRay, Pod, Toleration, Workers
 from orchestrator.clusters.read import cluster_schema, read_cluster
@@ -20,6 +21,8 @@ from tests.support import ROOT
 from trainables.common.records import name_of
 
 SHIPPED = sorted((ROOT / "clusters").iterdir())
+WHOLE = [file for file in SHIPPED if "_" not in file.stem]
+"""Those that show all that can be written; the others are variants."""
 
 SSH = """\
 kind: ssh
@@ -45,8 +48,21 @@ store: s3://bucket/prefix
 workers: [{name: gpu, cpus: 8, memory_gib: 32, gpus: 1, at_most: 8}]
 """
 
-KNOWN = "Known: local, address, ssh, slurm, kuberay."
-CURE_OF_EMPTY = "Write 'kind: local' or 'kind: address' or 'kind: ssh' or 'kind: slurm' or 'kind: kuberay'."
+AWS = """\
+kind: aws
+region: us-west-2
+zones: [a, b]
+store: s3://bucket/prefix
+image: ami-0123456789abcdef0
+python: ~/venv/bin/python
+head: {instance: m6i.xlarge, profile: vaeorch-head}
+workers:
+  - {instance: g5.2xlarge, profile: vaeorch-worker, cpus: 8, gpus: 1, spot: true, at_most: 8}
+  - {instance: g5.2xlarge, profile: vaeorch-worker, cpus: 8, gpus: 1, at_most: 4}
+"""
+
+KNOWN = "Known: local, address, ssh, slurm, kuberay, aws."
+CURE_OF_EMPTY = f"Write {' or '.join(repr(f'kind: {kind}') for kind in KNOWN[7:-1].split(', '))}."
 NO_PATH = "is no whole path. Begin it with / or, for a path below the home folder, with ~/."
 NO_HOST = "is no host. Write it as you give it to ssh, with letters, digits and . _ : - only, perhaps after USER@."
 NO_BUCKET = "is no place in a bucket. Write s3://bucket/prefix."
@@ -161,7 +177,7 @@ MISTAKES = [
     ),
     (
         KUBERAY.replace("s3://bucket", "gs://bucket"),
-        "4: store: 'gs://bucket/prefix' is no bucket. Write it as s3://bucket",
+        f"4: store: 'gs://bucket/prefix' {NO_BUCKET}",
     ),
     (KUBERAY.replace("namespace: ml\n", ""), "1: namespace: is missing."),
     (
@@ -203,6 +219,38 @@ MISTAKES = [
         KUBERAY.replace("at_most: 8", "at_most: 8, tolerations: [{key: a, effect: No}]"),
         "5: workers[0].tolerations[0].effect: ",
     ),
+    (AWS.replace("us-west-2", "us-west"), "2: region: 'us-west' is no region. Write it as in us-west-2."),
+    (
+        AWS.replace("[a, b]", "[us-west-2a]"),
+        "3: zones[0]: 'us-west-2a' is no zone. Write its letter alone",
+    ),
+    (AWS.replace("[a, b]", "[]"), "3: zones: "),
+    (AWS.replace("[a, b]", "[a, b, a]"), "3: zones[2]: a is written twice. Remove one."),
+    (AWS.replace("store: s3://bucket/prefix\n", ""), "1: store: is missing."),
+    (
+        AWS.replace("s3://bucket", "bucket"),
+        f"4: store: 'bucket/prefix' {NO_BUCKET}",
+    ),
+    (AWS.replace("ami-0123456789abcdef0", "ubuntu"), "5: image: 'ubuntu' is no image. Write its id, as in ami-01234"),
+    (AWS.replace("m6i.xlarge", "m6i"), "7: head.instance: 'm6i' is no instance type. Write it as AWS does, as in g5.2"),
+    (
+        AWS.replace("profile: vaeorch-head", "profile: a b"),
+        "7: head.profile: 'a b' is no instance profile.",
+    ),
+    (AWS.replace(", profile: vaeorch-head", ""), "7: head.profile: is missing."),
+    (AWS.replace("at_most: 8", "at_most: 0"), "9: workers[0].at_most: must be above 0, not 0."),
+    (AWS.replace("spot: true", "spto: true"), "9: workers[0].spto: unknown key. Did you mean 'spot'?"),
+    (AWS.replace("gpus: 1, at", "gpus: 1, spot: true, at"), "10: workers[1].instance: g5.2xlarge stands here a second"),
+    (AWS.replace("gpus: 1, at", "gpus: 1, close_together: true, at"), "10: workers[1].close_together: machines of two"),
+    (AWS + "at_most: 13\n", "11: at_most: 13 is more than the rows of workers have in all. Leave it out."),
+    (AWS + "max_hours: 0\n", "11: max_hours: must be above 0, not 0."),
+    (AWS + "max_hours: 1000\n", "11: max_hours: must be at most 720, not 1000."),
+    (AWS + "idle_minutes: 0\n", "11: idle_minutes: must be above 0, not 0."),
+    (AWS + "ssh_from: 1.2.3\n", "11: ssh_from: '1.2.3' is no network. Write it as in 203.0.113.7/32."),
+    (AWS + "subnets: [vpc-1]\n", "11: subnets[0]: 'vpc-1' is no subnet. Write its id, as in subnet-0123456789abcdef0."),
+    (AWS + "user: 'a b'\n", "11: user: 'a b' is no user. Write whom the image lets log in, as ubuntu."),
+    (AWS + "setup: ['a\n\n  b']\n", "11: setup[0]: "),
+    (AWS + "ray: 3\n", "11: ray: must be a mapping, not 3."),
     (
         "name: x\nrun: {epochs: 1}\n",
         "2: run: this is the spec of a sweep, not a cluster file. Name a file such as clus",
@@ -280,21 +328,22 @@ def test_what_is_not_written_has_its_default(tmp_path):
 
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.name)
-def test_a_shipped_file_has_its_kind_for_a_name_and_can_be_read(file):
-    assert file.stem == read_cluster(file).kind
+def test_the_name_of_a_shipped_file_begins_with_its_kind_and_it_can_be_read(file):
+    assert file.stem.partition("_")[0] == read_cluster(file).kind
 
 
 def test_there_is_a_shipped_file_of_each_kind():
-    assert {file.name for file in SHIPPED} == {f"{name_of(record)}.yaml" for record in CLUSTERS}
+    assert {file.name for file in WHOLE} == {f"{name_of(record)}.yaml" for record in CLUSTERS}
 
 
-@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.name)
+@pytest.mark.parametrize("file", WHOLE, ids=lambda file: file.name)
 def test_a_shipped_file_shows_every_key_and_what_it_says_of_defaults_is_so(file):
     """Where the lines that are commented out are read too."""
     written = YAML(typ="safe", pure=True).load(re.sub(r"^# (?=[a-z_]+: \S)", "", file.read_text(), flags=re.MULTILINE))
     record = type(read_cluster(file))
     assert set(written) == set(record.model_fields)
-    for key in ("folder", "checkpoint_minutes", "train_on_head", "ray_port", "dashboard_port", "max_hours"):
+    keys = ("folder", "checkpoint_minutes", "train_on_head", "ray_port", "dashboard_port")
+    for key in (*keys, "idle_minutes", "max_hours", "private_addresses", "patience_minutes"):
         assert key not in written or written[key] == record.model_fields[key].default
     assert written.get("head") in (None, "gpu1", Pod().model_dump())
 
@@ -322,6 +371,8 @@ REFUSED_BY_SCHEMA = [
     SLURM.replace("12", "0"),
     KUBERAY.replace("at_most: 8", "at_most: 0"),
     "kind: local\nhead: gpu1",
+    AWS.replace("store:", "shop:"),
+    AWS.replace("gpus: 1", "gpu: 1"),
 ]
 
 
@@ -333,7 +384,7 @@ def test_the_schema_refuses_unknown_keys_and_wrong_types(text):
 def test_the_schema_describes_every_key():
     definitions = cluster_schema()["$defs"]
     records = {record.__name__ for record in CLUSTERS}
-    assert set(definitions) == records | {"AtMost", "Pod", "Toleration", "Workers"}
+    assert set(definitions) == records | {"AtMost", "Pod", "Toleration", "Workers", "AwsHead", "AwsWorkers"}
     for definition in definitions.values():
         assert definition["description"]
         assert all(known["description"] for known in definition["properties"].values())
@@ -388,6 +439,44 @@ WORKERS = strategies.builds(
         strategies.builds(Toleration, key=NAMES, value=strategies.none() | NAMES, effect=strategies.none()), max_size=2
     ).map(tuple),
 )
+PROFILES = strategies.sampled_from(["vaeorch-head", "arn:aws:iam::123456789012:instance-profile/a/b"])
+MACHINE = {
+    "profile": PROFILES,
+    "disk_gib": strategies.integers(8, 16384),
+    "usd_per_hour": strategies.none() | AMOUNTS,
+}
+INSTANCES = strategies.builds("{}{}.{}xlarge".format, strategies.sampled_from("gmp"), *[strategies.integers(1, 9)] * 2)
+ROWS = strategies.lists(
+    strategies.builds(
+        AwsWorkers,
+        instance=INSTANCES,
+        cpus=strategies.integers(1, 512),
+        gpus=strategies.integers(0, 16),
+        spot=strategies.booleans(),
+        at_most=strategies.integers(1, 99),
+        **MACHINE,
+    ),
+    min_size=1,
+    max_size=4,
+    unique_by=lambda row: row.name,
+)
+AWS_RECORDS = strategies.builds(
+    Aws,
+    region=strategies.sampled_from(["us-west-2", "ap-southeast-1", "us-gov-east-1"]),
+    zones=strategies.lists(strategies.sampled_from("abcdef"), min_size=1, unique=True).map(tuple),
+    store=strategies.sampled_from(["s3://bucket", "s3://a.b-c/one/t_w.o"]),
+    image=strategies.just("ami-0123456789abcdef0"),
+    python=PATHS,
+    folder=PATHS,
+    head=strategies.builds(AwsHead, instance=INSTANCES, **MACHINE),
+    workers=ROWS.map(tuple),
+    idle_minutes=strategies.floats(0.1, 1e4),
+    max_hours=strategies.floats(0.1, 720),
+    setup=strategies.lists(strategies.sampled_from(["true", "echo 'a: b' # c"])).map(tuple),
+    ray=strategies.sampled_from([{}, {"provider": {"use_internal_ips": True}, "max_workers": 3}]),
+    **COMMON,
+)
+
 RECORDS = {
     Local: strategies.just(Local()),
     Address: strategies.builds(
@@ -424,6 +513,7 @@ RECORDS = {
         max_hours=AMOUNTS.filter(bool),
         checkpoint_minutes=COMMON["checkpoint_minutes"],
     ),
+    Aws: AWS_RECORDS,
 }
 
 

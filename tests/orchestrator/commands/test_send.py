@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.clusters.cost import Cost
+from orchestrator.clusters.job_server import NoAnswer
 from orchestrator.clusters.jobs import State
 from orchestrator.clusters.options import ClusterOptions
 from orchestrator.clusters.read import read_cluster as read
@@ -17,7 +18,7 @@ from orchestrator.errors import UserError
 from orchestrator.storage import blobs
 from orchestrator.storage.snapshots import Snapshots
 from tests.support import ROOT
-from tests.support.fake_clusters import World
+from tests.support.fake_clusters import FakeCluster, FakeJobs, World
 from tests.support.specs import TINY
 from trainables.data import DATASETS
 
@@ -62,7 +63,7 @@ def test_the_exit_code_is_the_drivers_own(world, there, code):
     ("code", "message", "cause"),
     [
         (None, "The node died.\nMore of Ray's.", "The node died."),
-        (3, "The node died.\nMore of Ray's.", "The node died."),
+        (70, "The node died.\nMore of Ray's.", "The node died."),
         (137, "exit code -9, last available logs:\n@vaeorch {}", "it was killed by signal 9."),
         (None, "", "it was killed."),
     ],
@@ -79,6 +80,42 @@ def test_a_driver_that_was_lost_is_the_clusters_failure_and_the_way_on_is_told(
         "resume       vaeorch resume tiny --out runs --cluster far.yaml",
     ]
     assert world.did[-1] == "down"
+
+
+def test_a_driver_that_got_no_machines_is_the_clusters_failure(world, there):
+    world.state, world.log = State("FAILED", 3, ""), ("no spot: none free.",)
+    code, out, said = there("sweep", "tiny.yaml")
+    assert (code, out.splitlines()[-1]) == (3, "no spot: none free.")
+    assert said.splitlines() == [
+        "tiny: its cluster had no machines.",
+        "resume       vaeorch resume tiny --out runs --cluster far.yaml",
+    ]
+    assert world.did[-1] == "down"
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_a_cluster_whose_head_is_gone_is_ended_and_the_way_on_is_told(world, there, monkeypatch, runs):
+    world.runs = runs
+    monkeypatch.setattr(FakeJobs, "follow", silence)
+    monkeypatch.setattr(FakeCluster, "lost", lambda self, state: True)
+    code, _, said = there("sweep", "tiny.yaml", "--keep-up", "5")
+    assert code == 3 and world.did == ["up", "submit", "down"]
+    assert said.splitlines() == [
+        "tiny: its cluster was lost.",
+        "resume       vaeorch resume tiny --out runs --cluster far.yaml",
+    ]
+
+
+def test_a_cluster_that_only_does_not_answer_stays(world, there, monkeypatch):
+    monkeypatch.setattr(FakeJobs, "follow", silence)
+    code, _, said = there("sweep", "tiny.yaml")
+    assert code == 3 and world.did == ["up", "submit"]
+    assert said.splitlines()[0] == "tiny: the cluster does not answer, but may go on: silence"
+
+
+def silence(jobs, job_id, reopen):
+    """In the place of a cluster that does not answer."""
+    raise NoAnswer("silence")
 
 
 def test_ctrl_c_detaches_and_tells_how_to_come_back(world, there):

@@ -73,13 +73,21 @@ class Lab:
                 os.kill(process, signal.SIGKILL)
         self._end()
 
-    def host(self, name: str, disk_mib: int = 4096, settings: dict[str, str] | None = None) -> Host:
+    def host(
+        self,
+        name: str,
+        disk_mib: int = 4096,
+        settings: dict[str, str] | None = None,
+        number: int | None = None,
+        public_key: str = "",
+    ) -> Host:
         """Starts a machine of this name with a disk of so many MiB, and a /tmp as big. Both are in memory.
 
-        `settings` are in the environment of what is run there by SSH.
+        `settings` are in the environment of what is run there by SSH. `number` is the last part of its address, and
+        `public_key` whom it lets in: by default the next one, and the laptop.
         """
-        number = 2 + len(self.hosts)
-        public_key = (self.home / ".ssh" / "id_ed25519.pub").read_text().strip()
+        number = 2 + len(self.hosts) if number is None else number
+        public_key = public_key or (self.home / ".ssh" / "id_ed25519.pub").read_text().strip()
         host = Host(name, number, self.folder, self.keeper, disk_mib, public_key, settings or {})
         self.hosts[name] = host
         with (self.folder / "hosts").open("a") as names:  # the same file on all machines
