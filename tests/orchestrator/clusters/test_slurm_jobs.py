@@ -371,6 +371,6 @@ def test_down_stops_all_jobs(here, slurm, tmp_path, monkeypatch):
 def test_show_prints_the_whole_script(here):
     code, said, _ = here("cluster", "show", "lab.yaml")
     first, empty, *script = said.splitlines()
-    assert (code, first) == (0, "Slurm gives 1 nodes with 4 CPUs each, for 1 hours at a time")
+    assert (code, first) == (0, "Slurm gives 1 node with 4 CPUs, for 1 hour at a time")
     assert (empty, script[0], script[2]) == ("", "#!/bin/bash", "#SBATCH --nodes=1")
     assert script[-1].startswith("exec ")
