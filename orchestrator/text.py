@@ -11,6 +11,11 @@ def mebibytes(size: int) -> str:
     return f"{size / MIB:,.1f} MiB"
 
 
+def counted(number: float, noun: str) -> str:
+    """Such as `1 node` and `3 nodes`."""
+    return f"{number:g} {noun}" if number == 1 else f"{number:g} {noun}s"
+
+
 def with_reason(status: str, reason: str | None) -> str:
     """Such as `stopped (asha@9)`."""
     return f"{status} ({reason})" if reason else status

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, Posit
 
 from orchestrator.clusters.base import InBucket, RemoteCluster, Say
 from orchestrator.clusters.connection import Node
+from orchestrator.text import counted
 from trainables.common.records import Mistake, Record
 
 if TYPE_CHECKING:
@@ -147,16 +148,16 @@ class KubeRay(RemoteCluster):
         from orchestrator.clusters.kube_jobs import KubeJobs
 
         jobs = [job for job in KubeJobs(self).list() if not job.state.ended]
-        return f"{len(jobs)} jobs" if len(jobs) != 1 else "1 job"
+        return counted(len(jobs), "job")
 
     def summary(self) -> list[str]:
         groups = [
-            f"up to {group.at_most} {group.name} with {group.cpus} CPUs"
-            + (f" and {group.gpus} GPUs" if group.gpus else "")
+            f"up to {group.at_most} {group.name} with {counted(group.cpus, 'CPU')}"
+            + (f" and {counted(group.gpus, 'GPU')}" if group.gpus else "")
             for group in self.workers
         ]
-        pods = ", ".join([f"a head with {self.head.cpus} CPUs", *groups])
-        return [f"KubeRay makes pods in {self.namespace}: {pods}; {self.max_hours:g} hours at most"]
+        pods = ", ".join([f"a head with {counted(self.head.cpus, 'CPU')}", *groups])
+        return [f"KubeRay makes pods in {self.namespace}: {pods}; {counted(self.max_hours, 'hour')} at most"]
 
     def rendered(self) -> str:
         from orchestrator.clusters.ray_job import as_yaml, manifest

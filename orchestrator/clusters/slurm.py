@@ -19,6 +19,7 @@ from pydantic import AfterValidator, NonNegativeInt, PositiveFloat, PositiveInt
 from orchestrator.clusters.base import PathThere, RemoteCluster, Say
 from orchestrator.clusters.connection import Node
 from orchestrator.storage import layout
+from orchestrator.text import counted
 from trainables.common.records import Mistake
 
 if TYPE_CHECKING:
@@ -167,12 +168,13 @@ class Slurm(RemoteCluster):
         from orchestrator.clusters.slurm_jobs import SlurmJobs
 
         jobs = [job for job in SlurmJobs(self).list() if not job.state.ended]
-        return f"{len(jobs)} jobs" if len(jobs) != 1 else "1 job"
+        return counted(len(jobs), "job")
 
     def summary(self) -> list[str]:
-        each = f"{self.cpus_of_node} CPUs" + (f" and {self.gpus} GPUs" if self.gpus else "")
+        each = counted(self.cpus_of_node, "CPU") + (f" and {counted(self.gpus, 'GPU')}" if self.gpus else "")
         where = f" of {self.partition}" if self.partition else ""
-        return [f"Slurm gives {self.nodes} nodes{where} with {each} each, for {self.hours:g} hours at a time"]
+        nodes, hours = counted(self.nodes, "node"), counted(self.hours, "hour")
+        return [f"Slurm gives {nodes}{where} with {each}{' each' if self.nodes > 1 else ''}, for {hours} at a time"]
 
     def rendered(self) -> str:
         place = f"{self.folder}/{layout.JOBS}/NAME-sweep"

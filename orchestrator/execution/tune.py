@@ -215,10 +215,12 @@ class Scheduler(TrialScheduler):
         return all(trial.config["id"] in self.state.results_file.entries for trial in self._busy())
 
     def _broken(self, trial: Trial) -> bool:
-        """Whether an earlier process left it running, or pausing with its pictures still to be drawn."""
+        """Whether an earlier process left it running, or pausing with files still to be drawn, or sent by its node."""
         name, folder = trial.config["id"], Path(trial.config["folder"])
         paused, epochs = self.state.standing[name], self.state.results_file.entries[name]["epochs"]
-        return not paused or not layout.pictures_folder(folder, epochs).exists()
+        metrics = folder / layout.METRICS
+        behind = not metrics.exists() or metrics.read_bytes().count(b"\n") < epochs
+        return not paused or behind or not layout.pictures_folder(folder, epochs).exists()
 
 
 class Listener(Callback):

@@ -16,7 +16,7 @@ LEFT_OUT = (layout.DRIVER_LOCK, layout.SLOTS_LOCK, layout.HEADS, layout.WITHIN_E
 GROWING = (".jsonl", ".log", ".txt")  # suffixes of files that lines are appended to
 OF_A_STORE = "sent-"  # how far MLflow's store is: it knows that itself
 CHECKPOINTS = (layout.CHECKPOINT, layout.PREVIOUS_CHECKPOINT)  # where the one is missing just now, the other is there
-FIRST = tuple(f"{name}{end}" for name in CHECKPOINTS for end in ("", layout.BLOB))
+FIRST = (*(f"{name}{end}" for name in CHECKPOINTS for end in ("", layout.BLOB)), layout.METRICS)
 
 
 class Stamp(NamedTuple):
@@ -30,8 +30,8 @@ class Stamp(NamedTuple):
 def freeze(folder: Path, links: Path, known: Mapping[str, Stamp]) -> dict[str, Stamp]:
     """The files of a sweep's folder by their path in it, with links in `links` to those that are not `known`.
 
-    Of a trial the checkpoint comes first, and then what is written before one: so what is held is never older than the
-    checkpoint. Raises OSError.
+    Of a trial they come in the opposite of the order in which a node's are written, the checkpoint first: so nothing
+    that is held is older than what was written after it. Raises OSError.
     """
     found: dict[str, Stamp] = {}
     for name in _names(folder):

@@ -1,11 +1,13 @@
 """Sweeps whose trials run on nodes that do not share the driver's files, on a real Ray with two such nodes.
 
 The same three trials on one slot, with the same numbers: beside the driver; with a driver that is killed, and one that
-is interrupted; with a node that is lost and a trial that then fails by itself; and with the store of trials lost.
+is interrupted; with a head that is lost; with a node that is lost and a trial that then fails by itself; and with the
+store of trials lost.
 """
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,9 +21,11 @@ from orchestrator.errors import UserError
 from orchestrator.evaluation.jobs import answers, examine
 from orchestrator.execution import slot
 from orchestrator.execution.handshake import check_nodes, training_nodes
-from orchestrator.execution.run import run_sweep
+from orchestrator.execution.run import Outcome, run_sweep
 from orchestrator.space.plan import Plan
 from orchestrator.storage import locks
+from orchestrator.storage.blobs import here
+from orchestrator.storage.stored_sweep import StoredSweep
 from orchestrator.sweep.folder import claim
 from orchestrator.sweep.reuse import software
 from tests.support import ROOT
@@ -43,6 +47,7 @@ from orchestrator.clusters.local import NAMESPACE
 from orchestrator.execution.run import run_sweep
 from orchestrator.space.plan import Plan
 from orchestrator.storage import locks
+from orchestrator.storage import snapshots as made
 from orchestrator.sweep.folder import claim
 from tests.support.sweeps import Recorder, spec_of
 from tests.support.worker_groups import ASHA, three
@@ -50,16 +55,28 @@ from tests.support.worker_groups import ASHA, three
 class Ending(Recorder):
     def epoch(self, trial, epoch, metrics):
         if first and (trial, epoch) == ("0003", 2):
+            while snapshots and not snapshots.stored.manifests():
+                pass
             os.kill(os.getpid(), signal.SIGKILL)
-        if (trial, epoch) == ("0003", 3):
+        if (trial, epoch) == ("0003", 3) and not snapshots:
             raise KeyboardInterrupt
 
-ray.init(address=sys.argv[1], namespace=NAMESPACE, log_to_driver=False, logging_level="CRITICAL")
+quiet = {"namespace": NAMESPACE, "log_to_driver": False, "logging_level": "CRITICAL"}
+settings = {name: value for name, value in os.environ.items() if name[:4] == "AWS_"}
+ray.init(address=sys.argv[1], runtime_env={"env_vars": settings}, **quiet)
 spec, folder, one_slot = spec_of("killed", scheduler=ASHA), Path(sys.argv[2]) / "killed", ({"cpus": 1, "gpus": 0},)
+snapshots, made.INTERVAL_S = made.Snapshots(sys.argv[3], folder, print) if sys.argv[3:] else None, 0.0
+if snapshots:
+    snapshots.restore()
 if first := not folder.exists():
     claim(folder.parent, spec)
 with locks.driver(folder):
-    run_sweep(Plan(spec, three()), folder, Ending(), Recorder(), cluster=ConnectedCluster(one_slot))
+    if snapshots:
+        snapshots.begin()
+    cluster = ConnectedCluster(one_slot, snapshots=snapshots)
+    run_sweep(Plan(spec, three()), folder, Ending(), Recorder(), cluster=cluster)
+    if snapshots:
+        snapshots.close()
 """
 
 
@@ -95,15 +112,19 @@ def whole(cluster, tmp_path_factory):
     return swept("whole", tmp_path_factory.mktemp("whole"), SHARED)
 
 
+def drive(code: int, *words: str) -> None:
+    """Run a driver in a process of its own, which is to end with this exit code."""
+    command, environment = [sys.executable, "-c", DRIVER, *words], os.environ | {"PYTHONPATH": str(ROOT)}
+    driver = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert driver.returncode == code, driver.stderr
+
+
 @pytest.fixture(scope="module")
 def killed(cluster, tmp_path_factory):
     """Its driver is killed in the last trial, and the next one is interrupted there."""
     out = tmp_path_factory.mktemp("killed")
-    command = [sys.executable, "-c", DRIVER, cluster.address, str(out)]
     for code in (-signal.SIGKILL, 0):
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        driver = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-        assert driver.returncode == code, driver.stderr
+        drive(code, cluster.address, str(out))
     assert len(lines_in(out / "killed" / "trials" / "0003")) >= 3  # sent because of the interrupt
     return gone_on("killed", out)
 
@@ -150,6 +171,21 @@ def test_a_driver_that_is_killed_or_interrupted_changes_no_number(whole, killed)
     ends = [(trial["status"], trial["epochs"]) for trial in whole.results["trials"]]
     assert ends == [("stopped", 2), ("stopped", 1), ("completed", 4)]  # of every kind
     assert_same(killed, whole)
+
+
+def test_a_lost_head_changes_no_number_and_no_weights_were_on_it(cluster, whole, bucket, tmp_path):
+    """Nothing is left of its disk: another one goes on from the bucket, in which nodes have put the weights."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    drive(-signal.SIGKILL, cluster.address, str(first), bucket.root)
+    assert list(first.rglob("checkpoint.pt.blob")) and not list(first.rglob("*.pt"))
+    shutil.rmtree(first)
+    drive(0, cluster.address, str(second), bucket.root)
+    assert not list(second.rglob("*.pt"))
+    for file in list(second.rglob("*.pt.blob")):
+        here(file.with_suffix(""))
+    results = json.loads((second / "killed" / "results.json").read_text())
+    assert_same(Outcome(second / "killed", results, None), whole)
+    assert not list((second / "killed").glob(".*")) and StoredSweep(bucket.root, "killed").head() > 1
 
 
 def test_a_lost_node_changes_no_number_and_costs_no_retry_of_the_trial(whole, bereft):

@@ -318,3 +318,12 @@ def test_a_sweep_is_sent_listed_and_its_log_is_shown(vaeorch, kubectl, tmp_path,
     assert f"{'tiny':<20} {'running':<24} {job_id} on k" in vaeorch("cluster", "ls")[1].splitlines()
     kubectl.says("kubectl logs", "what its driver says\n")
     assert "what its driver says" in vaeorch("cluster", "logs", "tiny")[1]
+
+
+def test_show_prints_the_whole_manifest(vaeorch, tmp_path):
+    (tmp_path / "k.yaml").write_text(FILE)
+    code, said, _ = vaeorch("cluster", "show", tmp_path / "k.yaml")
+    first, empty, *manifest = said.splitlines()
+    pods = "a head with 4 CPUs, up to 2 gpu with 8 CPUs"
+    assert (code, first) == (0, f"KubeRay makes pods in ml: {pods}; 24 hours at most")
+    assert (empty, manifest[:2]) == ("", ["apiVersion: ray.io/v1", "kind: RayJob"])

@@ -366,3 +366,11 @@ def test_down_stops_all_jobs(here, slurm, tmp_path, monkeypatch):
     assert stopping.startswith("stopping     tiny-sweep-")
     assert down == "lab is down."
     assert [call.words for call in slurm.calls("scancel")] == [["scancel", "17"]]
+
+
+def test_show_prints_the_whole_script(here):
+    code, said, _ = here("cluster", "show", "lab.yaml")
+    first, empty, *script = said.splitlines()
+    assert (code, first) == (0, "Slurm gives 1 node with 4 CPUs, for 1 hour at a time")
+    assert (empty, script[0], script[2]) == ("", "#!/bin/bash", "#SBATCH --nodes=1")
+    assert script[-1].startswith("exec ")

@@ -3,6 +3,7 @@
 import os
 import random
 from collections.abc import Callable
+from functools import partial
 from itertools import combinations_with_replacement, count
 from pathlib import Path
 
@@ -17,7 +18,7 @@ WAYS = 120
 
 
 def writes(home: Path, epoch: int, appends: bool) -> list[Callable[[], object]]:
-    """What a trial does to keep an epoch, one thing after the other."""
+    """What is done to keep an epoch, in order: by a trial here (it `appends`), or for one elsewhere."""
 
     def metrics() -> None:
         text = "".join(f"{number}\n" for number in range(1, epoch + 1))
@@ -41,7 +42,9 @@ def writes(home: Path, epoch: int, appends: bool) -> list[Callable[[], object]]:
         if (home / "checkpoint.pt").exists():
             (home / "checkpoint.pt").replace(home / "checkpoint.previous.pt")
 
-    return [metrics, pictures, lambda: replaced("best.pt"), aside, lambda: replaced("checkpoint.pt")]
+    best = partial(replaced, "best.pt")
+    first = [metrics, pictures, best] if appends else [pictures, best, metrics]
+    return [*first, aside, partial(replaced, "checkpoint.pt")]
 
 
 @pytest.mark.parametrize("appends", [True, False])
@@ -67,19 +70,20 @@ def test_whatever_a_trial_writes_meanwhile_what_is_held_could_be_left_by_a_kill(
 
         monkeypatch.setattr(frozen, "_stamp", looked)
         found = freeze(sweep, links, {})
-        newest.add(checked(links / TRIAL, found, epochs))
+        newest.add(checked(links / TRIAL, found, epochs, appends))
     assert newest == {epochs, epochs + 1}
 
 
-def checked(held: Path, stamps: dict, epochs: int) -> int:
+def checked(held: Path, stamps: dict, epochs: int, appends: bool) -> int:
     """The epoch of the checkpoint that is held, once all that must be there with it is found."""
     checkpoints = [held / name for name in ("checkpoint.pt", "checkpoint.previous.pt") if f"{TRIAL}/{name}" in stamps]
     newest = int(checkpoints[0].read_text()) if checkpoints else 0
-    assert newest in (epochs, epochs + 1)
-    if newest:
+    assert newest in (epochs, epochs + 1) and (not newest or f"{TRIAL}/metrics.jsonl" in stamps)
+    if f"{TRIAL}/metrics.jsonl" in stamps:
         lines = grown_part(held / "metrics.jsonl", stamps[f"{TRIAL}/metrics.jsonl"]).split()
         assert len(lines) >= newest
-        assert int((held / "best.pt").read_text()) >= newest
+        best = int((held / "best.pt").read_text()) if f"{TRIAL}/best.pt" in stamps else 0
+        assert best >= newest and (appends or best >= len(lines))
         assert all((held / "pictures" / f"000{epoch}" / "a.png").exists() for epoch in range(1, newest + 1))
     return newest
 
