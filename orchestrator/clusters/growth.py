@@ -17,6 +17,7 @@ from orchestrator.errors import ClusterFailed
 LOOK_S = 5.0
 PATIENCE_S = 600.0  # of a cluster that does not say
 LATE_S = 600.0  # for which a refusal counts
+LONGEST_S = 3600.0  # without such a node, after which a sweep ends in any case: machines may fail to be set up
 LONGEST, LOG_BYTES = 200, 2**18  # of a reason, and of the log in which it is looked for
 REFUSED = re.compile(r"Failed to launch \d+ nodes of type (?P<kind>\S+): (?P<reason>.*)")
 
@@ -50,6 +51,9 @@ class Growth:
             self.without_since = None
         elif self.without_since is None:
             self.without_since = now
+        elif now - self.without_since > LONGEST_S:
+            cure = "Do the commands of `setup` end there, with Ray's packages in `python`?"
+            raise ClusterFailed(f"No machine has joined the cluster within {LONGEST_S / 60:g} minutes. {cure}")
         elif refused and now - self.without_since > self.patience_s:
             reasons = (f"no {kind}: {reason}" for kind, reason in refused.items())
             raise ClusterFailed(f"The cluster has had no machine for {self.patience_s / 60:g} minutes.", *reasons)

@@ -10,7 +10,10 @@ from typing import Any
 from orchestrator.clusters.aws.render import offline, render
 from orchestrator.errors import UserError
 
-PROVIDER = ("type", "region", "availability_zone", "cache_stopped_nodes", "use_internal_ips", "security_group")
+PROVIDER = (  # what Ray reads there for AWS; but for credentials, which would go to the head
+    *("type", "region", "availability_zone", "cache_stopped_nodes", "use_internal_ips", "use_external_head_ip"),
+    *("security_group", "key_pair", "cloudwatch", "disable_node_updaters", "disable_launch_config_check"),
+)
 OURS = (  # what must stay as it is, or a machine is not found again or outlives its cluster
     ("cluster_name",),
     ("head_node_type",),

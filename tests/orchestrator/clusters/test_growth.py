@@ -9,7 +9,7 @@ from ray.autoscaler.v2.instance_manager import node_provider
 from ray.autoscaler.v2.instance_manager.node_provider import NodeProviderAdapter
 
 from orchestrator.clusters import growth
-from orchestrator.clusters.growth import PATIENCE_S, Growth, reasons_in
+from orchestrator.clusters.growth import LONGEST_S, PATIENCE_S, Growth, reasons_in
 from orchestrator.errors import ClusterFailed
 
 
@@ -31,9 +31,17 @@ def test_without_any_machine_for_long_the_sweep_ends_with_the_reasons():
 
 def test_while_there_is_a_machine_or_none_was_refused_it_goes_on():
     found = Growth()
-    assert found.judge(False, {}, 0) == found.judge(False, {}, 10 * PATIENCE_S) == []
+    assert found.judge(False, {}, 0) == found.judge(False, {}, 2 * PATIENCE_S) == []
     found.judge(True, {"spot": "none free."}, 11 * PATIENCE_S)
     assert found.judge(False, {"spot": "none free."}, 12 * PATIENCE_S) == []
+
+
+def test_where_no_machine_joins_at_all_the_sweep_ends_too():
+    found = Growth()
+    found.judge(False, {}, 0)
+    assert found.judge(False, {}, LONGEST_S) == []
+    with pytest.raises(ClusterFailed, match="No machine has joined the cluster within 60 minutes"):
+        found.judge(False, {}, LONGEST_S + 1)
 
 
 LOG = """\
