@@ -13,6 +13,7 @@ OF_SPOOL = ("/lock", "/sent-*", ".*")  # what of a spool only the driver's machi
 NOT_PULLED = (
     f"/{layout.DRIVER_LOCK}",
     f"/{layout.SLOTS_LOCK}",
+    f"/{layout.HEADS}",
     *(f"/{layout.SPOOL}{pattern}" for pattern in OF_SPOOL[:2]),
     ".*",
 )

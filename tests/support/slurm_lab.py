@@ -16,6 +16,7 @@ from tests.support.waiting import until
 PROGRAMS = ("munged", "sbatch", "slurmctld", "slurmd", "srun")
 CPUS = 2  # of each node, as Slurm counts
 UP_S = 60.0
+FROZEN_S = 300.0
 CONF = """\
 ClusterName=lab
 SlurmctldHost={laptop}({address})
@@ -99,8 +100,9 @@ class SlurmLab:
         return int(gone[-2]) + 60 * (int(gone[-3]) if len(gone) > 2 else 0)
 
     def freeze(self, node: str) -> None:
-        """Trials on a node do not get on any more."""
-        self.lab.hosts[node].run("pkill --signal STOP --full '^ray::.*(Slot|Implicit)'")
+        """Has a trial on a node get on no more, as soon as one is there."""
+        stop = "pkill --signal STOP --full '^ray::ResourceTrainable.train' && echo done || true"
+        until(lambda: self.lab.hosts[node].run(stop) == "done\n", FROZEN_S)
 
     def _munged(self, key: str = "") -> list[str]:
         place = self.folder / "munge"

@@ -121,3 +121,20 @@ def test_an_empty_cluster_is_asked_on_the_node_that_joins_first(nodes, monkeypat
     monkeypatch.setattr(handshake, "on_any", lambda function, *values: function(*values) | {"missing": ["no data."]})
     with pytest.raises(UserError, match=r"^node that joined: no data\.$"):
         check_nodes([], None, ONE, print)
+
+
+def test_each_node_that_cannot_use_the_bucket_is_named(bucket, nodes, monkeypatch):
+    def on_each(asked: dict[str, str], function, *values) -> dict:
+        found = {}
+        for name in asked:
+            with monkeypatch.context() as there:
+                if name.startswith("gpu2"):
+                    there.delenv("AWS_ACCESS_KEY_ID"), there.delenv("AWS_SECRET_ACCESS_KEY")
+                found[name] = function(*values)
+        return found
+
+    monkeypatch.setattr(handshake, "on_each", on_each)
+    with pytest.raises(UserError) as error:
+        handshake.check_bucket(f"{bucket.root}/a")
+    [line] = error.value.lines
+    assert line.startswith(f"node gpu2 (10.0.0.2): {bucket.root}/a") and "no credentials" in line

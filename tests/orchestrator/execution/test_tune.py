@@ -117,3 +117,19 @@ def test_a_sweep_with_nothing_to_close_stops_what_pauses(tmp_path):
     stage.state.report("0002", EPOCHS, {"val/elbo": 1.0})
     stage.end(2, "completed")
     assert stage.choose() is None and stage.trials[1].status == Trial.TERMINATED
+
+
+@pytest.mark.parametrize("lacking", ["pictures", "metrics", "line", None])
+def test_a_paused_trial_whose_last_epoch_is_not_all_here_after_a_kill_is_taken_up_first(tmp_path, lacking):
+    """Its node may have sent the pictures, and not yet the rest."""
+    spec = spec_of(LOW, trials=2, scheduler=ASHA | {"reduction_factor": 3})
+    stage = Stage(opened(tmp_path, spec), slots=1)
+    stage.start(1)
+    assert stage.report(1, 0.0) == "PAUSE"
+    home = tmp_path / "trials" / "0001"
+    home.mkdir(parents=True)
+    if lacking != "pictures":
+        (home / "pictures" / "0001").mkdir(parents=True)
+    if lacking != "metrics":
+        (home / "metrics.jsonl").write_text("" if lacking == "line" else '{"epoch": 1}\n')
+    assert Stage(opened(tmp_path, spec), slots=1).choose() == (1 if lacking else 2)
