@@ -130,4 +130,4 @@ def test_a_node_that_does_not_answer_is_told_and_nothing_waits_for_ever(slurm, l
     assert done.returncode == 3
     [lost] = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("down: its driver was lost")]
     assert f"Ray is up on 1 of 2 nodes of job {slurm.number('down')} after {START_S:g} s: look at n[1-2]" in lost
-    until(lambda: slurm.state(slurm.number("down")) not in ("RUNNING", "COMPLETING"), ENDED_S)
+    until(lambda: slurm.state(slurm.number("down")) != "RUNNING", ENDED_S)  # what was on n2 Slurm cannot know

@@ -115,5 +115,6 @@ class SlurmLab:
         return ["munged", "--force", *(f"--{name}={path}" for name, path in files.items()), "--foreground"]
 
     def _on_laptop(self, words: list[str]) -> None:
+        program = shutil.which(words[0], path=PATH)
         with (self.folder / f"{words[0]}.log").open("w") as log:
-            self.lab.popen(words, self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.lab.popen([program, *words[1:]], self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
