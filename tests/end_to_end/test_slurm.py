@@ -124,7 +124,7 @@ def test_a_sweep_that_is_stopped_ends_in_order_and_is_not_queued_again_until_it_
     assert_equal(slurm.shared / "stopped", alone)
 
 
-def test_a_node_that_does_not_answer_is_told_and_nothing_waits_for_ever(slurm, laptop, whole):
+def test_a_node_that_does_not_answer_is_told_and_nothing_waits_for_ever(slurm, laptop):
     slurm.lab.hosts["n2"].kill()
     done = laptop.vaeorch("sweep", "whole.yaml", "--name", "down", *WHERE)
     assert done.returncode == 3
