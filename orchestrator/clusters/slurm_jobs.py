@@ -171,7 +171,8 @@ class SlurmJobs(JobSystem):
         name, _, reason = told.stdout.strip().partition("|")
         name = name or self._accounted(number)
         if name in WAITING:
-            return State("PENDING", None, reason), f"job {number} waits ({reason})"
+            why = f" ({reason})" if reason != "None" else ""
+            return State("PENDING", None, reason), f"job {number} waits{why}"
         if name and name not in OVER:
             return State("RUNNING", None, ""), f"job {number} has its nodes"
         return self._over(job_id, number, name), f"job {number} has ended"

@@ -84,16 +84,18 @@ def test_the_watchdog_ends_a_cluster_that_nobody_uses(ec2, swept):
 
 def test_machines_whose_cluster_was_forgotten_are_listed_and_ended(ec2, swept):
     ec2.does("cluster", "up", "ec2.yaml", "--yes")
-    (ec2.folder / "ec2.yaml").rename(ec2.folder / "moved.yaml")
+    file, elsewhere = ec2.folder / "ec2.yaml", ec2.folder / "moved.yaml"
+    file.rename(elsewhere)
     listed = ec2.does("cluster", "ls")
     assert "1 machines without a file, in us-west-2" in listed
     ended = ec2.vaeorch("cluster", "down", "--all")
+    elsewhere.rename(file)
     assert "its 1 machines were ended" in ended.stdout
     assert ec2.billed() == []
 
 
 @pytest.fixture(scope="module")
-def short(ec2, swept):
+def short(ec2):
     """A sweep while AWS has no spot machines, and one while it has none at all: (code, what was said) of each."""
     (ec2.folder / "one.yaml").write_text(SWEEP.replace("trials: 4", "trials: 1"))
     ec2.refuse("spot c5.large")

@@ -124,10 +124,10 @@ def test_a_sweep_that_is_stopped_ends_in_order_and_is_not_queued_again_until_it_
     assert_equal(slurm.shared / "stopped", alone)
 
 
-def test_a_node_that_does_not_answer_is_told_and_nothing_waits_for_ever(slurm, laptop, whole):
+def test_a_node_that_does_not_answer_is_told_and_nothing_waits_for_ever(slurm, laptop):
     slurm.lab.hosts["n2"].kill()
     done = laptop.vaeorch("sweep", "whole.yaml", "--name", "down", *WHERE)
     assert done.returncode == 3
     [lost] = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("down: its driver was lost")]
     assert f"Ray is up on 1 of 2 nodes of job {slurm.number('down')} after {START_S:g} s: look at n[1-2]" in lost
-    until(lambda: slurm.state(slurm.number("down")) not in ("RUNNING", "COMPLETING"), ENDED_S)
+    until(lambda: slurm.state(slurm.number("down")) != "RUNNING", ENDED_S)  # what was on n2 Slurm cannot know

@@ -41,6 +41,7 @@ Faults and processes:
     lab: separate machines on this one, with SSH between them.
     slurm_lab: a Slurm on such machines.
     fake_programs: programs of other systems on PATH, which note what they are given and say what a test says.
+    ray_job_shape: the documented keys and types of what KubeRay is given.
     ssh_records: what a cluster file says of such hosts.
     aws_records: what a cluster file says of machines of EC2.
     ssh_clusters: the command line on a laptop, and sweeps that are sent to such hosts.

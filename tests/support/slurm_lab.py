@@ -1,6 +1,7 @@
 """A Slurm of Debian's packages on machines of a lab: its controller is on the laptop, which is the login node."""
 
 import secrets
+import shlex
 import shutil
 import socket
 import subprocess
@@ -56,30 +57,29 @@ class SlurmLab:
         self.shared = self.folder / "shared"
         self.shared.mkdir()
         (self.folder / "state").mkdir()
-        munge = self.folder / "munge"
-        munge.mkdir()
-        (munge / "key").write_bytes(secrets.token_bytes(128))
-        (munge / "key").chmod(0o400)
+        self.munge = self.folder / "munge"
+        self.munge.mkdir()
+        (self.munge / "key").write_bytes(secrets.token_bytes(128))
+        (self.munge / "key").chmod(0o400)
         names = {"laptop": socket.gethostname(), "address": LAPTOP, "folder": self.folder}
         lines = [f"NodeName={name} NodeAddr=10.77.0.{number + 2} CPUs={CPUS}" for number, name in enumerate(nodes)]
         (self.folder / "slurm.conf").write_text(CONF.format(**names) + "".join(f"{line}\n" for line in lines))
         (self.folder / "cgroup.conf").write_text(CGROUP_CONF)
         self.environment = {"SLURM_CONF": str(self.folder / "slurm.conf")}
-        self._on_laptop(self._munged())
+        self._on_laptop([*self._munged(self.munge / "key", self.munge), "--foreground"])
         self._on_laptop(["slurmctld", "-D"])
         lab.share(self.folder)
         for name in nodes:
-            self.begin(lab.host(name, disk_mib=1500))
+            self._begin(lab.host(name, disk_mib=1500))
         until(lambda: self.said("sinfo", "--noheader", "--format=%T %D").split() == ["idle", str(len(nodes))], UP_S)
 
-    def begin(self, host: Host) -> None:
-        """Starts Slurm on a machine that has just started."""
-        own = f"cp {self.folder}/munge/key /tmp/munge.key && mkdir -p /tmp/munge && mount --bind /tmp/munge"
+    def _begin(self, host: Host) -> None:
+        """Starts Slurm on a machine that has just started. What the machine writes is below its own /tmp."""
+        key, quiet = Path("/tmp/munge.key"), "> /dev/null 2>&1 < /dev/null"
         host.run("mount -t tmpfs cgroup /sys/fs/cgroup")
-        host.run(f"{own} {self.folder}/munge && chmod 755 /tmp/munge")
-        munged = " ".join(self._munged("/tmp/munge.key")[:-1])
-        host.run(f"{munged} > /dev/null 2>&1 < /dev/null")
-        host.run(f"SLURM_CONF={self.folder}/slurm.conf slurmd -L /var/log/slurmd.log > /dev/null 2>&1 < /dev/null")
+        host.run(f"cp {self.munge}/key {key}; mkdir -m 755 /tmp/munge; mount --bind /tmp/munge {self.munge}")
+        host.run(f"{shlex.join(self._munged(key, key.parent))} {quiet}")
+        host.run(f"SLURM_CONF={self.folder}/slurm.conf slurmd -L /var/log/slurmd.log {quiet}")
 
     def said(self, *words: str) -> str:
         """What a command of Slurm prints on the laptop."""
@@ -104,16 +104,13 @@ class SlurmLab:
         stop = "pkill --signal STOP --full '^ray::ResourceTrainable.train' && echo done || true"
         until(lambda: self.lab.hosts[node].run(stop) == "done\n", FROZEN_S)
 
-    def _munged(self, key: str = "") -> list[str]:
-        place = self.folder / "munge"
-        files = {"key-file": key or place / "key", "socket": place / "socket", "pid-file": "/tmp/munged.pid"}
-        files |= (
-            {"log-file": "/tmp/munged.log", "seed-file": "/tmp/munged.seed"}
-            if key
-            else {name: place / name for name in ("log-file", "seed-file", "pid-file")}
-        )
-        return ["munged", "--force", *(f"--{name}={path}" for name, path in files.items()), "--foreground"]
+    def _munged(self, key: Path, own: Path) -> list[str]:
+        """The command that starts munge, whose socket is in the same place everywhere. `own` is a machine's folder."""
+        files = {"key-file": key, "socket": self.munge / "socket"}
+        files |= {name: own / f"munge.{name}" for name in ("log-file", "seed-file", "pid-file")}
+        return ["munged", "--force", *(f"--{name}={path}" for name, path in files.items())]
 
     def _on_laptop(self, words: list[str]) -> None:
+        program = shutil.which(words[0], path=PATH)
         with (self.folder / f"{words[0]}.log").open("w") as log:
-            self.lab.popen(words, self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.lab.popen([program, *words[1:]], self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
