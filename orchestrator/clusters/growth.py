@@ -57,7 +57,7 @@ class Growth:
         elif refused and now - self.without_since > self.patience_s:
             reasons = (f"no {kind}: {reason}" for kind, reason in refused.items())
             raise ClusterFailed(f"The cluster has had no machine for {self.patience_s / 60:g} minutes.", *reasons)
-        return [f"no {kind}: {reason} It is tried again." for kind, reason in new.items()]
+        return [f"waiting      no {kind}: {reason}" for kind, reason in new.items()]
 
 
 def has_node() -> bool:

@@ -15,9 +15,9 @@ from orchestrator.errors import ClusterFailed
 
 def test_a_refusal_is_told_once_and_again_when_its_reason_changes():
     found = Growth()
-    assert found.judge(False, {"spot": "none free."}, 0) == ["no spot: none free. It is tried again."]
+    assert found.judge(False, {"spot": "none free."}, 0) == ["waiting      no spot: none free."]
     assert found.judge(False, {"spot": "none free."}, 5) == []
-    assert found.judge(False, {"spot": "quota."}, 10) == ["no spot: quota. It is tried again."]
+    assert found.judge(False, {"spot": "quota."}, 10) == ["waiting      no spot: quota."]
 
 
 def test_without_any_machine_for_long_the_sweep_ends_with_the_reasons():
@@ -80,4 +80,4 @@ def test_it_does_not_look_all_the_time(monkeypatch, capsys):
     found = Growth()
     found.look()
     found.look()
-    assert len(looks) == 1 and capsys.readouterr().out == "no spot: none free. It is tried again.\n"
+    assert len(looks) == 1 and capsys.readouterr().out == "waiting      no spot: none free.\n"
