@@ -58,7 +58,7 @@ class Bucket:
     def check(self) -> None:
         """Write an object, read, list and remove it: so that what is not allowed is known before a sweep needs it."""
         probe = f"probe-{secrets.token_hex(4)}"
-        self.write(probe, b"")
+        self.write_new(probe, b"")
         self.read(probe)
         self.names(probe)
         self.remove([probe])

@@ -186,8 +186,10 @@ def test_a_bucket_that_is_away_is_waited_for(bucket, node, home, monkeypatch):
     trained(node, 1, config(bucket))
     monkeypatch.setattr(s3, "ATTEMPTS", 1)
     monkeypatch.setattr(blobs, "PAUSE_S", 0.0)
-    bucket.faults.append(Fault("503", "/blobs/", times=12))
-    bucket.faults.append(Fault("503", "/blobs/", times=12, method="HEAD"))
+    monkeypatch.setattr("orchestrator.storage.bucket.ATTEMPTS", 1)
+    bucket.faults.append(Fault("503", "/blobs/", times=3))
+    bucket.faults.append(Fault("503", "/blobs/", times=3, method="HEAD"))
+    blobs.bucket.cache_clear()
     assert next(results(config(bucket), node(config(bucket))))["epoch"] == 1
 
 
