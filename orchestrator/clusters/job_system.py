@@ -1,6 +1,6 @@
 """What the commands ask of a cluster's jobs, whatever system runs them: `JobSystem`.
 
-`jobs.py` has the jobs of a Ray, `slurm_jobs.py` those of Slurm, `kube_jobs.py` those of KubeRay.
+`jobs.py` has the jobs of a Ray, `slurm/jobs.py` those of Slurm, `kuberay/jobs.py` those of KubeRay.
 """
 
 import signal

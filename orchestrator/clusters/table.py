@@ -3,8 +3,8 @@
 from orchestrator.clusters.address import Address
 from orchestrator.clusters.aws.record import Aws
 from orchestrator.clusters.base import Cluster, Local
-from orchestrator.clusters.kuberay import KubeRay
-from orchestrator.clusters.slurm import Slurm
+from orchestrator.clusters.kuberay.record import KubeRay
+from orchestrator.clusters.slurm.record import Slurm
 from orchestrator.clusters.ssh import Ssh
 
 CLUSTERS: tuple[type[Cluster], ...] = (

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from orchestrator.clusters.allocation import START_S
+from orchestrator.clusters.slurm.allocation import START_S
 from tests.support.lab import Lab
 from tests.support.slurm_lab import SlurmLab, unavailable
 from tests.support.ssh_clusters import ENDED_S, SWEEP, Laptop, decisions_of, drawn, metrics_of, results_of

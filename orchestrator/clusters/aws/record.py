@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from orchestrator.clusters.aws_prices import PriceList
+from orchestrator.clusters.aws.prices import PriceList
 from orchestrator.clusters.base import InBucket, PathThere, RemoteCluster, Say
 from orchestrator.clusters.connection import Node
 from orchestrator.clusters.cost import Cost, cost_of

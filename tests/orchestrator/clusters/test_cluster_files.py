@@ -11,9 +11,9 @@ from ruamel.yaml import YAML
 from orchestrator.clusters.address import Address
 from orchestrator.clusters.aws.record import Aws, AwsHead, AwsWorkers
 from orchestrator.clusters.base import AtMost, Local
-from orchestrator.clusters.kuberay import KubeRay, Pod, Toleration, Workers
+from orchestrator.clusters.kuberay.record import KubeRay, Pod, Toleration, Workers
 from orchestrator.clusters.read import cluster_schema, read_cluster
-from orchestrator.clusters.slurm import Slurm
+from orchestrator.clusters.slurm.record import Slurm
 from orchestrator.clusters.ssh import Ssh
 from orchestrator.clusters.table import CLUSTERS
 from orchestrator.spec.diagnostics import SpecError

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.clusters.aws_prices import PriceList
+from orchestrator.clusters.aws.prices import PriceList
 from orchestrator.clusters.connection import ConnectedCluster
 from orchestrator.clusters.cost import Cost
 from orchestrator.spec.records import Resources

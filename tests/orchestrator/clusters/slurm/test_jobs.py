@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.clusters import slurm_jobs
-from orchestrator.clusters.allocation import LOST, JobFiles
 from orchestrator.clusters.job_server import NoAnswer, NoJob
 from orchestrator.clusters.job_system import State
-from orchestrator.clusters.slurm import Slurm
-from orchestrator.clusters.slurm_jobs import SlurmJobs, opened
+from orchestrator.clusters.slurm import jobs as slurm_jobs
+from orchestrator.clusters.slurm.allocation import LOST, JobFiles
+from orchestrator.clusters.slurm.jobs import SlurmJobs, opened
+from orchestrator.clusters.slurm.record import Slurm
 from orchestrator.errors import UserError
 from tests.support.fake_programs import FakePrograms, in_pauses
 from tests.support.specs import TINY
@@ -75,7 +75,7 @@ def test_a_job_is_a_script_in_its_folder_with_the_code_beside_it(submitted, slur
     script = (folder / "job.sbatch").read_text().splitlines()
     assert script[0] == "#!/bin/bash"
     assert "export VAEORCH_A='b c'" in script
-    assert script[-1].startswith(f"exec {sys.executable} -m orchestrator.clusters.allocation run --nodes 1")
+    assert script[-1].startswith(f"exec {sys.executable} -m orchestrator.clusters.slurm.allocation run --nodes 1")
     assert script[-1].endswith(f"'{ENTRYPOINT}'")
 
 

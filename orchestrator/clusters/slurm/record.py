@@ -1,6 +1,6 @@
 """The kind `slurm`: a batch system that gives nodes to each job. A Ray runs on them for as long as the job does.
 
-`Slurm.script` renders what `sbatch` is given; `slurm_jobs.py` submits it, `allocation.py` is what runs on the nodes.
+`Slurm.script` renders what `sbatch` is given; `jobs.py` submits it, `allocation.py` is what runs on the nodes.
 """
 
 from __future__ import annotations
@@ -141,13 +141,13 @@ class Slurm(RemoteCluster):
         return ({"cpus": self.cpus_of_node, "gpus": self.gpus},) * self.nodes
 
     def opened(self, state: Path, out: Path) -> AbstractContextManager[Head]:
-        from orchestrator.clusters.slurm_jobs import opened
+        from orchestrator.clusters.slurm.jobs import opened
 
         return opened(self)
 
     def up(self, state: Path, say: Say) -> bool:
         """Slurm runs already: each job gets its nodes, and gives them back."""
-        from orchestrator.clusters.slurm_jobs import SlurmJobs
+        from orchestrator.clusters.slurm.jobs import SlurmJobs
 
         SlurmJobs(self).check_here()
         return False
@@ -160,12 +160,12 @@ class Slurm(RemoteCluster):
         """It takes its nodes back by itself."""
 
     def check(self, state: Path) -> list[str]:
-        from orchestrator.clusters.slurm_jobs import SlurmJobs
+        from orchestrator.clusters.slurm.jobs import SlurmJobs
 
         return SlurmJobs(self).check()
 
     def standing(self, state: Path) -> str:
-        from orchestrator.clusters.slurm_jobs import SlurmJobs
+        from orchestrator.clusters.slurm.jobs import SlurmJobs
 
         jobs = [job for job in SlurmJobs(self).list() if not job.state.ended]
         return counted(len(jobs), "job")
@@ -210,7 +210,7 @@ class Slurm(RemoteCluster):
         }
         words = [f"{name}={value}" if value != "" else name for name, value in options.items() if value is not None]
         sizes = ["--nodes", self.nodes, "--cpus", self.cpus_of_node, "--gpus", self.gpus]
-        run = [self.program, "-m", "orchestrator.clusters.allocation", "run", *sizes, place, entrypoint]
+        run = [self.program, "-m", "orchestrator.clusters.slurm.allocation", "run", *sizes, place, entrypoint]
         code = shlex.quote(f"{place}/{layout.JOB_CODE}")
         lines = [
             "#!/bin/bash",

@@ -1,7 +1,7 @@
 """Submits jobs to Slurm by its own commands on this machine, and follows their logs in the shared folder.
 
-`slurm.py` has the script, `allocation.py` what it runs, and the files by which both tell how a job stands.
-`slurm_commands.py` runs the commands.
+`record.py` has the script, `allocation.py` what it runs, and the files by which both tell how a job stands.
+`commands.py` runs the commands.
 """
 
 import os
@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from orchestrator.clusters.allocation import LOST, JobFiles
 from orchestrator.clusters.head import Head
 from orchestrator.clusters.job_server import NoJob
 from orchestrator.clusters.job_system import STOPPED, JobSystem, Listed, State
 from orchestrator.clusters.settings import check_settings, settings_of
-from orchestrator.clusters.slurm_commands import SlurmCommands
+from orchestrator.clusters.slurm.allocation import LOST, JobFiles
+from orchestrator.clusters.slurm.commands import SlurmCommands
 from orchestrator.errors import UserError
 from orchestrator.storage import layout
 

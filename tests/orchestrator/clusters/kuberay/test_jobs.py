@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.clusters import kube_jobs
 from orchestrator.clusters.job_server import NoAnswer, NoJob
 from orchestrator.clusters.job_system import State
-from orchestrator.clusters.kube_jobs import KubeJobs, tar_pattern
-from orchestrator.clusters.kuberay import KubeRay
-from orchestrator.clusters.ray_job import FOLDER, JOB, RUNS, name_of
+from orchestrator.clusters.kuberay import jobs as kube_jobs
+from orchestrator.clusters.kuberay.jobs import KubeJobs, tar_pattern
+from orchestrator.clusters.kuberay.ray_job import FOLDER, JOB, RUNS, name_of
+from orchestrator.clusters.kuberay.record import KubeRay
 from orchestrator.errors import UserError
 from tests.support.fake_programs import FakePrograms, in_pauses
 from tests.support.ray_job_shape import RAY_JOB, SECRET, faults

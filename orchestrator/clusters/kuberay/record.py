@@ -1,6 +1,6 @@
 """The kind `kuberay`: a Kubernetes cluster where the KubeRay operator makes a Ray of pods for each job.
 
-`ray_job.py` renders what it is given, `kube_jobs.py` submits that by `kubectl` and looks after it.
+`ray_job.py` renders what it is given, `jobs.py` submits that by `kubectl` and looks after it.
 """
 
 from __future__ import annotations
@@ -119,20 +119,20 @@ class KubeRay(RemoteCluster):
         )
 
     def opened(self, state: Path, out: Path) -> AbstractContextManager[Head]:
-        from orchestrator.clusters.kube_jobs import opened
+        from orchestrator.clusters.kuberay.jobs import opened
 
         return opened(self)
 
     def up(self, state: Path, say: Say) -> bool:
         """Kubernetes runs already: each job gets its pods, and gives them back."""
-        from orchestrator.clusters.kube_jobs import KubeJobs
+        from orchestrator.clusters.kuberay.jobs import KubeJobs
 
         KubeJobs(self).check_here()
         return False
 
     def down(self, state: Path) -> list[str]:
         """Remove all that jobs have left there."""
-        from orchestrator.clusters.kube_jobs import KubeJobs
+        from orchestrator.clusters.kuberay.jobs import KubeJobs
 
         return KubeJobs(self).remove()
 
@@ -140,12 +140,12 @@ class KubeRay(RemoteCluster):
         """The operator ends the pods of each job after it."""
 
     def check(self, state: Path) -> list[str]:
-        from orchestrator.clusters.kube_jobs import KubeJobs
+        from orchestrator.clusters.kuberay.jobs import KubeJobs
 
         return KubeJobs(self).check()
 
     def standing(self, state: Path) -> str:
-        from orchestrator.clusters.kube_jobs import KubeJobs
+        from orchestrator.clusters.kuberay.jobs import KubeJobs
 
         jobs = [job for job in KubeJobs(self).list() if not job.state.ended]
         return counted(len(jobs), "job")
@@ -160,7 +160,7 @@ class KubeRay(RemoteCluster):
         return [f"KubeRay makes pods in {self.namespace}: {pods}; {counted(self.max_hours, 'hour')} at most"]
 
     def rendered(self) -> str:
-        from orchestrator.clusters.ray_job import as_yaml, manifest
+        from orchestrator.clusters.kuberay.ray_job import as_yaml, manifest
 
         return as_yaml(manifest(self, "NAME-sweep", "exec python -m orchestrator driver CONFIG", {}))
 

@@ -7,8 +7,8 @@ import boto3
 import pytest
 from botocore.stub import ANY, Stubber
 
-from orchestrator.clusters import aws_prices
-from orchestrator.clusters.aws_prices import PriceList
+from orchestrator.clusters.aws import prices as aws_prices
+from orchestrator.clusters.aws.prices import PriceList
 
 ZONES = ("us-west-2a", "us-west-2b")
 

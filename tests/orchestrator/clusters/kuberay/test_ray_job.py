@@ -10,8 +10,8 @@ import ray
 from ruamel.yaml import YAML
 
 from orchestrator.clusters.jobs import package
-from orchestrator.clusters.kuberay import KubeRay
-from orchestrator.clusters.ray_job import MOST_BYTES, files_secret, manifest, name_of
+from orchestrator.clusters.kuberay.ray_job import MOST_BYTES, files_secret, manifest, name_of
+from orchestrator.clusters.kuberay.record import KubeRay
 from orchestrator.errors import UserError
 from tests.support.ray_job_shape import RAY_JOB, SECRET, faults
 

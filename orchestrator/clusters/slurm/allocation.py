@@ -1,6 +1,6 @@
 """What runs on the nodes that Slurm has given to a job: a Ray over all of them, and the driver on the first.
 
-`Slurm.script` starts it by `python -m orchestrator.clusters.allocation run`, in the place of the batch script: so
+`Slurm.script` starts it by `python -m orchestrator.clusters.slurm.allocation run`, in the place of the batch script: so
 Slurm's signals come here. It starts itself as `node` on each node. `JobFiles` is what it leaves for `slurm_jobs.py`.
 """
 

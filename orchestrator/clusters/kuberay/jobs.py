@@ -19,9 +19,19 @@ from typing import Any
 from orchestrator.clusters.head import Head
 from orchestrator.clusters.job_server import NoJob
 from orchestrator.clusters.job_system import PRINTABLE, STOPPED, JobSystem, Listed, State
-from orchestrator.clusters.kubectl import Kubectl
+from orchestrator.clusters.kuberay.kubectl import Kubectl
+from orchestrator.clusters.kuberay.ray_job import (
+    FOLDER,
+    JOB,
+    MADE_BY,
+    PLACE,
+    RUNS,
+    STOP_S,
+    files_secret,
+    manifest,
+    name_of,
+)
 from orchestrator.clusters.local import ENVIRONMENT
-from orchestrator.clusters.ray_job import FOLDER, JOB, MADE_BY, PLACE, RUNS, STOP_S, files_secret, manifest, name_of
 from orchestrator.clusters.settings import check_settings, settings_of
 from orchestrator.errors import UserError
 from orchestrator.storage import layout

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.clusters import allocation, on_host
-from orchestrator.clusters.allocation import LOST, Allocation, JobFiles, address_towards, ports, until_ended
+from orchestrator.clusters import on_host
+from orchestrator.clusters.slurm import allocation
+from orchestrator.clusters.slurm.allocation import LOST, Allocation, JobFiles, address_towards, ports, until_ended
 from tests.support.fake_programs import FakePrograms
 from tests.support.waiting import until
 
@@ -228,5 +229,6 @@ def test_a_node_is_reached_by_the_address_towards_the_head():
 
 
 def test_the_program_that_the_script_starts_imports_nothing_heavy():
-    code = "import sys, orchestrator.clusters.allocation; print(sorted({'torch', 'ray', 'mlflow'} & set(sys.modules)))"
+    heavy = "print(sorted({'torch', 'ray', 'mlflow'} & set(sys.modules)))"
+    code = f"import sys, orchestrator.clusters.slurm.allocation; {heavy}"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
