@@ -15,7 +15,7 @@ from orchestrator.commands.sent import resume_there
 from orchestrator.errors import UserError
 from orchestrator.execution.run import Outcome
 from orchestrator.shell import command
-from orchestrator.storage import layout
+from orchestrator.storage import layout, locks
 from orchestrator.storage.blobs import here
 from orchestrator.storage.stored_sweep import StoredSweep
 from orchestrator.storage.workspace import Workspace
@@ -69,15 +69,20 @@ class Home:
         return f"{stored.place}/{manifest.name}"
 
     def _bring_weights(self, whole: bool) -> None:
-        """Bring best models here that are in the cluster's store, `whole`: all weights. Say if that cannot be done."""
+        """Bring best models here that are in the cluster's store, `whole`: all weights. Say if that cannot be done.
+
+        Where the driver itself works in this folder, it has its own use for the references: they stay.
+        """
         names = layout.WEIGHTS if whole else (layout.BEST,)
         files = [file for name in names for file in sorted(self.folder.glob(f"{layout.TRIALS}/*/{name}{layout.BLOB}"))]
-        for file in files:
-            try:
-                here(file.with_suffix(""), patience_s=0.0)
-            except UserError as error:
-                say(self.console, f"note         the models stay in the cluster's store: {error}")
-                return
+        if not files:
+            return
+        try:
+            with locks.driver(self.folder):
+                for file in files:
+                    here(file.with_suffix(""), patience_s=0.0)
+        except UserError as error:
+            say(self.console, f"note         the models stay in the cluster's store: {error}")
 
     @contextmanager
     def tracking(self, head: Head) -> Iterator[None]:

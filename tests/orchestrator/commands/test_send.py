@@ -15,7 +15,7 @@ from orchestrator.clusters.state import note_file, state_folder
 from orchestrator.commands import cluster, cluster_jobs, send
 from orchestrator.commands.driver import Job
 from orchestrator.errors import UserError
-from orchestrator.storage import blobs
+from orchestrator.storage import blobs, locks
 from orchestrator.storage.snapshots import Snapshots
 from tests.support import ROOT
 from tests.support.fake_clusters import FakeCluster, FakeJobs, World
@@ -449,6 +449,18 @@ def test_weights_that_cannot_be_fetched_from_here_are_told_with_where_they_are(
     [line] = [line for line in out.splitlines() if "stay" in line]
     assert line.startswith(f"note         the models stay in the cluster's store: {bucket.root}/tiny/blobs/")
     assert "no credentials" in line
+
+
+def test_references_stay_where_a_driver_works_with_them(world, there, here, tmp_path, bucket):
+    """As in a folder that is the driver's own."""
+    world.store, world.drive = bucket.root, lambda job: [a_sweep(job), in_the_bucket(world.out / "tiny", bucket.root)]
+    there("sweep", "tiny.yaml", "--detach")
+    home = tmp_path / "runs" / "tiny"
+    home.mkdir(parents=True)
+    with locks.driver(home):
+        code, out, said = here("cluster", "pull", "tiny")
+    assert (code, said) == (0, "") and list(home.rglob("best.pt.blob")) and not list(home.rglob("*.pt"))
+    assert "note         the models stay in the cluster's store: " in out and "another process trains" in out
 
 
 def test_where_the_head_is_gone_and_there_is_no_store_pull_tells_that(world, there, here):
