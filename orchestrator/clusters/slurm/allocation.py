@@ -174,7 +174,7 @@ class Allocation:
         alive: list[str] = []
         while len(alive) < self.nodes and not self.warned:
             if ray.poll() is not None:
-                said = self.files.srun_log.read_text(errors="replace").strip().rpartition("\n")[2]
+                said = self.files.srun_log.read_text(errors="replace").partition("error: ")[2].partition("\n")[0]
                 raise Lost(f"srun has not started Ray on the nodes of job {self.job}: {said or 'it says nothing'}")
             if time.monotonic() > deadline:
                 up = f"Ray is up on {len(alive)} of {self.nodes} nodes of job {self.job} after {START_S:g} s"

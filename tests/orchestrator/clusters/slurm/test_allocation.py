@@ -183,11 +183,12 @@ def test_a_dashboard_that_does_not_answer_yet_is_asked_again(run, monkeypatch):
     assert run("exit 3") == 3
 
 
-def test_what_srun_says_where_it_fails_is_the_reason(run, slurm, files, monkeypatch):
-    (slurm.folder / "srun").write_text("#!/bin/sh\necho 'srun: error: Unable to create step for job 17' >&2; exit 1\n")
+def test_the_first_error_of_srun_is_the_reason_where_it_fails(run, slurm, files, monkeypatch):
+    lines = ["srun: error: Task launch failed on node n2", "srun: error: n1: task 0: Killed"]
+    (slurm.folder / "srun").write_text("#!/bin/sh\n" + "".join(f"echo '{line}' >&2\n" for line in lines) + "exit 1\n")
     monkeypatch.setattr(on_host, "alive_nodes", lambda order: [])
     assert run("exit 0") == 1
-    reason = "srun has not started Ray on the nodes of job 17: srun: error: Unable to create step for job 17"
+    reason = "srun has not started Ray on the nodes of job 17: Task launch failed on node n2"
     assert files.ended() == (LOST, reason)
 
 
