@@ -7,6 +7,8 @@ PLATFORMS := x86_64-manylinux_2_28 aarch64-manylinux_2_28 aarch64-apple-darwin
 PYTHONS := 3.11 3.12 3.13 3.14
 MACOS := 14.0
 
+LAB_TESTS := lab_hosts ssh_cluster slurm aws_cluster imagenet_cluster
+
 .PHONY: quickstart test cluster-tests lint lock lock-check clean
 
 quickstart: .venv/installed
@@ -17,10 +19,10 @@ test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
-# Sweeps on a lab of machines, also those that take too long for `make test`. Needs root on Linux.
+# Sweeps on a lab of machines, also those that take too long for `make test`. Needs root on Linux; Debian's slurmctld,
+# slurmd, slurm-client and munge for those of Slurm.
 cluster-tests: .venv/installed
-	$(BIN)/python -m pytest -m "slow_lab or not slow_lab" tests/end_to_end/test_lab_hosts.py tests/end_to_end/test_ssh_cluster.py \
-		tests/end_to_end/test_slurm.py
+	$(BIN)/python -m pytest -m "slow_lab or not slow_lab" $(LAB_TESTS:%=tests/end_to_end/test_%.py)
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -192,6 +192,7 @@ def test_ls_tells_of_cluster_and_job_and_pull_brings_the_checkpoints(laptop, who
     assert all((layout.trial_folder(whole[3], f"000{number}") / layout.CHECKPOINT).is_file() for number in range(1, 5))
 
 
+@pytest.mark.slow_lab
 def test_stop_ends_with_143_and_brings_home_what_there_is(laptop, faulty):
     attached, _, stopped, told = faulty[0]["stopped"]
     assert (attached, stopped) == (143, 143)
@@ -202,6 +203,7 @@ def test_stop_ends_with_143_and_brings_home_what_there_is(laptop, faulty):
     assert any(trial["epochs"] for trial in trials) and any(trial["status"] == "stopped" for trial in trials)
 
 
+@pytest.mark.slow_lab
 def test_a_lost_driver_is_told_in_a_line_with_the_cure(faulty):
     code, said = faulty[0]["driver lost"]
     assert code == 3
@@ -211,6 +213,7 @@ def test_a_lost_driver_is_told_in_a_line_with_the_cure(faulty):
     assert resume == "resume       vaeorch resume faulty --out out --cluster gpus.yaml"
 
 
+@pytest.mark.slow_lab
 def test_a_trial_whose_host_was_lost_goes_on_elsewhere_and_keeps_its_own_retries(laptop, faulty):
     said = faulty[0]["driver lost"][1]
     assert "Its node was lost. It goes on elsewhere from its last checkpoint." in said
@@ -218,12 +221,14 @@ def test_a_trial_whose_host_was_lost_goes_on_elsewhere_and_keeps_its_own_retries
     assert {event["of"] for event in laptop.events("faulty", "retried")} == {"node"}
 
 
+@pytest.mark.slow_lab
 def test_a_host_that_starts_again_rejoins_with_the_next_command(faulty):
     code, said = faulty[0]["finished"]
     assert code == 0
     assert said.splitlines()[0] == "Starting Ray on gpu3."
 
 
+@pytest.mark.slow_lab
 def test_a_sweep_through_all_faults_equals_an_unbroken_one_to_the_bit(laptop, alone, faulty):
     assert metrics_of(faulty[1]) == metrics_of(alone)
     assert decisions_of(faulty[1]) == decisions_of(alone)
