@@ -47,7 +47,7 @@ MISTAKES = {
         ("searcher: {name: optuna}", "1: trials: is missing. Say how often"),
         ("trials: 4\nconfirm: {top: 2}", "16: confirm.seeds: is missing."),
         ("trials: 4\nconfirm: {top: 0, seeds: 2}", "16: confirm.top: must be above 0, not 0."),
-        ("trials: 4\nbudget: {}", "16: budget: names no limit. Known: epochs, hours, gpu_hours."),
+        ("trials: 4\nbudget: {}", "16: budget: names no limit. Known: epochs, hours, gpu_hours, usd."),
         ("trials: 4\nbudget: {epoch: 9}", "16: budget.epoch: unknown key. Did you mean 'epochs'?"),
         ("trials: 4\nbudget: {hours: 0}", "16: budget.hours: must be above 0, not 0."),
         ("trials: 4\nbudget: {gpu_hours: 1}", "16: budget.gpu_hours: is never used up: resources.gpus_per_worker"),
