@@ -106,14 +106,14 @@ class DriverSite(Site):
     def data(self, workspace: Workspace) -> DataAccess:
         from orchestrator.execution.handshake import on_any
 
-        return DataAccess(workspace.data_root, on_any)
+        return DataAccess(workspace.data_root, partial(on_any, growth=self.cluster.growth))
 
     def check(
         self, sets: Iterable[Dataset], data: DataAccess, resources: Resources, console: Console
     ) -> dict[str, Any] | None:
         from orchestrator.execution.handshake import check_nodes
 
-        return check_nodes(sets, data.root, resources, partial(say, console))
+        return check_nodes(sets, data.root, resources, partial(say, console), self.cluster.growth)
 
     def store(self, workspace: Workspace, folder: Path | None = None) -> str | None:
         """The one that the user gave, if this machine is to send to it: else the user's machine does."""
