@@ -65,8 +65,8 @@ def test_of_each_kind_of_machine_the_last_reason_in_the_log_of_rays_autoscaler_c
 def test_ray_logs_the_reason_as_it_is_looked_for(monkeypatch):
     lines, adapter = [], NodeProviderAdapter.__new__(NodeProviderAdapter)
     monkeypatch.setattr(node_provider.logger, "info", lines.append)
+    monkeypatch.setattr(node_provider, "hash_launch_conf", lambda *config: "")
     adapter._v1_provider, adapter._config_reader, adapter._errors_queue = MagicMock(), MagicMock(), Queue()
-    adapter._config_reader.get_cached_autoscaling_config.return_value.get_cloud_node_config.return_value = {}
     refusal = NodeLaunchException("VcpuLimitExceeded", "You have requested more", None)
     adapter._v1_provider.create_node_with_resources_and_labels.side_effect = refusal
     adapter._launch_nodes_by_type("spot", 1, "request")
