@@ -15,7 +15,6 @@ from orchestrator.clusters.aws.errors import meaning_of_log
 from orchestrator.errors import ClusterFailed
 
 LOOK_S = 5.0
-PATIENCE_S = 600.0  # of a cluster that does not say
 LATE_S = 600.0  # for which a refusal counts
 LONGEST_S = 3600.0  # without such a node, after which a sweep ends in any case: machines may fail to be set up
 LONGEST, LOG_BYTES = 200, 2**18  # of a reason, and of the log in which it is looked for
@@ -26,7 +25,7 @@ REFUSED = re.compile(r"Failed to launch \d+ nodes of type (?P<kind>\S+): (?P<rea
 class Growth:
     """What has been found so far."""
 
-    patience_s: float = PATIENCE_S
+    patience_s: float
     """Without a node on which trials may run, after which a sweep ends, if machines were refused."""
     looked: float = float("-inf")
     without_since: float | None = None
@@ -103,11 +102,10 @@ def autoscaler_log() -> str:
         return ""
 
 
-def awaited(call: Any) -> Any:
-    """The same call to Ray once it is done, for which a cluster without nodes grows. Raises ClusterFailed."""
+def awaited(call: Any, growth: Growth | None) -> Any:
+    """The same call to Ray, once it is done if a cluster without nodes has to grow for it. Raises ClusterFailed."""
     import ray
 
-    growth = Growth()
-    while not ray.wait([call], timeout=LOOK_S)[0]:
+    while growth and not ray.wait([call], timeout=LOOK_S)[0]:
         growth.look()
     return call

@@ -140,14 +140,14 @@ class DriverSite(Site):
     def data(self, workspace: Workspace) -> DataAccess:
         from orchestrator.execution.handshake import on_any
 
-        return DataAccess(workspace.data_root, on_any)
+        return DataAccess(workspace.data_root, partial(on_any, growth=self.cluster.growth))
 
     def check(
         self, sets: Iterable[Dataset], data: DataAccess, resources: Resources, console: Console
     ) -> dict[str, Any] | None:
         from orchestrator.execution.handshake import check_bucket, check_nodes
 
-        made_with = check_nodes(sets, data.root, resources, partial(say, console))
+        made_with = check_nodes(sets, data.root, resources, partial(say, console), self.cluster.growth)
         if self.cluster.snapshots and not self.cluster.shares_files:
             check_bucket(str(self.cluster.snapshots.stored.place))
         return made_with

@@ -8,7 +8,7 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from orchestrator.clusters.growth import awaited
+from orchestrator.clusters.growth import Growth, awaited
 from orchestrator.clusters.lease import answer
 from orchestrator.errors import UserError
 from orchestrator.spec.records import Resources
@@ -44,7 +44,11 @@ class NodeDiffers(Exception):
 
 
 def check_nodes(
-    sets: Iterable[Dataset], root: Root, resources: Resources, say: Callable[[str], None]
+    sets: Iterable[Dataset],
+    root: Root,
+    resources: Resources,
+    say: Callable[[str], None],
+    growth: Growth | None = None,
 ) -> dict[str, Any]:
     """What the nodes on which trials may run are made with: code, packages, and the kinds of their devices.
 
@@ -54,7 +58,7 @@ def check_nodes(
     mine, asked = made_with(root, resources), (list(dict.fromkeys(sets)), root, resources)
     nodes = training_nodes()
     say(f"checking     {', '.join(nodes) or 'the first node that joins'}: code, packages and data")
-    reports = on_each(nodes, report_of, *asked) if nodes else {"that joined": on_any(report_of, *asked)}
+    reports = on_each(nodes, report_of, *asked) if nodes else {"that joined": on_any(report_of, *asked, growth=growth)}
     wrong = [f"node {node}: {line}" for node, report in reports.items() for line in faults(report, mine)]
     if wrong:
         raise UserError(*wrong)
@@ -122,8 +126,8 @@ def told_by(name: str, call: Any) -> Any:
         ) from None
 
 
-def on_any(function: Callable, *values: Any) -> Any:
-    """What a function returns on a node where trials may run. Raises its exception.
+def on_any(function: Callable, *values: Any, growth: Growth | None = None) -> Any:
+    """What a function returns on a node where trials may run. Raises its exception, and ClusterFailed by `growth`.
 
     It takes nothing from the trials that run there. An empty cluster grows for it.
     """
@@ -133,4 +137,4 @@ def on_any(function: Callable, *values: Any) -> Any:
             return on_each({name: nodes[name]}, function, *values)[name]
         except DataError as error:
             raise DataError(f"node {name}: {error}", error.field) from None
-    return answer(awaited(ray.remote(function).options(num_cpus=1).remote(*values)))
+    return answer(awaited(ray.remote(function).options(num_cpus=1).remote(*values), growth))

@@ -118,7 +118,9 @@ def test_what_all_nodes_say_of_the_data_is_told_once(nodes, monkeypatch):
 
 def test_an_empty_cluster_is_asked_on_the_node_that_joins_first(nodes, monkeypatch):
     nodes.clear()
-    monkeypatch.setattr(handshake, "on_any", lambda function, *values: function(*values) | {"missing": ["no data."]})
+    monkeypatch.setattr(
+        handshake, "on_any", lambda function, *values, growth: function(*values) | {"missing": ["no data."]}
+    )
     with pytest.raises(UserError, match=r"^node that joined: no data\.$"):
         check_nodes([], None, ONE, print)
 
