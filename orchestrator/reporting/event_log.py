@@ -43,10 +43,10 @@ class EventLog:
         self._write("recall", [self._brief(*event) for event in news], paused)
 
     def trial_started(self, trial: str, config: dict[str, Any], name: str) -> None:
-        self._write("trial_started", trial, config, name)
+        self._write_of_trial("trial_started", trial, config, name)
 
     def trial_resumed(self, trial: str) -> None:
-        self._write("trial_resumed", trial)
+        self._write_of_trial("trial_resumed", trial)
 
     def trial_noticed(self, trial: str, text: str) -> None:
         self._write("trial_noticed", trial, text)
@@ -58,13 +58,13 @@ class EventLog:
             self._write("trial_within", trial, epoch, share, seconds)
 
     def trial_paused(self, trial: str) -> None:
-        self._write("trial_paused", trial)
+        self._write_of_trial("trial_paused", trial)
 
     def trial_ended(self, trial: str, status: str, reason: str | None, best: dict[str, float]) -> None:
-        self._write("trial_ended", trial, status, reason, best)
+        self._write_of_trial("trial_ended", trial, status, reason, best)
 
     def epoch(self, trial: str, epoch: int, metrics: dict[str, float]) -> None:
-        self._write(*self._brief("epoch", trial, epoch, metrics))
+        self._write_of_trial(*self._brief("epoch", trial, epoch, metrics))
 
     def nodes(self, rows: Sequence[NodeRow]) -> None:
         """Written when they have changed."""
@@ -84,6 +84,11 @@ class EventLog:
             return (name, *values)
         trial, epoch, metrics = values
         return name, trial, epoch, {self.metric: metrics[self.metric]}
+
+    def _write_of_trial(self, name: str, trial: str, *values: Any) -> None:
+        """Write an event after which it is told anew how far the trial is in its epoch."""
+        self.within.pop(trial, None)
+        self._write(name, trial, *values)
 
     def _write(self, name: str, *values: Any) -> None:
         self.stream.write(f"{PREFIX}{json.dumps({'time': self.clock(), 'event': name, 'values': values})}\n")

@@ -6,7 +6,7 @@ from dataclasses import fields
 from itertools import count
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.reporting import event_log
@@ -94,8 +94,13 @@ def told(log: str):
     return printed(), boards, said
 
 
+WITHIN = (0, ("trial_within", "0001", 5, 0.0, 5.0))
+SAID_AGAIN = [WITHIN, (0, ("epoch", "0001", 1, {"m": 0.0, "other": 0.0})), WITHIN]
+
+
 @settings(deadline=None)
 @given(st.none() | recalls, steps)
+@example(None, SAID_AGAIN)
 def test_a_log_replayed_at_once_shows_what_a_view_on_the_spot_has_shown(recall, steps):
     clock, stream = Clock(), io.StringIO()
     console, printed = screen()
