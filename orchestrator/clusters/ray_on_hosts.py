@@ -218,31 +218,18 @@ class Hosts:
         return common | places | how
 
     def start_order(self, host: str, addresses: dict[str, str]) -> dict[str, Any]:
-        record, own = self.record, addresses[host]
-        options = [
-            f"--node-ip-address={own}",
-            "--disable-usage-stats",
-            "--log-color=false",
-            "--dashboard-agent-listen-port=0",  # any: Ray's default may be another Ray's
-            f"--object-store-memory={OBJECT_STORE_BYTES}",
-        ]
+        record, head = self.record, host == self.record.head
         environment = ENVIRONMENT | ON_CLUSTER
-        head_address = None
-        if host == record.head:
-            options += ["--head", f"--port={record.ray_port}", "--no-monitor"]  # there is nothing to scale
-            options += ["--include-dashboard=true", "--dashboard-host=127.0.0.1"]
-            options += [f"--dashboard-port={record.dashboard_port}"]
+        if head:
             environment |= {"RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{record.dashboard_port}"}
-        else:
-            head_address = (addresses[record.head], record.ray_port)
-            options += [f"--address={addresses[record.head]}:{record.ray_port}"]
-        idle = host == record.head and not record.train_on_head
-        for name, amount in (("cpus", record.cpus), ("gpus", record.gpus)):
-            if idle or amount is not None:
-                options.append(f"--num-{name}={0 if idle else amount}")
-        ports = [record.ray_port, record.dashboard_port] if host == record.head else []
-        how = {"options": options, "environment": environment, "own_ports": ports}
-        return self._order(host, "start", address=own, head_address=head_address, **how)
+        how = {
+            "address": addresses[host],
+            "head_address": None if head else (addresses[record.head], record.ray_port),
+            "options": start_options(record, host, addresses),
+            "environment": environment,
+            "own_ports": [record.ray_port, record.dashboard_port] if head else [],
+        }
+        return self._order(host, "start", **how)
 
     def _obeyed(self, orders: dict[str, dict], timeout: float) -> dict[str, Any]:
         """Has each host's Python do its order."""
@@ -263,6 +250,36 @@ class Hosts:
             return HostError(host, f"{self.record.python} has failed there: {said}. Correct `python`, or that.")
         told = json.loads(lines[-1].removeprefix(on_host.ANSWER))
         return HostError(host, told["failed"]) if "failed" in told else told
+
+
+def start_options(record, host: str, addresses: dict[str, str]) -> list[str]:
+    """The options of `ray start` on a host."""
+    options = [
+        f"--node-ip-address={addresses[host]}",
+        "--disable-usage-stats",
+        "--log-color=false",
+        "--dashboard-agent-listen-port=0",  # any: Ray's default may be another Ray's
+        f"--object-store-memory={OBJECT_STORE_BYTES}",
+    ]
+    if host == record.head:
+        options += ["--head", f"--port={record.ray_port}", "--no-monitor"]  # there is nothing to scale
+        options += ["--include-dashboard=true", "--dashboard-host=127.0.0.1"]
+        options += [f"--dashboard-port={record.dashboard_port}"]
+    else:
+        options += [f"--address={addresses[record.head]}:{record.ray_port}"]
+    idle = host == record.head and not record.train_on_head
+    for name, amount in (("cpus", record.cpus), ("gpus", record.gpus)):
+        if idle or amount is not None:
+            options.append(f"--num-{name}={0 if idle else amount}")
+    return options
+
+
+def commands(record) -> str:
+    """The command that starts Ray on each host, for the user; what only the host knows is in <...>."""
+    hosts = (record.head, *record.workers)
+    addresses = {host: f"<address of {host}>" for host in hosts}
+    lines = (f"{host}: ray start {' '.join(start_options(record, host, addresses))}\n" for host in hosts)
+    return "".join(lines)
 
 
 def differences(facts: dict[str, dict]) -> list[str]:

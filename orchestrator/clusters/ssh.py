@@ -128,6 +128,12 @@ class Ssh(RemoteCluster):
         hosts = [f"{self.head} (the head)", *self.workers]
         return [f"Ray is started on {len(hosts)} hosts: {', '.join(hosts)}"]
 
+    def rendered(self) -> str:
+        """The command that starts Ray on each host."""
+        from orchestrator.clusters.ray_on_hosts import commands
+
+        return commands(self)
+
     def mistakes(self) -> Iterator[Mistake]:
         """Hosts that are named twice, a head that leaves nobody to train, ports that are the same."""
         seen = {_name_of(self.head): "head"}

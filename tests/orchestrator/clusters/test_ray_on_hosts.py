@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.clusters.ray_on_hosts import Hosts, differences
+from orchestrator.clusters.ray_on_hosts import Hosts, differences, start_options
 from tests.support.ssh_records import ssh_cluster
 
 FACT = {"python": "3.11.7", "ray": "2.60.0", "address": "10.0.0.1"}
@@ -55,3 +55,10 @@ def test_clusters_of_one_name_on_two_machines_do_not_touch_each_other(tmp_path):
     assert one.mark == Hosts(ssh_cluster(), tmp_path / "one" / "gpus").mark != other.mark
     assert one.folder != other.folder
     assert len(f"/tmp/{one.mark}/r") <= 20  # Ray's socket paths have a limit
+
+
+def test_what_is_shown_is_what_hosts_are_told():
+    record, addresses = ssh_cluster(), {name: f"<address of {name}>" for name in ("gpu1", "gpu2", "gpu3")}
+    shown = dict(line.split(": ray start ") for line in record.rendered().splitlines())
+    assert shown == {host: " ".join(start_options(record, host, addresses)) for host in addresses}
+    assert "--head" in shown["gpu1"] and "--address=<address of gpu1>:6379" in shown["gpu3"]
