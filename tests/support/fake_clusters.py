@@ -14,6 +14,9 @@ from orchestrator.clusters.jobs import Listed, State
 from orchestrator.clusters.settings import check_settings
 from orchestrator.commands.driver import Job
 from orchestrator.storage import layout
+from tests.support import ROOT
+
+MADE_BEFORE = ROOT / "tests" / "end_to_end" / "sweeps_made_before" / "whole"
 
 
 @dataclass
@@ -129,3 +132,9 @@ class FakeJobs:
     def stop(self, job_id) -> State:
         self.world.did.append("stop")
         return State("STOPPED", 143, "")
+
+
+def a_sweep(job: Job) -> None:
+    """What the driver of a sweep leaves."""
+    to = f"{job.out}/{job.target}"
+    shutil.copytree(MADE_BEFORE, to, ignore=shutil.ignore_patterns("spool"), dirs_exist_ok=True)

@@ -1,54 +1,24 @@
 """Verbs that are sent to a cluster: what is refused before, what is sent, and what comes of it on this machine."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 
-from orchestrator.clusters.cost import Cost
 from orchestrator.clusters.job_server import NoAnswer
 from orchestrator.clusters.jobs import State
 from orchestrator.clusters.options import ClusterOptions
 from orchestrator.clusters.read import read_cluster as read
 from orchestrator.clusters.state import note_file, state_folder
-from orchestrator.commands import cluster, cluster_jobs, send
+from orchestrator.commands import cluster, send
 from orchestrator.commands.driver import Job
 from orchestrator.errors import UserError
-from orchestrator.storage import blobs, locks
-from orchestrator.storage.snapshots import Snapshots
 from tests.support import ROOT
-from tests.support.fake_clusters import FakeCluster, FakeJobs, World
+from tests.support.fake_clusters import FakeCluster, FakeJobs, a_sweep
 from tests.support.specs import TINY
 from trainables.data import DATASETS
 
-MADE_BEFORE = ROOT / "tests" / "end_to_end" / "sweeps_made_before" / "whole"
 FOLDER = "holds another sweep or run. Choose another --name or --out, or remove it."
-
-
-@pytest.fixture
-def world(tmp_path, monkeypatch) -> World:
-    """The cluster of far.yaml."""
-    world = World(tmp_path / "head")
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.delenv("VAEORCH_DATA", raising=False)
-    for module in (send, cluster_jobs, cluster):
-        monkeypatch.setattr(module, "read_cluster", lambda file: world.cluster())
-    return world
-
-
-@pytest.fixture
-def here(vaeorch, tmp_path, monkeypatch):
-    """Runs a verb in a folder with tiny.yaml."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "tiny.yaml").write_text(TINY)
-    return vaeorch
-
-
-@pytest.fixture
-def there(here):
-    """Runs a verb on that cluster."""
-    return lambda *words: here(*words, "--cluster", "far.yaml")
 
 
 @pytest.mark.parametrize("code", [0, 1, 2, 143])
@@ -137,59 +107,6 @@ def test_detached_from_the_start_nothing_is_followed(world, there):
     code, out, _ = there("sweep", "tiny.yaml", "--detach")
     assert code == 0 and out.splitlines()[-1] == "attach       vaeorch cluster attach tiny --out runs"
     assert world.did == ["up", "submit"]
-
-
-@pytest.fixture
-def billed(world):
-    world.bill, world.prices = Cost(2.5, 60.0), {"head": 0.5, "gpus": 2.0}
-    return world
-
-
-def asked(monkeypatch, answer):
-    """The user is at a terminal, and gives that answer."""
-    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
-    monkeypatch.setattr("click.termui.visible_prompt_func", lambda text: answer)
-
-
-@pytest.mark.parametrize("verb", [("sweep", "tiny.yaml"), ("resume", "tiny"), ("evaluate", "tiny")])
-def test_machines_that_cost_money_are_not_started_where_nobody_can_be_asked(billed, there, verb):
-    code, _, said = there(*verb)
-    assert code == 2 and said.endswith("and nobody can be asked here: add --yes.\n")
-    assert billed.did == []
-
-
-def test_with_yes_they_are_started_and_what_they_are_is_shown(billed, there):
-    code, out, _ = there("sweep", "tiny.yaml", "--yes")
-    assert code == 0 and out.startswith("cluster      the Ray that runs at")
-    assert billed.did == ["up", "submit", "follow", "down"]
-    [job] = billed.jobs.values()
-    assert job.prices == {"head": 0.5, "gpus": 2.0}
-
-
-@pytest.mark.parametrize(("answer", "code", "did"), [("y", 0, ["up", "submit", "follow", "down"]), ("", 2, [])])
-def test_at_a_terminal_the_user_is_asked_and_an_empty_answer_is_no(billed, there, monkeypatch, answer, code, did):
-    asked(monkeypatch, answer)
-    assert (there("sweep", "tiny.yaml")[0], billed.did) == (code, did)
-
-
-def test_a_cluster_that_is_only_started_is_asked_for_too(billed, here):
-    (Path.cwd() / "far.yaml").touch()
-    assert here("cluster", "up", "far.yaml")[0] == 2 and billed.did == []
-    assert here("cluster", "up", "far.yaml", "--yes")[0] == 0 and billed.did == ["up"]
-
-
-def test_nobody_is_asked_where_nothing_is_billed(world, there):
-    assert there("sweep", "tiny.yaml")[0] == 0
-
-
-def test_a_budget_in_dollars_needs_every_price(billed, there):
-    budget = ("--set", "budget.usd=50")
-    billed.prices = {"head": 0.5, "gpus": None}
-    code, _, said = there("sweep", "tiny.yaml", "--yes", *budget)
-    assert code == 2 and said.startswith("budget.usd: the price of gpus is not known. Write the usd_per_hour")
-    assert billed.did == []
-    billed.prices = {"head": 0.5, "gpus": 2.0}
-    assert there("sweep", "tiny.yaml", "--yes", *budget)[0] == 0
 
 
 @pytest.mark.parametrize("dataset", sorted(DATASETS, key=lambda dataset: dataset.__name__))
@@ -307,12 +224,6 @@ def test_a_job_that_is_not_taken_ends_what_was_started(world, there, tmp_path):
     assert not (tmp_path / "runs" / ".clusters").exists()
 
 
-def a_sweep(job: Job) -> None:
-    """What the driver of a sweep leaves."""
-    to = f"{job.out}/{job.target}"
-    shutil.copytree(MADE_BEFORE, to, ignore=shutil.ignore_patterns("spool"), dirs_exist_ok=True)
-
-
 def test_results_come_home_and_are_shown_here(world, there, here, tmp_path):
     world.drive = a_sweep
     code, out, said = there("sweep", "tiny.yaml")
@@ -388,85 +299,6 @@ def test_attach_stop_logs_and_pull_find_the_sweep(world, there, here, tmp_path):
     assert here("cluster", "pull", "tiny", "--all")[0] == 0
     assert list((tmp_path / "runs" / "tiny").rglob("checkpoint.pt"))
     assert world.did == ["up", "submit", "stop", "follow"]
-
-
-def test_where_the_head_is_gone_pull_brings_the_newest_snapshot_home(world, there, here, tmp_path, bucket):
-    world.store, world.drive = bucket.root, a_sweep
-    there("sweep", "tiny.yaml", "--detach")
-    [job] = world.jobs.values()
-    assert job.store == bucket.root
-    snapshots = Snapshots(job.store, world.out / "tiny", print)
-    snapshots.begin()
-    snapshots.close()
-    world.away = True
-    shutil.rmtree(world.out)
-    code, out, said = here("cluster", "pull", "tiny")
-    home = (tmp_path / "runs" / "tiny").resolve()
-    assert (code, said) == (0, "")
-    assert out.splitlines() == [
-        "note         the head does not answer: http://far: does not answer.",
-        f"{home} has what {bucket.root}/tiny/manifests/000001-00000001.json has.",
-    ]
-    assert list(home.rglob("best.pt")) and not list(home.rglob("checkpoint*.pt"))
-    assert here("results", "tiny")[0] == 0
-    assert here("cluster", "pull", "tiny", "--all")[0] == 0 and list(home.rglob("checkpoint.pt"))
-
-
-def in_the_bucket(folder: Path, root: str) -> list[Path]:
-    """Put the weights of a sweep there, as nodes do, and references in their place."""
-    files = [file for file in folder.rglob("*.pt") if blobs.upload(file, f"{root}/tiny/blobs/000001")]
-    for file in files:
-        file.unlink()
-    return files
-
-
-@pytest.mark.parametrize("whole", [False, True])
-def test_weights_in_the_store_come_home_as_files(world, there, here, tmp_path, bucket, whole):
-    world.store, world.drive = bucket.root, lambda job: [a_sweep(job), in_the_bucket(world.out / "tiny", bucket.root)]
-    code, _, said = there("sweep", "tiny.yaml")
-    home = tmp_path / "runs" / "tiny"
-    assert (code, said) == (0, "")
-    here("cluster", "pull", "tiny", *["--all"] * whole)
-    found = {str(file.relative_to(home)) for file in home.rglob("*.pt")}
-    sent = {str(file.relative_to(MADE_BEFORE)) for file in MADE_BEFORE.rglob("*.pt")}
-    assert found == {name for name in sent if whole or name.endswith("best.pt")} != set()
-    assert all((home / name).read_bytes() == (MADE_BEFORE / name).read_bytes() for name in found)
-    assert here("results", "tiny")[0] == 0
-
-
-def test_weights_that_cannot_be_fetched_from_here_are_told_with_where_they_are(
-    world, there, tmp_path, bucket, monkeypatch
-):
-    def driven(job: Job) -> None:
-        a_sweep(job)
-        in_the_bucket(world.out / "tiny", bucket.root)
-        monkeypatch.delenv("AWS_ACCESS_KEY_ID"), monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-        blobs.bucket.cache_clear()
-
-    world.store, world.drive = bucket.root, driven
-    code, out, said = there("sweep", "tiny.yaml")
-    assert (code, said) == (0, "")
-    [line] = [line for line in out.splitlines() if "stay" in line]
-    assert line.startswith(f"note         the models stay in the cluster's store: {bucket.root}/tiny/blobs/")
-    assert "no credentials" in line
-
-
-def test_references_stay_where_a_driver_works_with_them(world, there, here, tmp_path, bucket):
-    """As in a folder that is the driver's own."""
-    world.store, world.drive = bucket.root, lambda job: [a_sweep(job), in_the_bucket(world.out / "tiny", bucket.root)]
-    there("sweep", "tiny.yaml", "--detach")
-    home = tmp_path / "runs" / "tiny"
-    home.mkdir(parents=True)
-    with locks.driver(home):
-        code, out, said = here("cluster", "pull", "tiny")
-    assert (code, said) == (0, "") and list(home.rglob("best.pt.blob")) and not list(home.rglob("*.pt"))
-    assert "note         the models stay in the cluster's store: " in out and "another process trains" in out
-
-
-def test_where_the_head_is_gone_and_there_is_no_store_pull_tells_that(world, there, here):
-    there("sweep", "tiny.yaml", "--detach")
-    world.away = True
-    assert here("cluster", "pull", "tiny")[::2] == (2, "http://far: does not answer.\n")
 
 
 @pytest.mark.parametrize("verb", ["attach", "logs", "stop", "pull"])

@@ -1,0 +1,32 @@
+"""A cluster in the place of a real one, and a folder from which verbs are sent to it."""
+
+import pytest
+
+from orchestrator.commands import cluster, cluster_jobs, send
+from tests.support.fake_clusters import World
+from tests.support.specs import TINY
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch) -> World:
+    """The cluster of far.yaml."""
+    world = World(tmp_path / "head")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.delenv("VAEORCH_DATA", raising=False)
+    for module in (send, cluster_jobs, cluster):
+        monkeypatch.setattr(module, "read_cluster", lambda file: world.cluster())
+    return world
+
+
+@pytest.fixture
+def here(vaeorch, tmp_path, monkeypatch):
+    """Runs a verb in a folder with tiny.yaml."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    return vaeorch
+
+
+@pytest.fixture
+def there(here):
+    """Runs a verb on that cluster."""
+    return lambda *words: here(*words, "--cluster", "far.yaml")
