@@ -1,4 +1,4 @@
-"""Finds values of a spec that are valid alone, but not together, and rows of `paper` that no configuration has."""
+"""Finds values of a spec that are valid alone, but not together, and numbers of `paper` that no configuration has."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,8 @@ def inconsistencies(spec: "SweepSpec") -> Iterator[tuple[KeyPath, str]]:
     yield from _mistakes_of_objective(spec)
     if spec.budget:
         yield from _mistakes_of_budget(spec)
+    for index, table in enumerate(spec.paper):
+        yield from ((("paper", index, *read_path(path)), text) for path, text in table.mistakes())
     if not any(search_mistakes(spec.search)):  # `Checker.check_search` reports those
         yield from _mistakes_of_number(spec)
         yield from _mistakes_of_paths(spec)
@@ -82,13 +84,23 @@ def _mistakes_of_budget(spec: "SweepSpec") -> Iterator[tuple[KeyPath, str]]:
 
 
 def paper_mistakes(plan: Plan) -> Iterator[tuple[KeyPath, str]]:
-    """Rows of no configuration, in an otherwise valid spec: (path in the spec, what is wrong and its cure)."""
-    runs = [trial.run for trial in plan.examples] if plan.spec.paper else []
-    for index, printed in enumerate(plan.spec.paper):
-        found = list(_unknown(printed.row, runs))
-        if not found and not selected(printed.row, runs):
-            found = [((), "no configuration has all of these together. Remove one, or mend the search.")]
-        yield from ((("paper", index, "row", *below), text) for below, text in found)
+    """Numbers of no configuration, in an otherwise valid spec: (path in the spec, what is wrong and its cure).
+
+    With `--set` a sweep may leave out configurations for which numbers are printed.
+    """
+    if not plan.spec.paper or plan.spec.overrides:
+        return
+    runs, told = [trial.run for trial in plan.examples], set()
+    for index, table in enumerate(plan.spec.paper):
+        for cell in table.cells():
+            found = list(_unknown(cell.of, runs))
+            if not found and not selected(cell.of, runs):
+                found = [((), "no configuration has all of these together. Remove one, or mend the search.")]
+            for below, text in found:
+                where = table.place_of(cell, *below)
+                if where not in told:
+                    told.add(where)
+                    yield ("paper", index, *where), text
 
 
 def _unknown(row: dict[str, Any], runs: list[dict[str, Any]]) -> Iterator[tuple[KeyPath, str]]:

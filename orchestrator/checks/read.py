@@ -4,6 +4,7 @@
 """
 
 import json
+import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,13 @@ from orchestrator.space.plan import Plan
 from orchestrator.space.trials import trials_of
 from orchestrator.spec.diagnostics import Problem, SpecError, findings
 from orchestrator.spec.domains import Search
+from orchestrator.spec.published import without_old_numbers
 from orchestrator.spec.records import Objective, SweepSpec
 from orchestrator.spec.yaml_file import Document, override, read_yaml
 from trainables.data.access import HERE, DataAccess
 from trainables.run import Run
+
+DECISIVE = r"(run|search|trials|searcher|search_seed|scheduler|budget)\b"  # first keys of what decides what is trained
 
 
 def read_spec(file: str | Path, *values: Any, **more: Any) -> SweepSpec:
@@ -43,11 +47,14 @@ def read_plan(
     Args:
         data: the data sets.
         taken: names that the sweep may not have.
-        recorded: whether the spec is of a sweep that has begun; then its objective may have an odd mode.
+        recorded: whether the spec is of a sweep that has begun; then its objective may have an odd mode, and numbers of
+            a paper may have an earlier form, in which nothing used them.
     """
     written = read_yaml(file)
     _refuse_cluster(written)
-    document = _without_notes(override(written, settings))
+    document = _noted(_without_notes(override(written, settings)), settings)
+    if recorded:
+        document.values.update(without_old_numbers(document.values))
     spec, problems = _validated(document)
     if spec and spec.name.casefold() in taken:
         what = f"'{spec.name}' is a name of vaeorch's own in --out. Choose another."
@@ -88,6 +95,13 @@ def _without_notes(document: Document) -> Document:
     """The document without the keys `x-...`, which hold the user's own content, such as anchors."""
     values = {key: value for key, value in document.values.items() if not key.startswith("x-")}
     return Document(values, document.places)
+
+
+def _noted(document: Document, settings: Iterable[str]) -> Document:
+    """The document with those settings in `overrides` that change what is trained."""
+    before = document.values.get("overrides", ())
+    new = [setting for setting in settings if re.match(DECISIVE, setting)]
+    return Document(document.values | {"overrides": [*before, *new]}, document.places) if new else document
 
 
 def _validated(document: Document) -> tuple[SweepSpec | None, list[Problem]]:

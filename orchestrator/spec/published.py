@@ -1,42 +1,145 @@
-"""The numbers that a paper prints for configurations of a sweep, kept in the spec that trains these again."""
+"""The tables that a paper prints for configurations of a sweep, kept in the spec that trains these again.
 
-from typing import Annotated, Any, Literal
+`reporting/paper_tables.py` sets our numbers beside them; `evaluations/values.py` knows the names of numbers.
+"""
 
-from pydantic import AfterValidator, Field, NonNegativeFloat
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, PositiveInt
 
 from orchestrator.spec.domains import path_in_run
-from trainables.common.records import Record
+from trainables.common.records import Mistake, Record
+from trainables.evaluations.values import unknown_value
 
-Measure = Literal[
-    "fid",  # Frechet distance of generated images' Inception features
-    "precision",  # of generated images, 0 to 1
-    "recall",  # of generated images, 0 to 1
-    "active",  # axes in use
-    "mse",  # squared error per data value of a reconstruction
-    "hoyer",  # sparsity of the latents, 0 to 1
-    "factor_vae",  # FactorVAE's disentanglement score, per cent
-    "mig",  # mutual information gap, 0 to 1
-    "accuracy",  # of a classifier on the latents: a share in Intel-VAE, per cent in VIMAE
-    "uncertainty",  # generated images that a classifier is less than 80 % sure of, per cent
-    "ones",  # generated images that a classifier takes for a 1, per cent
-    "proportion",  # prior mass of the cluster that became the 0s, 0 to 1
-    "nll",  # of generated images, nats per image
-]
-"""What the papers measure, in the units in which they print it."""
+NUMBER = re.compile(r"(-?\d+(?:\.(\d+))?)(?:\s*±\s*(\d+(?:\.\d+)?))?")
 
 
-class Printed(Record):
-    """A number that a paper prints for one row of a table."""
+def _number(text: str | float) -> str | float:
+    if not NUMBER.fullmatch(str(text)):
+        raise ValueError(f"{text!r} is no printed number. Write it as printed, such as 22.24 ± 0.57 or 16.")
+    return text
 
-    row: Annotated[dict[Annotated[str, AfterValidator(path_in_run)], Any], Field(min_length=1)]
-    """Path relative to `run` -> its value in the configurations that the number describes."""
-    metric: Measure
-    """What was measured."""
-    condition: str = ""
-    """The condition, where a paper measures under several: a number of labels, noise, all axes."""
-    mean: float
-    """Mean over the paper's trainings, or the value of its only one."""
-    std: NonNegativeFloat | None = None
-    """Standard deviation over the paper's trainings; None where it prints none."""
+
+Values = dict[Annotated[str, AfterValidator(path_in_run)], Any]
+"""Path relative to `run` -> its value in the configurations that a number describes."""
+Number = Annotated[str | int | float, AfterValidator(_number)]
+"""A mean, or a mean ± its standard deviation, as printed."""
+
+
+class Heading(Record):
+    """What a row or a column of a printed table says of its numbers."""
+
+    label: str
+    """As printed."""
+    under: str = ""
+    """The heading above this and neighbouring columns, such as a data set."""
+    of: Values = {}
+    """Path relative to `run` -> its value in the configurations that the numbers describe."""
+    metric: str | None = None
+    """The value of an evaluation that was measured, such as `fid_ard` or `svm_clean`."""
+    percent: bool = False
+    """Whether a share is printed in per cent."""
+
+
+class Cell(Record):
+    """A number of which its row and column do not tell all."""
+
+    number: Number
+    of: Values = {}
+    """What they do not say of its configuration, or say otherwise."""
+    metric: str | None = None
+    """What was measured, where they say otherwise."""
+
+
+class PrintedRow(Heading):
+    """A row of a printed table."""
+
+    numbers: tuple[Cell | Number | None, ...]
+    """A number for each column; null where none is printed, or none of this sweep."""
+
+
+class PrintedTable(Record):
+    """A table as a paper prints it, or the part of it that describes trainings of this sweep."""
+
     table: str
-    """Where it is printed; S13 is Table 13 of a supplement."""
+    """Its name in the paper; S13 is Table 13 of a supplement."""
+    caption: str = ""
+    """What it shows, in a few words."""
+    trainings: PositiveInt | None = None
+    """Trainings of which each mean is; None where the paper does not say."""
+    columns: Annotated[tuple[Heading, ...], Field(min_length=1)]
+    rows: Annotated[tuple[PrintedRow, ...], Field(min_length=1)]
+
+    def mistakes(self) -> Iterator[Mistake]:
+        """Rows of another length than the header's, and numbers of no known metric."""
+        for index, row in enumerate(self.rows):
+            if len(row.numbers) != len(self.columns):
+                counts = f"{len(row.numbers)} for {len(self.columns)} columns"
+                yield f"rows[{index}].numbers", f"{counts}. Write null where a cell is empty."
+        for place, one in self._parts():
+            if one.metric and (wrong := unknown_value(one.metric)):
+                yield f"{place}.metric", wrong
+        named = [[bool(heading.metric) for heading in part] for part in (self.columns, self.rows)]
+        if not (all(named[0]) and not any(named[1]) or all(named[1]) and not any(named[0])):
+            yield "columns", "the metric is told by all columns or by all rows, and not by both. Write `metric` there."
+
+    def _parts(self) -> Iterator[tuple[str, Heading | Cell]]:
+        """All that may name a metric, each with its path."""
+        yield from ((f"columns[{index}]", column) for index, column in enumerate(self.columns))
+        for index, row in enumerate(self.rows):
+            yield f"rows[{index}]", row
+            cells = enumerate(row.numbers)
+            yield from ((f"rows[{index}].numbers[{at}]", cell) for at, cell in cells if isinstance(cell, Cell))
+
+    def cells(self) -> "Iterator[PrintedNumber]":
+        """The numbers, row by row."""
+        for at_row, row in enumerate(self.rows):
+            for at_column, (column, cell) in enumerate(zip(self.columns, row.numbers, strict=True)):
+                if cell is not None:
+                    own = cell if isinstance(cell, Cell) else Cell(number=cell)
+                    mean, decimals, std = NUMBER.fullmatch(str(own.number)).groups()
+                    yield PrintedNumber(
+                        row=at_row,
+                        column=at_column,
+                        of=column.of | row.of | own.of,
+                        metric=own.metric or row.metric or column.metric,
+                        scale=100 if row.percent or column.percent else 1,
+                        mean=float(mean),
+                        decimals=len(decimals or ""),
+                        std=None if std is None else float(std),
+                    )
+
+
+    def place_of(self, cell: "PrintedNumber", *path: str) -> tuple[str | int, ...]:
+        """The keys that lead to what a cell says of its configurations, or to the value of `path` there."""
+        row, column = self.rows[cell.row], self.columns[cell.column]
+        places = {("rows", cell.row): row, ("columns", cell.column): column}
+        own = row.numbers[cell.column]
+        places = {("rows", cell.row, "numbers", cell.column): own, **places} if isinstance(own, Cell) else places
+        where = next((place for place, part in places.items() if path and path[0] in part.of), ("rows", cell.row))
+        return (*where, "of", *path) if path else where
+
+
+@dataclass(frozen=True)
+class PrintedNumber:
+    """A cell of a printed table: where it stands, of which configurations it is, and what is printed."""
+
+    row: int
+    column: int
+    of: dict[str, Any]
+    metric: str
+    scale: int
+    """By which our value must be multiplied to have the printed unit."""
+    mean: float
+    decimals: int
+    """Digits after the point with which the mean is printed."""
+    std: float | None
+
+
+def without_old_numbers(spec: dict[str, Any]) -> dict[str, Any]:
+    """A spec in plain values without numbers in the form of earlier versions, in which each stood alone."""
+    tables = [one for one in spec.get("paper") or () if not (isinstance(one, dict) and "row" in one)]
+    return spec | {"paper": tables} if "paper" in spec else spec

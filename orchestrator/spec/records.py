@@ -16,7 +16,7 @@ from pydantic import (
 from orchestrator.schedulers.asha import Asha
 from orchestrator.schedulers.table import SCHEDULERS
 from orchestrator.spec.domains import AnyDomain, path_in_run, paths_of
-from orchestrator.spec.published import Printed
+from orchestrator.spec.published import PrintedTable
 from trainables.common.records import Record, choice
 from trainables.metrics import DIRECTIONS, Direction
 from trainables.run import Run
@@ -164,8 +164,10 @@ class SweepSpec(Record):
     resources: Resources = Resources()
     pictures_every: PositiveInt | None = None
     """Epochs between pictures; default: pictures at a trial's end alone."""
-    paper: tuple[Printed, ...] = ()
-    """What a paper prints for these trainings."""
+    paper: tuple[PrintedTable, ...] = ()
+    """Tables that a paper prints for these trainings; `vaeorch report` sets our numbers beside them."""
+    overrides: tuple[str, ...] = ()
+    """What `--set` changed of the file, as PATH=VALUE. Filled in by the command; a report says so."""
 
     @property
     def replicated(self) -> bool:

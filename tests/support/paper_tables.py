@@ -160,6 +160,11 @@ ARD = {
         {"10K": {"method.dz_size": 10_000}, "20K": {"method.dz_size": 20_000}},
         crossed([on("imagenet32")], [*GENERATED, {"metric": "mse"}]),
     ),
+    "S3": Table(
+        "Dataset L (secs) 2L 4L",
+        {"MNIST(L=16)": on("mnist32", (16, 32, 64)), "CIFAR10(L=128)": on("cifar10", (128, 256, 512))},
+        (),
+    ),
     "S7": Table(
         "DSprites Shapes INITIAL ACTIVE GT INITIAL ACTIVE GT",
         {str(size): {"network.latent_dim": size, "method.name": "ard_vae"} for size in (10, 15, 20, 30)},
