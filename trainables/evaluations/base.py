@@ -5,7 +5,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import NonNegativeInt
 
@@ -36,6 +37,15 @@ class Evaluation(Record):
     name: str
     seed: NonNegativeInt = 0
     """Seed of all random draws."""
+
+    gives: ClassVar[tuple[str, ...]] = ()
+    """The names of the values that it can give, with any settings and of any model: names or patterns of `fnmatch`. No
+    two evaluations give values of one name."""
+
+    @classmethod
+    def can_give(cls, name: str) -> bool:
+        """Whether a value may have this name."""
+        return any(fnmatchcase(name, pattern) for pattern in cls.gives)
 
     @abstractmethod
     def measure(self, seen: EvaluationContext) -> Measurement:

@@ -47,6 +47,11 @@ class SVM(OfRows):
     signed: bool = False
     """Adds the noise to images in [-1, 1]; otherwise to images in [0, 1]."""
     source: ClassVar[str] = "VIMAE, section 5.3"
+    gives: ClassVar[tuple[str, ...]] = tuple(
+        f"{kind}_{test}"
+        for kind in ("svm", "self_trained")
+        for test in ("clean", "gaussian_0.2", "gaussian_0.3", "gaussian_0.4", "mask_0.2", "mask_0.5")
+    )
 
     def measure(self, seen: EvaluationContext) -> Measurement:
         train, test = labelled(seen.splits.train), labelled(seen.rows(self.split))
@@ -111,6 +116,7 @@ class Forest(OfRows):
     published: bool = False
     """Also compute the published code's variant: train and test rows of one split, 2,000 of them to test."""
     source: ClassVar[str] = "Intel-VAE, figure 7, and its code"
+    gives: ClassVar[tuple[str, ...]] = ("forest_[1-9]*", "forest_published_[1-9]*")
 
     def measure(self, seen: EvaluationContext) -> Measurement:
         labelled(seen.splits.train), labelled(seen.rows(self.split))
@@ -143,6 +149,7 @@ class Attributes(OfRows):
     """Also compute the published code's variant: small networks on sampled latents of one split, stopped early by
     their accuracy on the test rows."""
     source: ClassVar[str] = "Intel-VAE, table B.1, and its code"
+    gives: ClassVar[tuple[str, ...]] = ("attributes_majority", "attributes_[1-9]*", "attributes_neural_[1-9]*")
 
     def measure(self, seen: EvaluationContext) -> Measurement:
         rows = seen.rows(self.split)

@@ -28,9 +28,15 @@ inception = LazyModule("trainables.metrics.inception")
 prd = LazyModule("trainables.metrics.prd")
 sums = LazyModule("trainables.sums")
 
+OTHER_FEATURES = ("classifier", "pixels")  # than FID's Inception
 REAL = 10_000  # rows
 ROWS_AT_ONCE = 500  # rows of features converted to float64 at once
 MOST_FEATURES = 4096  # whose covariance takes minutes to compare
+
+
+def in_features(*names: str, otherwise: str = "{}_{}") -> tuple[str, ...]:
+    """Names of values: with FID's Inception these, with other features `otherwise` of the name and the features."""
+    return tuple(of for name in names for of in (name, *(otherwise.format(name, net) for net in OTHER_FEATURES)))
 
 
 class Features(OfRows):
@@ -101,6 +107,7 @@ class Frechet(Features):
 
     name: Literal["frechet"] = "frechet"
     source: ClassVar[str] = "Heusel et al. 2017"
+    gives: ClassVar[tuple[str, ...]] = in_features("fid", otherwise="frechet_{1}")
     as_papers: ClassVar[bool] = True
     variant: ClassVar[str] = ""
 
@@ -128,6 +135,7 @@ class FrechetIntel(Frechet):
     real: PositiveInt = 2_000
     """Largest number of real rows, the first of the split."""
     source: ClassVar[str] = "Intel-VAE, its code and table 1"
+    gives: ClassVar[tuple[str, ...]] = in_features("fid_intel", otherwise="frechet_{1}_intel")
     as_papers: ClassVar[bool] = False
     variant: ClassVar[str] = "_intel"
     grey: ClassVar[str] = "stretched"
@@ -139,6 +147,7 @@ class FrechetARD(Frechet):
 
     name: Literal["frechet_ard"] = "frechet_ard"
     source: ClassVar[str] = "ARD-VAE, its code and table 2"
+    gives: ClassVar[tuple[str, ...]] = in_features("fid_ard", otherwise="frechet_{1}_ard")
     variant: ClassVar[str] = "_ard"
     grey: ClassVar[str] = "jpeg"
     colour: ClassVar[str] = "truncated"
@@ -153,6 +162,7 @@ class PRD(Features):
 
     name: Literal["prd"] = "prd"
     source: ClassVar[str] = "Sajjadi et al. 2018"
+    gives: ClassVar[tuple[str, ...]] = in_features("precision", "recall")
 
     def measure(self, seen: EvaluationContext) -> Measurement:
         extractor = seen.extractor(self.features, self.weights, self.seed)

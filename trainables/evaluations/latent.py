@@ -31,6 +31,7 @@ class Rate(OfRows):
 
     name: Literal["rate"] = "rate"
     source: ClassVar[str] = "Alemi et al. 2018; ARD-VAE, equation 17; the surrogate: own"
+    gives: ClassVar[tuple[str, ...]] = ("rate", "surrogate_rate")
 
     def measure(self, seen: EvaluationContext) -> Measurement:
         certain = seen.method.posterior() is posteriors.Point
@@ -61,6 +62,7 @@ class MMD(OfRows):
 
     name: Literal["mmd"] = "mmd"
     source: ClassVar[str] = "VIMAE, figure 1; kernels: Tolstikhin et al. 2018, Zhao et al. 2019"
+    gives: ClassVar[tuple[str, ...]] = ("mmd_imq", "mmd_rbf")
 
     def measure(self, seen: EvaluationContext) -> Measurement:
         codes_ND = seen.codes("draw", self.split, seed=self.seed)
@@ -79,6 +81,7 @@ class DzTime(Evaluation):
 
     name: Literal["dz_time"] = "dz_time"
     source: ClassVar[str] = "ARD-VAE, supplement, table 3"
+    gives: ClassVar[tuple[str, ...]] = ("dz_seconds", "dz_seconds_min", "dz_rows")
 
     def measure(self, seen: EvaluationContext) -> Measurement:
         numbers = seen.alone(lambda: timing.dz_seconds(seen.learner, seen.splits.train, seed=self.seed))

@@ -28,6 +28,7 @@ class Parzen(OfRows):
     real: PositiveInt = 10_000
     """Largest number of rows, the first of the split."""
     source: ClassVar[str] = "Breuleux et al. 2011; after VIMAE, table 1, whose own estimate is not known"
+    gives: ClassVar[tuple[str, ...]] = ("parzen_nll", "parzen_width", "parzen_reversed_nll")
 
     def measure(self, seen: EvaluationContext) -> Measurement:
         name, rows = seen.name_of(self.split), seen.rows(self.split, self.real)
@@ -49,6 +50,7 @@ class IWAE(OfRows):
     rows: PositiveInt = 10_000
     """Largest number of rows, the first of the split."""
     source: ClassVar[str] = "Burda et al. 2016"
+    gives: ClassVar[tuple[str, ...]] = ("iwae_nll",)
 
     def measure(self, seen: EvaluationContext) -> Measurement:
         rows = seen.rows(self.split, self.rows)

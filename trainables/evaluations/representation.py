@@ -35,6 +35,14 @@ class Active(Evaluation):
 
     name: Literal["active"] = "active"
     source: ClassVar[str] = "ARD-VAE, section 3.4, equations 19 and 20, and its code"
+    gives: ClassVar[tuple[str, ...]] = (
+        "active_own",
+        *(
+            f"{kind}_{share}"
+            for kind in ("active", "active_eq19", "active_w", "active_w_eq19")
+            for share in ("95", "99", "99.9")
+        ),
+    )
 
     def measure(self, seen: EvaluationContext) -> Measurement:
         moments, sensitivity = seen.relevance_sums(self.seed)
@@ -53,6 +61,7 @@ class MSE(OfRows):
 
     name: Literal["mse"] = "mse"
     source: ClassVar[str] = "ARD-VAE, supplement, table 10, and its code"
+    gives: ClassVar[tuple[str, ...]] = ("mse", "mse_pruned", "mse_pruned_code")
 
     def measure(self, seen: EvaluationContext) -> Measurement:
         found, split, rows = seen.relevance(self.seed), seen.name_of(self.split), seen.rows(self.split)
@@ -72,6 +81,7 @@ class Hoyer(OfRows):
     rows: PositiveInt = 2_000
     """Largest number of rows, the first of the split."""
     source: ClassVar[str] = "Mathieu et al. 2019; Intel-VAE, section 6.3, and its code"
+    gives: ClassVar[tuple[str, ...]] = ("hoyer",)
 
     def measure(self, seen: EvaluationContext) -> Measurement:
         z_NL = seen.codes("sampled", self.split, self.rows, seed=self.seed)
@@ -112,6 +122,7 @@ class FactorVAE(OfFactors):
 
     name: Literal["factor_vae"] = "factor_vae"
     source: ClassVar[str] = "Kim & Mnih 2018, with the settings of Locatello et al. 2019"
+    gives: ClassVar[tuple[str, ...]] = ("factor_vae", "factor_vae_axes")
 
     def score(self, codes_NL: np.ndarray, factors_NF: np.ndarray) -> dict[str, float]:
         return factor_vae.factor_vae(codes_NL, factors_NF, seed=self.seed)
@@ -122,6 +133,7 @@ class MIG(OfFactors):
 
     name: Literal["mig"] = "mig"
     source: ClassVar[str] = "Chen et al. 2018, in the form of disentanglement_lib"
+    gives: ClassVar[tuple[str, ...]] = ("mig",)
 
     def score(self, codes_NL: np.ndarray, factors_NF: np.ndarray) -> dict[str, float]:
         return mig.mig(codes_NL, factors_NF, self.seed)

@@ -38,6 +38,12 @@ class Uncertainty(OfRows):
     generated: PositiveInt = 10_000
     """Number of images of each draw."""
     source: ClassVar[str] = "Intel-VAE, table 2"
+    gives: ClassVar[tuple[str, ...]] = (
+        "uncertainty",
+        "proportion_of_ones",
+        "uncertainty_data",
+        "proportion_of_ones_data",
+    )
 
     def measure(self, seen: EvaluationContext) -> Measurement:
         logistic, rows = fitted(seen), seen.rows(self.split)
@@ -55,6 +61,7 @@ class Proportion(Evaluation):
 
     name: Literal["proportion"] = "proportion"
     source: ClassVar[str] = "Intel-VAE, table 3"
+    gives: ClassVar[tuple[str, ...]] = ("proportion_of_zeros", "least_proportion")
 
     def measure(self, seen: EvaluationContext) -> Measurement:
         logistic = fitted(seen)

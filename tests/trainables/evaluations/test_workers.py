@@ -1,5 +1,6 @@
 """Evaluations by two real gloo workers: their findings are those of one, numbers and complaints alike."""
 
+import fnmatch
 import pickle
 from dataclasses import replace
 
@@ -16,6 +17,7 @@ from trainables.evaluations import EVALUATIONS, context
 from trainables.evaluations.context import EvaluationContext
 from trainables.evaluations.downstream import probes
 from trainables.evaluations.evaluate import evaluate, find
+from trainables.evaluations.generation import Features
 from trainables.metrics import convnet
 from trainables.sums import rank_and_world
 from trainables.train import Training
@@ -107,6 +109,16 @@ def test_two_workers_find_what_one_does(example, name, of_one_and_two):
     else:
         assert two.values == pytest.approx(alone.values, rel=1e-9, abs=1e-12)
     assert alone.values or alone.pictures or (example, name) == ("vimae logistic", "iwae")
+
+
+def test_values_have_names_that_their_evaluation_declares_and_no_other(of_one_and_two):
+    seen = {name: finding.metric for finding in of_one_and_two[0].values() for name in finding.values}
+    for name, metric in seen.items():
+        assert [name_of(kind) for kind in EVALUATIONS if kind.can_give(name)] == [metric]
+    declared = {name for kind in EVALUATIONS for name in kind.gives}
+    unseen = {name for name in declared if not fnmatch.filter(seen, name)}
+    other_features = {name for kind in EVALUATIONS if issubclass(kind, Features) for name in kind.gives}
+    assert unseen == {name for name in other_features if "classifier" not in name} - {"frechet_pixels"}
 
 
 def test_every_evaluation_is_among_these():
