@@ -18,12 +18,13 @@ from ruamel.yaml import YAML
 from orchestrator.checks.read import read_spec, schema
 from orchestrator.space.plan import Plan
 from orchestrator.space.trials import list_trials, notes, selected
-from orchestrator.spec.published import Printed
+from orchestrator.spec.published import PrintedTable
 from orchestrator.spec.records import SweepSpec
 from tests.support import BESIDE, ROOT
 from tests.support.paper_tables import PAPERS, Cell, Number, read_table
 from trainables.data.access import DataAccess
 from trainables.data.loading import read_facts
+from trainables.evaluations.values import value_named
 from trainables.run import Run
 
 FILES = sorted((ROOT / "search_spaces" / "papers").glob("*.yaml"))
@@ -101,28 +102,34 @@ def test_a_sweep_of_a_paper_fits_the_schema_and_names_its_source_and_what_is_our
     assert "\n# Source: " in head and "\n# Ours: " in head
 
 
-def test_each_printed_number_is_of_one_configuration_and_stands_in_its_file_once(specs):
+def test_each_printed_number_is_of_one_configuration_and_stands_in_its_table_once(specs):
     for spec in specs.values():
         runs = runs_of(spec)
-        keys = [key_of(spec, runs, printed.row, printed.metric, printed.condition) for printed in spec.paper]
-        assert all(len(configurations) == 1 for _, configurations, *_ in keys), spec.name
-        assert len(set(keys)) == len(keys), spec.name
+        for table in spec.paper:
+            keys = [key_of(spec, runs, cell.of, cell.metric) for cell in table.cells()]
+            assert all(len(configurations) == 1 for _, configurations, _ in keys), (spec.name, table.table)
+            assert len(set(keys)) == len(keys), (spec.name, table.table)
 
 
-def test_each_number_names_tables_that_are_compared_here(specs):
-    named_by = {(paper_of(name), table) for name, spec in specs.items() for one in spec.paper for table in tables(one)}
+def test_each_table_is_compared_here(specs):
+    named_by = {(paper_of(name), number_of(table)) for name, spec in specs.items() for table in spec.paper}
     assert named_by - {("intel", "C.3")} == set(CASES)  # C.3 is text
+
+
+def test_each_number_of_a_paper_can_be_measured(specs):
+    metrics = {cell.metric for spec in specs.values() for table in spec.paper for cell in table.cells()}
+    assert {metric for metric in metrics if value_named(metric) is None} == set()
 
 
 @pytest.mark.parametrize(("paper", "name"), CASES, ids=lambda value: str(value))
 def test_the_numbers_of_a_table_are_those_that_the_paper_prints_all_and_no_others(specs, texts, paper, name):
     mine = [spec for spec in specs.values() if paper_of(spec.name) == paper]
-    concerned = {spec.name: (spec, runs_of(spec)) for spec in mine if any(name in tables(one) for one in spec.paper)}
+    parts = [(spec, table) for spec in mine for table in spec.paper if number_of(table) == name]
+    concerned = {spec.name: (spec, runs_of(spec)) for spec, _ in parts}
     ours = {
-        key_of(spec, runs, one.row, one.metric, one.condition): (one.mean, one.std)
-        for spec, runs in concerned.values()
-        for one in spec.paper
-        if name in tables(one)
+        key_of(*concerned[spec.name], cell.of, cell.metric): (cell.mean, cell.std)
+        for spec, table in parts
+        for cell in table.cells()
     }
     cells = read_table(texts[paper], paper, name)
     theirs = [found for cell, number in cells for found in keyed(cell, number, concerned)]
@@ -132,32 +139,30 @@ def test_the_numbers_of_a_table_are_those_that_the_paper_prints_all_and_no_other
 
 def test_the_text_on_the_sparse_loss_has_its_two_scores(specs, texts):
     (words,) = re.findall(r"> 30\.0\$[^(]*\(\$([\d.]+) \\rightarrow ([\d.]+)\$\)", texts["intel"])
-    without, most = specs["intel_appendix_c3"].paper
+    without, most = specs["intel_appendix_c3"].paper[0].cells()
     assert (without.mean, most.mean) == tuple(map(float, words))
-    assert without.row == {"method.gamma": 0} and most.row["method.gamma"] > 30
+    assert without.of == {"method.gamma": 0} and most.of["method.gamma"] > 30
 
 
 def paper_of(sweep: str) -> str:
     return sweep.partition("_")[0]
 
 
-def tables(printed: Printed) -> list[str]:
-    """Tables 2, S10 and S13 -> 2, S10, S13."""
-    return re.findall(r"[BC]\.\d|S?\d+", printed.table)
+def number_of(table: PrintedTable) -> str:
+    """Table S10 -> S10."""
+    return table.table.rpartition(" ")[2]
 
 
-def key_of(spec: SweepSpec, runs: list[dict], row: Cell, metric: str, condition: str) -> tuple:
+def key_of(spec: SweepSpec, runs: list[dict], row: Cell, metric: str) -> tuple:
     """The same for the same number, however its row is written."""
-    return spec.name, tuple(runs.index(run) for run in selected(row, runs)), metric, condition
+    return spec.name, tuple(runs.index(run) for run in selected(row, runs)), metric
 
 
 def keyed(cell: Cell, number: Number, concerned: dict) -> Iterator[tuple[tuple, Number]]:
     """A cell of the paper with the key that its number has in each sweep that trains it."""
-    row = {path: value for path, value in cell.items() if path not in ("metric", "condition")}
+    row = {path: value for path, value in cell.items() if path != "metric"}
     found = [
-        (key_of(spec, runs, row, cell["metric"], cell.get("condition", "")), number)
-        for spec, runs in concerned.values()
-        if selected(row, runs)
+        (key_of(spec, runs, row, cell["metric"]), number) for spec, runs in concerned.values() if selected(row, runs)
     ]
     assert found, f"no sweep trains {cell}"
     yield from found

@@ -14,6 +14,7 @@ from orchestrator.cli.data import data
 from orchestrator.cli.options import (
     cluster_options,
     data_option,
+    file_option,
     format_option,
     json_option,
     name_option,
@@ -27,6 +28,7 @@ from orchestrator.storage.workspace import Workspace
 
 NO_RESULT, USERS_MISTAKE, CLUSTER_FAILED = 1, 2, 3
 PORT = 5000
+REPORTS, COMPARISONS = ("terminal", "markdown", "latex", "csv"), ("terminal", "markdown", "csv")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -154,6 +156,33 @@ def results(name, out, evaluations, form) -> None:
     from orchestrator.commands.results import print_evaluations, print_leaderboard
 
     (print_evaluations if evaluations else print_leaderboard)(out, name, form)
+
+
+@cli.command()
+@click.argument("name")
+@out_option
+@click.option("--format", "form", type=click.Choice(REPORTS), default=REPORTS[0], show_default=True)
+@file_option
+def report(name, out, form, file) -> None:
+    """Set the sweep NAME beside its paper's tables: each cell ours, the printed one, and a verdict."""
+    from orchestrator.commands.report import Wanted
+    from orchestrator.commands.report import report as write
+
+    write(out, name, Wanted(form, file))
+
+
+@cli.command()
+@click.argument("first")
+@click.argument("second")
+@out_option
+@click.option("--format", "form", type=click.Choice(COMPARISONS), default=COMPARISONS[0], show_default=True)
+@file_option
+def compare(first, second, out, form, file) -> None:
+    """Set two sweeps side by side: each configuration that both have, value by value, with a verdict."""
+    from orchestrator.commands.report import Wanted
+    from orchestrator.commands.report import compare as write
+
+    write(out, (first, second), Wanted(form, file))
 
 
 @cli.command()

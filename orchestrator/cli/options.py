@@ -64,6 +64,9 @@ yes_option = click.option(
 format_option = click.option(
     "--format", "form", type=click.Choice(["table", "json", "csv", "markdown"]), default="table", show_default=True
 )
+file_option = click.option(
+    "-o", "file", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file.  [default: print]"
+)
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print results (or the plan) as JSON; progress goes to stderr."
 )

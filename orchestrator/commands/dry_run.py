@@ -34,7 +34,7 @@ def described(plan: Plan, folder: Path, slots: int | None) -> dict[str, Any]:
         "slots": slots and min(slots, len(plan)),
         "epochs_at_most": sum(map(spec.scheduler.most_epochs, epochs)) + again,
         "epochs_expected": round(within_budget(spec, spec.scheduler.expected_epochs(epochs) + again)),
-        "paper": len(spec.paper),
+        "paper": sum(1 for table in spec.paper for _ in table.cells()),
         "notes": notes(spec, epochs) + spec.scheduler.notes(plan.searching),
     }
 
@@ -60,7 +60,11 @@ def as_text(plan: dict[str, Any]) -> str:
         *([f"  budget     {pairs(plan['budget'])}"] if plan["budget"] else []),
         f"  epochs     {plan['epochs_at_most']:,} at most, about {plan['epochs_expected']:,} expected",
         *(f"  search     {path}: {flow(domain)}" for path, domain in plan["search"].items()),
-        *([f"  paper      {plan['paper']} values to compare with"] if plan["paper"] else []),
+        *(
+            [f"  paper      {plan['paper']} printed numbers to compare with: vaeorch report {plan['name']}"]
+            if plan["paper"]
+            else []
+        ),
         *(f"  note       {note}" for note in plan["notes"]),
     ]
     return "\n".join(lines)

@@ -8,7 +8,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, PositiveInt
+from pydantic import (
+    AfterValidator,
+    Field,
+    GetJsonSchemaHandler,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    WithJsonSchema,
+    model_serializer,
+    model_validator,
+)
 
 from orchestrator.spec.domains import path_in_run
 from trainables.common.records import Mistake, Record
@@ -17,16 +26,14 @@ from trainables.evaluations.values import unknown_value
 NUMBER = re.compile(r"(-?\d+(?:\.(\d+))?)(?:\s*±\s*(\d+(?:\.\d+)?))?")
 
 
-def _number(text: str | float) -> str | float:
-    if not NUMBER.fullmatch(str(text)):
+def _as_printed(text: str) -> str:
+    if not NUMBER.fullmatch(text):
         raise ValueError(f"{text!r} is no printed number. Write it as printed, such as 22.24 ± 0.57 or 16.")
     return text
 
 
 Values = dict[Annotated[str, AfterValidator(path_in_run)], Any]
 """Path relative to `run` -> its value in the configurations that a number describes."""
-Number = Annotated[str | int | float, AfterValidator(_number)]
-"""A mean, or a mean ± its standard deviation, as printed."""
 
 
 class Heading(Record):
@@ -45,19 +52,36 @@ class Heading(Record):
 
 
 class Cell(Record):
-    """A number of which its row and column do not tell all."""
+    """A printed number; in YAML the number alone, where its row and column tell all of it."""
 
-    number: Number
+    number: Annotated[str, AfterValidator(_as_printed), WithJsonSchema({"type": ["string", "number"]})]
+    """A mean, or a mean ± its standard deviation, as printed."""
     of: Values = {}
-    """What they do not say of its configuration, or say otherwise."""
+    """What row and column do not say of its configuration, or say otherwise."""
     metric: str | None = None
     """What was measured, where they say otherwise."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _alone(cls, value: Any) -> Any:
+        values = value if isinstance(value, dict) else {"number": value}
+        number = values.get("number")
+        plain = isinstance(number, int | float) and not isinstance(number, bool)
+        return values | {"number": str(number)} if plain else values
+
+    @model_serializer(mode="wrap")
+    def _short(self, write: SerializerFunctionWrapHandler) -> Any:
+        return write(self) if self.of or self.metric else self.number
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [handler(core), {"type": ["string", "number"]}]}
 
 
 class PrintedRow(Heading):
     """A row of a printed table."""
 
-    numbers: tuple[Cell | Number | None, ...]
+    numbers: tuple[Cell | None, ...]
     """A number for each column; null where none is printed, or none of this sweep."""
 
 
@@ -91,34 +115,30 @@ class PrintedTable(Record):
         yield from ((f"columns[{index}]", column) for index, column in enumerate(self.columns))
         for index, row in enumerate(self.rows):
             yield f"rows[{index}]", row
-            cells = enumerate(row.numbers)
-            yield from ((f"rows[{index}].numbers[{at}]", cell) for at, cell in cells if isinstance(cell, Cell))
+            yield from ((f"rows[{index}].numbers[{at}]", cell) for at, cell in enumerate(row.numbers) if cell)
 
     def cells(self) -> "Iterator[PrintedNumber]":
         """The numbers, row by row."""
         for at_row, row in enumerate(self.rows):
             for at_column, (column, cell) in enumerate(zip(self.columns, row.numbers, strict=True)):
                 if cell is not None:
-                    own = cell if isinstance(cell, Cell) else Cell(number=cell)
-                    mean, decimals, std = NUMBER.fullmatch(str(own.number)).groups()
+                    mean, decimals, std = NUMBER.fullmatch(cell.number).groups()
                     yield PrintedNumber(
                         row=at_row,
                         column=at_column,
-                        of=column.of | row.of | own.of,
-                        metric=own.metric or row.metric or column.metric,
+                        of=column.of | row.of | cell.of,
+                        metric=cell.metric or row.metric or column.metric,
                         scale=100 if row.percent or column.percent else 1,
                         mean=float(mean),
                         decimals=len(decimals or ""),
                         std=None if std is None else float(std),
                     )
 
-
     def place_of(self, cell: "PrintedNumber", *path: str) -> tuple[str | int, ...]:
         """The keys that lead to what a cell says of its configurations, or to the value of `path` there."""
         row, column = self.rows[cell.row], self.columns[cell.column]
         places = {("rows", cell.row): row, ("columns", cell.column): column}
-        own = row.numbers[cell.column]
-        places = {("rows", cell.row, "numbers", cell.column): own, **places} if isinstance(own, Cell) else places
+        places = {("rows", cell.row, "numbers", cell.column): row.numbers[cell.column], **places}
         where = next((place for place, part in places.items() if path and path[0] in part.of), ("rows", cell.row))
         return (*where, "of", *path) if path else where
 

@@ -1,25 +1,28 @@
-"""Makes a new sweep's folder, with the resolved spec in it. `storage/layout.py` names the other files there."""
+"""Makes a new sweep's folder, with the resolved spec in it, and reads that again.
+
+`storage/layout.py` names the other files there.
+"""
 
 import io
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from orchestrator.errors import UserError
 from orchestrator.shell import command_for
+from orchestrator.spec.published import without_old_numbers
+from orchestrator.spec.records import SweepSpec
+from orchestrator.spec.yaml_file import read_yaml
 from orchestrator.storage import layout
 from orchestrator.storage.disk import disk_errors_reported
 from orchestrator.storage.json_files import write_whole
 
-if TYPE_CHECKING:
-    from orchestrator.spec.records import SweepSpec
-
-
 ROOM_BYTES = 2**20  # written and removed before a sweep starts, to detect a full disk
 
 
-def claim(out: Path, spec: "SweepSpec") -> Path:
+def claim(out: Path, spec: SweepSpec) -> Path:
     """Make the sweep's folder OUT/NAME, write spec.yaml into it, and return its absolute path.
 
     Raises UserError if it holds anything already or cannot be written.
@@ -39,8 +42,17 @@ def claim(out: Path, spec: "SweepSpec") -> Path:
     return folder
 
 
-def as_yaml(spec: "SweepSpec") -> str:
+def as_yaml(spec: SweepSpec) -> str:
     """The spec as resolved: every default written out."""
     text = io.StringIO()
     YAML(typ="safe", pure=True).dump(spec.model_dump(mode="json"), text)
     return text.getvalue()
+
+
+def recorded_spec(folder: Path) -> SweepSpec:
+    """The spec of the sweep in `folder`, as resolved; no data set is looked at. Raises UserError."""
+    values = without_old_numbers(read_yaml(folder / layout.SPEC).values)
+    try:
+        return SweepSpec.model_validate_json(json.dumps(values))
+    except ValidationError as error:
+        raise UserError(f"{folder / layout.SPEC}: is damaged: {error.error_count()} mistakes. Put it back.") from None

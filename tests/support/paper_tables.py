@@ -10,7 +10,7 @@ Number = tuple[float, float | None]
 """Mean and standard deviation."""
 
 Cell = dict[str, Any]
-"""What a row or a column says of its cells: paths of a run, `metric`, `condition`. A tuple has a value for each row."""
+"""What a row or a column says of its cells: paths of a run, and `metric`. A tuple has a value for each row."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,11 @@ def on(name: str, latent_dim: int | None = None) -> Cell:
     return {"data.name": name} | ({"network.latent_dim": latent_dim} if latent_dim else {})
 
 
-ALL_AXES, RELEVANT = {"condition": "all axes"}, {"condition": "relevant axes"}
-SIZED = measured("active", "fid")
-GENERATED = measured("active", "fid", "precision", "recall")
-DISENTANGLED = measured("factor_vae", "mig", "active")
+SIZED = measured("active_own", "fid_ard")
+GENERATED = measured("active_own", "fid_ard", "precision", "recall")
+DISENTANGLED = measured("factor_vae", "mig", "active_own")
 GATES = {"method.mapping.floor": 0}
+DATA = {"method.name": "vae", "metric": ("uncertainty_data", "proportion_of_ones_data")}
 INTEL = {
     "1": Table(
         "Method FID",
@@ -65,12 +65,12 @@ INTEL = {
                 strict=True,
             )
         ),
-        tuple(measured("fid")),
+        tuple(measured("fid_intel")),
     ),
     "2": Table(
         "Method Data VAE GM-VAE MoG-VAE Vamp-VAE Flow IntelL-VAE",
-        {"Uncertainty(%)": {"metric": "uncertainty"}, "'1'proportion(%)": {"metric": "ones"}},
-        (None, *named("vae", "gm_vae", "mog_vae", "vamp_vae", "sylvester_vae", "intel_vae")),
+        {"Uncertainty(%)": {"metric": "uncertainty"}, "'1'proportion(%)": {"metric": "proportion_of_ones"}},
+        (DATA, *named("vae", "gm_vae", "mog_vae", "vamp_vae", "sylvester_vae", "intel_vae")),
     ),
     "3": Table(
         "True Learned",
@@ -78,7 +78,7 @@ INTEL = {
             share: {"data.zeros": zeros, "data.ones": ones}
             for share, zeros, ones in [("0.5", 1, 1), ("0.4", 2, 3), ("0.25", 1, 3), ("0.2", 1, 4), ("0", 0, 1)]
         },
-        tuple(measured("proportion")),
+        tuple(measured("proportion_of_zeros")),
     ),
     "4": Table(
         "Method FID Sparsity",
@@ -91,7 +91,7 @@ INTEL = {
             "IntelL-VAE(gamma=30)": {"method.mapping.gamma": 30, **GATES},
             "IntelL-VAE(gamma=70)": {"method.mapping.gamma": 70, **GATES},
         },
-        tuple(measured("fid", "hoyer")),
+        tuple(measured("fid_intel", "hoyer")),
     ),
     "B.1": Table(
         "Model Latent Data 50 100 500 1000 5000 10000",
@@ -100,10 +100,7 @@ INTEL = {
             for label in ("VAE8", "16", "32", "64", "128")
         }
         | {"InteL-VAE64": {"method.name": "intel_vae", "method.mapping.groups": [16, 16, 32]}},
-        crossed(
-            measured("accuracy"),
-            of("condition", *(f"{size} labelled images" for size in (50, 100, 500, 1000, 5000, 10000))),
-        ),
+        tuple(measured(*(f"attributes_{size}" for size in (50, 100, 500, 1000, 5000, 10000)))),
         label_cells=2,
     ),
 }
@@ -116,6 +113,7 @@ METHODS = {
     "MaskAAE": {"method.name": "mask_aae"},
     "ARD-VAE": {"method.name": "ard_vae"},
 }
+RELEVANT = (("active_w_99", "active_own"), ("fid_ard_relevant", "fid_ard"))
 SIXTEEN_TO_64, HUNDREDS = (16, 32, 64), (128, 256, 512)
 ARD = {
     "1": Table(
@@ -158,23 +156,22 @@ ARD = {
     "S2": Table(
         "ACTIVE FID PRECISION RECALL MSE",
         {"10K": {"method.dz_size": 10_000}, "20K": {"method.dz_size": 20_000}},
-        crossed([on("imagenet32")], [*GENERATED, {"metric": "mse"}]),
+        crossed([on("imagenet32")], [*GENERATED, {"metric": "mse_data_units"}]),
     ),
     "S3": Table(
         "Dataset L (secs) 2L 4L",
-        {"MNIST(L=16)": on("mnist32", (16, 32, 64)), "CIFAR10(L=128)": on("cifar10", (128, 256, 512))},
-        (),
+        {"MNIST(L=16)": on("mnist32"), "CIFAR10(L=128)": on("cifar10")},
+        crossed(named("ard_vae"), of("network.latent_dim", (16, 128), (32, 256), (64, 512)), measured("dz_seconds")),
     ),
     "S7": Table(
         "DSprites Shapes INITIAL ACTIVE GT INITIAL ACTIVE GT",
         {str(size): {"network.latent_dim": size, "method.name": "ard_vae"} for size in (10, 15, 20, 30)},
-        (on("dsprites") | {"metric": "active"}, None, None, on("shapes3d") | {"metric": "active"}, None),
+        (on("dsprites") | {"metric": "active_own"}, None, None, on("shapes3d") | {"metric": "active_own"}, None),
     ),
     "S8": Table(
         "METHOD DSprites Shapes FACTORVAE MIG ACTIVE FACTORVAE MIG ACTIVE",
         {"beta-TCVAE(L=10)": {"method.name": "tc_vae"}, "ARD-VAE(L=10)": {"method.name": "ard_vae"}},
         crossed(
-            of("condition", "one seed"),
             of("network.latent_dim", 10),
             [on("dsprites"), on("shapes3d")],
             DISENTANGLED,
@@ -188,14 +185,16 @@ ARD = {
     "S10": Table(
         "Method MNIST CelebA CIFAR10 ImageNet",
         METHODS,
-        crossed([on("mnist32", 16), on("celeba", 64), on("cifar10", 128), on("imagenet32", 256)], measured("mse")),
+        crossed(
+            [on("mnist32", 16), on("celeba", 64), on("cifar10", 128), on("imagenet32", 256)], measured("mse_data_units")
+        ),
     ),
     "S11": Table(
         "METHOD MNIST CIFAR10 ImageNet ACTIVE ARD-VAE-ALL ARD-VAE ACTIVE ARD-VAE-ALL ARD-VAE",
         {"L": {"method.name": "ard_vae"}, "2L": {"method.name": "ard_vae"}, "4L": {"method.name": "ard_vae"}},
         crossed(
             [on("mnist32", SIXTEEN_TO_64), on("cifar10", HUNDREDS), on("imagenet32", (256, 512, 1_024))],
-            [{"metric": "active"}, {"metric": "fid"} | ALL_AXES, {"metric": "fid"}],
+            measured("active_own", "fid_ard_all", "fid_ard"),
         ),
     ),
     "S12": Table(
@@ -213,16 +212,19 @@ ARD = {
     ),
     "S13": Table(
         "MNIST CelebA CIFAR10 ACTIVE FID ACTIVE FID ACTIVE FID",
-        {label: METHODS[label] | RELEVANT for label in ("VAE", "beta-TCVAE", "RAE", "WAE")}
-        | {label: METHODS[label] for label in ("GECO-L_0-ARM-VAE", "MaskAAE", "ARD-VAE")},
-        crossed([on("mnist32", 16), on("celeba", 64), on("cifar10", 128)], SIZED),
+        METHODS,
+        crossed(
+            [on("mnist32", 16), on("celeba", 64), on("cifar10", 128)],
+            # the last three methods choose their axes themselves
+            [{"metric": 4 * (mine,) + 3 * (own,)} for mine, own in RELEVANT],
+        ),
     ),
     "S14": Table(
         "Method L 2L 4L",
         {"RAE(L=128)": {"method.name": "rae"}, "ARD-VAE(L=128)": {"method.name": "ard_vae"}},
         crossed(
             [on("cifar10", size) for size in HUNDREDS],
-            [{"metric": "fid", "condition": "all axes, one training"}],
+            measured("fid_ard_all"),
         ),
     ),
     "S15": Table(
@@ -231,7 +233,7 @@ ARD = {
         tuple(
             column
             for where in (on("cifar10", (64, 128)), on("imagenet32", (128, 256)))
-            for column in (None, where | {"metric": "active"}, None, where | {"metric": "fid"})
+            for column in (None, where | {"metric": "active_own"}, None, where | {"metric": "fid_ard"})
         ),
     ),
 }
@@ -248,17 +250,17 @@ def five(beta_h: float, beta_a: float) -> dict[str, Cell]:
     }
 
 
-def accuracies(*conditions: str, **where: Any) -> tuple[Cell, ...]:
-    return crossed(measured("accuracy"), [where], of("condition", *conditions))
+def accuracies(*images: str, **where: Any) -> tuple[Cell, ...]:
+    return crossed([where], measured(*(f"svm_{kind}" for kind in images)))
 
 
-GREY = ("clean", "noise N(0, 0.2^2)", "noise N(0, 0.4^2)", "20 % masked", "50 % masked")
+GREY = ("clean", "gaussian_0.2", "gaussian_0.4", "mask_0.2", "mask_0.5")
 VIMAE = {
-    "1": Table("Method NLL", five(10, 0.2), tuple(measured("nll"))),
+    "1": Table("Method NLL", five(10, 0.2), tuple(measured("parzen_nll"))),
     "2": Table(
         "nu=0 N(0,0.3 B(0.2)",
         five(100, 0.4),
-        accuracies("clean", "noise N(0, 0.3^2)", "20 % masked", **on("cifar10")),
+        accuracies("clean", "gaussian_0.3", "mask_0.2", **on("cifar10")),
     ),
     "3": Table("nu=0 N(0,sigma B(p) 0.2 0.4 0.2 0.5", five(10, 0.2), accuracies(*GREY)),
     "4": Table("nu=0 N(0,sigma B(p) 0.2 0.4 0.2 0.5", tuple(five(10, 0.2).values()), accuracies(*GREY), label_cells=0),

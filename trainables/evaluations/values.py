@@ -1,125 +1,132 @@
-"""The numbers that evaluations measure: names, labels, units, and which values are better.
+"""The numbers that evaluations measure: what tables call them, their units, and which of them are better.
 
-Tables, reports and the printed numbers of papers use these names; `vaeorch list` shows them.
+An evaluation says which names it gives (`Evaluation.gives`). Tables, reports and the printed numbers of papers use
+these names.
 """
 
 import difflib
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from trainables.evaluations import EVALUATIONS
 from trainables.metrics import Direction
 
-FEATURES = ("classifier", "pixels")  # that a name ends with where they are compared in place of Inception's
-AXES = ("relevant", "all")  # that a name ends with where samples move other axes than the method's own
+FEATURES = ("classifier", "pixels")  # named in a value where they are compared in place of Inception's
+AXES = ("relevant", "all")  # a name ends with these where samples move other axes than the method's own
 SHARE, PERCENT, NATS = "share", "per cent", "nats"
 
 
 @dataclass(frozen=True)
+class Kind:
+    """What is known of a number, whatever features or axes it is of."""
+
+    label: str
+    better: Direction | None = None
+    unit: str = ""
+
+
+KINDS: dict[str, Kind] = {
+    "fid": Kind("FID", "min"),
+    "fid_intel": Kind("FID, Intel-VAE's", "min"),
+    "fid_ard": Kind("FID, ARD-VAE's", "min"),
+    "precision": Kind("Precision", "max", SHARE),
+    "recall": Kind("Recall", "max", SHARE),
+    "active_own": Kind("Active"),
+    "active_eq19_*": Kind("Active, equation 19"),
+    "active_w_eq19_*": Kind("Active by weight, equation 19"),
+    "active_w_*": Kind("Active by weight"),
+    "active_*": Kind("Active"),
+    "mse": Kind("MSE", "min"),
+    "mse_pruned": Kind("MSE of relevant axes", "min"),
+    "mse_pruned_code": Kind("MSE of the code's relevant axes", "min"),
+    "hoyer": Kind("Hoyer sparsity", unit=SHARE),
+    "factor_vae": Kind("FactorVAE", "max", PERCENT),
+    "factor_vae_axes": Kind("Axes of FactorVAE's score"),
+    "mig": Kind("MIG", "max", SHARE),
+    "rate": Kind("Rate", unit=NATS),
+    "surrogate_rate": Kind("Surrogate rate", unit=NATS),
+    "mmd_*": Kind("MMD", "min"),
+    "svm_*": Kind("SVM", "max", SHARE),
+    "self_trained_*": Kind("Self-trained SVM", "max", SHARE),
+    "forest_published_*": Kind("Random forest, published protocol", "max", SHARE),
+    "forest_*": Kind("Random forest", "max", SHARE),
+    "attributes_majority": Kind("Attributes, majority", unit=SHARE),
+    "attributes_neural_*": Kind("Attributes, small network", "max", SHARE),
+    "attributes_*": Kind("Attributes", "max", SHARE),
+    "uncertainty": Kind("Uncertainty", "min", PERCENT),
+    "uncertainty_data": Kind("Uncertainty of the data", unit=PERCENT),
+    "proportion_of_ones": Kind("Ones", unit=PERCENT),
+    "proportion_of_ones_data": Kind("Ones in the data", unit=PERCENT),
+    "proportion_of_zeros": Kind("Learned proportion", unit=SHARE),
+    "least_proportion": Kind("Least proportion", unit=SHARE),
+    "parzen_nll": Kind("Parzen NLL", "min", NATS),
+    "parzen_width": Kind("Parzen width"),
+    "parzen_reversed_nll": Kind("Parzen NLL, reversed", "min", NATS),
+    "iwae_nll": Kind("NLL", "min", NATS),
+    "dz_seconds": Kind("Seconds of D_z", "min", "s"),
+    "dz_seconds_min": Kind("Fewest seconds of D_z", "min", "s"),
+    "dz_rows": Kind("Rows of D_z"),
+}
+"""Name without features and axes, or a pattern of `fnmatch` -> what is known of it. The first that fits counts."""
+
+
+@dataclass(frozen=True)
 class Value:
-    """A number of an evaluation."""
+    """A number that an evaluation measures."""
 
     name: str
-    """Its name. A `*` in it stands for a number, such as one of rows."""
     evaluation: str
-    """The name of the evaluation that measures it."""
-    label: str
-    """What it is called in tables."""
-    better: Direction | None = None
-    """Which values are better; None where neither is as such."""
-    unit: str = ""
-    axes: str | None = None
-    """The setting `axes` of the evaluation."""
-    stand_ins: tuple[str, ...] = ()
-    """Values measured in its place where Inception's weights are missing; they do not compare with it."""
+    """The name of the evaluation."""
+    kind: Kind
+    features: str | None
+    """What is compared in place of Inception's features."""
+    axes: str | None
+    """The axes that samples move; None: those that the method moves itself."""
+
+    @property
+    def label(self) -> str:
+        """What tables call it."""
+        more = (self.features, f"{self.axes} axes" if self.axes else None)
+        return ", ".join([self.kind.label, *filter(None, more)])
+
+    def stand_ins(self) -> Iterator[str]:
+        """The same in other features, which can be had without Inception's weights, but does not compare with it."""
+        end = f"_{self.axes}" if self.axes else ""
+        base = self.name.removesuffix(end)
+        for features in () if self.features else FEATURES:
+            name = _in_features(base, features) + end
+            if _evaluation_of(name):
+                yield name
 
 
-def _by_axes(name: str, evaluation: str, label: str, **more) -> tuple[Value, ...]:
-    """A number of generated data, and the same of data for which other axes were moved."""
-    ends = {None: ("", ""), **{axes: (f"_{axes}", f", {axes} axes") for axes in AXES}}
-    stand_ins = more.pop("stand_ins", ())
-    return tuple(
-        Value(
-            f"{name}{end}",
-            evaluation,
-            f"{label}{words}",
-            axes=axes,
-            stand_ins=tuple(f"{other}{end}" for other in stand_ins),
-            **more,
-        )
-        for axes, (end, words) in ends.items()
-    )
+def _in_features(base: str, features: str) -> str:
+    return f"frechet_{features}{base.removeprefix('fid')}" if base.startswith("fid") else f"{base}_{features}"
 
 
-def _in_features(
-    name: str, other: str, evaluation: str, label: str, better: Direction, unit: str = ""
-) -> tuple[Value, ...]:
-    """A number in Inception's features, and the same in other features, whose name `other` has a place for."""
-    names = tuple(other.format(features) for features in FEATURES)
-    published = _by_axes(name, evaluation, label, better=better, unit=unit, stand_ins=names)
-    others = zip(FEATURES, names, strict=True)
-    return published + tuple(
-        value
-        for features, known in others
-        for value in _by_axes(known, evaluation, f"{label} ({features})", better=better, unit=unit)
-    )
-
-
-VALUES: tuple[Value, ...] = (
-    *_in_features("fid", "frechet_{}", "frechet", "FID", "min"),
-    *_in_features("fid_intel", "frechet_{}_intel", "frechet_intel", "FID, Intel-VAE's", "min"),
-    *_in_features("fid_ard", "frechet_{}_ard", "frechet_ard", "FID, ARD-VAE's", "min"),
-    *_in_features("precision", "precision_{}", "prd", "Precision", "max", SHARE),
-    *_in_features("recall", "recall_{}", "prd", "Recall", "max", SHARE),
-    Value("active_*", "active", "Active"),
-    Value("active_own", "active", "Active"),
-    Value("active_eq19_*", "active", "Active (equation 19)"),
-    Value("active_w_*", "active", "Active by weight"),
-    Value("active_w_eq19_*", "active", "Active by weight (equation 19)"),
-    Value("mse", "mse", "MSE", "min"),
-    Value("mse_pruned", "mse", "MSE, relevant axes", "min"),
-    Value("mse_pruned_code", "mse", "MSE, relevant axes of the code", "min"),
-    Value("hoyer", "hoyer", "Hoyer sparsity", unit=SHARE),
-    Value("factor_vae", "factor_vae", "FactorVAE", "max", PERCENT),
-    Value("factor_vae_axes", "factor_vae", "Axes of FactorVAE's score"),
-    Value("mig", "mig", "MIG", "max", SHARE),
-    Value("rate", "rate", "Rate", unit=NATS),
-    Value("surrogate_rate", "rate", "Rate (surrogate)", unit=NATS),
-    Value("mmd_*", "mmd", "MMD", "min"),
-    Value("svm_clean", "svm", "SVM, clean", "max", SHARE),
-    Value("svm_gaussian_*", "svm", "SVM, Gaussian noise", "max", SHARE),
-    Value("svm_mask_*", "svm", "SVM, masked", "max", SHARE),
-    Value("self_trained_*", "svm", "Self-trained SVM", "max", SHARE),
-    Value("forest_*", "forest", "Random forest", "max", SHARE),
-    Value("forest_published_*", "forest", "Random forest, published protocol", "max", SHARE),
-    Value("attributes_*", "attributes", "Attributes", "max", SHARE),
-    Value("attributes_neural_*", "attributes", "Attributes, small network", "max", SHARE),
-    Value("attributes_majority", "attributes", "Attributes, majority", unit=SHARE),
-    *_by_axes("uncertainty", "uncertainty", "Uncertainty", better="min", unit=PERCENT),
-    *_by_axes("proportion_of_ones", "uncertainty", "Ones", unit=PERCENT),
-    Value("uncertainty_data", "uncertainty", "Uncertainty of the data", unit=PERCENT),
-    Value("proportion_of_ones_data", "uncertainty", "Ones in the data", unit=PERCENT),
-    Value("proportion_of_zeros", "proportion", "Learned proportion", unit=SHARE),
-    Value("least_proportion", "proportion", "Least proportion", unit=SHARE),
-    *_by_axes("parzen_nll", "parzen", "Parzen NLL", better="min", unit=NATS),
-    *_by_axes("parzen_width", "parzen", "Parzen width"),
-    *_by_axes("parzen_reversed_nll", "parzen", "Parzen NLL, reversed", better="min", unit=NATS),
-    Value("iwae_nll", "iwae", "NLL", "min", NATS),
-    Value("dz_seconds", "dz_time", "Seconds of D_z", "min", "s"),
-    Value("dz_seconds_min", "dz_time", "Fewest seconds of D_z", "min", "s"),
-    Value("dz_rows", "dz_time", "Rows of D_z"),
-)
-"""All values, the more particular pattern after the more general one."""
+def _evaluation_of(name: str) -> str | None:
+    return next((record.model_fields["name"].default for record in EVALUATIONS if record.can_give(name)), None)
 
 
 def value_named(name: str) -> Value | None:
-    """The value of this name; None if no evaluation measures it."""
-    return next((value for value in reversed(VALUES) if fnmatchcase(name, value.name)), None)
+    """The value of this name; None if no evaluation gives it."""
+    if not (evaluation := _evaluation_of(name)):
+        return None
+    axes = next((axes for axes in AXES if name.endswith(f"_{axes}")), None)
+    base = name.removesuffix(f"_{axes}")
+    features = next((features for features in FEATURES if f"_{features}" in base), None)
+    if features:
+        base = re.sub("^frechet", "fid", base).replace(f"_{features}", "")
+    kind = next((kind for pattern, kind in KINDS.items() if fnmatchcase(base, pattern)), Kind(name))
+    return Value(name, evaluation, kind, features, axes)
 
 
 def unknown_value(name: str) -> str:
-    """What is wrong with the name of a value, and its cure; empty if an evaluation measures it."""
-    if value_named(name):
+    """What is wrong with the name of a value, and its cure; empty if an evaluation gives it."""
+    if _evaluation_of(name):
         return ""
-    near = difflib.get_close_matches(name, [value.name for value in VALUES], n=1)
+    known = [pattern.replace("[1-9]", "") for record in EVALUATIONS for pattern in record.gives]
+    near = difflib.get_close_matches(name, known, n=1)
     cure = f"Did you mean '{near[0]}'?" if near else "`vaeorch list` names all."
     return f"no evaluation measures '{name}'. {cure}"

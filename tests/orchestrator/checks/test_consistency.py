@@ -17,40 +17,60 @@ search:
   network.latent_dim: {grid: [2, 4], when: {method.name: ard_vae}}
 seeds: 3
 paper:
-  - {row: {method.name: ard_vae, network.latent_dim: 2}, metric: fid, mean: 22.24, std: 0.57, table: Table 2}
-  - {row: {method.name: beta_vae}, metric: accuracy, condition: 50 labels, mean: 30, table: Table B.1}
+  - table: Table 2
+    trainings: 5
+    columns:
+      - {label: FID, metric: fid_ard}
+      - {label: clean, metric: svm_clean, percent: true}
+    rows:
+      - {label: ARD-VAE, of: {method.name: ard_vae, network.latent_dim: 2}, numbers: [22.24 ± 0.57, null]}
+      - {label: beta-VAE, of: {method.name: beta_vae}, numbers: [25.4, 30]}
 """
 MISTAKES = [
+    ("metric: fid_ard", "metric: fid_adr", "16: paper[0].columns[0].metric: no evaluation measures 'fid_adr'. Did you"),
+    ("metric: fid_ard", "metric: zzz", "16: paper[0].columns[0].metric: no evaluation measures 'zzz'. `vaeorch list`"),
     (
-        "metric: fid",
-        "metric: fdi",
-        "13: paper[0].metric: unknown word 'fdi'. Did you mean 'fid'? Known: fid, precision",
+        ", metric: fid_ard",
+        "",
+        "15: paper[0].columns: the metric is told by all columns or by all rows, and not by both.",
     ),
-    ("mean: 30, ", "", "14: paper[1].mean: is missing."),
-    ("std: 0.57", "std: -1", "13: paper[0].std: must be at least 0, not -1"),
-    ("mean: 22.24", "mean: '22'", "13: paper[0].mean: must be a number, not '22'."),
-    ("{method.name: beta_vae}", "{}", "14: paper[1].row: has 0 entries, but needs at least 1."),
+    ("[25.4, 30]", "[25.4]", "20: paper[0].rows[1].numbers: 1 for 2 columns. Write null where a cell is empty."),
     (
-        "{method.name: beta_vae}",
-        "{method.name: beta_vea}",
-        "14: paper[1].row.method.name: no configuration has 'beta_vea' here. Did you mean 'beta_vae'? Known: ard_vae,",
+        "22.24 ± 0.57",
+        "22.24 +- 0.57",
+        "19: paper[0].rows[0].numbers[0]: '22.24 +- 0.57' is no printed number. Write it",
     ),
+    ("trainings: 5", "trainings: 0", "14: paper[0].trainings: must be above 0, not 0."),
     (
-        "{method.name: beta_vae}",
-        "{method.beta: 3}",
-        "14: paper[1].row.method.beta: no configuration has 3 here. Known: 0.5, 4.0.",
-    ),
-    (
-        "{method.name: beta_vae}",
-        "{method.bta: 4}",
-        "14: paper[1].row.method.bta: no configuration has this path. Did you mean 'method.beta'?",
+        "{method.name: beta_vae}, numbers",
+        "{method.name: beta_vea}, numbers",
+        "20: paper[0].rows[1].of.method.name: no configuration has 'beta_vea' here. Did you mean 'beta_vae'? Known:",
     ),
     (
-        "{method.name: beta_vae}",
-        "{method.name: beta_vae, network.latent_dim: 2}",
-        "14: paper[1].row: no configuration has all of these together. Remove one, or mend the search.",
+        "{method.name: beta_vae}, numbers",
+        "{method.beta: 3}, numbers",
+        "20: paper[0].rows[1].of.method.beta: no configuration has 3 here. Known: 0.5, 4.0.",
     ),
-    ("{method.name: beta_vae}", "{run.epochs: 6}", "14: paper[1].row.run.epochs: is relative to run. Write 'epochs'."),
+    (
+        "{method.name: beta_vae}, numbers",
+        "{method.bta: 4}, numbers",
+        "20: paper[0].rows[1].of.method.bta: no configuration has this path. Did you mean 'method.beta'?",
+    ),
+    (
+        "{method.name: beta_vae}, numbers",
+        "{method.name: beta_vae, network.latent_dim: 2}, numbers",
+        "20: paper[0].rows[1]: no configuration has all of these together. Remove one, or mend the search.",
+    ),
+    (
+        "{label: FID, metric: fid_ard}",
+        "{label: FID, of: {data.name: mnist}, metric: fid_ard}",
+        "16: paper[0].columns[0].of.data.name: no configuration has 'mnist' here. Known: digits.",
+    ),
+    (
+        "{method.name: beta_vae}, numbers",
+        "{run.epochs: 6}, numbers",
+        "20: paper[0].rows[1].of.run.epochs: is relative to run. Write 'epochs'.",
+    ),
 ]
 
 
@@ -70,8 +90,30 @@ def test_a_mistake_in_a_number_of_a_paper_is_told_with_its_line_its_path_and_its
 
 
 def test_a_row_may_name_any_value_of_a_run_also_one_that_does_not_vary(tmp_path):
-    spec = read_spec(file_with(tmp_path, "{method.name: beta_vae}", "{epochs: 6, data.name: digits}"))
-    assert spec.paper[1].row == {"epochs": 6, "data.name": "digits"} and spec.paper[1].std is None
+    spec = read_spec(file_with(tmp_path, "{method.name: beta_vae}, numbers", "{epochs: 6, data.name: digits}, numbers"))
+    *_, fid, svm = spec.paper[0].cells()
+    assert fid.of == {"epochs": 6, "data.name": "digits"} and (fid.mean, fid.std, fid.scale) == (25.4, None, 1)
+    assert (svm.metric, svm.mean, svm.scale) == ("svm_clean", 30, 100)
+
+
+def test_a_cell_says_what_its_row_and_column_do_not(tmp_path):
+    other = "{number: 25.4, of: {method.beta: 4}, metric: fid}"
+    *_, cell, _ = read_spec(file_with(tmp_path, "[25.4, 30]", f"[{other}, 30]")).paper[0].cells()
+    assert (cell.of, cell.metric) == ({"method.name": "beta_vae", "method.beta": 4}, "fid")
+
+
+def test_printed_digits_are_kept(tmp_path):
+    first, *_ = read_spec(file_with(tmp_path, "22.24 ± 0.57", "22.40 ± 0.50")).paper[0].cells()
+    assert (first.mean, first.std, first.decimals) == (22.4, 0.5, 2)
+
+
+def test_what_set_leaves_out_of_a_table_is_no_mistake_and_what_it_changed_is_kept(tmp_path):
+    file = file_with(tmp_path)
+    with pytest.raises(SpecError):
+        read_spec(file_with(tmp_path, "beta_vae}, 4", "vae}, null"))
+    file = file_with(tmp_path)
+    spec = read_spec(file, ["search={}", "run.epochs=1", "name=other"])
+    assert spec.overrides == ("search={}", "run.epochs=1")
 
 
 def test_a_row_selects_the_runs_that_have_all_of_its_values():
@@ -85,5 +127,5 @@ def test_the_plan_says_how_many_trainings_and_how_many_numbers_there_are(tmp_pat
     words = ["sweep", str(file_with(tmp_path)), "--dry-run"]
     text = CliRunner().invoke(cli, words, catch_exceptions=False).output
     assert "tiny: 9 trials (3 configurations, 3 seeds each)" in text
-    assert "paper      2 values to compare with" in text
-    assert json.loads(CliRunner().invoke(cli, [*words, "--json"]).output)["paper"] == 2
+    assert "paper      3 printed numbers to compare with: vaeorch report tiny" in text
+    assert json.loads(CliRunner().invoke(cli, [*words, "--json"]).output)["paper"] == 3

@@ -1,0 +1,156 @@
+"""Sets the numbers of a sweep beside those that a paper prints for it, cell by cell, with a verdict by one rule.
+
+`spec/published.py` holds the printed tables, `verdicts.py` the rule; `paper_formats.py` renders what is made here.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import UserError
+from orchestrator.reporting.verdicts import Sample, Verdict, judge
+from orchestrator.space.trials import selected
+from orchestrator.spec.published import PrintedNumber, PrintedTable
+from orchestrator.storage import layout
+from orchestrator.storage.evaluations_file import StoredResult, provenance_of
+from orchestrator.storage.json_files import read_object
+from trainables.evaluations.values import Value, value_named
+from trainables.metrics.provenance import differences
+
+NOT_COMPARABLE, NOT_MEASURED, NOT_TRAINED = "not comparable", "not measured", "not trained"
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training of a sweep: its run, its newest findings, and why its numbers are not those of the paper."""
+
+    id: str
+    config: dict[str, Any]
+    """What varies in its sweep: path relative to `run` -> value."""
+    run: dict[str, Any]
+    findings: Sequence[StoredResult]
+    flaws: tuple[str, ...]
+
+    def finding(self, name: str) -> StoredResult | None:
+        """The newest finding that has a finite value of this name."""
+        having = (one for one in reversed(self.findings) if one["values"].get(name) is not None)
+        return next(having, None)
+
+
+@dataclass(frozen=True)
+class JudgedCell:
+    """A printed number and ours."""
+
+    printed: PrintedNumber
+    decimals: int
+    """With which both are shown."""
+    other: Sample
+    """What is printed."""
+    value: str
+    """The name of our number; another than the printed one's where it stands in for it."""
+    ours: Sample | None
+    """In the printed unit; None where there is no number."""
+    verdict: Verdict | None
+    """None where the numbers do not compare, or there is none of ours."""
+    why: str = ""
+    """Why there is no verdict or no number."""
+    rests_on: str = ""
+    """The provenance of our number, as a line."""
+
+    @property
+    def word(self) -> str:
+        """The verdict, or what stands in its place."""
+        if self.verdict:
+            return self.verdict.word
+        return NOT_COMPARABLE if self.ours else self.why
+
+    @property
+    def remark(self) -> str:
+        """What is to be said of the verdict, such as why there is none."""
+        return self.verdict.basis if self.verdict else self.why if self.ours else ""
+
+
+@dataclass(frozen=True)
+class JudgedTable:
+    """A printed table and its cells, by row and column; a cell of which nothing is printed is absent."""
+
+    printed: PrintedTable
+    cells: dict[tuple[int, int], JudgedCell]
+
+
+def trainings_of(results: dict[str, Any], folder: Path, overrides: Sequence[str]) -> list[Training]:
+    """The trainings of results.json that came to an end and can be used. Raises UserError."""
+    cure = "Train the model again: a sweep or run that goes on writes it anew."
+    found = []
+    for trial in results["trials"]:
+        if trial.get("checkpoint"):
+            run = read_object(layout.trial_folder(folder, trial["id"]) / layout.CONFIG, cure)["run"]
+            flaws = tuple(_flaws(trial, run, overrides))
+            found.append(Training(trial["id"], trial["config"], run, trial.get("evaluations", ()), flaws))
+    return found
+
+
+def _flaws(trial: dict[str, Any], run: dict[str, Any], overrides: Sequence[str]) -> Iterator[str]:
+    if overrides:
+        yield f"trained with --set {', '.join(overrides)}"
+    if trial["epochs"] < run["epochs"]:
+        yield f"trained for {trial['epochs']} of {run['epochs']} epochs"
+    rows = run["data"].get("train_rows")
+    if rows and not any("train_rows" in one for one in overrides):
+        yield f"trained on {rows:,} rows"
+
+
+def judged(tables: Sequence[PrintedTable], trainings: Sequence[Training]) -> list[JudgedTable]:
+    """The printed tables with our numbers. Raises UserError where there is no table."""
+    if not tables:
+        raise UserError("its spec has no `paper:` tables. For any sweep there is --format html; or: vaeorch results")
+    return [_table(table, trainings) for table in tables]
+
+
+def _table(table: PrintedTable, trainings: Sequence[Training]) -> JudgedTable:
+    cells = list(table.cells())
+    decimals = {
+        metric: max(cell.decimals for cell in cells if cell.metric == metric) for metric in {c.metric for c in cells}
+    }
+    made = {(one.row, one.column): _cell(one, table, decimals[one.metric], trainings) for one in cells}
+    return JudgedTable(table, made)
+
+
+def _cell(printed: PrintedNumber, table: PrintedTable, decimals: int, trainings: Sequence[Training]) -> JudgedCell:
+    other, value = Sample(printed.mean, printed.std, table.trainings), value_named(printed.metric)
+    runs = selected(printed.of, [one.run for one in trainings])
+    mine = [one for one in trainings if any(one.run is run for run in runs)]
+    name = next((name for name in (value.name, *value.stand_ins()) if any(one.finding(name) for one in mine)), None)
+    if name is None:
+        why = NOT_MEASURED if mine else NOT_TRAINED
+        undefined = next((reason for one in mine if (reason := _undefined(one, value))), "")
+        return JudgedCell(printed, decimals, other, value.name, None, None, f"{why}: {undefined}" if undefined else why)
+    having = [(one, finding) for one in mine if (finding := one.finding(name))]
+    ours = Sample.of([printed.scale * finding["values"][name] for _, finding in having])
+    why = "; ".join(dict.fromkeys(_reasons(value, name, having)))
+    verdict = None if why else judge(ours, other, value.kind.better, 0.5 * 10**-decimals)
+    return JudgedCell(printed, decimals, other, name, ours, verdict, why, provenance_of(having[0][1]).line())
+
+
+def _undefined(training: Training, value: Value) -> str:
+    """Why an evaluation gave no number."""
+    own = [finding["undefined"] for finding in training.findings if finding["metric"] == value.evaluation]
+    return next((reason.partition(":")[0] for reason in reversed(own) if reason), "")
+
+
+def _reasons(value: Value, name: str, having: Sequence[tuple[Training, StoredResult]]) -> Iterator[str]:
+    """Why numbers do not compare with what is printed."""
+    for training, finding in having:
+        yield from training.flaws
+        if provenance_of(finding).split == "val":
+            yield "measured on validation rows, as these data have no test rows"
+    if name != value.name:
+        yield f"features: {value_named(name).features} in place of Inception's"
+    if value.kind.unit == "s":
+        yield "measured on another machine"
+    (first, one), *others = having
+    for training, finding in others:
+        if unlike := differences(provenance_of(one), provenance_of(finding)):
+            yield f"{first.id} and {training.id} were measured in different ways ({'; '.join(unlike)})"
+            return
