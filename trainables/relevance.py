@@ -31,6 +31,21 @@ JACOBIAN_BYTES = 128 << 20  # bound of the decoder's activations and their deriv
 
 
 @dataclass(frozen=True)
+class Codes:
+    """The mean and the second moment about zero of encoded data, on each axis."""
+
+    mean_D: Tensor
+    second_D: Tensor
+
+    def sample(self, eps_BD: Tensor) -> Tensor:
+        """Latents m + sqrt(s) eps of N(0, 1) noise, as ARD-VAE's generation code has them.
+
+        As s is not centred, the variance of the latents exceeds that of the codes by m^2.
+        """
+        return (self.mean_D + self.second_D.sqrt() * eps_BD).to(eps_BD.dtype)
+
+
+@dataclass(frozen=True)
 class Relevance:
     """The relevance of a trained model's axes.
 
@@ -47,7 +62,11 @@ class Relevance:
 
     def sample(self, eps_BD: Tensor) -> Tensor:
         """Latents of N(0, 1) noise; only active axes move: z = m + sqrt(s r) eps (ARD-VAE's generation code)."""
-        return (self.mean_D + (self.variance_D * self.active()).sqrt() * eps_BD).to(eps_BD.dtype)
+        return Codes(self.mean_D, self.variance_D * self.active()).sample(eps_BD)
+
+    def hold(self, z_BD: Tensor) -> Tensor:
+        """These latents with the axes that are not active at their mean over the encoded data."""
+        return torch.where(self.active(), z_BD, self.mean_D.to(z_BD))
 
 
 def fewest(score_D: Tensor, share_of_total: float = 0.99) -> Tensor:
@@ -149,9 +168,22 @@ def measure_alone(vae: VAE, x_BX: Tensor, form: Form = "square_mean_abs", seed: 
     return relevance(*published_sums(vae, x_BX, seed, slice), form)
 
 
-@torch.no_grad()
+def codes_alone(vae: VAE, x_BX: Tensor, seed: int = 0) -> Codes:
+    """The codes that `measure_alone` takes, without the Jacobian."""
+    sums, _ = encoded_sums(vae, x_BX, seed, slice)
+    return Codes(sums["mean_D"] / sums["rows"], sums["second_D"] / sums["rows"])
+
+
 def published_sums(vae: VAE, x_BX: Tensor, seed: int, part: Callable[[int], slice]) -> tuple[Sums, Sums]:
     """The sums of `moments` and `sensitivity` that `measure` needs, over this worker's `part` of every 1,000 rows."""
+    with torch.no_grad():
+        sums, first_JD = encoded_sums(vae, x_BX, seed, part)
+        return sums, sensitivity(vae, first_JD)
+
+
+@torch.no_grad()
+def encoded_sums(vae: VAE, x_BX: Tensor, seed: int, part: Callable[[int], slice]) -> tuple[Sums, Tensor]:
+    """The sums of `moments` over this worker's `part` of every 1,000 rows, and its samples of the first 100 rows."""
     vae.eval()
     moment_sums, at = [], []
     for batch, start in zip(x_BX.split(1000), range(0, len(x_BX), 1000), strict=True):
@@ -161,4 +193,4 @@ def published_sums(vae: VAE, x_BX: Tensor, seed: int, part: Callable[[int], slic
         z_BD = vae.mapping(q.draw(noise).y_BD)
         moment_sums.append(moments(z_BD, vae.mapping(q.mean_BD)))
         at.append(z_BD[torch.arange(len(batch), device=z_BD.device)[mine] + start < JACOBIAN_ROWS])
-    return add(moment_sums), sensitivity(vae, torch.cat(at))
+    return add(moment_sums), torch.cat(at)

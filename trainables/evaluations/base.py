@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import NonNegativeInt
 
@@ -83,6 +83,39 @@ class OfRows(Evaluation):
 
     split: Split | None = None
     """Split of the data. None: `test` where the set has test rows, else `val`."""
+
+
+AXES = ("relevant", "all")
+
+
+def by_axes(*names: str) -> tuple[str, ...]:
+    """Names of values of generated data: these, and those with either setting of `axes`."""
+    return tuple(f"{name}{suffix}" for suffix in ("", *(f"_{axes}" for axes in AXES)) for name in names)
+
+
+class OfGenerated(OfRows):
+    """An evaluation of generated data. What `axes` says ends the names of its values: `fid_relevant`, `fid_all`."""
+
+    axes: Literal["relevant", "all"] | None = None
+    """Which latent axes samples move. None: those of the method. `all`: all that the model uses; for ARD-VAE, as in its
+    supplement's tables 11 and 14. `relevant`: of any method those that carry 99 % of the relevance score, as in its
+    table 13; the others are at their mean over the first 10,000 training rows."""
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that decide the numbers; without `axes` they are those that there were before this field."""
+        own = super().identity()
+        return own if self.axes else {name: value for name, value in own.items() if name != "axes"}
+
+    def own_settings(self) -> Settings:
+        return tuple(pair for pair in super().own_settings() if pair != ("axes", None))
+
+    def named(self, numbers: Mapping[str, float]) -> dict[str, float]:
+        """The numbers of generated data under the names that say which axes moved."""
+        return {f"{name}_{self.axes}" if self.axes else name: value for name, value in numbers.items()}
+
+    def rows_for_axes(self, seen: EvaluationContext) -> dict[str, int]:
+        """The count of rows that decided which axes are relevant, for the provenance."""
+        return {"relevance": int(seen.relevance_sums(self.seed)[0]["rows"])} if self.axes == "relevant" else {}
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from trainables.common.errors import DataError, Undefined
 from trainables.common.roots import Root
 from trainables.data import Rows
 from trainables.data.base import Split
+from trainables.methods import Sampler
 from trainables.metrics.corruption import corrupted
 from trainables.metrics.features import FEATURES, Extractor, Source, extract
 from trainables.noise import Noise
@@ -30,6 +31,8 @@ from trainables.train import Training
 Made = TypeVar("Made")
 Code = Literal["mean", "draw", "representation", "sampled"]
 """mean and draw: the mean of q(y|x), or a sample of it, (N, D). representation and sampled: g of these, (N, L)."""
+Axes = Literal["relevant", "all"] | None
+"""Which latent axes samples move, see `Generating`."""
 BLOCK = 500  # rows whose noise is drawn together
 
 
@@ -163,20 +166,32 @@ class EvaluationContext:
         """The relevance of the model's axes, with the method's form of the weight."""
         return relevance(*self.relevance_sums(seed), self.vae.relevance_form)
 
-    def generated(self, count: int, seed: int = 0, draw: int = 0) -> Iterator[Tensor]:
-        """This worker's share of `count` generated data, (B, *X); another `draw` is independent of this one.
+    def sampler(self, seed: int = 0, axes: Axes = None) -> Sampler:
+        """The method's sampler of latents, or one that moves all axes, or the relevant ones alone.
 
         Raises Undefined where the method fits a density to codes that are not finite.
         """
-        sample = self.once(("sampler", seed), lambda: self.method.sampler(self.vae, self.splits.train, seed))
+        method = self.method.moving_all_axes() if axes == "all" else self.method
+        sample = method.sampler(self.vae, self.splits.train, seed)
+        if axes != "relevant":
+            return sample
+        found = self.relevance(seed)
+        return lambda noise: found.hold(sample(noise))
+
+    def generated(self, count: int, seed: int = 0, draw: int = 0, axes: Axes = None) -> Iterator[Tensor]:
+        """This worker's share of `count` generated data, (B, *X); another `draw` is independent of this one.
+
+        Raises Undefined, see `sampler`.
+        """
+        sample = self.once(("sampler", seed, axes), lambda: self.sampler(seed, axes))
         for block in block_shares(count):
             noise = block.noise(self.device, seed, "generated", draw)
             with torch.no_grad():
                 yield self.vae.decode(sample(noise)).sample(noise.normal("data", *self.vae.shape))
 
-    def share_of_generated(self, count: int, seed: int = 0) -> Tensor:
+    def share_of_generated(self, count: int, seed: int = 0, axes: Axes = None) -> Tensor:
         """This worker's share of `count` generated data as one tensor, (N, *X)."""
-        return self._joined(list(self.generated(count, seed)), self.vae.shape)
+        return self._joined(list(self.generated(count, seed, axes=axes)), self.vae.shape)
 
     # Features
 
@@ -193,10 +208,12 @@ class EvaluationContext:
 
         return self.once(("extractor", features, weights, seed), make)
 
-    def generated_features(self, extractor: Extractor, count: int, mapping: str, seed: int = 0) -> Tensor:
+    def generated_features(
+        self, extractor: Extractor, count: int, mapping: str, seed: int = 0, axes: Axes = None
+    ) -> Tensor:
         """The features of this worker's share of `count` generated images, (N, F)."""
-        key = ("generated", count, mapping, seed)
-        return self._features(key, extractor, lambda: self.generated(count, seed), mapping)
+        key = ("generated", count, mapping, seed, axes)
+        return self._features(key, extractor, lambda: self.generated(count, seed, axes=axes), mapping)
 
     def real_features(self, extractor: Extractor, split: Split | None, most: int | None, mapping: str) -> Tensor:
         """The features of this worker's share of the rows of a split, or of its first `most`, (N, F)."""

@@ -11,7 +11,7 @@ from pydantic import PositiveInt
 from trainables.common.errors import DataError, Undefined
 from trainables.common.lazy import LazyModule
 from trainables.data.sets.array import OwnPath
-from trainables.evaluations.base import Measurement, OfRows
+from trainables.evaluations.base import Measurement, OfGenerated, by_axes
 from trainables.metrics.provenance import Provenance
 
 if TYPE_CHECKING:
@@ -36,10 +36,10 @@ MOST_FEATURES = 4096  # whose covariance takes minutes to compare
 
 def in_features(*names: str, otherwise: str = "{}_{}") -> tuple[str, ...]:
     """Names of values: with FID's Inception these, with other features `otherwise` of the name and the features."""
-    return tuple(of for name in names for of in (name, *(otherwise.format(name, net) for net in OTHER_FEATURES)))
+    return by_axes(*(of for name in names for of in (name, *(otherwise.format(name, net) for net in OTHER_FEATURES))))
 
 
-class Features(OfRows):
+class Features(OfGenerated):
     """An evaluation that compares generated and real data in the features of a network."""
 
     features: Literal["inception", "classifier", "pixels"] = "inception"
@@ -81,7 +81,7 @@ class Features(OfRows):
         split, most = self.compared_with(seen)
         real = images.OF_DATA.get(mapping, mapping)
         return (
-            seen.generated_features(extractor, self.generated, mapping, self.seed),
+            seen.generated_features(extractor, self.generated, mapping, self.seed, self.axes),
             seen.real_features(extractor, split, most, real),
         )
 
@@ -92,7 +92,7 @@ class Features(OfRows):
         return self.split, self.real or REAL
 
     def of_features(self, seen: EvaluationContext, extractor: Extractor, generated: int, real: int) -> Provenance:
-        counts = {"generated": generated, "real": real}
+        counts = {"generated": generated, "real": real} | self.rows_for_axes(seen)
         split = seen.name_of(self.compared_with(seen)[0])
         provenance = self.provenance(extractor.name, counts, split, extractor.sha256)
         return replace(provenance, mapping=self.mapping(seen))
@@ -118,7 +118,7 @@ class Frechet(Features):
             size = f"{both[0].shape[1]:,} features are too many for a covariance, {MOST_FEATURES:,} the most"
             raise Undefined(f"{size}: take features classifier or inception.")
         generated, real = (sums.all_reduce(_statistics(share_NF)) for share_NF in both)
-        numbers = frechet.frechet(extractor, generated, real, self.variant)
+        numbers = self.named(frechet.frechet(extractor, generated, real, self.variant))
         return Measurement(numbers, self.of_features(seen, extractor, int(generated["rows"]), int(real["rows"])))
 
 
@@ -173,7 +173,7 @@ class PRD(Features):
         pair = generated_NF[:rows].numpy(), real_NF[:rows].numpy()
         found = seen.alone(lambda: prd.precision_recall(*pair, seed=self.seed))
         suffix = "" if extractor.published else f"_{extractor.name}"
-        numbers = {f"{name}{suffix}": value for name, value in found.items()}
+        numbers = self.named({f"{name}{suffix}": value for name, value in found.items()})
         return Measurement(numbers, self.of_features(seen, extractor, rows, rows))
 
 

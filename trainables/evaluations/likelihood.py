@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import PositiveInt
 
 from trainables.common.lazy import LazyModule
-from trainables.evaluations.base import Measurement, OfRows
+from trainables.evaluations.base import Measurement, OfGenerated, OfRows, by_axes
 
 if TYPE_CHECKING:
     from trainables.evaluations.context import EvaluationContext
@@ -16,7 +16,7 @@ iwae = LazyModule("trainables.metrics.iwae")
 parzen = LazyModule("trainables.metrics.parzen")
 
 
-class Parzen(OfRows):
+class Parzen(OfGenerated):
     """Negative log density of real data under Parzen windows on generated data, and the reverse.
 
     The width of the windows is chosen on validation rows, or on training rows if `split` is `val`.
@@ -28,14 +28,15 @@ class Parzen(OfRows):
     real: PositiveInt = 10_000
     """Largest number of rows, the first of the split."""
     source: ClassVar[str] = "Breuleux et al. 2011; after VIMAE, table 1, whose own estimate is not known"
-    gives: ClassVar[tuple[str, ...]] = ("parzen_nll", "parzen_width", "parzen_reversed_nll")
+    gives: ClassVar[tuple[str, ...]] = by_axes("parzen_nll", "parzen_width", "parzen_reversed_nll")
 
     def measure(self, seen: EvaluationContext) -> Measurement:
         name, rows = seen.name_of(self.split), seen.rows(self.split, self.real)
         other = seen.rows("train" if name == "val" else "val", len(rows))
-        shares = (seen.share_of_generated(self.generated, self.seed), seen.share_of(other), seen.share_of(rows))
+        generated = seen.share_of_generated(self.generated, self.seed, self.axes)
+        numbers = self.named(parzen.parzen(generated, seen.share_of(other), seen.share_of(rows)))
         counts = {"generated": self.generated, "real": len(rows), "to choose a width": len(other)}
-        return Measurement(parzen.parzen(*shares), self.provenance("pixels", counts, name))
+        return Measurement(numbers, self.provenance("pixels", counts | self.rows_for_axes(seen), name))
 
 
 class IWAE(OfRows):

@@ -10,7 +10,7 @@ from trainables.common.errors import Undefined
 from trainables.common.lazy import LazyModule
 from trainables.data.base import digest
 from trainables.data.loading import load_splits
-from trainables.evaluations.base import Evaluation, Measurement, OfRows
+from trainables.evaluations.base import Evaluation, Measurement, OfGenerated, by_axes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +28,7 @@ DRAWS = 10
 FORMAT = 1  # version of the classifier's fit, part of its cache name: raise it with any change
 
 
-class Uncertainty(OfRows):
+class Uncertainty(OfGenerated):
     """How many generated digits a logistic classifier of zeros and ones is uncertain of, and how many are ones, in %.
 
     Over 10 draws of generated images. Numbers ending in `_data` are of the images of the split.
@@ -39,19 +39,19 @@ class Uncertainty(OfRows):
     """Number of images of each draw."""
     source: ClassVar[str] = "Intel-VAE, table 2"
     gives: ClassVar[tuple[str, ...]] = (
-        "uncertainty",
-        "proportion_of_ones",
+        *by_axes("uncertainty", "proportion_of_ones"),
         "uncertainty_data",
         "proportion_of_ones_data",
     )
 
     def measure(self, seen: EvaluationContext) -> Measurement:
         logistic, rows = fitted(seen), seen.rows(self.split)
-        draws = (x_BX for draw in range(DRAWS) for x_BX in seen.generated(self.generated, self.seed, draw))
-        numbers = shares(seen, logistic, draws)
+        draws = (x_BX for draw in range(DRAWS) for x_BX in seen.generated(self.generated, self.seed, draw, self.axes))
+        numbers = self.named(shares(seen, logistic, draws))
         data = shares(seen, logistic, (x_BX for x_BX, _ in seen.batches(rows)))
-        numbers |= {f"{name}_data": value for name, value in data.items()}
-        counts = {"generated": DRAWS * self.generated, "real": len(rows)}
+        if self.axes is None:  # they are the same with any axes: a value has one name, and a name one provenance
+            numbers |= {f"{name}_data": value for name, value in data.items()}
+        counts = {"generated": DRAWS * self.generated, "real": len(rows)} | self.rows_for_axes(seen)
         name = seen.name_of(self.split)
         return Measurement(numbers, self.provenance("logistic", counts, name, sha256=logistic.sha256))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import NonNegativeFloat, PositiveInt
 
@@ -39,7 +39,8 @@ class ARDVAE(Method):
     relevance: Literal["square_mean_abs", "mean_square"] = "square_mean_abs"
     """Weight of an axis: the official code's square of the mean absolute Jacobian, or eq. 19's mean square."""
     generate: Literal["active", "all"] = "active"
-    """active: only the relevant axes are sampled, the others are at their mean; all: all axes (ARD-VAE-ALL)."""
+    """active: only the relevant axes are sampled, the others are at their mean; all: all axes (ARD-VAE-ALL), which the
+    official code does with r = 1."""
     source: ClassVar[str] = "ARD-VAE, section 3 and supplement, Algorithms 1 and 2"
     own_metrics: ClassVar[tuple[str, ...]] = ("variance_min", "variance_max")
 
@@ -57,13 +58,20 @@ class ARDVAE(Method):
         return self.relevance
 
     def sampler(self, vae: VAE, train: Rows, seed: int) -> Sampler:
-        """Sample the prior (`all`), or as in the official code with the moments of the first 10,000 rows (`active`)."""
-        if self.generate == "all":
-            return super().sampler(vae, train, seed)
+        """z = m + sqrt(s r) eps as in the official code: m and s of the codes of the first 10,000 training rows.
+
+        r is 1 for relevant axes (`active`) or for all of them (`all`).
+        """
         first = torch.arange(min(len(train), relevance.MOMENT_ROWS))
         x_BX = train.batch(first).to(next(vae.parameters()))
-        scores = relevance.measure_alone(vae, x_BX, self.relevance, seed)
-        return lambda noise: scores.sample(noise.normal("prior", vae.latent_dim))
+        if self.generate == "all":
+            codes = relevance.codes_alone(vae, x_BX, seed)
+        else:
+            codes = relevance.measure_alone(vae, x_BX, self.relevance, seed)
+        return lambda noise: codes.sample(noise.normal("prior", vae.latent_dim))
+
+    def moving_all_axes(self) -> Self:
+        return self.model_copy(update={"generate": "all"})
 
     def held_out(self, train_rows: int) -> HeldOut:
         return HeldOut(self.dz_size or max(1, min(PAPER_DZ_SIZE, train_rows // 4)), self.refresh_epochs)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from trainables.common.lazy import LazyModule, nn
 from trainables.common.records import Mistake, Record
@@ -113,6 +113,10 @@ class Method(Record):
     def sampler(self, vae: VAE, train: Rows, seed: int) -> Sampler:
         """The sampler of latents with which a trained model generates data: by default from its prior."""
         return lambda noise: vae.mapping(vae.prior.sample(noise))
+
+    def moving_all_axes(self) -> Self:
+        """The method whose samples move all axes that the model uses, whatever their relevance."""
+        return self
 
     def proposal(self, vae: VAE, x_BX: Tensor) -> Posterior:
         """The proposal distribution for importance sampling of p(x): q(y|x)."""

@@ -30,7 +30,7 @@ def statistics(vae: VAE, x_BX: Tensor, noise: Noise, found: Relevance) -> Sums:
         mean_BL, z_BL = vae.mapping(q.mean_BD), vae.mapping(q.draw(noise).y_BD)
         latents = {
             "mse": mean_BL,
-            "mse_pruned": torch.where(relevant_L, mean_BL, found.mean_D.to(mean_BL)),
+            "mse_pruned": found.hold(mean_BL),
             "mse_pruned_code": torch.where(relevant_L, z_BL, mean_BL),
         }
         errors = {name: _error(vae, x_BX, some_BL) / (high - low) ** 2 for name, some_BL in latents.items()}

@@ -23,11 +23,14 @@ from trainables.sums import rank_and_world
 from trainables.train import Training
 
 CASES = {
-    "ard_vae": ("digits", ["frechet", "frechet_intel", "frechet_ard", "prd", "active", "mse", "hoyer", "rate", "mmd"]),
+    "ard_vae": (
+        "digits",
+        ["frechet", "frechet_intel", "frechet_ard", "prd", "active", "mse", "hoyer", "rate", "mmd", "parzen all"],
+    ),
     "sylvester_vae": ("digits", ["rate", "svm", "forest", "attributes", "parzen", "iwae", "mse", "hoyer"]),
     "geco_l0_arm_vae": ("sprites", ["factor_vae", "mig", "active", "rate", "frechet"]),
     "ard_vae student_t": ("sprites", ["factor_vae", "mig", "dz_time", "iwae"]),
-    "intel_vae learned sectors": ("mnist01", ["uncertainty", "proportion"]),
+    "intel_vae learned sectors": ("mnist01", ["uncertainty", "uncertainty relevant", "proportion"]),
     "intel_vae hierarchical": ("digits", ["traversals", "hoyer"]),
     "vimae logistic": ("digits", ["rate", "mmd", "iwae", "attributes"]),
 }
@@ -42,7 +45,8 @@ def findings(folder):
         seen = EvaluationContext(with_attributes_if_any(Training(a_model(example, data))), folder / "kept")
         for name in names:
             pixels = {"features": "pixels"} if data == "sprites" else {}
-            found[example, name] = find(a_small(name, **ACROSS_BLOCKS | pixels), seen)
+            metric, _, axes = name.partition(" ")
+            found[example, name] = find(a_small(metric, **ACROSS_BLOCKS | pixels, axes=axes or None), seen)
     seen = EvaluationContext(Training(a_model()))
     found["few", "mmd"] = find(a_small("mmd", split="val"), seen)
     context.FEATURES["classifier"] = missing
@@ -115,14 +119,16 @@ def test_values_have_names_that_their_evaluation_declares_and_no_other(of_one_an
     seen = {name: finding.metric for finding in of_one_and_two[0].values() for name in finding.values}
     for name, metric in seen.items():
         assert [name_of(kind) for kind in EVALUATIONS if kind.can_give(name)] == [metric]
-    declared = {name for kind in EVALUATIONS for name in kind.gives}
+    declared = {name for kind in EVALUATIONS for name in kind.gives if not name.endswith(("_relevant", "_all"))}
     unseen = {name for name in declared if not fnmatch.filter(seen, name)}
     other_features = {name for kind in EVALUATIONS if issubclass(kind, Features) for name in kind.gives}
-    assert unseen == {name for name in other_features if "classifier" not in name} - {"frechet_pixels"}
+    assert unseen == {name for name in other_features & declared if "classifier" not in name} - {"frechet_pixels"}
+    assert {"uncertainty_relevant", "parzen_nll_all"} < set(seen)
 
 
 def test_every_evaluation_is_among_these():
-    assert {name for _, names in CASES.values() for name in names} == {name_of(kind) for kind in EVALUATIONS}
+    measured = {name.partition(" ")[0] for _, names in CASES.values() for name in names}
+    assert measured == {name_of(kind) for kind in EVALUATIONS}
 
 
 @pytest.mark.parametrize(("case", "said"), [("few", "90 codes, 1000 needed"), ("missing", "no such file")])

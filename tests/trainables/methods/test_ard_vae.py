@@ -61,11 +61,21 @@ def test_generation_moves_the_active_axes_from_their_mean_by_the_second_moment(f
     torch.testing.assert_close(z.var(0)[active], found.variance_D[active], rtol=0.05, atol=0)
 
 
-def test_generation_from_all_axes_is_from_the_prior():
+def test_generation_from_all_axes_moves_each_as_the_codes_lie():
+    """Codes of mean c and variance v make samples of mean c and variance v + c^2, also on axes that nothing reads."""
     training = trained(generate="all")
-    vae = training.learner.vae
-    z = training.run.method.sampler(vae, training.splits.train, 0)(noise(100))
-    assert torch.equal(z, vae.prior.sample(noise(100)))
+    vae, rows = training.learner.vae, training.splits.train
+    with torch.no_grad():
+        vae.decoder[0].weight[:, 2:] = 0
+        vae.encoder[-1].bias[3] = 2.0
+        q = vae.encode(rows.batch(torch.arange(300)))
+    assert (measure(vae, rows.batch(torch.arange(300))).active()[2:] == 0).all()
+    mean = q.mean_BD.double().mean(0)
+    second = (q.mean_BD.double().square() + q.log_variance_BD.double().exp()).mean(0)  # expected, without samples
+    z = training.run.method.sampler(vae, rows, 0)(noise(100_000)).double()
+    assert mean[3] > 1
+    torch.testing.assert_close(z.mean(0), mean, rtol=0, atol=0.05)
+    torch.testing.assert_close(z.var(0), second, rtol=0.15, atol=0)  # of 300 samples
 
 
 def test_sampled_kl_to_the_student_t_prior_matches_quadrature():
