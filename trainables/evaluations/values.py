@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from trainables.evaluations import EVALUATIONS
+from trainables.evaluations.base import AXES
+from trainables.evaluations.generation import OTHER_FEATURES
 from trainables.metrics import Direction
 
-FEATURES = ("classifier", "pixels")  # named in a value where they are compared in place of Inception's
-AXES = ("relevant", "all")  # a name ends with these where samples move other axes than the method's own
 SHARE, PERCENT, NATS = "share", "per cent", "nats"
 
 
@@ -95,7 +95,7 @@ class Value:
         """The same in other features, which can be had without Inception's weights, but does not compare with it."""
         end = f"_{self.axes}" if self.axes else ""
         base = self.name.removesuffix(end)
-        for features in () if self.features else FEATURES:
+        for features in () if self.features else OTHER_FEATURES:
             name = _in_features(base, features) + end
             if _evaluation_of(name):
                 yield name
@@ -115,7 +115,7 @@ def value_named(name: str) -> Value | None:
         return None
     axes = next((axes for axes in AXES if name.endswith(f"_{axes}")), None)
     base = name.removesuffix(f"_{axes}")
-    features = next((features for features in FEATURES if f"_{features}" in base), None)
+    features = next((features for features in OTHER_FEATURES if f"_{features}" in base), None)
     if features:
         base = re.sub("^frechet", "fid", base).replace(f"_{features}", "")
     kind = next((kind for pattern, kind in KINDS.items() if fnmatchcase(base, pattern)), Kind(name))

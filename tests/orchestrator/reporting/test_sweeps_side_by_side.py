@@ -1,0 +1,72 @@
+"""Two sweeps side by side: what they share is judged by the rule for printed numbers."""
+
+import csv
+import io
+
+import pytest
+from scipy import stats
+
+from orchestrator.errors import UserError
+from orchestrator.reporting.paper_tables import Training
+from orchestrator.reporting.sweeps_side_by_side import FORMATS, side_by_side
+from tests.support.findings import PROVENANCE, finding
+
+NAMES = ("narrow", "wide")
+LEFT, RIGHT = (30.1, 30.4, 29.9), (25.0, 25.6, 25.1, 24.8)
+
+
+def seeds(*fids: float, method: str = "vae", **more) -> list[Training]:
+    run = {"method": {"name": method}}
+    return [
+        Training(f"{n:04d}", {"method.name": method}, run, [finding("frechet", fid=fid, **more)], ())
+        for n, fid in enumerate(fids)
+    ]
+
+
+def test_means_of_seeds_are_judged_by_welchs_test():
+    [pair] = side_by_side(NAMES, (seeds(*LEFT), seeds(*RIGHT))).pairs
+    assert (pair.configuration, pair.value, pair.word) == ("method=vae", "fid", "worse")
+    interval = stats.ttest_ind(LEFT, RIGHT, equal_var=False).confidence_interval(0.95)
+    assert (pair.verdict.low, pair.verdict.high) == pytest.approx(tuple(interval))
+    [pair] = side_by_side(NAMES, (seeds(*RIGHT), seeds(*LEFT))).pairs
+    assert pair.word == "better"
+
+
+def test_numbers_that_were_made_in_different_ways_do_not_compare():
+    other = seeds(*RIGHT, provenance=PROVENANCE | {"seed": 1})
+    [pair] = side_by_side(NAMES, (seeds(*LEFT), other)).pairs
+    assert (pair.word, pair.verdict, pair.why) == ("not comparable", None, "seed: 0 and 1")
+
+
+def test_what_only_one_has_is_told():
+    both = [*seeds(*LEFT), *seeds(1.0, method="rae")]
+    found = side_by_side(NAMES, (both, seeds(*RIGHT)))
+    assert len(found.pairs) == 1 and found.alone == ["only in narrow: method=rae"]
+
+
+def test_what_was_measured_in_one_only_has_no_verdict():
+    left = [Training("0001", {}, {}, [finding("hoyer", hoyer=0.2)], ())]
+    right = [Training("0001", {}, {}, [finding("frechet", fid=3.0)], ())]
+    found = {pair.value: pair for pair in side_by_side(NAMES, (left, right)).pairs}
+    assert found["hoyer"].sides[1] is None and found["fid"].word == ""
+
+
+def test_nothing_in_common_and_nothing_measured_are_one_line():
+    with pytest.raises(UserError, match="no configuration in common"):
+        side_by_side(NAMES, (seeds(1.0), seeds(1.0, method="rae")))
+    bare = [Training("0001", {}, {}, [], ())]
+    with pytest.raises(UserError, match="vaeorch evaluate narrow; vaeorch evaluate wide"):
+        side_by_side(NAMES, (bare, bare))
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_each_form_has_both_numbers_and_the_verdict(form):
+    text = FORMATS[form](side_by_side(NAMES, (seeds(*LEFT), seeds(*RIGHT))), 100)
+    assert "narrow" in text and "wide" in text and "worse" in text and "30.13" in text and "25.12" in text
+
+
+def test_csv_has_full_precision():
+    text = FORMATS["csv"](side_by_side(NAMES, (seeds(*LEFT), seeds(*RIGHT))), 100)
+    [row] = csv.DictReader(io.StringIO(text))
+    assert float(row["narrow"]) == pytest.approx(sum(LEFT) / 3, abs=1e-12) and row["wide_n"] == "4"
+    assert float(row["low"]) > 0
