@@ -70,7 +70,7 @@ def as_text(found: Sequence[JudgedTable], width: int) -> str:
     for table in found:
         remarks = remarks_of(table)
         ours = _rows(table, lambda cell: shown(cell.ours, cell.decimals, count=True) or "-")
-        printed = _rows(table, lambda cell: shown(cell.other, cell.decimals))
+        printed = _rows(table, lambda cell: shown(cell.other, cell.printed_decimals))
         words = _rows(table, lambda cell, remarks=remarks: _flagged(cell, remarks))
         rows = [
             line
@@ -89,7 +89,7 @@ def as_markdown(found: Sequence[JudgedTable]) -> str:
 
         def cell_text(cell: JudgedCell, remarks: Remarks = remarks) -> str:
             own = shown(cell.ours, cell.decimals, count=True) or "-"
-            return f"{own}<br>paper: {shown(cell.other, cell.decimals)}<br>{_flagged(cell, remarks)}"
+            return f"{own}<br>paper: {shown(cell.other, cell.printed_decimals)}<br>{_flagged(cell, remarks)}"
 
         grid = tables.as_markdown(["", *_labels(table)], list(_rows(table, cell_text)), align="---:")
         notes = "".join(f"- {note}\n" for note in _notes(table))
@@ -123,7 +123,7 @@ def _html_table(table: JudgedTable) -> str:
 
     def cell_text(cell: JudgedCell) -> str:
         own = html.escape(shown(cell.ours, cell.decimals, count=True) or "–")
-        paper = html.escape(shown(cell.other, cell.decimals))
+        paper = html.escape(shown(cell.other, cell.printed_decimals))
         kind = cell.word.partition(":")[0].replace(" ", "-")
         word = html.escape(_flagged(cell, remarks))
         return f'{own}<br><small>paper {paper}</small><br><small class="verdict {kind}">{word}</small>'
@@ -187,7 +187,7 @@ def _latex_table(table: JudgedTable) -> str:
         return f"{own}$^{{{flag}}}$" if flag else own
 
     def printed(cell: JudgedCell) -> str:
-        return f"\\textit{{{in_latex(shown(cell.other, cell.decimals))}}}"
+        return f"\\textit{{{in_latex(shown(cell.other, cell.printed_decimals))}}}"
 
     lines = []
     for mine, paper in zip(_rows(table, ours), _rows(table, printed), strict=True):
@@ -195,7 +195,7 @@ def _latex_table(table: JudgedTable) -> str:
     grid = "\n".join([f"\\begin{{tabular}}{{l{'r' * len(table.printed.columns)}}}", r"\toprule", *_latex_head(table)])
     notes = r" \\ ".join(in_latex(re.sub(r"^\[(\d+)\]", r"\1:", note)) for note in _notes(table))
     return (
-        f"\\begin{{table}}[p]\n\\caption{{{in_latex(title_of(table))}}}\n\\centering\n"
+        f"\\begin{{table}}[!ht]\n\\centering\n{in_latex(title_of(table))}\\par\\smallskip\n"
         f"\\resizebox{{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}}{{!}}{{%\n{grid}\n\\midrule\n"
         + "\n".join(lines)
         + f"\n\\bottomrule\n\\end{{tabular}}}}\n\\par\\medskip\\footnotesize\\raggedright {notes}\n\\end{{table}}"

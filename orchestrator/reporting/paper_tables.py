@@ -44,7 +44,7 @@ class JudgedCell:
 
     printed: PrintedNumber
     decimals: int
-    """With which both are shown."""
+    """Digits after the point with which ours is shown: the most that are printed of this metric in the table."""
     other: Sample
     """What is printed."""
     value: str
@@ -57,6 +57,11 @@ class JudgedCell:
     """Why there is no verdict or no number."""
     rests_on: str = ""
     """The provenance of our number, as a line."""
+
+    @property
+    def printed_decimals(self) -> int:
+        """YAML drops a final 0, so a number that is printed with some digits has as many as others in its table."""
+        return self.decimals if self.printed.decimals else 0
 
     @property
     def word(self) -> str:
@@ -129,7 +134,8 @@ def _cell(printed: PrintedNumber, table: PrintedTable, decimals: int, trainings:
     having = [(one, finding) for one in mine if (finding := one.finding(name))]
     ours = Sample.of([printed.scale * finding["values"][name] for _, finding in having])
     why = "; ".join(dict.fromkeys(_reasons(value, name, having)))
-    verdict = None if why else judge(ours, other, value.kind.better, 0.5 * 10**-decimals)
+    rounding = 0.5 * 10 ** -(decimals if printed.decimals else 0)
+    verdict = None if why else judge(ours, other, value.kind.better, rounding)
     return JudgedCell(printed, decimals, other, name, ours, verdict, why, provenance_of(having[0][1]).line())
 
 
