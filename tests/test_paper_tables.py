@@ -24,8 +24,8 @@ from tests.support import BESIDE, ROOT
 from tests.support.paper_tables import PAPERS, Cell, Number, read_table
 from trainables.data.access import DataAccess
 from trainables.data.loading import read_facts
-from trainables.evaluations.values import value_named
 from trainables.run import Run
+from trainables.values import value_named
 
 FILES = sorted((ROOT / "search_spaces" / "papers").glob("*.yaml"))
 TRAININGS = {

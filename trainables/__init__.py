@@ -3,6 +3,7 @@
 A run is a record (`run.py`), `train.py` trains it, and `evaluations/` measures the trained model; orchestrator/ calls
 these. From top to bottom, each importing only what stands below it:
 
+    values        what the numbers of evaluations are called, their units, and which are better
     evaluations   numbers and pictures of a trained model
     train         the one training loop; `checkpoint.py` holds the file format
     pictures, run

@@ -15,8 +15,8 @@ from orchestrator.spec.published import PrintedNumber, PrintedTable
 from orchestrator.storage import layout
 from orchestrator.storage.evaluations_file import StoredResult, provenance_of
 from orchestrator.storage.json_files import read_object
-from trainables.evaluations.values import Value, value_named
 from trainables.metrics.provenance import differences
+from trainables.values import Value, value_named
 
 NOT_COMPARABLE, NOT_MEASURED, NOT_TRAINED = "not comparable", "not measured", "not trained"
 

@@ -9,8 +9,8 @@ from orchestrator.reporting.paper_tables import NOT_COMPARABLE, Training
 from orchestrator.reporting.verdicts import RULE, Sample, Verdict, judge
 from orchestrator.storage.evaluations_file import provenance_of
 from orchestrator.text import listed, show
-from trainables.evaluations.values import value_named
 from trainables.metrics.provenance import differences
+from trainables.values import value_named
 
 HEADER = ("configuration", "value")
 

@@ -1,6 +1,6 @@
 """The tables that a paper prints for configurations of a sweep, kept in the spec that trains these again.
 
-`reporting/paper_tables.py` sets our numbers beside them; `evaluations/values.py` knows the names of numbers.
+`reporting/paper_tables.py` sets our numbers beside them; `trainables/values.py` knows the names of numbers.
 """
 
 import re
@@ -21,7 +21,7 @@ from pydantic import (
 
 from orchestrator.spec.domains import path_in_run
 from trainables.common.records import Mistake, Record
-from trainables.evaluations.values import unknown_value
+from trainables.values import unknown_value
 
 NUMBER = re.compile(r"(-?\d+(?:\.(\d+))?)(?:\s*±\s*(\d+(?:\.\d+)?))?")
 

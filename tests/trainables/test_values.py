@@ -3,7 +3,7 @@
 import pytest
 
 from trainables.evaluations import EVALUATIONS
-from trainables.evaluations.values import KINDS, unknown_value, value_named
+from trainables.values import KINDS, unknown_value, value_named
 
 
 def examples() -> list[str]:
