@@ -128,5 +128,5 @@ def unknown_value(name: str) -> str:
         return ""
     known = [pattern.replace("[1-9]", "") for record in EVALUATIONS for pattern in record.gives]
     near = difflib.get_close_matches(name, known, n=1)
-    cure = f"Did you mean '{near[0]}'?" if near else "`vaeorch list` names all."
+    cure = f"Did you mean '{near[0]}'?" if near else "`vaeorch methods` names all."
     return f"no evaluation measures '{name}'. {cure}"
