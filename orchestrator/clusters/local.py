@@ -118,6 +118,10 @@ def start_or_raise(scratch: Path, gpus: int, dashboard_port: int | None, cure: s
 def start(scratch: Path, gpus: int, dashboard_port: int | None) -> None:
     import ray
     from ray._private import services
+    from ray._raylet import AuthenticationTokenLoader
+
+    # Ray remembers the first token that this process used. If it was another cluster's, our own would turn us away.
+    AuthenticationTokenLoader.instance().reset_cache()
 
     known = {"TMPDIR": str(scratch)}  # or the dashboard leaves files elsewhere
     if dashboard_port:

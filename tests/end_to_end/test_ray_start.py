@@ -1,5 +1,6 @@
 """A private Ray comes up where that takes long, as on a machine with much other work."""
 
+import os
 import signal
 import subprocess
 import threading
@@ -62,6 +63,20 @@ def test_a_process_that_ends_while_ray_starts_is_started_again_and_nothing_is_le
     with local_ray.private_ray(gpus_used=False, dashboard=False):
         assert ray.get(ray.remote(lambda: "works").remote()) == "works"
     assert set(psutil.Process().children(recursive=True)) <= before
+
+
+def test_a_process_that_has_asked_another_ray_by_its_token_starts_its_own_with_another(monkeypatch):
+    from ray._raylet import AuthenticationTokenLoader
+
+    loader = AuthenticationTokenLoader.instance()
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "a" * 64)
+    loader.reset_cache()
+    assert loader.get_raw_token(True) == "a" * 64
+    monkeypatch.delenv("RAY_AUTH_TOKEN")
+    monkeypatch.setattr(local_ray, "START_S", 30)
+    with local_ray.private_ray(gpus_used=False, dashboard=False):
+        assert ray.get(ray.put(7)) == 7
+    assert loader.get_raw_token(True) == os.environ["RAY_AUTH_TOKEN"] != "a" * 64
 
 
 def test_what_does_not_end_by_itself_is_killed(monkeypatch):
