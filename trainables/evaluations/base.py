@@ -29,6 +29,8 @@ class Measurement:
     provenance: Provenance | None
     pictures: dict[str, bytes] = field(default_factory=dict)
     """File name -> PNG."""
+    lacking: str = ""
+    """One sentence on values that this model does not have though others are there; else empty."""
 
 
 class Evaluation(Record):
@@ -41,6 +43,9 @@ class Evaluation(Record):
     gives: ClassVar[tuple[str, ...]] = ()
     """The names of the values that it can give, with any settings and of any model: names or patterns of `fnmatch`. No
     two evaluations give values of one name."""
+
+    version: ClassVar[int] = 1
+    """To be raised when the values change, or what they mean: results of an older version are measured again."""
 
     @classmethod
     def can_give(cls, name: str) -> bool:
@@ -71,7 +76,7 @@ class Evaluation(Record):
 
     def identity(self) -> dict[str, Any]:
         """The settings that decide the numbers, as plain values; a file is identified by its content."""
-        return self.model_dump(mode="json")
+        return self.model_dump(mode="json") | ({"version": self.version} if self.version > 1 else {})
 
     def own_settings(self) -> Settings:
         """The settings that no other field of a provenance holds."""
@@ -138,6 +143,8 @@ class EvaluationResult:
     seconds: float
     pictures: dict[str, bytes] = field(default_factory=dict, repr=False)
     """File name -> PNG."""
+    lacking: str = ""
+    """One sentence on values that are not there though others are; else empty."""
 
     def plain(self) -> dict[str, Any]:
         """The result as JSON values, with the names of the pictures only."""

@@ -60,6 +60,7 @@ def find(evaluation: Evaluation, seen: EvaluationContext) -> EvaluationResult:
         epoch=seen.epoch,
         seconds=seconds,
         pictures=measured.pictures,
+        lacking=measured.lacking,
     )
 
 

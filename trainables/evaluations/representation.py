@@ -23,14 +23,16 @@ factor_vae = LazyModule("trainables.metrics.factor_vae")
 mig = LazyModule("trainables.metrics.mig")
 priors = LazyModule("trainables.distributions.priors")
 reconstruction = LazyModule("trainables.metrics.reconstruction")
+relevance = LazyModule("trainables.relevance")
 sums = LazyModule("trainables.sums")
 
 
 class Active(Evaluation):
     """How many axes carry 95, 99 and 99.9 % of the relevance score, in both forms, and of its weight alone.
 
-    Measured on the first 10,000 training rows, with the Jacobian on the first 100. All are 0 where no axis
-    distinguishes rows. `active_own` is the number of axes that the method's own gates or mask leave open.
+    Measured on the first 10,000 training rows, with the Jacobian on the first 100. All are 0 for a collapsed model, and
+    none is there for a flow, see `Method.distinct_axes`. `active_own` is the number of axes that the method itself has
+    in use: that its gates or mask leave open, for ARD-VAE those that carry 99 % of its score, for others all.
     """
 
     name: Literal["active"] = "active"
@@ -44,24 +46,39 @@ class Active(Evaluation):
         ),
     )
 
+    version: ClassVar[int] = 2  # 1 had `active_own` for gates and masks alone, and saw no collapse of a decoder
+
     def measure(self, seen: EvaluationContext) -> Measurement:
         moments, sensitivity = seen.relevance_sums(self.seed)
-        numbers = active.active_counts(moments, sensitivity)
-        if hasattr(seen.vae.mapping, "opened"):
-            numbers["active_own"] = float(seen.vae.mapping.opened().sum())
+        numbers = active.active_counts(moments, sensitivity) if seen.method.distinct_axes else {}
+        numbers["active_own"] = self.own(seen)
         counts = {"rows": int(moments["rows"]), "jacobians": int(sensitivity["jacobian_rows"])}
         return Measurement(numbers, self.provenance("code", counts, "train"))
+
+    def own(self, seen: EvaluationContext) -> float:
+        """The number of axes that the method has in use."""
+        if hasattr(seen.vae.mapping, "opened"):
+            return float(seen.vae.mapping.opened().sum())
+        if isinstance(seen.vae.prior, priors.ARD):
+            counted = not relevance.collapsed(*seen.relevance_sums(self.seed))
+            return counted * float(seen.relevance(self.seed).active().sum())
+        return float(seen.vae.latent_dim)
 
 
 class MSE(OfRows):
     """Squared error per data value of reconstructions, from all axes and from the relevant ones alone.
 
-    The first 10,000 training rows decide which axes are relevant, and which values replace the others.
+    `mse`, `mse_pruned` and `mse_pruned_code` are of images in [0, 1], whatever the data's range; those that end in
+    `_data_units` are in the data's units squared, as `val/mse` and ARD-VAE's table S10. (`val/mse` decodes a sample,
+    these the mean.) The first 10,000 training rows decide which axes are relevant, and which values replace the others.
     """
 
     name: Literal["mse"] = "mse"
     source: ClassVar[str] = "ARD-VAE, supplement, table 10, and its code"
-    gives: ClassVar[tuple[str, ...]] = ("mse", "mse_pruned", "mse_pruned_code")
+    gives: ClassVar[tuple[str, ...]] = tuple(
+        f"mse{latents}{units}" for units in ("", "_data_units") for latents in ("", "_pruned", "_pruned_code")
+    )
+    version: ClassVar[int] = 2  # 1 had no `_data_units`
 
     def measure(self, seen: EvaluationContext) -> Measurement:
         found, split, rows = seen.relevance(self.seed), seen.name_of(self.split), seen.rows(self.split)
@@ -69,7 +86,7 @@ class MSE(OfRows):
             reconstruction.statistics(seen.vae, x_BX, block.noise(seen.device, self.seed, split, "code"), found)
             for x_BX, block in seen.batches(rows)
         ]
-        numbers = reconstruction.finish(seen.reduced(parts, "mse", "mse_pruned", "mse_pruned_code", "values"))
+        numbers = reconstruction.finish(seen.reduced(parts, *reconstruction.NAMES, "values"))
         counts = {"rows": len(rows), "relevance": int(seen.relevance_sums(self.seed)[0]["rows"])}
         return Measurement(numbers, self.provenance("pixels", counts, split))
 

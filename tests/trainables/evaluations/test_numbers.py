@@ -142,7 +142,7 @@ def test_active_counts_are_those_of_jacobians_by_hand():
             share = (score.sort(descending=True).values.cumsum(0) / score.sum()).double()
             for label in ("95", "99", "99.9"):
                 expected[f"{kind}{form}_{label}"] = 1 + int((share <= float(label) / 100).sum())
-    assert values(training, "active") == expected
+    assert values(training, "active") == expected | {"active_own": 6}
     assert 1 < expected["active_99.9"] <= 4
 
 
@@ -152,6 +152,16 @@ def test_the_methods_own_rule_counts_open_gates(example):
     parameter = next(training.learner.vae.mapping.parameters())
     parameter.data = torch.tensor([2.0, 0.05, 0.5, -0.1 if example[0] == "g" else 0.0, 3.0, 0.2])
     assert values(training, "active")["active_own"] == (5 if example[0] == "g" else 4)  # 1 - exp(-.05) < .1
+
+
+def test_methods_without_gates_use_all_axes_and_ard_vae_those_that_it_finds_relevant():
+    found = values(model("ard_vae", dead=(0, 3)), "active")
+    assert found["active_own"] == found["active_99"] == 4
+    assert values(model("vae", dead=(0, 3)), "active")["active_own"] == 6
+
+
+def test_the_axes_of_a_flow_are_in_use_and_not_counted():
+    assert values(model("sylvester_vae"), "active") == {"active_own": 6}
 
 
 def test_squared_errors_are_those_of_a_loop():
@@ -298,8 +308,10 @@ def test_generated_digits_are_judged_by_a_classifier_of_the_balanced_set(small_m
 
 
 def test_a_learned_proportion_needs_clusters(small_mnist01):
-    found = values(model("intel_vae learned sectors", "mnist01"), "proportion")
-    assert 0 <= found["proportion_of_zeros"] <= 1 and found["least_proportion"] == pytest.approx(1 / 3, rel=1e-4)
+    found = find(a_small("proportion"), EvaluationContext(model("intel_vae learned sectors", "mnist01")))
+    assert found.values == {"least_proportion": pytest.approx(1 / 3, rel=1e-4)}  # untrained: all clusters decode alike
+    assert found.lacking.startswith("no proportion_of_zeros") and found.lacking.endswith("read least_proportion.")
+    assert not found.undefined
     finding = find(a_small("proportion"), EvaluationContext(model("vae", "mnist01")))
     assert "the model has no clusters" in finding.undefined
 
