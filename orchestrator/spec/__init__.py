@@ -3,4 +3,4 @@
 `records.py` is the spec itself; `yaml_file.py` reads the file, and `diagnostics.py` words the mistakes.
 """
 
-__all__ = ["diagnostics", "domains", "records", "yaml_file"]  # the modules that others import
+__all__ = ["diagnostics", "domains", "evaluations", "records", "yaml_file"]  # the modules that others import

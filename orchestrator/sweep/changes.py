@@ -28,7 +28,14 @@ if TYPE_CHECKING:
     from orchestrator.spec.records import SweepSpec
 
 FACTS = ("sweep", "changed")  # events that hold them
-FREE = ("description", "paper", "pictures_every", "budget", "resources")  # of a spec, what no result depends on
+FREE = (
+    "description",
+    "paper",
+    "evaluate",
+    "pictures_every",
+    "budget",
+    "resources",
+)  # of a spec, what no result depends on
 SHOWN, LONGEST, DIGITS = 3, 60, 8  # changes of a spec; characters of a value; digits of a digest
 NAMES = {"code": "code of trainables", "orchestrator": "code of orchestrator", "data_root": "data root"}
 

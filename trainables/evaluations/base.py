@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import NonNegativeInt
@@ -31,6 +32,8 @@ class Measurement:
     """File name -> PNG."""
     lacking: str = ""
     """One sentence on values that this model does not have though others are there; else empty."""
+    tables: dict[str, bytes] = field(default_factory=dict)
+    """File name -> CSV in UTF-8, of numbers that are too many for values."""
 
 
 class Evaluation(Record):
@@ -44,6 +47,8 @@ class Evaluation(Record):
     """The names of the values that it can give, with any settings and of any model: names or patterns of `fnmatch`. No
     two evaluations give values of one name."""
 
+    named_by: ClassVar[tuple[str, ...]] = ()
+    """The settings that the names of the values tell apart."""
     version: ClassVar[int] = 1
     """To be raised when the values change, or what they mean: results of an older version are measured again."""
 
@@ -106,6 +111,8 @@ class OfGenerated(OfRows):
     supplement's tables 11 and 14. `relevant`: of any method those that carry 99 % of the relevance score, as in its
     table 13; the others are at their mean over the first 10,000 training rows."""
 
+    named_by: ClassVar[tuple[str, ...]] = ("axes",)
+
     def identity(self) -> dict[str, Any]:
         """The settings that decide the numbers; without `axes` they are those that there were before this field."""
         own = super().identity()
@@ -145,14 +152,17 @@ class EvaluationResult:
     """File name -> PNG."""
     lacking: str = ""
     """One sentence on values that are not there though others are; else empty."""
+    tables: dict[str, bytes] = field(default_factory=dict, repr=False)
+    """File name -> CSV in UTF-8."""
 
     def plain(self) -> dict[str, Any]:
-        """The result as JSON values, with the names of the pictures only."""
-        return asdict(replace(self, pictures={})) | {"pictures": sorted(self.pictures)}
+        """The result as JSON values, with the names of the pictures and tables only."""
+        names = {"pictures": sorted(self.pictures), "tables": sorted(self.tables)}
+        return asdict(replace(self, pictures={}, tables={})) | names
 
     @classmethod
-    def from_plain(cls, plain: dict[str, Any], pictures: dict[str, bytes] | None = None) -> EvaluationResult:
-        """The inverse of `plain`, also after a round trip through JSON."""
+    def from_plain(cls, plain: dict[str, Any], files: Mapping[str, bytes] = MappingProxyType({})) -> EvaluationResult:
+        """The inverse of `plain`, also after a round trip through JSON. `files` are its pictures and tables."""
         there = plain["provenance"]
-        provenance = there and Provenance.from_plain(there)
-        return cls(**plain | {"provenance": provenance, "pictures": pictures or {}})
+        kept = {kind: {name: files[name] for name in plain[kind] if name in files} for kind in ("pictures", "tables")}
+        return cls(**plain | {"provenance": there and Provenance.from_plain(there)} | kept)

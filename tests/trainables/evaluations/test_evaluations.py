@@ -69,7 +69,10 @@ def test_any_model_has_numbers_or_a_sentence_why_not(example, data, shared):
         assert all(math.isfinite(value) for value in finding.values.values())
         assert "\n" not in finding.undefined and (there or finding.undefined.endswith("."))
         assert finding.lasting
-        assert EvaluationResult.from_plain(json.loads(json.dumps(finding.plain())), finding.pictures) == finding
+        assert (
+            EvaluationResult.from_plain(json.loads(json.dumps(finding.plain())), finding.pictures | finding.tables)
+            == finding
+        )
     assert {finding.metric for finding in findings if finding.undefined} == never
 
 
