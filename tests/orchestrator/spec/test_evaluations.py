@@ -1,10 +1,12 @@
 """The field `evaluate` of a spec: what is asked for, and what is said of mistakes in it."""
 
+import json
+
 import pytest
-import yaml
 
 from orchestrator.checks.read import schema
-from orchestrator.storage.sweep_folder import as_yaml
+from orchestrator.spec.yaml_file import read_yaml
+from orchestrator.sweep.folder import as_yaml
 from tests.support.specs import TINY, refused, spec_of
 from trainables.evaluations.generation import Frechet
 from trainables.evaluations.representation import MSE
@@ -25,7 +27,8 @@ def test_a_spec_that_says_nothing_of_evaluations_asks_for_nothing(tmp_path):
 
 def test_what_a_sweep_keeps_of_it_reads_the_same(tmp_path):
     spec = spec_of(tmp_path, f"{TINY}evaluate: {ASKED}\n")
-    kept = yaml.safe_load(as_yaml(spec))["evaluate"]
+    (tmp_path / "kept.yaml").write_text(as_yaml(spec))
+    kept = json.dumps(read_yaml(tmp_path / "kept.yaml").values["evaluate"])
     assert spec_of(tmp_path, f"{TINY}evaluate: {kept}\n").evaluate == spec.evaluate
 
 
