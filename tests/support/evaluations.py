@@ -25,6 +25,7 @@ SETTINGS = {
     "factor_vae": {"rows": 300},
     "mig": {"rows": 300},
     "mmd": {"split": "train"},
+    "information": {"rows": 80},
     "svm": {"labels": 60, "unlabelled": 30, "draws": 1},
     "forest": {"sizes": [20]},
     "attributes": {"sizes": [20]},

@@ -10,7 +10,7 @@ from PIL import Image
 from pytorch_fid.fid_score import calculate_frechet_distance
 from scipy.special import logsumexp
 from sklearn.linear_model import LogisticRegression
-from torch.distributions import Normal, kl_divergence
+from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 from tests.support.evaluations import a_small, draws, images, mean_codes, model, noises, values, zeros_and_ones
 from trainables.data import Mnist01
@@ -237,6 +237,59 @@ def test_deterministic_encoders_have_a_surrogate_rate_of_the_first_500_rows():
         covariance = 0.0088**2 * jacobian @ jacobian.T + 1e-10 * torch.eye(6)
         kls.append(0.5 * (covariance.trace() + mean @ mean - 6 - covariance.logdet()).item())
     assert finding.values == {"surrogate_rate": pytest.approx(np.mean(kls), rel=1e-6)}
+
+
+def gaussian_model(example, mean_sd, log_variance):
+    """Posteriors N(m, s^2) on 6 axes, m a linear function of the image: as nearly Gaussian as digits are."""
+    training = model(example)
+    vae = training.learner.vae
+    with torch.no_grad():
+        vae.encoder[-1].weight[:6] *= mean_sd / vae.represent(images(training, "train")).std(0)[:, None]
+        vae.encoder[-1].bias[:6] = 0
+        vae.encoder[-1].weight[6:], vae.encoder[-1].bias[6:] = 0, log_variance
+    return training
+
+
+def test_information_is_that_of_gaussian_codes():
+    """Of posteriors N(m, I e^lv): h(q(z|x)) is exact, and the others follow from the covariance of the codes."""
+    training = gaussian_model("vae", mean_sd=0.5, log_variance=-2.0)
+    found = values(training, "information", split="train", rows=1010)
+    codes = draws(training, 1010, "train").double()
+    conditional = 3 * (-2.0 + math.log(2 * math.pi * math.e))
+    entropy = MultivariateNormal(codes.mean(0), codes.T.cov()).entropy().item()
+    log_prior = Normal(0, 1).log_prob(codes).sum(1).mean().item()
+    assert found["entropy_gaussian"] == pytest.approx(entropy, rel=1e-6)
+    assert found["mutual_information_gaussian"] == pytest.approx(entropy - conditional, rel=1e-6)
+    assert found["kl_marginal_gaussian"] == pytest.approx(-entropy - log_prior, rel=1e-6)
+    assert found["mutual_information"] == pytest.approx(found["entropy"] - conditional, rel=1e-6)
+    assert found["kl_marginal"] == pytest.approx(-found["entropy"] - log_prior, rel=1e-6)
+
+
+def test_the_rate_is_the_information_and_the_distance_of_the_codes_from_the_prior():
+    """E KL(q(z|x) || p) = I_q + KL(q(z) || p) (Hoffman & Johnson 2016), whatever the estimate of h(q(z))."""
+    training = gaussian_model("vae", mean_sd=1.0, log_variance=-1.0)
+    found = values(training, "information", split="train", rows=1010)
+    rate = values(training, "rate", split="train")["rate"]
+    assert found["mutual_information"] + found["kl_marginal"] == pytest.approx(rate, abs=0.15)  # log p at samples
+
+
+def test_codes_that_do_not_depend_on_the_image_carry_no_information():
+    training = gaussian_model("vae", mean_sd=0.0, log_variance=0.0)
+    found = values(training, "information", split="train", rows=1010)
+    assert found == pytest.approx(
+        dict.fromkeys(found, 0) | {name: 6 * 1.4189 for name in found if "entropy" in name}, abs=0.3
+    )
+
+
+def test_a_deterministic_encoder_has_an_entropy_and_no_finite_information():
+    finding = find(a_small("information"), EvaluationContext(model("vimae logistic")))
+    assert set(finding.values) == {f"{name}{end}" for name in ("entropy", "kl_marginal") for end in ("", "_gaussian")}
+    assert finding.lacking.startswith("no mutual_information") and not finding.undefined
+
+
+def test_codes_with_spikes_at_zero_have_no_density():
+    finding = find(a_small("information"), EvaluationContext(model("sparse_vae")))
+    assert "have no density" in finding.undefined
 
 
 @pytest.mark.parametrize("example", ["vae", "intel_vae sparse", "geco_l0_arm_vae"])

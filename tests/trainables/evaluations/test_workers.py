@@ -25,14 +25,26 @@ from trainables.train import Training
 CASES = {
     "ard_vae": (
         "digits",
-        ["frechet", "frechet_intel", "frechet_ard", "prd", "active", "mse", "hoyer", "rate", "mmd", "parzen all"],
+        [
+            "frechet",
+            "frechet_intel",
+            "frechet_ard",
+            "prd",
+            "active",
+            "mse",
+            "hoyer",
+            "rate",
+            "information",
+            "mmd",
+            "parzen all",
+        ],
     ),
     "sylvester_vae": ("digits", ["rate", "svm", "forest", "attributes", "parzen", "iwae", "mse", "hoyer"]),
     "geco_l0_arm_vae": ("sprites", ["factor_vae", "mig", "active", "rate", "frechet"]),
     "ard_vae student_t": ("sprites", ["factor_vae", "mig", "dz_time", "iwae"]),
     "intel_vae learned sectors": ("mnist01", ["uncertainty", "uncertainty relevant", "proportion"]),
     "intel_vae hierarchical": ("digits", ["traversals", "hoyer"]),
-    "vimae logistic": ("digits", ["rate", "mmd", "iwae", "attributes"]),
+    "vimae logistic": ("digits", ["rate", "information", "mmd", "iwae", "attributes"]),
 }
 ACROSS_BLOCKS = {"generated": 1130, "features": "classifier", "published": True}
 
