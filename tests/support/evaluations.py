@@ -22,6 +22,7 @@ SETTINGS = {
     "frechet_ard": {"features": "classifier", "generated": 130, "real": 70},
     "prd": {"features": "classifier", "generated": 130, "real": 70},
     "hoyer": {"rows": 80},
+    "magnitudes": {"rows": 80},
     "factor_vae": {"rows": 300},
     "mig": {"rows": 300},
     "mmd": {"split": "train"},

@@ -10,7 +10,7 @@ from trainables.evaluations.drawing import Traversals
 from trainables.evaluations.generation import PRD, Frechet, FrechetARD, FrechetIntel
 from trainables.evaluations.latent import MMD, DzTime, Information, Rate
 from trainables.evaluations.likelihood import IWAE, Parzen
-from trainables.evaluations.representation import MIG, MSE, Active, FactorVAE, Hoyer
+from trainables.evaluations.representation import MIG, MSE, Active, FactorVAE, Hoyer, Magnitudes
 from trainables.evaluations.zeros_and_ones import Proportion, Uncertainty
 
 EVALUATIONS: tuple[type[Evaluation], ...] = (
@@ -21,6 +21,7 @@ EVALUATIONS: tuple[type[Evaluation], ...] = (
     Active,
     MSE,
     Hoyer,
+    Magnitudes,
     FactorVAE,
     MIG,
     Rate,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
 from types import MappingProxyType
@@ -93,6 +95,13 @@ class OfRows(Evaluation):
 
     split: Split | None = None
     """Split of the data. None: `test` where the set has test rows, else `val`."""
+
+
+def as_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
+    """A table for `Measurement.tables`, with full precision."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    return text.getvalue().encode()
 
 
 AXES = ("relevant", "all")

@@ -26,8 +26,18 @@ from trainables.train import Training, train
 NAMES = [name_of(kind) for kind in EVALUATIONS]
 NEVER = {
     "digits": {"factor_vae", "mig", "attributes", "uncertainty", "proportion"},
-    "sprites": {"mmd", "svm", "forest", "attributes", "uncertainty", "proportion"},
-    "circle": {"factor_vae", "mig", "svm", "forest", "attributes", "uncertainty", "proportion", "traversals"}
+    "sprites": {"mmd", "svm", "forest", "magnitudes", "attributes", "uncertainty", "proportion"},
+    "circle": {
+        "factor_vae",
+        "mig",
+        "svm",
+        "forest",
+        "attributes",
+        "magnitudes",
+        "uncertainty",
+        "proportion",
+        "traversals",
+    }
     | {"frechet", "frechet_intel", "frechet_ard", "prd"},
 }
 """What is not defined for data without factors, attributes, labels, images (no classifier either), or 1,000 rows."""

@@ -1,5 +1,6 @@
 """The numbers of evaluations against independent answers, from the model's own codes and images."""
 
+import csv
 import io
 import math
 
@@ -237,6 +238,26 @@ def test_deterministic_encoders_have_a_surrogate_rate_of_the_first_500_rows():
         covariance = 0.0088**2 * jacobian @ jacobian.T + 1e-10 * torch.eye(6)
         kls.append(0.5 * (covariance.trace() + mean @ mean - 6 - covariance.logdet()).item())
     assert finding.values == {"surrogate_rate": pytest.approx(np.mean(kls), rel=1e-6)}
+
+
+@pytest.mark.parametrize("example", ["vae", "intel_vae sparse"])
+def test_magnitudes_are_of_sampled_latents_by_class_and_a_class_uses_what_stands_out(example):
+    training = model(example)
+    training.learner.vae.encoder[-1].bias.data[:2] += 9.0  # axes that stand out
+    z = training.learner.vae.mapping(draws(training, 80)).detach().double()
+    digits = training.splits.val.y[:80]
+    finding = find(a_small("magnitudes"), EvaluationContext(training))
+    lines = list(csv.DictReader(finding.tables["magnitudes.csv"].decode().splitlines()))
+    assert len(lines) == 10 * 6
+    used = []
+    for line in lines:
+        mine = [row.abs() for row, digit in zip(z, digits, strict=True) if digit == int(line["class"])]
+        mean = sum(mine) / len(mine)
+        assert float(line["magnitude"]) == pytest.approx(mean[int(line["axis"])].item(), rel=1e-6)
+        used.append(mean[int(line["axis"])] >= mean.max() / 5)
+        assert int(line["active"]) == used[-1]
+    assert finding.values == {"active_per_class": pytest.approx(100 * np.mean(used))}
+    assert 0 < finding.values["active_per_class"] < 100
 
 
 def gaussian_model(example, mean_sd, log_variance):

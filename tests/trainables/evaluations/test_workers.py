@@ -43,7 +43,7 @@ CASES = {
     "geco_l0_arm_vae": ("sprites", ["factor_vae", "mig", "active", "rate", "frechet"]),
     "ard_vae student_t": ("sprites", ["factor_vae", "mig", "dz_time", "iwae"]),
     "intel_vae learned sectors": ("mnist01", ["uncertainty", "uncertainty relevant", "proportion"]),
-    "intel_vae hierarchical": ("digits", ["traversals", "hoyer"]),
+    "intel_vae hierarchical": ("digits", ["traversals", "hoyer", "magnitudes"]),
     "vimae logistic": ("digits", ["rate", "information", "mmd", "iwae", "attributes"]),
 }
 ACROSS_BLOCKS = {"generated": 1130, "features": "classifier", "published": True}
