@@ -25,7 +25,8 @@ warnings.filterwarnings("ignore", message=".*torch.jit.script.*", category=Futur
 
 JACOBIAN_ROWS = 100
 MOMENT_ROWS = 10_000
-INFORMATIVE = 0.01  # least variance over rows of an axis's mean, relative to that of its samples (Burda et al. 2016)
+INFORMATIVE = 0.01  # least variance over rows of an axis's mean, relative to that of its samples (Burda et al. 2016),
+#                     and of decoded data, relative to that of the data
 ROUNDING = 1e-12  # relative to an axis's second moment: a smaller variance is rounding error of a constant
 JACOBIAN_BYTES = 128 << 20  # bound of the decoder's activations and their derivatives in memory at once
 
@@ -79,6 +80,13 @@ def fewest(score_D: Tensor, share_of_total: float = 0.99) -> Tensor:
     return mask
 
 
+def at_rows(vae: VAE, z_BD: Tensor, x_BX: Tensor) -> Sums:
+    """The sums of `sensitivity` and `spread` at the latents z of the rows x."""
+    with torch.no_grad():
+        decoded_BX = vae.decode(z_BD).mean_BX
+    return sensitivity(vae, z_BD) | spread(decoded_BX, x_BX)
+
+
 def sensitivity(vae: VAE, z_BD: Tensor) -> Sums:
     """Sums over rows of the Jacobian J of the decoded mean at z: |J| (O, D), and J^2 summed over outputs (D,)."""
     rows, axes = at_once(vae, z_BD)
@@ -129,7 +137,34 @@ def moments(z_BD: Tensor, mean_BD: Tensor) -> Sums:
     }
 
 
-def collapsed(moment_sums: Sums) -> bool:
+def spread(decoded_BX: Tensor, x_BX: Tensor) -> Sums:
+    """Sums over rows of decoded data and of the data that they are made from, and of their squares, for `collapsed`."""
+    pair = {"decoded": decoded_BX.flatten(1).double(), "data": x_BX.flatten(1).double()}
+    return {f"{name}_O": values_BO.sum(0) for name, values_BO in pair.items()} | {
+        f"{name}_square": values_BO.square().sum() for name, values_BO in pair.items()
+    }
+
+
+def collapsed(moment_sums: Sums, sensitivity_sums: Sums) -> bool:
+    """Whether codes do not distinguish rows, or the decoder does not distinguish codes; from sums over all rows."""
+    return mute_codes(moment_sums) or mute_decoder(sensitivity_sums)
+
+
+def mute_decoder(sums: Sums) -> bool:
+    """Whether decoded data vary over rows by less than 1 % of how the data do: all are about the mean of the data.
+
+    So collapse models with a deterministic encoder, whose codes always vary. From the sums of `spread`.
+    """
+    rows = sums["jacobian_rows"]
+    if rows <= 1:
+        return False
+    decoded, data = (
+        sums[f"{name}_square"] / rows - (sums[f"{name}_O"] / rows).square().sum() for name in ("decoded", "data")
+    )
+    return bool(decoded < INFORMATIVE * data)
+
+
+def mute_codes(moment_sums: Sums) -> bool:
     """Whether no axis distinguishes rows, from the sums of `moments` over all rows and workers.
 
     An axis does if the variance of its representation over rows is at least 1 % of the variance of its samples: Burda
@@ -177,20 +212,25 @@ def codes_alone(vae: VAE, x_BX: Tensor, seed: int = 0) -> Codes:
 def published_sums(vae: VAE, x_BX: Tensor, seed: int, part: Callable[[int], slice]) -> tuple[Sums, Sums]:
     """The sums of `moments` and `sensitivity` that `measure` needs, over this worker's `part` of every 1,000 rows."""
     with torch.no_grad():
-        sums, first_JD = encoded_sums(vae, x_BX, seed, part)
-        return sums, sensitivity(vae, first_JD)
+        sums, at = encoded_sums(vae, x_BX, seed, part)
+        return sums, at_rows(vae, *at)
 
 
 @torch.no_grad()
-def encoded_sums(vae: VAE, x_BX: Tensor, seed: int, part: Callable[[int], slice]) -> tuple[Sums, Tensor]:
-    """The sums of `moments` over this worker's `part` of every 1,000 rows, and its samples of the first 100 rows."""
+def encoded_sums(vae: VAE, x_BX: Tensor, seed: int, part: Callable[[int], slice]) -> tuple[Sums, tuple[Tensor, Tensor]]:
+    """The sums of `moments` over this worker's `part` of every 1,000 rows.
+
+    Also this worker's share of the first 100 rows: their latents z, sampled, and the rows x themselves.
+    """
     vae.eval()
-    moment_sums, at = [], []
+    moment_sums, z, x = [], [], []
     for batch, start in zip(x_BX.split(1000), range(0, len(x_BX), 1000), strict=True):
         mine = part(len(batch))
         q = vae.encode(batch[mine])
         noise = Noise(seed, "relevance", start, rows=mine, total=len(batch), device=x_BX.device)
         z_BD = vae.mapping(q.draw(noise).y_BD)
         moment_sums.append(moments(z_BD, vae.mapping(q.mean_BD)))
-        at.append(z_BD[torch.arange(len(batch), device=z_BD.device)[mine] + start < JACOBIAN_ROWS])
-    return add(moment_sums), torch.cat(at)
+        first = torch.arange(len(batch), device=z_BD.device)[mine] + start < JACOBIAN_ROWS
+        z.append(z_BD[first])
+        x.append(batch[mine][first])
+    return add(moment_sums), (torch.cat(z), torch.cat(x))

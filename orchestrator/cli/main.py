@@ -24,6 +24,7 @@ from orchestrator.cli.options import (
     tracking_option,
 )
 from orchestrator.errors import ClusterFailed, NoResult, UserError
+from orchestrator.storage import layout
 from orchestrator.storage.workspace import Workspace
 
 NO_RESULT, USERS_MISTAKE, CLUSTER_FAILED = 1, 2, 3
@@ -118,24 +119,31 @@ def train(spec, out, name, settings, data_root, tracking_uri) -> None:
 @cli.command()
 @click.argument("target")
 @out_option
-@click.option("--metrics", default="all", show_default=True, help="Names with commas between; `methods` lists them.")
+@click.option(
+    "--metrics", help="Names with commas between, as `methods` lists them, or all.  [default: the spec's, or all]"
+)
 @click.option("--trials", help="all, best:N, or ids with commas between.  [default: best:5]")
 @click.option(
     "--set", "settings", multiple=True, metavar="[METRIC.]FIELD=VALUE", help="A setting, as features=classifier."
+)
+@click.option(
+    "--checkpoint",
+    type=click.Choice(list(layout.EVALUATED)),
+    help="The models of the best epoch, or of the last.  [default: the spec's, or best]",
 )
 @click.option("--again", is_flag=True, help="Measure also what is known.")
 @data_option
 @tracking_option
 @cluster_options
 @format_option
-def evaluate(target, out, metrics, trials, settings, again, data_root, tracking_uri, cluster, form) -> None:
+def evaluate(target, out, metrics, trials, settings, checkpoint, again, data_root, tracking_uri, cluster, form) -> None:
     """Measure trained models of TARGET: a sweep, a trial (SWEEP/ID), or a run.
 
     Numbers that are known are not computed again. Data root and MLflow's store are the sweep's, unless given.
     """
     from orchestrator.evaluation.selection import Selection
 
-    asked, workspace = Selection(metrics, settings, trials, again), Workspace(out, data_root, tracking_uri)
+    asked, workspace = Selection(metrics, settings, trials, checkpoint, again), Workspace(out, data_root, tracking_uri)
     if sender := _sender(cluster, workspace, form != "table"):
         sys.exit(sender.evaluate(target, asked, form))
     output.outlive()

@@ -18,13 +18,13 @@ from orchestrator.errors import NoResult, UserError
 from orchestrator.evaluation.jobs import answers
 from orchestrator.evaluation.models import ALL, trained_models
 from orchestrator.evaluation.orders import Ending, Order, current, orders_of
-from orchestrator.evaluation.selection import Selection, select_evaluations
+from orchestrator.evaluation.selection import Selection, select_evaluations, written_in
 from orchestrator.reporting.comparison import TABLE, Comparison, compare, print_all
 from orchestrator.shell import command, command_for
 from orchestrator.signals import Noted
 from orchestrator.storage import layout, locks
 from orchestrator.storage.disk import disk_errors_reported
-from orchestrator.storage.evaluations_file import EvaluatedModel, StoredResult
+from orchestrator.storage.evaluations_file import StoredResult
 from orchestrator.storage.sweep_folder import recorded_root
 from orchestrator.storage.workspace import Workspace
 from orchestrator.sweep.changes import check_data, datasets, recorded_origin
@@ -45,8 +45,9 @@ def evaluate(
     Returns what stopped it, or None. Raises UserError, TrackingError, Fault, and NoResult if nothing could be measured;
     results that were found before an error are kept.
     """
-    evaluations = select_evaluations(asked.metrics, asked.settings)
-    folder, models = trained_models(workspace.out, target, asked.trials)
+    written = written_in(workspace.folder(target.partition("/")[0]))
+    evaluations = select_evaluations(asked.metrics, asked.settings, written)
+    folder, models = trained_models(workspace.out, target, asked.trials, asked.checkpoint or written.checkpoint)
     output.log_to(folder)
     console = terminal.console(stderr=form != TABLE)
     with disk_errors_reported(folder, "Free room, then try again."), locks.driver(folder), site.kept(folder):
@@ -74,9 +75,9 @@ def reasons(orders: list["Order"]) -> list[str]:
 
 def stored(out: Path, target: str) -> Comparison:
     """The known results for the trained models of a sweep or run, the newest of each value. Raises UserError."""
-    folder, models = trained_models(out, target, None if "/" in target else ALL)
-    found = [EvaluatedModel(model.label, model.id, current(model), model.folder) for model in models]
-    known = [measured for measured in found if measured.findings]
+    folder, best = trained_models(out, target, None if "/" in target else ALL)
+    models = [*best, *(model.at("last") for model in best)]
+    known = [model.in_tables(findings) for model in models if (findings := current(model))]
     if not known:
         raise UserError(f"{folder}: nothing was evaluated yet: {command('evaluate', target, out)}")
     return compare(known)
@@ -94,7 +95,7 @@ def measure(
         try:
             for answer in answers(jobs, folder, cluster) if jobs else ():
                 if "finding" in answer:
-                    by_id[answer["id"]].take(answer["finding"], answer["pictures"])
+                    by_id[answer["id"]].take(answer["finding"], answer["files"])
                     step("" if answer["finding"]["undefined"] else line_of(answer["id"], answer["finding"]))
                 refused += [answer["refused"]] if "refused" in answer else []
                 failed += [f"{answer['id']}: {answer['failed']}"] if "failed" in answer else []
@@ -153,6 +154,4 @@ def recorder(folder: Path, workspace: Workspace, console: Console, site: Site) -
 
 def side_by_side(orders: list[Order]) -> Comparison:
     """Compares what was found of each model. Models that differ in their seed alone share a label."""
-    return compare(
-        [EvaluatedModel(of.model.label, of.model.id, list(of.found.values()), of.model.folder) for of in orders]
-    )
+    return compare([order.model.in_tables(list(order.found.values())) for order in orders])

@@ -14,9 +14,10 @@ from orchestrator.commands.dry_run import print_plan
 from orchestrator.commands.results import print_evaluations
 from orchestrator.commands.spec_file import read
 from orchestrator.errors import UserError
-from orchestrator.evaluation.selection import Selection, select_evaluations
+from orchestrator.evaluation.selection import Selection, select_evaluations, written_in
 from orchestrator.reporting.comparison import TABLE
 from orchestrator.space.plan import Plan
+from orchestrator.storage import layout
 from orchestrator.storage.workspace import Workspace
 from orchestrator.sweep.changes import datasets
 from trainables.data.access import DataAccess, elsewhere
@@ -81,7 +82,9 @@ class Sender:
 
         The driver prints the table of what it has measured.
         """
-        select_evaluations(asked.metrics, asked.settings)
+        folder = self.workspace.folder(target.partition("/")[0])
+        if asked.metrics or (folder / layout.SPEC).is_file():  # else the driver has the spec
+            select_evaluations(asked.metrics, asked.settings, written_in(folder))
         code = self._send("evaluate", target, selection=asdict(asked))
         if form != TABLE and code == 0 and not self.options.detach:
             print_evaluations(self.workspace.out, target, form)

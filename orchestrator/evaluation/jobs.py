@@ -27,8 +27,8 @@ feature network. On nodes that do not share the driver's files, `store` is the n
 fetched from it, `checkpoint` and `kept` are not used."""
 
 Answer = dict[str, Any]
-"""`id` of the model and one of: `finding` with its `pictures` (PNG by name); `refused`, a line for the user; `failed`,
-the traceback of a bug."""
+"""`id` of the model and one of: `finding` with its `files` (pictures and tables by name); `refused`, a line for the
+user; `failed`, the traceback of a bug."""
 
 
 AGAIN = "The same command goes on from here."
@@ -61,7 +61,7 @@ def examine(job: Job, threads: int) -> Iterator[Answer]:
                 )
                 for finding in found:
                     asked.popleft()
-                    yield {"id": job["id"], "finding": finding.plain(), "pictures": finding.pictures}
+                    yield {"id": job["id"], "finding": finding.plain(), "files": finding.pictures | finding.tables}
             except (DataError, CheckpointError) as error:
                 yield {"id": job["id"], "refused": str(error)}
                 return
@@ -122,7 +122,7 @@ def _on_ray(jobs: list[Job], folder: Path, cluster: Connection) -> Iterator[Answ
 
 def without(job: Job, answer: Answer) -> Job:
     """The job without the evaluation that was answered: the rest is measured elsewhere, if its node is lost."""
-    left = [own for own in job["evaluations"] if own["name"] != answer.get("finding", {}).get("metric")]
+    left = [own for own in job["evaluations"] if own != answer.get("finding", {}).get("settings")]
     return job | {"evaluations": left}
 
 

@@ -1,7 +1,7 @@
 """Finds the trained models of a target: trials of a sweep, or a run that was trained alone."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -9,24 +9,43 @@ from typing import Any
 from orchestrator.errors import UserError
 from orchestrator.shell import command_for
 from orchestrator.spec.diagnostics import cure
+from orchestrator.spec.evaluations import Checkpoint
 from orchestrator.storage import layout
 from orchestrator.storage.blobs import sha256_of
+from orchestrator.storage.evaluations_file import EvaluatedModel, StoredResult
 from orchestrator.storage.json_files import read_object
 from orchestrator.sweep.ranking import ranked, replicated
 from orchestrator.sweep.results import read_results
 from orchestrator.text import label_of
 
+WITHOUT_LAST = (
+    "if a cluster has it, `vaeorch cluster pull NAME --all` brings it; else evaluate --checkpoint best, or train again"
+)
 ALL, BEST, USUAL = "all", re.compile(r"best:([1-9]\d*)"), "best:5"
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A trained model. `id` is that of its trial or, for a run that was trained alone, the name of its folder."""
+    """A trained model. `id` is that of its trial or, for a run that was trained alone, the name of its folder.
+
+    `of` says of which epoch: `best` or `last`.
+    """
 
     id: str
     folder: Path
     checkpoint: Path
     label: str  # its name in tables; with several seeds that of its configuration
+    of: Checkpoint = "best"
+
+    def at(self, of: Checkpoint) -> "TrainedModel":
+        """The same trial's model of its best epoch, which this one is, or of its last."""
+        return self if of == "best" else replace(self, of=of, checkpoint=self.folder / layout.EVALUATED[of])
+
+    def in_tables(self, findings: list[StoredResult]) -> EvaluatedModel:
+        """The model with what was found of it, under a name that tells which epoch it is of."""
+        name, *config = self.label.split(" ")
+        label = self.label if self.of == "best" else " ".join([f"{name}@{self.of}", *config])
+        return EvaluatedModel(label, self.id, findings, self.folder)
 
     @cached_property
     def digest(self) -> str:
@@ -34,7 +53,8 @@ class TrainedModel:
         try:
             return sha256_of(self.checkpoint)
         except OSError as error:
-            raise UserError(f"{self.checkpoint}: cannot be read ({error.strerror}): train the model again.") from None
+            cure = "train the model again" if self.of == "best" else WITHOUT_LAST
+            raise UserError(f"{self.checkpoint}: cannot be read ({error.strerror}): {cure}.") from None
 
     @cached_property
     def run(self) -> dict[str, Any]:
@@ -47,20 +67,23 @@ class TrainedModel:
         return run
 
 
-def trained_models(out: Path, target: str, trials: str | None = None) -> tuple[Path, list[TrainedModel]]:
+def trained_models(
+    out: Path, target: str, trials: str | None = None, of: Checkpoint = "best"
+) -> tuple[Path, list[TrainedModel]]:
     """The folder of the sweep or run `target` in `out`, and those of its trained models that `trials` selects.
 
     `target` may be a trial, as SWEEP/ID. `trials` is `all`, `best:N` or ids with commas between; None is `best:5`.
-    Raises UserError.
+    `of` says which model of each: that of its best, or of its last epoch. Raises UserError.
     """
     name, _, trial = target.partition("/")
     folder = (out / name).resolve()
     if trial and trials:
         raise UserError(f"{target} is one trial: leave out --trials {trials}.")
     if (folder / layout.RESULTS).is_file():
-        return folder, _of_sweep(folder, trial or trials or USUAL, target if trial else "")
+        models = _of_sweep(folder, trial or trials or USUAL, target if trial else "")
+        return folder, [model.at(of) for model in models]
     if (folder / layout.BEST).is_file() and not trial:
-        return folder, [TrainedModel(name, folder, folder / layout.BEST, name)]
+        return folder, [TrainedModel(name, folder, folder / layout.BEST, name).at(of)]
     if (folder / layout.JOURNAL).is_file():
         why = f"it is running, or was killed: {command_for('resume', folder)}, which Ctrl-C ends in order"
         raise UserError(f"{folder}: no trial has ended yet: {why}.")

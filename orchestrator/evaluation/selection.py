@@ -10,39 +10,60 @@ from pydantic import ValidationError
 
 from orchestrator.errors import UserError
 from orchestrator.spec.diagnostics import KeyPath, Location, Problem, SpecError, cure, findings
-from orchestrator.spec.yaml_file import Document, override
+from orchestrator.spec.evaluations import Checkpoint, Evaluate
+from orchestrator.spec.yaml_file import Document, override, read_yaml
+from orchestrator.storage import layout
 from trainables.common.records import name_of
 from trainables.evaluations import EVALUATIONS, Evaluation
 
 ALL = "all"
 KNOWN = {name_of(record): record for record in EVALUATIONS}
+NOTHING_WRITTEN = Evaluate()
 
 
 @dataclass(frozen=True)
 class Selection:
     """What the command line asks for."""
 
-    metrics: str = ALL
-    """Names of evaluations with commas between, or `all`."""
+    metrics: str | None = None
+    """Names of evaluations with commas between, or `all`. None: what the sweep's spec asks for."""
     settings: tuple[str, ...] = ()
     """METRIC.FIELD=VALUE, or FIELD=VALUE for each of them that has this field."""
     trials: str | None = None
     """`all`, `best:N` or ids with commas between; None is `best:5`, or the trial that the target names."""
+    checkpoint: Checkpoint | None = None
+    """The model of which epoch, `best` or `last`. None: what the sweep's spec asks for."""
     again: bool = False
     """Whether to measure again what is known."""
 
 
-def select_evaluations(metrics: str, settings: Iterable[str]) -> list[Evaluation]:
-    """The evaluations `metrics`: names with commas between, or `all`.
+def written_in(folder: Path) -> Evaluate:
+    """What the spec of the sweep in a folder asks for; the defaults where it asks for nothing. Raises UserError."""
+    file = folder / layout.SPEC
+    document = read_yaml(file) if file.is_file() else Document({}, {})
+    values = document.values.get("evaluate") or {}
+    try:
+        return Evaluate.model_validate_json(json.dumps(values))
+    except ValidationError as error:
+        found = [(("evaluate", *finding.path), finding.text) for finding in findings(error, Evaluate, values)]
+        raise SpecError(Problem(document.place(path), path, text) for path, text in found) from None
+
+
+def select_evaluations(
+    metrics: str | None, settings: Iterable[str], written: Evaluate = NOTHING_WRITTEN
+) -> list[Evaluation]:
+    """The evaluations `metrics`: names with commas between, or `all`; None: those that the spec has `written`, or all.
 
     A setting is METRIC.FIELD=VALUE, or FIELD=VALUE for each of them that has this field. Raises UserError.
     """
-    names = _names(metrics)
+    asked = [own.model_dump(mode="json") for own in written.metrics or ()] if metrics is None else []
+    asked = asked or [{"name": name} for name in _names(metrics or ALL)]
+    names = list(dict.fromkeys(own["name"] for own in asked))
     document = override(Document({}, {(): Location(0, "")}), settings)
     problems = list(_strangers(document.values, names))
     made = []
-    for name in names:
-        values = _settings(document.values, name)
+    for own in asked:
+        name, values = own["name"], own | _settings(document.values, own["name"])
         try:
             made.append(of_plain(values))
             problems += [(_written(document, name, path), text) for path, text in _absent(made[-1])]

@@ -57,6 +57,7 @@ def compare(models: Sequence[EvaluatedModel]) -> Comparison:
             if finding["pictures"]
         )
     found.missing.extend(_undefined(pairs))
+    found.missing.extend(_lacking(pairs))
     return found
 
 
@@ -79,6 +80,15 @@ def _undefined(pairs: list[tuple[EvaluatedModel, StoredResult]]) -> list[str]:
     for (metric, reason), ids in models.items():
         metrics.setdefault((", ".join(sorted(ids)), reason), []).append(metric)
     return [f"{', '.join(names)}: none for {ids}: {reason}" for (ids, reason), names in metrics.items()]
+
+
+def _lacking(pairs: list[tuple[EvaluatedModel, StoredResult]]) -> list[str]:
+    """A line for each reason why a value is not there though others are, with the models that it holds for."""
+    models: dict[str, list[str]] = {}
+    for model, finding in pairs:
+        if reason := finding.get("lacking"):
+            models.setdefault(f"{finding['metric']}: {reason}", []).append(model.id)
+    return [f"{', '.join(ids)}: {reason}" for reason, ids in models.items()]
 
 
 def _mixed(having: list[tuple[EvaluatedModel, StoredResult]]) -> str:

@@ -3,4 +3,11 @@
 `records.py` is the spec itself; `yaml_file.py` reads the file, and `diagnostics.py` words the mistakes.
 """
 
-__all__ = ["diagnostics", "domains", "published", "records", "yaml_file"]  # the modules that others import
+__all__ = [
+    "diagnostics",
+    "domains",
+    "evaluations",
+    "published",
+    "records",
+    "yaml_file",
+]  # the modules that others import

@@ -230,6 +230,7 @@ SPECIAL = {
     "union_tag_not_found": _no_name,
     "dict_type": _no_mapping,
     "model_type": _no_mapping,
+    "model_attributes_type": _no_mapping,
     "literal_error": _unknown_word,
 }
 """Pydantic's types of error whose message needs more than the error itself."""

@@ -16,6 +16,7 @@ from pydantic import (
 from orchestrator.schedulers.asha import Asha
 from orchestrator.schedulers.table import SCHEDULERS
 from orchestrator.spec.domains import AnyDomain, path_in_run, paths_of
+from orchestrator.spec.evaluations import Evaluate
 from orchestrator.spec.published import PrintedTable
 from trainables.common.records import Record, choice
 from trainables.metrics import DIRECTIONS, Direction
@@ -164,6 +165,7 @@ class SweepSpec(Record):
     resources: Resources = Resources()
     pictures_every: PositiveInt | None = None
     """Epochs between pictures; default: pictures at a trial's end alone."""
+    evaluate: Evaluate | None = None
     paper: tuple[PrintedTable, ...] = ()
     """Tables that a paper prints for these trainings; `vaeorch report` sets our numbers beside them."""
     overrides: tuple[str, ...] = ()

@@ -18,7 +18,16 @@ from trainables.metrics.provenance import Provenance
 PARTS = {"metric": str, "values": dict, "undefined": str, "epoch": int, "pictures": list, "checkpoint": str}
 
 StoredResult = dict[str, Any]
-"""The plain values of a `trainables.evaluations.EvaluationResult`; pictures are paths, relative to the folder."""
+"""The plain values of a `trainables.evaluations.EvaluationResult`. Pictures and tables are paths below the folder.
+
+Besides, `checkpoint` is the SHA-256 of the model, and `of` says whether that is the model of the `best` or of the
+`last` epoch; findings of earlier versions lack it, and are of the best.
+"""
+
+
+def epoch_meant(finding: StoredResult) -> str:
+    """`best` or `last`: which epoch's model was measured."""
+    return finding.get("of", "best")
 
 
 def key_of(checkpoint_sha256: str, metric: str, identity: Mapping[str, Any]) -> str:
@@ -34,17 +43,17 @@ class EvaluationsFile:
         self.folder = folder
         self.known = read(folder)
 
-    def keep(self, key: str, finding: StoredResult, pictures: Mapping[str, bytes]) -> StoredResult:
-        """Write the pictures, then add the finding as the newest. Returns it as it is stored. Raises OSError."""
-        for name, content in pictures.items():
+    def keep(self, key: str, finding: StoredResult, files: Mapping[str, bytes]) -> StoredResult:
+        """Write pictures and tables, then add the finding as the newest. Returns it as it is stored. Raises OSError."""
+        for name, content in files.items():
             path = self.folder / layout.EVALUATION_PICTURES / key / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        values, paths = (
-            finite_or_null(finding["values"]),
-            [f"{layout.EVALUATION_PICTURES}/{key}/{name}" for name in pictures],
-        )
-        self.known = self._without([key]) | {key: finding | {"values": values, "pictures": paths}}
+        paths = {name: f"{layout.EVALUATION_PICTURES}/{key}/{name}" for name in files}
+        tables = [path for name, path in paths.items() if name.endswith(".csv")]
+        pictures = [path for path in paths.values() if path not in tables]
+        stored = {"values": finite_or_null(finding["values"]), "pictures": pictures, "tables": tables}
+        self.known = self._without([key]) | {key: finding | stored}
         self._write()
         return self.known[key]
 
@@ -78,12 +87,12 @@ def read(folder: Path) -> dict[str, StoredResult]:
 def newest(findings: Iterable[StoredResult]) -> list[StoredResult]:
     """The findings that still hold, in their order.
 
-    A finding holds if it has a value that no later finding of its metric has. One without values holds if its metric
-    has no later finding.
+    A finding holds if it has a value that no later finding of its metric has, about the model of the same epoch, best
+    or last. One without values holds if its metric has no later finding.
     """
     kept, later = [], {}
     for finding in reversed(list(findings)):
-        names, metric = set(finding["values"]), finding["metric"]
+        names, metric = set(finding["values"]), (epoch_meant(finding), finding["metric"])
         if metric not in later or not names <= later[metric]:
             kept.append(finding)
             later[metric] = later.get(metric, set()) | names
@@ -91,12 +100,12 @@ def newest(findings: Iterable[StoredResult]) -> list[StoredResult]:
 
 
 def with_findings(trial: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """A trial of results.json with the newest findings about its model, if there are any.
+    """A trial of results.json with the newest findings about its models of the best and of the last epoch, if any.
 
-    Findings about the model of another epoch, from before the trial was continued, are left out.
+    `of` in a finding says which. Findings about another epoch, from before the trial was continued, are left out.
     """
-    epoch = trial["best"].get("epoch", trial["epochs"])
-    found = newest(finding for finding in read(folder).values() if finding["epoch"] == epoch)
+    epochs = {"best": trial["best"].get("epoch", trial["epochs"]), "last": trial["epochs"]}
+    found = newest(finding for finding in read(folder).values() if finding["epoch"] == epochs[epoch_meant(finding)])
     return trial | ({"evaluations": found} if found else {})
 
 

@@ -38,6 +38,7 @@ CONFIG = "config.json"
 ORIGIN = "origin.json"  # of a run that is trained alone: with which code and data it began
 CHECKPOINT, PREVIOUS_CHECKPOINT, BEST = "checkpoint.pt", "checkpoint.previous.pt", "best.pt"
 WEIGHTS = (CHECKPOINT, PREVIOUS_CHECKPOINT, BEST)
+EVALUATED = {"best": BEST, "last": CHECKPOINT}  # the file of the model of a trial's best, and of its last epoch
 BLOB = ".blob"  # the suffix of a small file that refers to one of these in a bucket
 DAMAGED = ".damaged"  # the suffix of a checkpoint that cannot be read
 METRICS = "metrics.jsonl"

@@ -19,8 +19,9 @@ from orchestrator.clusters.resources import cpus
 from orchestrator.commands import evaluate as verb
 from orchestrator.evaluation import orders
 from orchestrator.evaluation.jobs import DIED
+from orchestrator.evaluation.models import WITHOUT_LAST
 from orchestrator.storage import layout
-from orchestrator.storage.evaluations_file import EvaluationsFile, key_of, with_findings
+from orchestrator.storage.evaluations_file import EvaluationsFile, epoch_meant, key_of, with_findings
 from orchestrator.storage.sweep_folder import recorded_root
 from orchestrator.sweep.results import read_results
 from orchestrator.tracking.mlflow_store import connect
@@ -399,6 +400,59 @@ def test_results_of_a_sweep_that_goes_on_leave_out_findings_of_an_older_epoch(tm
     assert (tmp_path / expected["pictures"][0]).read_bytes() == b"png"
     assert with_findings({"best": {"epoch": 3}, "epochs": 4}, tmp_path)["evaluations"] == [expected]
     assert "evaluations" not in with_findings({"best": {"epoch": 4}, "epochs": 4}, tmp_path)
+
+
+def test_findings_about_the_last_epoch_are_kept_apart_from_those_about_the_best(tmp_path):
+    best = {"metric": "mse", "settings": {}, "values": {"mse": 1.0}, "undefined": "", "checkpoint": "a", "epoch": 3}
+    last = best | {"values": {"mse": 2.0}, "checkpoint": "b", "epoch": 5, "of": "last"}
+    early = last | {"values": {"mse": 3.0}, "checkpoint": "c", "epoch": 4}
+    for finding in (best, early, last):
+        EvaluationsFile(tmp_path).keep(key_of(finding["checkpoint"], "mse", {}), finding, {})
+    found = with_findings({"best": {"epoch": 3}, "epochs": 5}, tmp_path)["evaluations"]
+    assert [(epoch_meant(one), one["values"]["mse"]) for one in found] == [("best", 1.0), ("last", 2.0)]
+
+
+def test_the_model_of_the_last_epoch_is_measured_beside_that_of_the_best(evaluate, runs, vaeorch):
+    shutil.copy(trial(runs) / "checkpoint.previous.pt", trial(runs) / "checkpoint.pt")  # of epoch 1: another model
+    for words in (("--checkpoint", "last"), ()):
+        code, out, _ = evaluate("three/0001", "--metrics", "mse", *words)
+        assert code == 0 and ("0001@last" in out) is bool(words)
+    findings = {finding["of"]: finding for finding in kept(trial(runs)).values()}
+    assert {of: finding["epoch"] for of, finding in findings.items()} == {"last": 1, "best": 2}
+    shown = json.loads(vaeorch("results", "three", "--out", runs, "--evaluations", "--format", "json")[1])
+    assert shown["values"]["mse"]["numbers"] == {
+        "0001 method=vae": {"0001": findings["best"]["values"]["mse"]},
+        "0001@last method=vae": {"0001": findings["last"]["values"]["mse"]},
+    }
+    values = sent(runs)["0001"][0]
+    assert values["eval/last/mse"] == [(findings["last"]["values"]["mse"], 1)]
+    assert values["eval/mse"] == [(findings["best"]["values"]["mse"], 2)]
+    (trial(runs) / "checkpoint.pt").unlink()
+    code, _, err = evaluate("three/0001", "--metrics", "mse", "--checkpoint", "last")
+    gone = f"{trial(runs) / 'checkpoint.pt'}: cannot be read (No such file or directory): "
+    assert (code, err) == (2, f"{gone}{WITHOUT_LAST}.\n")
+    shown = json.loads(vaeorch("results", "three", "--out", runs, "--evaluations", "--format", "json")[1])
+    assert len(shown["values"]["mse"]["numbers"]) == 2  # as where the checkpoint stayed on a cluster
+
+
+def test_a_sweep_is_measured_as_its_spec_asks(evaluate, runs, monkeypatch):
+    spec, axes = runs / "three" / "spec.yaml", "{name: frechet, features: pixels, axes: relevant}"
+    asked = f"{{checkpoint: last, metrics: [hoyer, {{name: frechet, features: pixels}}, {axes}]}}"
+    spec.write_text(spec.read_text().replace("evaluate: null", f"evaluate: {asked}"))
+    code, out, _ = evaluate("three/0002", "--set", "frechet.generated=50")
+    assert code == 0
+    found = [
+        (one["of"], one["settings"]["generated"], *one["values"])
+        for one in kept(trial(runs, "0002")).values()
+        if "generated" in one["settings"]
+    ]
+    assert found == [("last", 50, "frechet_pixels"), ("last", 50, "frechet_pixels_relevant")]
+    assert len(kept(trial(runs, "0002"))) == 3 and "frechet_pixels_relevant" in out
+    forbid(monkeypatch)
+    assert evaluate("three/0002", "--set", "frechet.generated=50")[0] == 0  # all is known
+    monkeypatch.undo()
+    evaluate("three/0002", "--metrics", "hoyer", "--checkpoint", "best")
+    assert [one["of"] for one in kept(trial(runs, "0002")).values() if one["metric"] == "hoyer"] == ["last", "best"]
 
 
 def test_findings_that_could_not_be_sent_are_sent_by_sync(runs, vaeorch):

@@ -8,9 +8,9 @@ from trainables.evaluations.base import Evaluation, EvaluationResult, Measuremen
 from trainables.evaluations.downstream import SVM, Attributes, Forest
 from trainables.evaluations.drawing import Traversals
 from trainables.evaluations.generation import PRD, Frechet, FrechetARD, FrechetIntel
-from trainables.evaluations.latent import MMD, DzTime, Rate
+from trainables.evaluations.latent import MMD, DzTime, Information, Rate
 from trainables.evaluations.likelihood import IWAE, Parzen
-from trainables.evaluations.representation import MIG, MSE, Active, FactorVAE, Hoyer
+from trainables.evaluations.representation import MIG, MSE, Active, FactorVAE, Hoyer, Magnitudes
 from trainables.evaluations.zeros_and_ones import Proportion, Uncertainty
 
 EVALUATIONS: tuple[type[Evaluation], ...] = (
@@ -21,9 +21,11 @@ EVALUATIONS: tuple[type[Evaluation], ...] = (
     Active,
     MSE,
     Hoyer,
+    Magnitudes,
     FactorVAE,
     MIG,
     Rate,
+    Information,
     MMD,
     SVM,
     Forest,

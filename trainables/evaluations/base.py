@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import NonNegativeInt
@@ -29,6 +32,10 @@ class Measurement:
     provenance: Provenance | None
     pictures: dict[str, bytes] = field(default_factory=dict)
     """File name -> PNG."""
+    lacking: str = ""
+    """One sentence on values that this model does not have though others are there; else empty."""
+    tables: dict[str, bytes] = field(default_factory=dict)
+    """File name -> CSV in UTF-8, of numbers that are too many for values."""
 
 
 class Evaluation(Record):
@@ -41,6 +48,11 @@ class Evaluation(Record):
     gives: ClassVar[tuple[str, ...]] = ()
     """The names of the values that it can give, with any settings and of any model: names or patterns of `fnmatch`. No
     two evaluations give values of one name."""
+
+    named_by: ClassVar[tuple[str, ...]] = ()
+    """The settings that the names of the values tell apart."""
+    version: ClassVar[int] = 1
+    """To be raised when the values change, or what they mean: results of an older version are measured again."""
 
     @classmethod
     def can_give(cls, name: str) -> bool:
@@ -71,7 +83,7 @@ class Evaluation(Record):
 
     def identity(self) -> dict[str, Any]:
         """The settings that decide the numbers, as plain values; a file is identified by its content."""
-        return self.model_dump(mode="json")
+        return self.model_dump(mode="json") | ({"version": self.version} if self.version > 1 else {})
 
     def own_settings(self) -> Settings:
         """The settings that no other field of a provenance holds."""
@@ -83,6 +95,13 @@ class OfRows(Evaluation):
 
     split: Split | None = None
     """Split of the data. None: `test` where the set has test rows, else `val`."""
+
+
+def as_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
+    """A table for `Measurement.tables`, with full precision."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    return text.getvalue().encode()
 
 
 AXES = ("relevant", "all")
@@ -100,6 +119,8 @@ class OfGenerated(OfRows):
     """Which latent axes samples move. None: those of the method. `all`: all that the model uses; for ARD-VAE, as in its
     supplement's tables 11 and 14. `relevant`: of any method those that carry 99 % of the relevance score, as in its
     table 13; the others are at their mean over the first 10,000 training rows."""
+
+    named_by: ClassVar[tuple[str, ...]] = ("axes",)
 
     def identity(self) -> dict[str, Any]:
         """The settings that decide the numbers; without `axes` they are those that there were before this field."""
@@ -138,14 +159,19 @@ class EvaluationResult:
     seconds: float
     pictures: dict[str, bytes] = field(default_factory=dict, repr=False)
     """File name -> PNG."""
+    lacking: str = ""
+    """One sentence on values that are not there though others are; else empty."""
+    tables: dict[str, bytes] = field(default_factory=dict, repr=False)
+    """File name -> CSV in UTF-8."""
 
     def plain(self) -> dict[str, Any]:
-        """The result as JSON values, with the names of the pictures only."""
-        return asdict(replace(self, pictures={})) | {"pictures": sorted(self.pictures)}
+        """The result as JSON values, with the names of the pictures and tables only."""
+        names = {"pictures": sorted(self.pictures), "tables": sorted(self.tables)}
+        return asdict(replace(self, pictures={}, tables={})) | names
 
     @classmethod
-    def from_plain(cls, plain: dict[str, Any], pictures: dict[str, bytes] | None = None) -> EvaluationResult:
-        """The inverse of `plain`, also after a round trip through JSON."""
+    def from_plain(cls, plain: dict[str, Any], files: Mapping[str, bytes] = MappingProxyType({})) -> EvaluationResult:
+        """The inverse of `plain`, also after a round trip through JSON. `files` are its pictures and tables."""
         there = plain["provenance"]
-        provenance = there and Provenance.from_plain(there)
-        return cls(**plain | {"provenance": provenance, "pictures": pictures or {}})
+        kept = {kind: {name: files[name] for name in plain[kind] if name in files} for kind in ("pictures", "tables")}
+        return cls(**plain | {"provenance": there and Provenance.from_plain(there)} | kept)

@@ -5,14 +5,14 @@ Training rows are drawn from the first 20,000 of the training split, which are e
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from trainables.common.errors import Undefined
 from trainables.common.lazy import LazyModule, np, torch
-from trainables.evaluations.base import Measurement, OfRows
+from trainables.evaluations.base import Measurement, OfRows, as_csv
 
 if TYPE_CHECKING:
     from trainables.data import Rows
@@ -140,7 +140,10 @@ class Forest(OfRows):
 
 
 class Attributes(OfRows):
-    """Mean accuracy over attributes of linear classifiers, by the number of training rows, and of the majority."""
+    """Mean accuracy over attributes of linear classifiers, by the number of training rows, and of the majority.
+
+    The table attributes.csv has the accuracy for each attribute and number of rows.
+    """
 
     name: Literal["attributes"] = "attributes"
     sizes: Sizes | None = None
@@ -150,6 +153,7 @@ class Attributes(OfRows):
     their accuracy on the test rows."""
     source: ClassVar[str] = "Intel-VAE, table B.1, and its code"
     gives: ClassVar[tuple[str, ...]] = ("attributes_majority", "attributes_[1-9]*", "attributes_neural_[1-9]*")
+    version: ClassVar[int] = 2  # 1 had no table
 
     def measure(self, seen: EvaluationContext) -> Measurement:
         rows = seen.rows(self.split)
@@ -157,18 +161,29 @@ class Attributes(OfRows):
             raise Undefined("these data have no attributes: use `celeba` or `celeba_half`.")
         train, test = with_attributes(seen, "train", POOL), with_attributes(seen, self.split)
         sampled = with_attributes(seen, self.split, what="sampled", seed=self.seed) if self.published else None
-        numbers = seen.alone(lambda: self.scores(train, test[: probes.ATTRIBUTE_TEST_ROWS], sampled))
-        counts = {"train": len(train), "test": min(len(test), probes.ATTRIBUTE_TEST_ROWS)}
-        return Measurement(numbers, self.provenance("code", counts, seen.name_of(self.split)))
+        few, names = test[: probes.ATTRIBUTE_TEST_ROWS], rows.attributes.names
+        numbers, table = seen.alone(lambda: self.scores(train, few, sampled, names))
+        counts = {"train": len(train), "test": len(few)}
+        provenance = self.provenance("code", counts, seen.name_of(self.split))
+        return Measurement(numbers, provenance, tables={"attributes.csv": table})
 
-    def scores(self, train: Labelled, test: Labelled, sampled: Labelled | None) -> dict[str, float]:
-        """The accuracies. Raises Undefined."""
-        numbers = probes.attributes(train, test, self.fitting(len(train)), seed=self.seed)
+    def scores(
+        self, train: Labelled, test: Labelled, sampled: Labelled | None, names: Sequence[str]
+    ) -> tuple[dict[str, float], bytes]:
+        """The mean accuracies, and the table of those for each attribute. Raises Undefined."""
+        accuracies = probes.attribute_accuracies(train, test, self.fitting(len(train)), seed=self.seed)
+        majority_A = probes.attribute_majority(test)
+        numbers = probes.attribute_means(accuracies, majority_A)
         if sampled is not None:
             last = probes.ATTRIBUTE_TEST_ROWS
             few = self.fitting(len(sampled) - last)
             numbers |= attributes_neural.attributes_neural(sampled, few, last, seed=self.seed)
-        return numbers
+        lines = (
+            (size, *line)
+            for size, accuracy_A in accuracies.items()
+            for line in zip(names, accuracy_A.tolist(), majority_A.tolist(), strict=True)
+        )
+        return numbers, as_csv(("size", "attribute", "accuracy", "majority"), lines)
 
     def fitting(self, rows: int) -> tuple[int, ...]:
         """The numbers of training rows. Raises Undefined."""

@@ -60,6 +60,8 @@ def find(evaluation: Evaluation, seen: EvaluationContext) -> EvaluationResult:
         epoch=seen.epoch,
         seconds=seconds,
         pictures=measured.pictures,
+        lacking=measured.lacking,
+        tables=measured.tables,
     )
 
 

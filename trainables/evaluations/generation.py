@@ -52,6 +52,7 @@ class Features(OfGenerated):
     """Largest number of real rows, the first of the split. None: 10,000, or all training rows where papers compare with
     the training split."""
 
+    named_by: ClassVar[tuple[str, ...]] = ("features", "axes")
     as_papers: ClassVar[bool] = False
     """Whether the default split is the one that papers compare with, see `Dataset.reference`."""
     grey: ClassVar[str] = "rounded"

@@ -25,6 +25,10 @@ context = LazyModule("trainables.evaluations.context")
 mnist = LazyModule("trainables.data.sets.mnist")
 
 DRAWS = 10
+ONE_DIGIT = (
+    "no proportion_of_zeros, as all clusters decode mostly to the same digit and none can be said to be that of zeros: "
+    "read least_proportion."
+)
 FORMAT = 1  # version of the classifier's fit, part of its cache name: raise it with any change
 
 
@@ -57,17 +61,22 @@ class Uncertainty(OfGenerated):
 
 
 class Proportion(Evaluation):
-    """The prior mass of the mapping's clusters that decode to zeros, and the smallest mass of a cluster."""
+    """The prior mass of the mapping's clusters that decode to zeros, and the smallest mass of a cluster.
+
+    The former only if some clusters decode mostly to zeros and others to ones.
+    """
 
     name: Literal["proportion"] = "proportion"
     source: ClassVar[str] = "Intel-VAE, table 3"
     gives: ClassVar[tuple[str, ...]] = ("proportion_of_zeros", "least_proportion")
+    version: ClassVar[int] = 2  # 1 gave 0 or 1 where all clusters decode to the same digit
 
     def measure(self, seen: EvaluationContext) -> Measurement:
         logistic = fitted(seen)
         numbers = seen.alone(lambda: ones_classifier.learned_proportion(seen.vae, logistic, self.seed))
-        counts = {"generated": ones_classifier.DRAWS}
-        return Measurement(numbers, self.provenance("logistic", counts, "train", sha256=logistic.sha256))
+        lacking = "" if "proportion_of_zeros" in numbers else ONE_DIGIT
+        provenance = self.provenance("logistic", {"generated": ones_classifier.DRAWS}, "train", sha256=logistic.sha256)
+        return Measurement(numbers, provenance, lacking=lacking)
 
 
 def fitted(seen: EvaluationContext) -> Logistic:

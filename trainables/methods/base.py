@@ -65,6 +65,9 @@ class Method(Record):
 
     term_names: ClassVar[tuple[str, ...]] = ("nll", "kl")  # the terms in every report of this method
     own_metrics: ClassVar[tuple[str, ...]] = ()  # metrics besides those of every method
+    distinct_axes: ClassVar[bool] = True
+    """Whether axes are directions that the posterior distinguishes, so that counting them means something. Where a flow
+    mixes them, any rotation of the latent space is as good."""
     phases: ClassVar[tuple[Phase, ...]] = (Phase(),)
     """The phases of one cycle of gradient steps; a phase may occur more than once. Validation uses the first. All steps
     of a phase must have the same terms."""

@@ -34,6 +34,7 @@ class SylvesterVAE(Method):
     """Number M of orthonormal directions in which a transformation acts, at most the latent dimension. Default: 8 as in
     the code, or the latent dimension if that is smaller."""
     source: ClassVar[str] = "van den Berg et al. 2018; Intel-VAE, section 6.2 (baseline) and its code"
+    distinct_axes: ClassVar[bool] = False
 
     def posterior(self) -> SylvesterHead:
         return flows.SylvesterHead(self.steps, self.columns or PAPER_COLUMNS)

@@ -38,10 +38,15 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "mse",
         mean_of("mse"),
-        "squared error per data value of the reconstruction from a sample",
+        "squared error per data value of the reconstruction from a sample, in the data's units",
         "ARD-VAE, supp. table 10",
     ),
-    Metric("active", active, "axes that carry 99 % of the relevance score; 0 if collapsed", "ARD-VAE, section 3.4"),
+    Metric(
+        "active",
+        active,
+        "axes that carry 99 % of the relevance score; 0 if collapsed, none for flows",
+        "ARD-VAE, section 3.4",
+    ),
     Metric("hoyer", hoyer, "Hoyer sparsity of the sampled latents; N(0, I) has .22 at 128 axes", "Mathieu et al. 2019"),
     Metric("variance_min", variance_min, "smallest variance of the ARD prior", "ARD-VAE, figure 1"),
     Metric("variance_max", variance_max, "largest variance of the ARD prior", "ARD-VAE, figure 1"),
@@ -82,13 +87,15 @@ OF_NAMES: dict[str, Direction | None] = {
 DIRECTIONS = {f"{rows}/{name}": better for rows in ("train", "val") for name, better in OF_NAMES.items()}
 
 
-COMMON = ("loss", "nll", "mse", "active", "hoyer")
+COMMON = ("loss", "nll", "mse", "hoyer")
 OF_A_RATE = ("elbo", "kl")  # of methods whose posterior has a rate
+OF_DISTINCT_AXES = ("active",)  # of methods other than flows
 
 
 def metrics_of(method: Method) -> tuple[Metric, ...]:
     """The metrics that are defined for this method."""
-    names = COMMON + OF_A_RATE * ("kl" in method.term_names) + method.own_metrics
+    names = COMMON + OF_A_RATE * ("kl" in method.term_names) + OF_DISTINCT_AXES * method.distinct_axes
+    names += method.own_metrics
     return tuple(metric for metric in METRICS if metric.name in names)
 
 

@@ -26,11 +26,11 @@ def active_counts(moments: Sums, sensitivity: Sums) -> dict[str, float]:
 
     Args:
         moments: of `trainables.relevance.moments`, over all rows and workers.
-        sensitivity: of `trainables.relevance.sensitivity`, likewise.
+        sensitivity: of `trainables.relevance.at_rows`, likewise.
     """
     scores = {name: relevance.relevance(moments, sensitivity, form).score_D for name, form in FORMS.items()}
     scores |= {name: relevance.weight(sensitivity, form) for name, form in ALONE.items()}
-    counted = not relevance.collapsed(moments)
+    counted = not relevance.collapsed(moments, sensitivity)
     return {
         f"{name}_{label}": counted * float(relevance.fewest(score_D, share).sum())
         for name, score_D in scores.items()

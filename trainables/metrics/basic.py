@@ -41,8 +41,8 @@ def elbo(view: ModelView) -> float:
 def active(view: ModelView) -> float:
     """How many axes carry 99 % of the relevance score on these rows (ARD-VAE, section 3.4); 0 for a collapsed model."""
     moments = sums.all_reduce(relevance.moments(view.z_ND, view.mean_ND))
-    sensitivity = sums.all_reduce(relevance.sensitivity(view.vae, view.first_JD))
-    if relevance.collapsed(moments):
+    sensitivity = sums.all_reduce(relevance.at_rows(view.vae, view.first_JD, view.first_JX))
+    if relevance.collapsed(moments, sensitivity):
         return 0.0
     return float(relevance.relevance(moments, sensitivity, view.vae.relevance_form).active().sum())
 

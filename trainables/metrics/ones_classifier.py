@@ -88,7 +88,8 @@ def learned_proportion(vae: VAE, classifier: Logistic, seed: int = 0, draws: int
     """The prior mass of the clusters that decode to zeros, and the smallest mass of any cluster, both from 0 to 1.
 
     A cluster decodes to the class that the classifier gives to most of its samples; a cluster without samples counts as
-    ones. For data of one digit only, read the smallest mass. Raises Undefined.
+    ones. Where no cluster decodes to zeros, or all do, as for data of one digit, there is no `proportion_of_zeros`:
+    which clusters the digits went to cannot be told. Raises Undefined.
     """
     if not hasattr(vae.mapping, "proportions"):
         raise Undefined("the model has no clusters: only `intel_vae` with the mapping `sectors` learns a proportion.")
@@ -98,7 +99,10 @@ def learned_proportion(vae: VAE, classifier: Logistic, seed: int = 0, draws: int
         mass_K = vae.mapping.proportions().double().cpu()
         y_ND = vae.prior.sample(noise).to(next(vae.parameters()))
         votes_K = sum(_votes(vae, classifier, y_BD, len(mass_K)) for y_BD in y_ND.split(AT_ONCE))
-    return {"proportion_of_zeros": float(mass_K[votes_K > 0].sum()), "least_proportion": float(mass_K.min())}
+    zeros_K = votes_K > 0
+    both = bool(zeros_K.any() and not zeros_K.all())
+    known = {"proportion_of_zeros": float(mass_K[zeros_K].sum())} if both else {}
+    return known | {"least_proportion": float(mass_K.min())}
 
 
 def _votes(vae: VAE, classifier: Logistic, y_BD: Tensor, clusters: int) -> Tensor:

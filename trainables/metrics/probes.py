@@ -98,13 +98,34 @@ def attributes(
     """`attributes_<size>`: mean accuracy over attributes of logistic regressions, and `attributes_majority`.
 
     The latter is the accuracy of always predicting the more frequent value of each attribute, the baseline of the
-    others. Features are standardised with the training rows' statistics. Raises Undefined.
+    others. Raises Undefined.
     """
-    numbers = {"attributes_majority": float(np.maximum(test.y_N.mean(0), 1 - test.y_N.mean(0)).mean())}
-    for size in sizes:
-        drawn = [train[_some(len(train), size, seed + draw)] for draw in range(draws)]
-        numbers[f"attributes_{size}"] = _mean(_attributes(rows, test) for rows in drawn)
-    return numbers
+    return attribute_means(attribute_accuracies(train, test, sizes, draws, seed), attribute_majority(test))
+
+
+def attribute_means(accuracies: Mapping[int, np.ndarray], majority_A: np.ndarray) -> dict[str, float]:
+    """The numbers of `attributes`, from the accuracies for each attribute."""
+    numbers = {"attributes_majority": float(majority_A.mean())}
+    return numbers | {f"attributes_{size}": float(accuracy_A.mean()) for size, accuracy_A in accuracies.items()}
+
+
+def attribute_accuracies(
+    train: Labelled, test: Labelled, sizes: Iterable[int] = ATTRIBUTE_SIZES, draws: int = DRAWS, seed: int = 0
+) -> dict[int, np.ndarray]:
+    """Number of training rows -> the accuracy for each attribute, (A,), a mean over `draws` choices of these rows.
+
+    Features are standardised with the training rows' statistics. Raises Undefined.
+    """
+    return {
+        size: np.mean([_attributes(train[_some(len(train), size, seed + draw)], test) for draw in range(draws)], axis=0)
+        for size in sizes
+    }
+
+
+def attribute_majority(test: Labelled) -> np.ndarray:
+    """The accuracy of always predicting the more frequent value of each attribute, (A,)."""
+    share_A = test.y_N.mean(0)
+    return np.maximum(share_A, 1 - share_A)
 
 
 def svm(
@@ -168,13 +189,14 @@ def _forest(train: Labelled, test: Labelled) -> float:
     return model.fit(train.z_ND, train.y_N).score(test.z_ND, test.y_N)
 
 
-def _attributes(train: Labelled, test: Labelled) -> float:
+def _attributes(train: Labelled, test: Labelled) -> list[float]:
+    """The accuracy for each attribute."""
     mean_D, sd_D = train.z_ND.mean(0), train.z_ND.std(0)
     train_ND, test_TD = ((z - mean_D) / np.where(sd_D > 0, sd_D, 1.0) for z in (train.z_ND, test.z_ND))
-    return _mean(
-        (_binary(train_ND, train_N, test_TD) == test_T).mean()
+    return [
+        float((_binary(train_ND, train_N, test_TD) == test_T).mean())
         for train_N, test_T in zip(train.y_N.T, test.y_N.T, strict=True)
-    )
+    ]
 
 
 def _binary(train_ND: np.ndarray, y_N: np.ndarray, test_TD: np.ndarray) -> np.ndarray:

@@ -17,11 +17,17 @@ if TYPE_CHECKING:
     from trainables.sums import Sums
 
 
-def statistics(vae: VAE, x_BX: Tensor, noise: Noise, found: Relevance) -> Sums:
-    """Summed squared errors of these rows, in units of the data's range (in the data's own where unbounded).
+DATA_UNITS = "_data_units"
+NAMES = tuple(f"mse{latents}{units}" for units in ("", DATA_UNITS) for latents in ("", "_pruned", "_pruned_code"))
 
-    Additive over batches and workers. `mse` decodes the representation as it is; `mse_pruned` replaces irrelevant axes
-    by their mean over the data; `mse_pruned_code`, ARD-VAE's code, keeps them but samples the relevant axes.
+
+def statistics(vae: VAE, x_BX: Tensor, noise: Noise, found: Relevance) -> Sums:
+    """Summed squared errors of these rows: additive over batches and workers.
+
+    `mse` decodes the representation as it is; `mse_pruned` replaces irrelevant axes by their mean over the data;
+    `mse_pruned_code`, ARD-VAE's code, keeps them but samples the relevant axes. These three are of images in [0, 1]:
+    divided by the squared range of the data, if that is bounded. With `_data_units` at their end they are not divided:
+    for images in [-1, 1] they are 4 times as large, for images in [0, 1] the same.
     """
     vae.eval()
     low, high = vae.data_range or (0.0, 1.0)
@@ -33,7 +39,9 @@ def statistics(vae: VAE, x_BX: Tensor, noise: Noise, found: Relevance) -> Sums:
             "mse_pruned": found.hold(mean_BL),
             "mse_pruned_code": torch.where(relevant_L, z_BL, mean_BL),
         }
-        errors = {name: _error(vae, x_BX, some_BL) / (high - low) ** 2 for name, some_BL in latents.items()}
+        own = {name: _error(vae, x_BX, some_BL) for name, some_BL in latents.items()}
+    errors = {name: error / (high - low) ** 2 for name, error in own.items()}
+    errors |= {f"{name}{DATA_UNITS}": error for name, error in own.items()}
     return errors | {"values": torch.tensor(float(x_BX.numel()), device=x_BX.device)}
 
 

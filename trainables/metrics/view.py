@@ -24,6 +24,7 @@ class ModelView:
     z_ND: Tensor  # sampled latents
     mean_ND: Tensor  # representations
     first_JD: Tensor  # sampled latents at which the decoder's Jacobian is computed
+    first_JX: Tensor  # the rows that they are of
 
 
 @torch.no_grad()
@@ -35,7 +36,7 @@ def look(learner: Learner, rows: Rows, batch_size: int, seed: int, device: torch
     learner.eval()
     vae = learner.vae
     per_row: dict[str, list[Tensor]] = {}
-    z, mean, first = [], [], []
+    z, mean, first, first_x = [], [], [], []
     for start in range(0, len(rows), batch_size):
         index = torch.arange(start, min(start + batch_size, len(rows)))
         mine = share(len(index))
@@ -50,11 +51,14 @@ def look(learner: Learner, rows: Rows, batch_size: int, seed: int, device: torch
             per_row.setdefault(name, []).append(value)
         z.append(seen.z_BL)
         mean.append(vae.mapping(seen.q.mean_BD))
-        first.append(seen.z_BL[index[mine].to(device) < JACOBIAN_ROWS])
+        at = index[mine].to(device) < JACOBIAN_ROWS
+        first.append(seen.z_BL[at])
+        first_x.append(x_BX[at])
     return ModelView(
         vae,
         {name: torch.cat(parts) for name, parts in per_row.items()},
         torch.cat(z),
         torch.cat(mean),
         torch.cat(first),
+        torch.cat(first_x),
     )

@@ -28,7 +28,11 @@ paper:
 """
 MISTAKES = [
     ("metric: fid_ard", "metric: fid_adr", "16: paper[0].columns[0].metric: no evaluation measures 'fid_adr'. Did you"),
-    ("metric: fid_ard", "metric: zzz", "16: paper[0].columns[0].metric: no evaluation measures 'zzz'. `vaeorch methods`"),
+    (
+        "metric: fid_ard",
+        "metric: zzz",
+        "16: paper[0].columns[0].metric: no evaluation measures 'zzz'. `vaeorch methods`",
+    ),
     (
         ", metric: fid_ard",
         "",

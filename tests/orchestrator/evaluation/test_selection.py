@@ -4,7 +4,8 @@ import pytest
 
 from orchestrator.errors import UserError
 from orchestrator.evaluation.jobs import threads_each
-from orchestrator.evaluation.selection import ALL, KNOWN, select_evaluations
+from orchestrator.evaluation.selection import ALL, KNOWN, select_evaluations, written_in
+from orchestrator.storage import layout
 
 
 def refused(metrics: str, *settings: str) -> list[str]:
@@ -23,6 +24,39 @@ def test_a_setting_is_of_one_evaluation_or_of_all_that_have_it():
     )
     assert (frechet.features, prd.features, prd.real, frechet.real) == ("pixels", "pixels", 3, None)
     assert (frechet.seed, prd.seed, mig.seed) == (7, 7, 8)
+
+
+def spec_with(folder, text):
+    (folder / layout.SPEC).write_text(f"name: a\nevaluate:\n{text}")
+    return folder
+
+
+def test_what_the_spec_asks_for_is_measured_where_the_command_line_names_nothing(tmp_path):
+    text = "  checkpoint: last\n  metrics: [mig, {name: prd, axes: all, real: 3}, {name: prd, real: 3}]\n"
+    written = written_in(spec_with(tmp_path, text))
+    assert written.checkpoint == "last"
+    mig, every, plain = select_evaluations(None, ["features=pixels", "mig.seed=8"], written)
+    assert (mig.name, mig.seed) == ("mig", 8)
+    assert [(own.name, own.axes, own.real, own.features) for own in (every, plain)] == [
+        ("prd", "all", 3, "pixels"),
+        ("prd", None, 3, "pixels"),
+    ]
+    assert [own.name for own in select_evaluations("mse", [], written)] == ["mse"]
+    assert len(select_evaluations(ALL, [], written)) == len(KNOWN)
+
+
+@pytest.mark.parametrize("text", [None, "  checkpoint: last\n", "  metrics: null\n"])
+def test_a_spec_that_asks_for_nothing_means_all(tmp_path, text):
+    written = written_in(spec_with(tmp_path, text) if text else tmp_path)
+    assert select_evaluations(None, (), written) == [record() for record in KNOWN.values()]
+    assert written.checkpoint == ("last" if text and "last" in text else "best")
+
+
+def test_a_mistake_in_the_spec_of_a_sweep_is_told_with_its_line(tmp_path):
+    with pytest.raises(UserError) as error:
+        written_in(spec_with(tmp_path, "  checkpoint: last\n  metrics: [mse, prdd]\n"))
+    [line] = error.value.lines
+    assert line.startswith(f"{tmp_path / layout.SPEC}:4: evaluate.metrics[1].name: unknown name 'prdd'. Did you mean")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The numbers of what representations are good for, against classifiers that are trained here on the model's codes."""
 
+import csv
 from dataclasses import replace
 
 import numpy as np
@@ -86,9 +87,17 @@ def test_attributes_are_read_against_the_majority(example):
             labels = training.splits.train.attributes.values.numpy()[rows, attribute]
             line = LogisticRegression(max_iter=1000).fit((codes[rows] - mean) / sd, labels)
             scores.append((line.predict((test - mean) / sd) == truth[:, attribute]).mean())
-    found = values(training, "attributes", sizes=[100])
-    assert found["attributes_100"] == pytest.approx(np.mean(scores))
-    assert found["attributes_majority"] == np.mean([max(share, 1 - share) for share in truth.mean(0)])
+    finding = find(a_small("attributes", sizes=[100, 50]), EvaluationContext(training))
+    majority = [max(share, 1 - share) for share in truth.mean(0)]
+    assert finding.values["attributes_100"] == pytest.approx(np.mean(scores))
+    assert finding.values["attributes_majority"] == np.mean(majority)
+    lines = list(csv.reader(finding.tables["attributes.csv"].decode().splitlines()))
+    assert [line[:2] for line in lines] == [
+        ["size", "attribute"],
+        *([size, name] for size in ("100", "50") for name in ("odd", "large")),
+    ]
+    expected = [(np.mean(scores[attribute::2]), majority[attribute]) for attribute in (0, 1)]
+    assert [tuple(map(float, line[2:])) for line in lines[1:3]] == [pytest.approx(pair) for pair in expected]
 
 
 @pytest.mark.parametrize("example", ["vae", "intel_vae sparse"])

@@ -26,8 +26,18 @@ from trainables.train import Training, train
 NAMES = [name_of(kind) for kind in EVALUATIONS]
 NEVER = {
     "digits": {"factor_vae", "mig", "attributes", "uncertainty", "proportion"},
-    "sprites": {"mmd", "svm", "forest", "attributes", "uncertainty", "proportion"},
-    "circle": {"factor_vae", "mig", "svm", "forest", "attributes", "uncertainty", "proportion", "traversals"}
+    "sprites": {"mmd", "svm", "forest", "magnitudes", "attributes", "uncertainty", "proportion"},
+    "circle": {
+        "factor_vae",
+        "mig",
+        "svm",
+        "forest",
+        "attributes",
+        "magnitudes",
+        "uncertainty",
+        "proportion",
+        "traversals",
+    }
     | {"frechet", "frechet_intel", "frechet_ard", "prd"},
 }
 """What is not defined for data without factors, attributes, labels, images (no classifier either), or 1,000 rows."""
@@ -69,7 +79,10 @@ def test_any_model_has_numbers_or_a_sentence_why_not(example, data, shared):
         assert all(math.isfinite(value) for value in finding.values.values())
         assert "\n" not in finding.undefined and (there or finding.undefined.endswith("."))
         assert finding.lasting
-        assert EvaluationResult.from_plain(json.loads(json.dumps(finding.plain())), finding.pictures) == finding
+        assert (
+            EvaluationResult.from_plain(json.loads(json.dumps(finding.plain())), finding.pictures | finding.tables)
+            == finding
+        )
     assert {finding.metric for finding in findings if finding.undefined} == never
 
 

@@ -1,5 +1,6 @@
 """The numbers of evaluations against independent answers, from the model's own codes and images."""
 
+import csv
 import io
 import math
 
@@ -10,7 +11,7 @@ from PIL import Image
 from pytorch_fid.fid_score import calculate_frechet_distance
 from scipy.special import logsumexp
 from sklearn.linear_model import LogisticRegression
-from torch.distributions import Normal, kl_divergence
+from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 from tests.support.evaluations import a_small, draws, images, mean_codes, model, noises, values, zeros_and_ones
 from trainables.data import Mnist01
@@ -142,7 +143,7 @@ def test_active_counts_are_those_of_jacobians_by_hand():
             share = (score.sort(descending=True).values.cumsum(0) / score.sum()).double()
             for label in ("95", "99", "99.9"):
                 expected[f"{kind}{form}_{label}"] = 1 + int((share <= float(label) / 100).sum())
-    assert values(training, "active") == expected
+    assert values(training, "active") == expected | {"active_own": 6}
     assert 1 < expected["active_99.9"] <= 4
 
 
@@ -152,6 +153,16 @@ def test_the_methods_own_rule_counts_open_gates(example):
     parameter = next(training.learner.vae.mapping.parameters())
     parameter.data = torch.tensor([2.0, 0.05, 0.5, -0.1 if example[0] == "g" else 0.0, 3.0, 0.2])
     assert values(training, "active")["active_own"] == (5 if example[0] == "g" else 4)  # 1 - exp(-.05) < .1
+
+
+def test_methods_without_gates_use_all_axes_and_ard_vae_those_that_it_finds_relevant():
+    found = values(model("ard_vae", dead=(0, 3)), "active")
+    assert found["active_own"] == found["active_99"] == 4
+    assert values(model("vae", dead=(0, 3)), "active")["active_own"] == 6
+
+
+def test_the_axes_of_a_flow_are_in_use_and_not_counted():
+    assert values(model("sylvester_vae"), "active") == {"active_own": 6}
 
 
 def test_squared_errors_are_those_of_a_loop():
@@ -229,6 +240,79 @@ def test_deterministic_encoders_have_a_surrogate_rate_of_the_first_500_rows():
     assert finding.values == {"surrogate_rate": pytest.approx(np.mean(kls), rel=1e-6)}
 
 
+@pytest.mark.parametrize("example", ["vae", "intel_vae sparse"])
+def test_magnitudes_are_of_sampled_latents_by_class_and_a_class_uses_what_stands_out(example):
+    training = model(example)
+    training.learner.vae.encoder[-1].bias.data[:2] += 9.0  # axes that stand out
+    z = training.learner.vae.mapping(draws(training, 80)).detach().double()
+    digits = training.splits.val.y[:80]
+    finding = find(a_small("magnitudes"), EvaluationContext(training))
+    lines = list(csv.DictReader(finding.tables["magnitudes.csv"].decode().splitlines()))
+    assert len(lines) == 10 * 6
+    used = []
+    for line in lines:
+        mine = [row.abs() for row, digit in zip(z, digits, strict=True) if digit == int(line["class"])]
+        mean = sum(mine) / len(mine)
+        assert float(line["magnitude"]) == pytest.approx(mean[int(line["axis"])].item(), rel=1e-6)
+        used.append(mean[int(line["axis"])] >= mean.max() / 5)
+        assert int(line["active"]) == used[-1]
+    assert finding.values == {"active_per_class": pytest.approx(100 * np.mean(used))}
+    assert 0 < finding.values["active_per_class"] < 100
+
+
+def gaussian_model(example, mean_sd, log_variance):
+    """Posteriors N(m, s^2) on 6 axes, m a linear function of the image: as nearly Gaussian as digits are."""
+    training = model(example)
+    vae = training.learner.vae
+    with torch.no_grad():
+        vae.encoder[-1].weight[:6] *= mean_sd / vae.represent(images(training, "train")).std(0)[:, None]
+        vae.encoder[-1].bias[:6] = 0
+        vae.encoder[-1].weight[6:], vae.encoder[-1].bias[6:] = 0, log_variance
+    return training
+
+
+def test_information_is_that_of_gaussian_codes():
+    """Of posteriors N(m, I e^lv): h(q(z|x)) is exact, and the others follow from the covariance of the codes."""
+    training = gaussian_model("vae", mean_sd=0.5, log_variance=-2.0)
+    found = values(training, "information", split="train", rows=1010)
+    codes = draws(training, 1010, "train").double()
+    conditional = 3 * (-2.0 + math.log(2 * math.pi * math.e))
+    entropy = MultivariateNormal(codes.mean(0), codes.T.cov()).entropy().item()
+    log_prior = Normal(0, 1).log_prob(codes).sum(1).mean().item()
+    assert found["entropy_gaussian"] == pytest.approx(entropy, rel=1e-6)
+    assert found["mutual_information_gaussian"] == pytest.approx(entropy - conditional, rel=1e-6)
+    assert found["kl_marginal_gaussian"] == pytest.approx(-entropy - log_prior, rel=1e-6)
+    assert found["mutual_information"] == pytest.approx(found["entropy"] - conditional, rel=1e-6)
+    assert found["kl_marginal"] == pytest.approx(-found["entropy"] - log_prior, rel=1e-6)
+
+
+def test_the_rate_is_the_information_and_the_distance_of_the_codes_from_the_prior():
+    """E KL(q(z|x) || p) = I_q + KL(q(z) || p) (Hoffman & Johnson 2016), whatever the estimate of h(q(z))."""
+    training = gaussian_model("vae", mean_sd=1.0, log_variance=-1.0)
+    found = values(training, "information", split="train", rows=1010)
+    rate = values(training, "rate", split="train")["rate"]
+    assert found["mutual_information"] + found["kl_marginal"] == pytest.approx(rate, abs=0.15)  # log p at samples
+
+
+def test_codes_that_do_not_depend_on_the_image_carry_no_information():
+    training = gaussian_model("vae", mean_sd=0.0, log_variance=0.0)
+    found = values(training, "information", split="train", rows=1010)
+    assert found == pytest.approx(
+        dict.fromkeys(found, 0) | {name: 6 * 1.4189 for name in found if "entropy" in name}, abs=0.3
+    )
+
+
+def test_a_deterministic_encoder_has_an_entropy_and_no_finite_information():
+    finding = find(a_small("information"), EvaluationContext(model("vimae logistic")))
+    assert set(finding.values) == {f"{name}{end}" for name in ("entropy", "kl_marginal") for end in ("", "_gaussian")}
+    assert finding.lacking.startswith("no mutual_information") and not finding.undefined
+
+
+def test_codes_with_spikes_at_zero_have_no_density():
+    finding = find(a_small("information"), EvaluationContext(model("sparse_vae")))
+    assert "have no density" in finding.undefined
+
+
 @pytest.mark.parametrize("example", ["vae", "intel_vae sparse", "geco_l0_arm_vae"])
 def test_discrepancy_is_that_of_sampled_codes_not_of_their_means_nor_of_what_is_made_of_them(example):
     """Codes of N(0, I), whatever the image, are the prior: their means, all 0, are far from it.
@@ -298,8 +382,10 @@ def test_generated_digits_are_judged_by_a_classifier_of_the_balanced_set(small_m
 
 
 def test_a_learned_proportion_needs_clusters(small_mnist01):
-    found = values(model("intel_vae learned sectors", "mnist01"), "proportion")
-    assert 0 <= found["proportion_of_zeros"] <= 1 and found["least_proportion"] == pytest.approx(1 / 3, rel=1e-4)
+    found = find(a_small("proportion"), EvaluationContext(model("intel_vae learned sectors", "mnist01")))
+    assert found.values == {"least_proportion": pytest.approx(1 / 3, rel=1e-4)}  # untrained: all clusters decode alike
+    assert found.lacking.startswith("no proportion_of_zeros") and found.lacking.endswith("read least_proportion.")
+    assert not found.undefined
     finding = find(a_small("proportion"), EvaluationContext(model("vae", "mnist01")))
     assert "the model has no clusters" in finding.undefined
 

@@ -84,6 +84,7 @@ def test_squared_errors_are_those_of_the_three_latents(model):
         else:
             pruned[:, axis] = axis
     expected = {"mse": mse(vae, x, mean), "mse_pruned": mse(vae, x, pruned), "mse_pruned_code": mse(vae, x, code)}
+    expected |= {f"{name}_data_units": value for name, value in expected.items()}  # of data in [0, 1]
     assert numbers == pytest.approx(expected, rel=1e-6)
 
 
@@ -95,16 +96,18 @@ def test_with_every_axis_relevant_pruning_changes_nothing(model):
     assert unpruned["mse_pruned"] == unpruned["mse"] == numbers["mse"]
 
 
-def test_errors_count_in_units_of_the_datas_range(model, monkeypatch):
+def test_errors_count_as_those_of_images_from_0_to_1_and_in_the_datas_units(model, monkeypatch):
     vae, x = model
     found = measure(vae, x)
     with monkeypatch.context() as patch:
         patch.setattr(vae, "data_range", (-1.0, 1.0))
         with torch.no_grad():
-            expected = (vae.decode(vae.represent(x)).mean_BX - x).double().square().mean().item() / 4
-        assert reconstruction.finish(reconstruction.statistics(vae, x, noise_for(60), found))["mse"] == pytest.approx(
-            expected, rel=1e-6
-        )
+            expected = (vae.decode(vae.represent(x)).mean_BX - x).double().square().mean().item()
+        numbers = reconstruction.finish(reconstruction.statistics(vae, x, noise_for(60), found))
+        assert numbers["mse_data_units"] == pytest.approx(expected, rel=1e-6)
+        for name in ("mse", "mse_pruned", "mse_pruned_code"):
+            assert numbers[name] == pytest.approx(numbers[f"{name}_data_units"] / 4, rel=1e-12)
+    assert set(numbers) == set(reconstruction.NAMES)
 
 
 @pytest.mark.parametrize("example", ["ard_vae", "sylvester_vae", "wae_mmd", "vimae logistic"])

@@ -136,7 +136,7 @@ def test_measure_uses_the_given_rows_and_finds_a_dead_axis():
 
 
 def a_view(z):
-    return ModelView(None, {"mse": z.double().square().mean(1)}, z, z, z[:0])
+    return ModelView(None, {"mse": z.double().square().mean(1)}, z, z, z[:0], z[:0])
 
 
 @pytest.mark.parametrize(("dim", "expected"), [(8, 0.273), (10, 0.266), (50, 0.231), (64, 0.228), (128, 0.220)])
@@ -226,6 +226,11 @@ def test_published_sums_are_of_every_row_on_the_mapping_and_of_the_first_hundred
 def test_only_ard_has_variances():
     names = {name: [m.name for m in metrics_of(a_run(name).method)] for name in ("vae", "ard_vae")}
     assert set(names["ard_vae"]) - set(names["vae"]) == {"variance_min", "variance_max"}
+
+
+def test_axes_of_a_flow_are_not_counted():
+    names = {name: {m.name for m in metrics_of(a_run(name).method)} for name in ("vae", "sylvester_vae")}
+    assert names["vae"] - names["sylvester_vae"] == {"active"}
 
 
 def test_every_metric_is_of_some_method():
