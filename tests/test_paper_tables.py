@@ -116,9 +116,12 @@ def test_each_table_is_compared_here(specs):
     assert named_by - {("intel", "C.3")} == set(CASES)  # C.3 is text
 
 
-def test_each_number_of_a_paper_can_be_measured(specs):
-    metrics = {cell.metric for spec in specs.values() for table in spec.paper for cell in table.cells()}
-    assert {metric for metric in metrics if value_named(metric) is None} == set()
+def test_each_number_is_given_by_what_its_file_evaluates(specs):
+    for spec in specs.values():
+        asked = spec.evaluate.metrics if spec.evaluate else ()
+        given = {(evaluation.name, getattr(evaluation, "axes", None)) for evaluation in asked}
+        values = [value_named(cell.metric) for table in spec.paper for cell in table.cells()]
+        assert {(value.evaluation, value.axes) for value in values} <= given, spec.name
 
 
 @pytest.mark.parametrize(("paper", "name"), CASES, ids=lambda value: str(value))

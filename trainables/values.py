@@ -15,7 +15,7 @@ from trainables.evaluations.base import AXES
 from trainables.evaluations.generation import OTHER_FEATURES
 from trainables.metrics import Direction
 
-SHARE, PERCENT, NATS = "share", "per cent", "nats"
+SHARE, PERCENT, NATS, DATA_UNITS = "share", "per cent", "nats", "squared units of the data"
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,17 @@ KINDS: dict[str, Kind] = {
     "precision": Kind("Precision", "max", SHARE),
     "recall": Kind("Recall", "max", SHARE),
     "active_own": Kind("Active"),
+    "active_per_class": Kind("Active per class", unit=PERCENT),
     "active_eq19_*": Kind("Active, equation 19"),
     "active_w_eq19_*": Kind("Active by weight, equation 19"),
     "active_w_*": Kind("Active by weight"),
     "active_*": Kind("Active"),
-    "mse": Kind("MSE", "min"),
-    "mse_pruned": Kind("MSE of relevant axes", "min"),
-    "mse_pruned_code": Kind("MSE of the code's relevant axes", "min"),
+    "mse": Kind("MSE of values in [0, 1]", "min"),
+    "mse_pruned": Kind("MSE of values in [0, 1], relevant axes", "min"),
+    "mse_pruned_code": Kind("MSE of values in [0, 1], the code's relevant axes", "min"),
+    "mse_data_units": Kind("MSE", "min", DATA_UNITS),
+    "mse_pruned_data_units": Kind("MSE of relevant axes", "min", DATA_UNITS),
+    "mse_pruned_code_data_units": Kind("MSE of the code's relevant axes", "min", DATA_UNITS),
     "hoyer": Kind("Hoyer sparsity", unit=SHARE),
     "factor_vae": Kind("FactorVAE", "max", PERCENT),
     "factor_vae_axes": Kind("Axes of FactorVAE's score"),
@@ -48,6 +52,12 @@ KINDS: dict[str, Kind] = {
     "rate": Kind("Rate", unit=NATS),
     "surrogate_rate": Kind("Surrogate rate", unit=NATS),
     "mmd_*": Kind("MMD", "min"),
+    "entropy": Kind("Entropy of codes", unit=NATS),
+    "entropy_gaussian": Kind("Entropy of codes, Gaussian bound", unit=NATS),
+    "mutual_information": Kind("Mutual information", unit=NATS),
+    "mutual_information_gaussian": Kind("Mutual information, Gaussian bound", unit=NATS),
+    "kl_marginal": Kind("KL of codes from the prior", "min", NATS),
+    "kl_marginal_gaussian": Kind("KL of codes from the prior, Gaussian bound", "min", NATS),
     "svm_*": Kind("SVM", "max", SHARE),
     "self_trained_*": Kind("Self-trained SVM", "max", SHARE),
     "forest_published_*": Kind("Random forest, published protocol", "max", SHARE),

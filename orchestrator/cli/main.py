@@ -170,13 +170,16 @@ def results(name, out, evaluations, form) -> None:
 @click.argument("name")
 @out_option
 @click.option("--format", "form", type=click.Choice(REPORTS), default=REPORTS[0], show_default=True)
+@click.option("--evaluate", "measured", is_flag=True, help="First measure what is missing of all its models.")
 @file_option
-def report(name, out, form, file) -> None:
+@data_option
+@tracking_option
+def report(name, out, form, measured, file, data_root, tracking_uri) -> None:
     """Set the sweep NAME beside its paper's tables: each cell ours, the printed one, and a verdict."""
     from orchestrator.commands.report import Wanted
     from orchestrator.commands.report import report as write
 
-    write(out, name, Wanted(form, file))
+    _ended(write(Workspace(out, data_root, tracking_uri), name, Wanted(form, file, measured)))
 
 
 @cli.command()

@@ -45,11 +45,26 @@ def evaluate(
     Returns what stopped it, or None. Raises UserError, TrackingError, Fault, and NoResult if nothing could be measured;
     results that were found before an error are kept.
     """
+    console = terminal.console(stderr=form != TABLE)
+    orders, ending = measure_models(target, workspace, asked, console, site)
+    print_all(side_by_side(orders), form, console)
+    stop = ending.judge(console)
+    if not stop and not any(order.found_any() for order in orders):
+        raise NoResult(f"{target}: nothing of what was asked for could be measured.", *reasons(orders))
+    return stop
+
+
+def measure_models(
+    target: str, workspace: Workspace, asked: Selection, console: Console, site: Site = HERE
+) -> tuple[list[Order], Ending]:
+    """Measure what is lacking of the models of `target`, and keep it with them, in results.json and in MLflow.
+
+    Returns what was asked of each model and what is known of it now, and how it ended. Raises UserError, TrackingError.
+    """
     written = written_in(workspace.folder(target.partition("/")[0]))
     evaluations = select_evaluations(asked.metrics, asked.settings, written)
     folder, models = trained_models(workspace.out, target, asked.trials, asked.checkpoint or written.checkpoint)
     output.log_to(folder)
-    console = terminal.console(stderr=form != TABLE)
     with disk_errors_reported(folder, "Free room, then try again."), locks.driver(folder), site.kept(folder):
         orders, refused = orders_of(models, evaluations, asked.again)
         root = workspace.data_root or recorded_root(folder)
@@ -60,11 +75,7 @@ def evaluate(
             for order in orders:
                 order.close(tracker, folder)
         refresh(folder)
-    print_all(side_by_side(orders), form, console)
-    stop = ending.judge(console)
-    if not stop and not any(order.found_any() for order in orders):
-        raise NoResult(f"{target}: nothing of what was asked for could be measured.", *reasons(orders))
-    return stop
+    return orders, ending
 
 
 def reasons(orders: list["Order"]) -> list[str]:

@@ -5,12 +5,17 @@ from pathlib import Path
 
 import click
 
+from orchestrator.commands.evaluate import measure_models
 from orchestrator.errors import UserError
+from orchestrator.evaluation.models import ALL
+from orchestrator.evaluation.selection import Selection
 from orchestrator.reporting.paper_formats import FORMATS, as_text
 from orchestrator.reporting.paper_tables import JudgedTable, Training, judged, trainings_of
 from orchestrator.reporting.sweeps_side_by_side import FORMATS as OF_TWO
 from orchestrator.reporting.sweeps_side_by_side import side_by_side
+from orchestrator.storage import layout
 from orchestrator.storage.json_files import write_whole
+from orchestrator.storage.workspace import Workspace
 from orchestrator.sweep.folder import recorded_spec
 from orchestrator.sweep.results import read_results
 from orchestrator.terminal import console
@@ -20,16 +25,29 @@ TERMINAL = "terminal"
 
 @dataclass(frozen=True)
 class Wanted:
-    """The form of a report, and the file that it is written to; None: standard output."""
+    """What a report is to be."""
 
     form: str
     file: Path | None
+    """Where it is written; None: standard output."""
+    measured: bool = False
+    """Whether what is missing is measured first."""
 
 
-def report(out: Path, name: str, wanted: Wanted) -> None:
-    """Write the tables of the paper that the sweep OUT/NAME repeats, with our numbers. Raises UserError."""
+def report(workspace: Workspace, name: str, wanted: Wanted) -> KeyboardInterrupt | None:
+    """Write the tables of the paper that the sweep `name` repeats, with our numbers.
+
+    Returns what stopped measuring, or None. Raises UserError, and what `evaluate` raises.
+    """
+    out = workspace.out
+    if wanted.measured:
+        progress = console(stderr=True)
+        _, ending = measure_models(name, workspace, Selection(trials=ALL), progress)
+        if stop := ending.judge(progress):
+            return stop
     found = tables_of(out, name)
     deliver(as_text(found, console().width) if wanted.form == TERMINAL else FORMATS[wanted.form](found), wanted.file)
+    return None
 
 
 def tables_of(out: Path, name: str) -> list[JudgedTable]:
@@ -37,7 +55,7 @@ def tables_of(out: Path, name: str) -> list[JudgedTable]:
     results, folder = read_results(out, name), (out / name).resolve()
     spec = recorded_spec(folder)
     try:
-        return judged(spec.paper, trainings_of(results, folder, spec.overrides))
+        return judged(spec.paper, trainings_of(results, folder, spec))
     except UserError as error:
         raise UserError(f"{name}: {error}") from None
 
@@ -50,8 +68,10 @@ def compare(out: Path, names: tuple[str, str], wanted: Wanted) -> None:
 
 
 def trainings(out: Path, name: str) -> list[Training]:
-    """The trainings of a sweep, whatever settings it had: they are compared with another's. Raises UserError."""
-    return trainings_of(read_results(out, name), (out / name).resolve(), ())
+    """The trainings of a sweep or run. Raises UserError."""
+    folder = (out / name).resolve()
+    spec = recorded_spec(folder) if (folder / layout.SPEC).is_file() else None
+    return trainings_of(read_results(out, name), folder, spec)
 
 
 def deliver(text: str, file: Path | None) -> None:

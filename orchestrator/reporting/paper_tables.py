@@ -12,8 +12,9 @@ from orchestrator.errors import UserError
 from orchestrator.reporting.verdicts import Sample, Verdict, judge
 from orchestrator.space.trials import selected
 from orchestrator.spec.published import PrintedNumber, PrintedTable
+from orchestrator.spec.records import SweepSpec
 from orchestrator.storage import layout
-from orchestrator.storage.evaluations_file import StoredResult, provenance_of
+from orchestrator.storage.evaluations_file import StoredResult, epoch_meant, provenance_of
 from orchestrator.storage.json_files import read_object
 from trainables.metrics.provenance import differences
 from trainables.values import Value, value_named
@@ -84,15 +85,20 @@ class JudgedTable:
     cells: dict[tuple[int, int], JudgedCell]
 
 
-def trainings_of(results: dict[str, Any], folder: Path, overrides: Sequence[str]) -> list[Training]:
-    """The trainings of results.json that came to an end and can be used. Raises UserError."""
+def trainings_of(results: dict[str, Any], folder: Path, spec: SweepSpec | None) -> list[Training]:
+    """The trainings of results.json that have a model, with the findings about that of the epoch that the spec says.
+
+    A run that was trained alone has no spec: its best epoch is meant. Raises UserError.
+    """
+    meant = spec.evaluate.checkpoint if spec and spec.evaluate else "best"
     cure = "Train the model again: a sweep or run that goes on writes it anew."
     found = []
     for trial in results["trials"]:
         if trial.get("checkpoint"):
             run = read_object(layout.trial_folder(folder, trial["id"]) / layout.CONFIG, cure)["run"]
-            flaws = tuple(_flaws(trial, run, overrides))
-            found.append(Training(trial["id"], trial["config"], run, trial.get("evaluations", ()), flaws))
+            findings = [finding for finding in trial.get("evaluations", ()) if epoch_meant(finding) == meant]
+            flaws = tuple(_flaws(trial, run, spec.overrides if spec else ()))
+            found.append(Training(trial["id"], trial["config"], run, findings, flaws))
     return found
 
 

@@ -14,8 +14,10 @@ from scipy import stats
 
 from orchestrator.reporting.paper_formats import as_csv, as_html, as_latex, as_markdown, as_text
 from orchestrator.reporting.paper_tables import NOT_MEASURED, NOT_TRAINED, Training, judged, trainings_of
+from orchestrator.spec.evaluations import Evaluate
 from orchestrator.spec.published import PrintedTable
 from tests.support.findings import PROVENANCE, finding
+from tests.support.specs import spec_of
 
 TABLE = """\
 table: Table 2
@@ -159,13 +161,24 @@ def sweep_folder(folder, trials: list[dict]) -> dict:
 )
 def test_fewer_epochs_or_rows_are_told(tmp_path, trial, overrides, flaws):
     known = {"id": "0001", "config": {}, "checkpoint": "best.pt"} | trial
-    [found] = trainings_of(sweep_folder(tmp_path, [known]), tmp_path, overrides)
+    [found] = trainings_of(
+        sweep_folder(tmp_path, [known]), tmp_path, spec_of(tmp_path).model_copy(update={"overrides": overrides})
+    )
     assert found.flaws == flaws
+
+
+@pytest.mark.parametrize("meant", ["best", "last"])
+def test_findings_are_about_the_epoch_that_the_spec_evaluates(tmp_path, meant):
+    both = [finding("hoyer", hoyer=0.1), finding("hoyer", hoyer=0.2) | {"of": "last"}]
+    known = {"id": "0001", "config": {}, "checkpoint": "best.pt", "epochs": 5, "of": 5, "evaluations": both}
+    spec = spec_of(tmp_path).model_copy(update={"evaluate": Evaluate(checkpoint=meant)})
+    [found] = trainings_of(sweep_folder(tmp_path, [known]), tmp_path, spec)
+    assert found.finding("hoyer")["values"]["hoyer"] == {"best": 0.1, "last": 0.2}[meant]
 
 
 def test_a_trial_without_a_model_has_no_numbers(tmp_path):
     known = {"id": "0001", "config": {}, "checkpoint": None, "epochs": 1, "of": 2}
-    assert trainings_of(sweep_folder(tmp_path, [known]), tmp_path, ()) == []
+    assert trainings_of(sweep_folder(tmp_path, [known]), tmp_path, None) == []
 
 
 def everything() -> list[Training]:
