@@ -1,0 +1,94 @@
+"""The section with parallel coordinates: a line for each trial, through its hyper-parameters to its objective."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from orchestrator.reporting.html.axes import Axis, Numbers, axis_of, objective_axis
+from orchestrator.reporting.html.charts import beyond, line, path_of, svg, text
+from orchestrator.reporting.html.content import SweepData, TrialData
+from orchestrator.reporting.html.markup import Child, Markup, Section, element, joined, paragraph, scrolled
+from orchestrator.text import label_of, short_names, show
+
+HEIGHT, TOP, BOTTOM = 330.0, 46.0, 34.0
+APART, SIDE = 132.0, 72.0  # between two axes; beside the outer ones
+LONGEST = 18  # characters of a tick or a name that fit
+SHADES = 6  # of the lines, from the worst to the best
+
+ABSENT = object()
+"""Marks that a trial has no value on an axis."""
+
+
+class Column(NamedTuple):
+    """A vertical axis."""
+
+    name: str
+    path: str
+    axis: Axis
+
+
+def section(sweep: SweepData) -> Section | None:
+    """None where nothing varies."""
+    columns = [column for path in sweep.paths if (column := _column(sweep, path))]
+    if not columns:
+        return None
+    values = [sweep.value(trial) for trial in sweep.trials]
+    goal = Column(sweep.metric, "", objective_axis(values, sweep.sign))
+    lead = "Each line is a trial. The darkest are best; dashed ones have no objective, or diverged or failed."
+    lead += " An axis marked log shows logarithms. A trial that has no such hyper-parameter passes below its axis."
+    outside = beyond(goal.axis, values)
+    lead += f" {outside} of the worst objectives lie beyond their axis and are drawn at its end." if outside else ""
+    chart = _chart(sweep, [*columns, goal])
+    return Section("Hyper-parameters", joined(paragraph(lead), scrolled("Parallel coordinates", chart)))
+
+
+def varying(trials: Sequence[TrialData], path: str) -> list[Any]:
+    """The values that trials have at a path; empty if it is one and the same for all."""
+    values = [trial.config[path] for trial in trials if path in trial.config]
+    same = len(values) == len(trials) and all(value == values[0] for value in values)
+    return [] if same else values
+
+
+def _column(sweep: SweepData, path: str) -> Column | None:
+    values = varying(sweep.trials, path)
+    name = short_names(sweep.paths)[path]
+    return Column(name, path, axis_of(values)) if values else None
+
+
+def _chart(sweep: SweepData, columns: list[Column]) -> Markup:
+    width = 2 * SIDE + APART * (len(columns) - 1)
+    title = f"Parallel coordinates of {', '.join(column.name for column in columns)}"
+    lines = [_line(sweep, columns, trial, place) for place, trial in enumerate(sweep.trials)]
+    axes = [_drawn(column, SIDE + APART * place) for place, column in enumerate(columns)]
+    return svg(width, HEIGHT, title, element("title", title), element("g", *reversed(lines)), *axes)
+
+
+def _line(sweep: SweepData, columns: list[Column], trial: TrialData, place: int) -> Markup:
+    values = [*(trial.config.get(column.path, ABSENT) for column in columns[:-1]), sweep.value(trial)]
+    points = [
+        (SIDE + APART * number, _height(column.axis, value))
+        for number, (column, value) in enumerate(zip(columns, values, strict=True))
+    ]
+    shade = f"q{place * SHADES // len(sweep.trials)}" if sweep.counts(trial) else "unranked"
+    tip = f"{label_of(trial.entry, False)}  {sweep.metric} {show(values[-1])}"
+    return element("path", d=path_of(points), class_=f"trial line {shade}", data_trial=trial.id, data_tip=tip)
+
+
+def _height(axis: Axis, value: Any) -> float:
+    share = None if value is ABSENT else axis.share(value)
+    return HEIGHT - 10 if share is None else HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
+
+
+def _drawn(column: Column, x: float) -> Markup:
+    ticks: list[Child] = []
+    for share, label in column.axis.ticks():
+        y = HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
+        ticks += [line(x - 4, y, x, y, "tick"), text(x - 7, y + 4, _cut(label), "end", class_="halo")]
+    log = isinstance(column.axis, Numbers) and column.axis.log
+    name = text(x, 16, _cut(column.name), "middle", class_="name")
+    full = element("title", column.path or column.name)
+    scale = text(x, 31, "log", "middle") if log else None
+    return element("g", full, name, scale, line(x, TOP, x, HEIGHT - BOTTOM, "axis"), ticks, class_="axes")
+
+
+def _cut(words: str) -> str:
+    return words if len(words) <= LONGEST else f"{words[: LONGEST - 1]}…"
