@@ -78,36 +78,41 @@ def _why_not(trials: list[TrialData], paths: list[str], known: Compared) -> str:
 
 
 def fanova(trials: list[TrialData], paths: list[str], values: list[float]) -> dict[str, float]:
-    """The share of the objective's variance that each path explains by itself, in a random forest; they sum to 1.
+    """The share of the variance of a random forest's predictions that each path explains by itself, largest first.
 
-    Every trial has all `paths`.
+    What is left to 1 are interactions. Every trial has all `paths`.
     """
     import optuna
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    spaces = {path: _distribution([trial.config[path] for trial in trials]) for path in paths}
+    columns = {path: _numbers([trial.config[path] for trial in trials]) for path in paths}
+    spaces = {path: _distribution(column) for path, column in columns.items()}
     study = optuna.create_study()
-    for trial, value in zip(trials, values, strict=True):
-        params = {path: _param(trial.config[path], spaces[path]) for path in paths}
+    for place, value in enumerate(values):
+        params = {path: column[place] for path, column in columns.items()}
         study.add_trial(optuna.trial.create_trial(params=params, distributions=spaces, value=value))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         evaluator = FanovaImportanceEvaluator(n_trees=TREES, seed=SEED)
-        return get_param_importances(study, evaluator=evaluator, params=paths)
+        found = get_param_importances(study, evaluator=evaluator, params=paths, normalize=False)
+    return {path: float(share) for path, share in found.items()}
 
 
-def _distribution(values: list[Any]) -> "BaseDistribution":
-    from optuna.distributions import CategoricalDistribution, FloatDistribution
-
+def _numbers(values: list[Any]) -> list[float] | list[str]:
+    """The values as floats, logarithms where the axis has them (Optuna would take every range as uniform), or text."""
     axis = axis_of(values)
     if isinstance(axis, Numbers):
-        return FloatDistribution(axis.low, axis.high, log=axis.log)
-    return CategoricalDistribution(tuple(dict.fromkeys(map(_written, values))))
+        return [math.log(value) if axis.log else float(value) for value in values]
+    return list(map(_written, values))
 
 
-def _param(value: Any, space: "BaseDistribution") -> Any:
-    return float(value) if hasattr(space, "low") else _written(value)
+def _distribution(column: list[float] | list[str]) -> "BaseDistribution":
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+    if isinstance(column[0], float):
+        return FloatDistribution(min(column), max(column))
+    return CategoricalDistribution(tuple(dict.fromkeys(column)))
 
 
 def _written(value: Any) -> str:
@@ -116,14 +121,16 @@ def _written(value: Any) -> str:
 
 def _lead(sweep: SweepData, known: Compared, trials: int) -> Markup:
     return paragraph(
-        f"The share of the variance of {sweep.metric} that each explains by itself (fANOVA on a random forest), from"
-        f" the best value up to epoch {known.epoch} of the {trials} trials that have come so far."
+        f"The share of the variance of {sweep.metric}, as a random forest predicts it, that each explains by itself"
+        f" (fANOVA); the rest is what they do together. From the best value up to epoch {known.epoch} of the {trials}"
+        " trials that have come so far."
     )
 
 
 def _bars(shares: dict[str, float]) -> Markup:
     rows = []
-    for path, share in shares.items():
+    rest = max(0.0, 1 - sum(shares.values()))
+    for path, share in (*shares.items(), ("together", rest)):
         bar = element("td", element("span", class_="bar", style=f"width:{100 * share:.1f}%"), class_="bars")
         rows.append([path, number(share, f"{100 * share:.1f} %"), bar])
     return table(TITLE, ["hyper-parameter", "share", ""], rows)
