@@ -41,6 +41,8 @@ class Numbers:
     log: bool = False
     marked: tuple[float, ...] = ()
     """Ticks; empty: round numbers."""
+    whole: bool = False
+    """Whether ticks are whole numbers only."""
 
     def share(self, value: Any) -> float | None:
         if not is_finite(value) or (self.log and value <= 0):
@@ -52,6 +54,7 @@ class Numbers:
         if self.marked:
             return [Tick(self.share(value), show(value)) for value in self.marked]
         known = powers(self.low, self.high) if self.log else round_numbers(self.low, self.high)
+        known = [value for value in known if not self.whole or value == round(value)]
         return [Tick(self.share(value), f"{value:.10g}") for value in known]
 
 

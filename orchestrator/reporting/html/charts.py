@@ -8,6 +8,8 @@ from orchestrator.reporting.html.axes import Axis, Numbers, is_finite
 from orchestrator.reporting.html.markup import Child, Markup, element
 
 WIDTH, HEIGHT = 880.0, 340.0
+LEAST = 560.0  # pixels: a chart in a narrower window scrolls
+MANY = 60  # lines that are drawn thin and pale
 LEFT, RIGHT, TOP, BOTTOM = 64.0, 14.0, 14.0, 44.0
 
 Point = tuple[float, float]
@@ -45,7 +47,8 @@ class Plot:
     def drawn(self, title: str, *marks: Child) -> Markup:
         """The chart. `title` is what it shows, for those who do not see it."""
         name = element("title", title)
-        return svg(WIDTH, HEIGHT, title, name, self._grid(), element("g", *marks), self._names())
+        crowd = "many" if len(marks) > MANY else None
+        return svg((WIDTH, HEIGHT, LEAST), title, name, self._grid(), element("g", *marks, class_=crowd), self._names())
 
     def _grid(self) -> Markup:
         bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
@@ -66,9 +69,11 @@ class Plot:
         )  # fmt: skip
 
 
-def svg(width: float, height: float, title: str, *children: Child) -> Markup:
-    size = f"0 0 {width:.0f} {height:.0f}"
-    return element("svg", *children, viewBox=size, role="img", aria_label=title, style=f"--wide:{width:.0f}px")
+def svg(size: tuple[float, float, float], title: str, *children: Child) -> Markup:
+    """A drawing of some width and height, which is made as wide as the page but not below a third number of pixels."""
+    width, height, least = size
+    box = f"0 0 {width:.0f} {height:.0f}"
+    return element("svg", *children, viewBox=box, role="img", aria_label=title, style=f"min-width:{least:.0f}px")
 
 
 def line(x1: float, y1: float, x2: float, y2: float, kind: str) -> Markup:

@@ -46,7 +46,7 @@ def _figure(sweep: SweepData, metric: str) -> Markup:
     values = [value for trial in trials for _, value in trial.curve(metric)]
     last = max(epoch for trial in trials for epoch, _ in trial.curve(metric))
     first = 1 if last > 1 else 0
-    plot = Plot(Numbers(first, last), objective_axis(values, sign), "epoch", metric)
+    plot = Plot(Numbers(first, last, whole=True), objective_axis(values, sign), "epoch", metric)
     most = max(FEWEST_POINTS, POINTS // len(trials))
     lines = [curve(plot, _curve(sweep, trial, metric), most) for trial in reversed(trials)]  # the best on top
     title = f"{metric} over epochs, {len(trials)} trials"

@@ -69,7 +69,8 @@ def _why_not(trials: list[TrialData], paths: list[str], known: Compared) -> str:
     """Why nothing can be said; empty if it can."""
     different = len({json.dumps(trial.config, sort_keys=True, default=str) for trial in trials})
     if different < FEWEST:
-        return f"{different} configurations have an objective. Below {FEWEST} an importance would be chance."
+        several = "configuration compares" if different == 1 else "configurations compare"
+        return f"{different} {several}, at epoch {known.epoch}: below {FEWEST} an importance would be chance."
     if len(paths) < 2:
         return "A single hyper-parameter varies in all trials, so there is nothing to compare it with."
     if len(set(known.values.values())) == 1:

@@ -4,15 +4,16 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from orchestrator.reporting.html.axes import Axis, Numbers, axis_of, objective_axis
-from orchestrator.reporting.html.charts import beyond, line, path_of, svg, text
+from orchestrator.reporting.html.charts import LEAST, MANY, beyond, line, path_of, svg, text
 from orchestrator.reporting.html.content import SweepData, TrialData
 from orchestrator.reporting.html.markup import Child, Markup, Section, element, joined, paragraph, scrolled
 from orchestrator.text import label_of, short_names, show
 
 HEIGHT, TOP, BOTTOM = 330.0, 46.0, 34.0
-APART, SIDE = 132.0, 72.0  # between two axes; beside the outer ones
+WIDE, SIDE = 880.0, 84.0  # of a chart with few axes; beside the outer ones
+APART = 132.0  # between two axes, at least
 LONGEST = 18  # characters of a tick or a name that fit
-SHADES = 6  # of the lines, from the worst to the best
+SHADES = (0.05, 0.15, 0.3, 0.5, 0.75)  # the shares of trials that are better than those of each paler shade
 
 ABSENT = object()
 """Marks that a trial has no value on an axis."""
@@ -33,7 +34,7 @@ def section(sweep: SweepData) -> Section | None:
         return None
     values = [sweep.value(trial) for trial in sweep.trials]
     goal = Column(sweep.metric, "", objective_axis(values, sweep.sign))
-    lead = "Each line is a trial. The darkest are best; dashed ones have no objective, or diverged or failed."
+    lead = "Each line is a trial. The best have the strongest colour; dashed ones have no objective, or went wrong."
     lead += " An axis marked log shows logarithms. A trial that has no such hyper-parameter passes below its axis."
     outside = beyond(goal.axis, values)
     lead += f" {outside} of the worst objectives lie beyond their axis and are drawn at its end." if outside else ""
@@ -55,22 +56,24 @@ def _column(sweep: SweepData, path: str) -> Column | None:
 
 
 def _chart(sweep: SweepData, columns: list[Column]) -> Markup:
-    width = 2 * SIDE + APART * (len(columns) - 1)
+    width = max(WIDE, 2 * SIDE + APART * (len(columns) - 1))
+    across = [SIDE + (width - 2 * SIDE) * place / (len(columns) - 1) for place in range(len(columns))]
     title = f"Parallel coordinates of {', '.join(column.name for column in columns)}"
-    lines = [_line(sweep, columns, trial, place) for place, trial in enumerate(sweep.trials)]
-    axes = [_drawn(column, SIDE + APART * place) for place, column in enumerate(columns)]
-    return svg(width, HEIGHT, title, element("title", title), element("g", *reversed(lines)), *axes)
+    placed = list(zip(columns, across, strict=True))
+    lines = [_line(sweep, placed, trial, place) for place, trial in enumerate(sweep.trials)]
+    crowd = "many" if len(lines) > MANY else None
+    body = element("title", title), element("g", *reversed(lines), class_=crowd), [_drawn(*each) for each in placed]
+    return svg((width, HEIGHT, max(LEAST, width * 0.8 if width > WIDE else 0)), title, *body)
 
 
-def _line(sweep: SweepData, columns: list[Column], trial: TrialData, place: int) -> Markup:
-    values = [*(trial.config.get(column.path, ABSENT) for column in columns[:-1]), sweep.value(trial)]
-    points = [
-        (SIDE + APART * number, _height(column.axis, value))
-        for number, (column, value) in enumerate(zip(columns, values, strict=True))
-    ]
-    shade = f"q{place * SHADES // len(sweep.trials)}" if sweep.counts(trial) else "unranked"
-    tip = f"{label_of(trial.entry, False)}  {sweep.metric} {show(values[-1])}"
-    return element("path", d=path_of(points), class_=f"trial line {shade}", data_trial=trial.id, data_tip=tip)
+def _line(sweep: SweepData, placed: list[tuple[Column, float]], trial: TrialData, place: int) -> Markup:
+    goal = sweep.value(trial)
+    values = [*(trial.config.get(column.path, ABSENT) for column, _ in placed[:-1]), goal]
+    points = [(x, _height(column.axis, value)) for (column, x), value in zip(placed, values, strict=True)]
+    shade = sum(place / len(sweep.trials) >= share for share in SHADES)
+    kind = f"q{shade}" if sweep.counts(trial) else "unranked"
+    tip = f"{label_of(trial.entry, False)}  {sweep.metric} {show(goal)}"
+    return element("path", d=path_of(points), class_=f"trial line {kind}", data_trial=trial.id, data_tip=tip)
 
 
 def _height(axis: Axis, value: Any) -> float:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from orchestrator.errors import UserError
 from orchestrator.reporting.html.axes import Labels, objective_axis
-from orchestrator.reporting.html.charts import Plot, path_of
+from orchestrator.reporting.html.charts import Plot, beyond, path_of
 from orchestrator.reporting.html.content import SweepData, TrialData
 from orchestrator.reporting.html.curves import legend
 from orchestrator.reporting.html.markup import Markup, Section, element, joined, paragraph, scrolled
@@ -119,7 +119,10 @@ def _chart(sweep: SweepData, rungs: Sequence[RungData]) -> Markup:
     title = f"{sweep.metric} at the rungs {', '.join(name for name, *_ in columns)}"
     trials = [trial for trial in reversed(sweep.trials) if any(trial.id in found for _, found, _ in columns)]
     marks = [_marks(sweep, plot, trial, columns) for trial in trials]
-    return element("figure", scrolled(title, plot.drawn(title, marks)))
+    outside = beyond(plot.y, values)
+    caption = [f"Trials that are first compared at epoch {rungs[0].epoch}."]
+    caption += [f"{outside} of {len(values)} values lie beyond the axis and are drawn at its end."] if outside else []
+    return element("figure", element("figcaption", " ".join(caption)), scrolled(title, plot.drawn(title, *marks)))
 
 
 def _marks(sweep: SweepData, plot: Plot, trial: TrialData, columns: Sequence[tuple]) -> Markup:

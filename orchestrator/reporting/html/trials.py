@@ -1,24 +1,28 @@
 """The section with every trial: its seed, its epochs, the hours that it trained, and how it ended."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
-from orchestrator.reporting.html.content import NOT_ENDED, SweepData, TrialData
+from orchestrator.reporting.html.content import SweepData, TrialData
 from orchestrator.reporting.html.markup import Markup, Section, joined, paragraph
 from orchestrator.reporting.html.tables import number, table, trial_cell
+from orchestrator.space.trials import CONFIRM, SEARCH
+from orchestrator.sweep.ranking import replicated
 from orchestrator.text import counted, with_reason
 
-COLUMNS = ["trial", "configuration", "seed", "stage", "status"]
+TITLE = "Trials, seeds and hours"
 
 
 def section(sweep: SweepData) -> Section:
-    objective = sweep.metric
-    header = [*COLUMNS, "epochs", "best epoch", objective, "hours", "s / epoch", "retries"]
-    rows = [_row(sweep, trial) for trial in sweep.trials]
-    if not rows:
-        return Section("Trials, seeds and hours", paragraph("No trial has begun yet."))
+    """A row for each trial."""
+    if not sweep.trials:
+        return Section(TITLE, paragraph("No trial has begun yet."))
+    columns = [name for name in COLUMNS if name not in OPTIONAL or OPTIONAL[name](sweep)]
+    header = [sweep.metric if name == OBJECTIVE else name for name in columns]
+    rows = [[COLUMNS[name](sweep, trial) for name in columns] for trial in sweep.trials]
     ids = [trial.id for trial in sweep.trials]
-    return Section("Trials, seeds and hours", joined(_lead(sweep), _budget(sweep), table("Trials", header, rows, ids)))
+    return Section(TITLE, joined(_lead(sweep), _budget(sweep), table("Trials", header, rows, ids)))
 
 
 def trained_hours(sweep: SweepData) -> float:
@@ -65,19 +69,40 @@ def _budget(sweep: SweepData) -> Markup | None:
     return paragraph(f"Budget: {parts} used{': it is used up' if known.get('used_up') else ''}.")
 
 
-def _row(sweep: SweepData, trial: TrialData) -> list[Any]:
-    entry, seconds = trial.entry, 3600 * trial.hours
-    epochs = len(trial.lines)
-    return [
-        trial_cell(trial.id, sweep.colors.get(trial.id)),
-        entry.get("configuration"),
-        entry.get("seed"),
-        entry.get("stage") or "search",
-        with_reason(entry["status"], entry["reason"]) if entry["status"] != NOT_ENDED else NOT_ENDED,
-        entry["epochs"],
-        entry["best"].get("epoch"),
-        sweep.value(trial),
-        number(trial.hours, "" if math.isnan(trial.hours) else f"{trial.hours:.4g}"),
-        number(seconds / epochs if epochs else math.nan, f"{seconds / epochs:.3g}" if epochs else ""),
-        entry.get("retries"),
-    ]
+def _status(trial: TrialData) -> str:
+    return with_reason(trial.entry["status"], trial.entry["reason"])
+
+
+def _hours(trial: TrialData) -> Markup:
+    return number(trial.hours, "" if math.isnan(trial.hours) else f"{trial.hours:.4g}")
+
+
+def _seconds(trial: TrialData) -> Markup:
+    """Of an epoch, the mean."""
+    seconds = 3600 * trial.hours / len(trial.lines) if trial.lines else math.nan
+    return number(seconds, "" if math.isnan(seconds) else f"{seconds:.3g}")
+
+
+OBJECTIVE = "objective"
+
+COLUMNS: dict[str, Callable[[SweepData, TrialData], Any]] = {
+    "trial": lambda sweep, trial: trial_cell(trial.id, sweep.colors.get(trial.id)),
+    "configuration": lambda sweep, trial: trial.entry.get("configuration"),
+    "seed": lambda sweep, trial: trial.entry.get("seed"),
+    "stage": lambda sweep, trial: trial.entry.get("stage") or SEARCH,
+    "status": lambda sweep, trial: _status(trial),
+    "epochs": lambda sweep, trial: trial.entry["epochs"],
+    "best epoch": lambda sweep, trial: trial.entry["best"].get("epoch"),
+    OBJECTIVE: lambda sweep, trial: sweep.value(trial),
+    "hours": lambda sweep, trial: _hours(trial),
+    "s / epoch": lambda sweep, trial: _seconds(trial),
+    "retries": lambda sweep, trial: trial.entry.get("retries"),
+}
+"""Header -> makes the cell of a trial."""
+
+OPTIONAL: dict[str, Callable[[SweepData], bool]] = {
+    "configuration": lambda sweep: replicated(sweep.results),
+    "stage": lambda sweep: any(trial.entry.get("stage") == CONFIRM for trial in sweep.trials),
+    "retries": lambda sweep: any(trial.entry.get("retries") for trial in sweep.trials),
+}
+"""Columns that a sweep may not need -> whether it does."""

