@@ -12,7 +12,7 @@ FEW = 6  # different numbers that are ticks themselves
 STEPS = 7  # about as many ticks as an axis has
 LARGEST = 1e300  # in size; larger numbers are shown as infinite ones are
 SMALLEST_SPAN = 1e-300
-STRETCH = 3.0  # the worst value shown is this many times as far from the best as the median
+STRETCH = 2.0  # the worst value shown is this many times as far from the best as the worst quarter of all begins
 
 
 class Tick(NamedTuple):
@@ -97,15 +97,15 @@ def axis_of(values: Sequence[Any]) -> Numbers | Labels:
 def objective_axis(values: Iterable[float], sign: float) -> Numbers:
     """An axis for values of which `sign` (1 or -1) times larger ones are better; 0: neither.
 
-    It ends where values are STRETCH times as far from the best as the median, so that some bad ones do not press all
-    others together.
+    It ends where values are STRETCH times as far from the best as the worst quarter begins, so that a few bad ones do
+    not press all others together.
     """
     known = sorted(sign * value if sign else value for value in values if is_finite(value))
     if not known:
         return Numbers(0.0, 1.0)
-    worst, median, best = known[0], known[len(known) // 2], known[-1]
-    if sign and best > median:
-        worst = max(worst, best - STRETCH * (best - median))
+    worst, quarter, best = known[0], known[len(known) // 4], known[-1]
+    if sign and best > quarter:
+        worst = max(worst, best - STRETCH * (best - quarter))
     ends = sorted((sign or 1.0) * end for end in (worst, best))
     return Numbers(*_apart(*ends))
 

@@ -1,8 +1,9 @@
 """SVG charts with an axis at the left and one below. Their colours are those of `style.css`."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from orchestrator.reporting.html.axes import Axis, Numbers, is_finite
 from orchestrator.reporting.html.markup import Child, Markup, element
@@ -10,6 +11,7 @@ from orchestrator.reporting.html.markup import Child, Markup, element
 WIDTH, HEIGHT = 880.0, 340.0
 LEAST = 560.0  # pixels: a chart in a narrower window scrolls
 MANY = 60  # lines that are drawn thin and pale
+RING = 1.5  # the radius of a line that is a single point
 LEFT, RIGHT, TOP, BOTTOM = 64.0, 14.0, 14.0, 44.0
 
 Point = tuple[float, float]
@@ -85,17 +87,19 @@ def text(x: float, y: float, label: str, anchor: str, **attributes: str) -> Mark
     return element("text", label, x=x, y=y, text_anchor=anchor, **attributes)
 
 
-def path_of(places: Sequence[tuple[float, float] | None]) -> str:
-    """The `d` of a path through places; None breaks it. A place without neighbours is a dot: caps are round."""
-    words, pen = [], "M"
-    for place in places:
-        if place is None:
-            pen = "M"
-            continue
-        here = f"{place[0]:.1f} {place[1]:.1f}"
-        words.append(f"{pen}{here}" if pen == "L" else f"M{here}L{here}")
-        pen = "L"
-    return "".join(words)
+def path_of(places: Iterable[tuple[float, float] | None]) -> str:
+    """The `d` of a path through places. None breaks it; a place without neighbours becomes a small ring."""
+    parts = (list(run) for drawn, run in groupby(places, bool) if drawn)
+    return "".join(_ring(*run[0]) if len(run) == 1 else _through(run) for run in parts)
+
+
+def _through(places: Iterable[tuple[float, float]]) -> str:
+    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
+
+
+def _ring(x: float, y: float) -> str:
+    half = f"{RING:.1f} {RING:.1f} 0 0 0"
+    return f"M{x - RING:.1f} {y:.1f}a{half} {2 * RING:.1f} 0a{half} {-2 * RING:.1f} 0"
 
 
 def curve(plot: Plot, one: Curve, most: int) -> Markup:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError
+from orchestrator.reporting.html.markup import cut
 from orchestrator.spec.yaml_file import read_yaml
 from orchestrator.storage import layout
 from orchestrator.storage.journal import events_of
@@ -17,9 +18,11 @@ from orchestrator.storage.metric_lines import COUNTS, from_json
 from orchestrator.sweep.ranking import RANKED, best_value, ranked
 from orchestrator.sweep.results import read_results
 from orchestrator.sweep.single_run import USUAL, is_single
+from orchestrator.text import label_of
 
 COLORED = 5  # of the best trials have a colour of their own
 NOT_ENDED = "not ended"  # the status of a trial that runs, waits at a rung, or was interrupted by a kill
+LONGEST_TITLE = 160  # characters
 HOUR_S = 3600.0
 
 Line = dict[str, float]
@@ -39,6 +42,11 @@ class TrialData:
     @property
     def id(self) -> str:
         return self.entry["id"]
+
+    @property
+    def title(self) -> str:
+        """Its id and what varies, in a line."""
+        return cut(label_of(self.entry, several_seeds=False), LONGEST_TITLE)
 
     @property
     def config(self) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from orchestrator.reporting.html.charts import Curve, Plot, beyond, curve
 from orchestrator.reporting.html.content import SweepData, TrialData, metrics_in
 from orchestrator.reporting.html.markup import Markup, Section, element, joined, paragraph, scrolled
 from orchestrator.reporting.html.tables import trial_button
-from orchestrator.text import label_of
 from trainables.metrics import DIRECTIONS
 
 POINTS = 6000  # of a figure's lines together
@@ -29,7 +28,7 @@ def legend(sweep: SweepData) -> Markup:
     """The best trials with their colours, as buttons that mark them."""
     best = [trial for trial in sweep.trials if trial.id in sweep.colors]
     items = [
-        element("li", trial_button(trial.id, element("span", class_=f"swatch {sweep.colors[trial.id]}"), _name(trial)))
+        element("li", trial_button(trial.id, element("span", class_=f"swatch {sweep.colors[trial.id]}"), trial.title))
         for trial in best
     ]
     return element("ul", *items, class_="legend")
@@ -57,8 +56,4 @@ def _figure(sweep: SweepData, metric: str) -> Markup:
 
 
 def _curve(sweep: SweepData, trial: TrialData, metric: str) -> Curve:
-    return Curve(trial.id, _name(trial), trial.curve(metric), sweep.colors.get(trial.id, ""))
-
-
-def _name(trial: TrialData) -> str:
-    return label_of(trial.entry, False)
+    return Curve(trial.id, trial.title, trial.curve(metric), sweep.colors.get(trial.id, ""))

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 from orchestrator.reporting.html.axes import Axis, Numbers, axis_of, objective_axis
 from orchestrator.reporting.html.charts import LEAST, MANY, beyond, line, path_of, svg, text
 from orchestrator.reporting.html.content import SweepData, TrialData
-from orchestrator.reporting.html.markup import Child, Markup, Section, element, joined, paragraph, scrolled
-from orchestrator.text import label_of, short_names, show
+from orchestrator.reporting.html.markup import Child, Markup, Section, cut, element, joined, paragraph, scrolled
+from orchestrator.text import short_names, show
 
 HEIGHT, TOP, BOTTOM = 330.0, 46.0, 34.0
 WIDE, SIDE = 880.0, 84.0  # of a chart with few axes; beside the outer ones
@@ -72,7 +72,7 @@ def _line(sweep: SweepData, placed: list[tuple[Column, float]], trial: TrialData
     points = [(x, _height(column.axis, value)) for (column, x), value in zip(placed, values, strict=True)]
     shade = sum(place / len(sweep.trials) >= share for share in SHADES)
     kind = f"q{shade}" if sweep.counts(trial) else "unranked"
-    tip = f"{label_of(trial.entry, False)}  {sweep.metric} {show(goal)}"
+    tip = f"{trial.title}  {sweep.metric} {show(goal)}"
     return element("path", d=path_of(points), class_=f"trial line {kind}", data_trial=trial.id, data_tip=tip)
 
 
@@ -85,13 +85,9 @@ def _drawn(column: Column, x: float) -> Markup:
     ticks: list[Child] = []
     for share, label in column.axis.ticks():
         y = HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
-        ticks += [line(x - 4, y, x, y, "tick"), text(x - 7, y + 4, _cut(label), "end", class_="halo")]
+        ticks += [line(x - 4, y, x, y, "tick"), text(x - 7, y + 4, cut(label, LONGEST), "end", class_="halo")]
     log = isinstance(column.axis, Numbers) and column.axis.log
-    name = text(x, 16, _cut(column.name), "middle", class_="name")
+    name = text(x, 16, cut(column.name, LONGEST), "middle", class_="name")
     full = element("title", column.path or column.name)
     scale = text(x, 31, "log", "middle") if log else None
     return element("g", full, name, scale, line(x, TOP, x, HEIGHT - BOTTOM, "axis"), ticks, class_="axes")
-
-
-def _cut(words: str) -> str:
-    return words if len(words) <= LONGEST else f"{words[: LONGEST - 1]}…"

@@ -8,11 +8,12 @@ from pathlib import Path
 from orchestrator.reporting.html.content import SweepData, TrialData
 from orchestrator.reporting.html.markup import Markup, Section, element, joined, paragraph
 from orchestrator.storage import layout
-from orchestrator.text import MIB, label_of, mebibytes
+from orchestrator.text import MIB, mebibytes
 
 TITLE = "Pictures of the best trials"
 BEST = 3  # trials whose pictures are shown
 MOST_BYTES = 6 * MIB  # of all pictures together
+WIDE = 600  # pixels: a wider picture, of several plots in a row, has a line of the page to itself
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 SHOWS = {
     "reconstructions": "each row of originals above their reconstructions",
@@ -53,7 +54,7 @@ def section(sweep: SweepData) -> Section | None:
     room, parts = Room(MOST_BYTES), []
     for trial in [trial for trial in sweep.trials if sweep.counts(trial)][:BEST]:
         if figures := [figure for picture in _pictures_of(trial) if (figure := _figure(picture, room))]:
-            title = element("h3", label_of(trial.entry, False))
+            title = element("h3", trial.title)
             parts.append(joined(title, element("div", *figures, class_="pictures")))
     if not parts and not room.refused:
         return None
@@ -86,4 +87,5 @@ def _figure(picture: Picture, room: Room) -> Markup | None:
     source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
     alt = f"{picture.title}: {picture.shows}"
     image = element("img", src=source, alt=alt, width=width, height=height)
-    return element("figure", image, element("figcaption", picture.title))
+    wide = "wide" if width > max(2 * height, WIDE) else None
+    return element("figure", image, element("figcaption", picture.title), class_=wide)

@@ -18,7 +18,7 @@ from orchestrator.schedulers.base import CONTINUE, STOP
 from orchestrator.schedulers.table import SCHEDULERS
 from orchestrator.space.trials import CONFIRM
 from orchestrator.storage import layout
-from orchestrator.text import label_of, show
+from orchestrator.text import show
 from trainables.common.records import name_of
 
 TITLE = "Rungs"
@@ -46,7 +46,7 @@ def section(sweep: SweepData) -> Section | None:
     name = sweep.spec["scheduler"].get("name")
     rungs = rungs_of(sweep)
     if not rungs:
-        return Section(TITLE, paragraph(f"The scheduler {name} has compared no trials at a rung."))
+        return Section(TITLE, paragraph(f"No trial was compared with others at a rung (scheduler: {name})."))
     lead = f"{name} compares trials at its rungs by {sweep.metric} at that epoch. A full dot went on from there, a ring"
     lead += " stayed. The last column is where those that went on are now."
     brackets = dict.fromkeys(rung.bracket for rung in rungs)
@@ -133,7 +133,7 @@ def _marks(sweep: SweepData, plot: Plot, trial: TrialData, columns: Sequence[tup
     dots = [
         element("circle", cx=at[0], cy=at[1], r=RADIUS, class_="went-on" if on else "stayed") for at, on in places if at
     ]
-    tip = f"{label_of(trial.entry, False)}  " + ", ".join(f"{name}: {show(value)}" for name, value, _ in own)
+    tip = f"{trial.title}  " + ", ".join(f"{name}: {show(value)}" for name, value, _ in own)
     path = element("path", d=path_of([at for at, _ in places]), class_="line")
     return element("g", path, dots, class_=f"trial {color}".strip(), data_trial=trial.id, data_tip=tip)
 

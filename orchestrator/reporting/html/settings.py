@@ -24,7 +24,10 @@ def _search(spec: dict[str, Any]) -> Markup | None:
     rows = [[path, _flow(domain)] for path, domain in (spec.get("search") or {}).items()]
     if not rows:
         return None
-    cells = [[element("td", element("code", path)), element("td", element("code", domain))] for path, domain in rows]
+    cells = [
+        [element("td", element("code", path)), element("td", element("code", domain), class_="words")]
+        for path, domain in rows
+    ]
     return joined(element("h3", "What varies"), table("What varies", ["path", "domain"], cells))
 
 

@@ -58,10 +58,10 @@ def test_a_hyper_parameter_has_an_axis_of_its_kind():
     assert axis_of([1, True]) == Labels(("1", "True"))
 
 
-def test_the_objectives_axis_ends_three_times_as_far_from_the_best_as_the_median():
+def test_the_objectives_axis_ends_twice_as_far_from_the_best_as_the_worst_quarter_begins():
     values = [-1e6, -5.0, -2.0, -1.0, 0.0]
-    assert objective_axis(values, 1.0) == Numbers(-6.0, 0.0)  # the best 0, the median -2
-    assert objective_axis([-value for value in values], -1.0) == Numbers(0.0, 6.0)
+    assert objective_axis(values, 1.0) == Numbers(-10.0, 0.0)
+    assert objective_axis([-value for value in values], -1.0) == Numbers(0.0, 10.0)
     assert objective_axis(values, 0.0) == Numbers(-1e6, 0.0)  # neither is better: nothing is cut
     assert objective_axis([1.0, math.nan, 2.0, math.inf], 1.0) == Numbers(1.0, 2.0)
 

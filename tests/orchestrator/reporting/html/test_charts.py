@@ -34,7 +34,7 @@ def test_points_lie_where_the_axes_say():
 def test_a_line_breaks_where_a_value_is_not_finite():
     drawn = curve(PLOT, Curve("0001", "first", [(0, 0.0), (1, math.nan), (2, 0.5), (3, 1.0)], "c0"), 100)
     [d] = re.findall(r' d="([^"]*)"', drawn)
-    assert re.sub(r"[0-9. ]+", "", d) == "MLMLL"  # a dot, then a line
+    assert re.sub(r"[-0-9. ]+", "", d) == "MaaML"  # a ring, then a line
     assert 'data-trial="0001"' in drawn and 'class="trial line c0"' in drawn
 
 

@@ -42,7 +42,7 @@ def test_rungs_hold_what_the_scheduler_knows(sweep, tmp_path):
 
 def test_a_scheduler_that_stops_no_trial_is_said_to(tmp_path):
     folder = swept(tmp_path / "sweep", trials=3, search=LOW, scheduler={"name": "none"})
-    assert "The scheduler none has compared no trials at a rung." in section(read_sweep(folder)).body
+    assert "No trial was compared with others at a rung (scheduler: none)." in section(read_sweep(folder)).body
 
 
 def test_promotions_by_closing_are_counted_apart(tmp_path):
