@@ -112,7 +112,11 @@ def _core(sweep: SweepData):
 def _chart(sweep: SweepData, rungs: Sequence[RungData]) -> Markup:
     """The objective at each rung, a line for each trial, and where those that went on from the last rung are now."""
     reached = [(str(rung.epoch), rung.values, rung.went_on) for rung in rungs]
-    now = {id: trial.entry["last"].get(sweep.metric) for trial in sweep.trials if (id := trial.id) in rungs[-1].went_on}
+    now = {
+        id: (trial.entry.get("last") or {}).get(sweep.metric)
+        for trial in sweep.trials
+        if (id := trial.id) in rungs[-1].went_on
+    }
     columns = [*reached, ("now", now, now)] if now else reached
     values = [value for _, found, _ in columns for value in found.values() if value is not None]
     plot = Plot(Labels(tuple(name for name, *_ in columns)), objective_axis(values, sweep.sign), "epoch", sweep.metric)
