@@ -44,5 +44,4 @@ def _table(found: Comparison, trials: dict[str, str]) -> Markup:
 
 def _cell(numbers: Collection[float]) -> Markup:
     """A number or the mean of several, as `vaeorch results --evaluations` shows it."""
-    finite = all(map(math.isfinite, numbers))
-    return number(statistics.fmean(numbers) if numbers and finite else math.nan, cell(numbers))
+    return number(statistics.fmean(numbers) if numbers else math.nan, cell(numbers))

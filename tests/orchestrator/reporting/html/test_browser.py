@@ -33,6 +33,11 @@ addEventListener("load", () => {
   tell("sort", value.getAttribute("aria-sort"));
   value.querySelector("button").click();
   tell("falling", ranks());
+  const rate = [...document.querySelectorAll("#leaderboard th")].at(-1).querySelector("button");
+  rate.click();
+  tell("rates", ranks());
+  rate.click();
+  tell("fallingRates", ranks());
   const shown = () => Array.from(document.querySelectorAll("[data-metric].chosen"), (figure) => figure.dataset.metric);
   tell("first", shown());
   const select = document.querySelector("#metric");
@@ -65,19 +70,20 @@ def opened(browser: str, page: str, folder, width: int) -> dict[str, str]:
     done = subprocess.run([browser, *flags, *own], capture_output=True, text=True, timeout=PATIENCE_S)
     body = re.search(r"<body[^>]*>", done.stdout)
     assert body, done.stderr[-2000:]
-    return {name: html.unescape(value) for name, value in re.findall(r'data-(\w+)="([^"]*)"', body[0])}
+    return {name: html.unescape(value) for name, value in re.findall(r'data-([\w-]+)="([^"]*)"', body[0])}
 
 
 @pytest.mark.parametrize("width", [1100, 500])
 def test_the_page_works_in_a_browser_without_an_error(browser, tmp_path, width):
     values = {"0001": [0.5], "0002": [10.0], "0003": [9.0], "0004": [float("nan")]}
-    trials = [one(own, {"lr": number / 7}) for number, own in enumerate(values.values())]
+    trials = [one(own, {"lr": number / 7} if number != 1 else {}) for number, own in enumerate(values.values())]
     page = as_html(written(tmp_path / "sweep", trials))
     page = page.replace("<style>", f"{TRY}<style>", 1).replace("</body>", f"{CLICK}</body>", 1)
     found = opened(browser, allowed(page), tmp_path, width)
     assert found["unsorted"] == "1,2,3,4"
     assert found["rising"] == "3,2,1,4"  # 0.5, 9, 10, and what has no value stays last
     assert found["falling"] == "1,2,3,4"
+    assert (found["rates"], found["falling-rates"]) == ("3,2,4,1", "4,2,3,1")  # the best has none
     assert found["sort"] == "ascending"
     assert (found["first"], found["second"]) == ("m", "val/kl")
     assert found["lit"] == "1"

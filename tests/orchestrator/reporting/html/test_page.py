@@ -237,7 +237,7 @@ def test_pictures_are_embedded_as_they_are_and_damaged_ones_left_out(tmp_path):
     for trial in ("0005", "0006"):
         draw(folder / "trials" / trial, "samples.png", "odd.png", epoch=4)
         draw(folder / "trials" / trial, "samples.png", epoch=2)
-    draw(folder / "trials" / "0006", "odd.png", content=b"no picture")
+    draw(folder / "trials" / "0006", "odd.png", content=b"no picture" * 9)
     draw(folder / "trials" / "0001", "samples.png")  # the worst: not shown
     images = checked(as_html(folder)).of("img")
     assert [image["alt"] for image in images] == [
