@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 MIB = 1 << 20
@@ -30,13 +31,17 @@ def show(value: Any) -> str:
     return str(value)
 
 
+def short_names(paths: Iterable[str]) -> dict[str, str]:
+    """Each path, and the shortest name of it that is unambiguous among them: its last key, or the whole path."""
+    shorts = {path: path.removesuffix(".name").rpartition(".")[2] for path in paths}
+    unique = Counter(shorts.values())
+    return {path: short if unique[short] == 1 else path for path, short in shorts.items()}
+
+
 def listed(config: dict[str, Any]) -> str:
     """A configuration in one line, its paths as short as is unambiguous: `method=ard_vae beta=0.15 latent_dim=4`."""
-    shorts = {path: path.removesuffix(".name").rpartition(".")[2] for path in config}
-    unique = Counter(shorts.values())
-    return " ".join(
-        f"{shorts[path] if unique[shorts[path]] == 1 else path}={show(value)}" for path, value in config.items()
-    )
+    shorts = short_names(config)
+    return " ".join(f"{shorts[path]}={show(value)}" for path, value in config.items())
 
 
 def label_of(trial: dict[str, Any], several_seeds: bool) -> str:

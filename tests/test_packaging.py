@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from fnmatch import fnmatch
 from functools import cache
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
@@ -123,6 +124,15 @@ def test_image_copies_what_the_wheel_needs():
     copied = set(re.findall(r"^COPY (.*) \S+$", DOCKERFILE, re.MULTILINE))
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     assert set(" ".join(copied).split()) == allowed
+
+
+def test_the_wheel_takes_the_files_beside_the_modules():
+    """It takes all files of a package but those that .gitignore names: the style and script of the report too."""
+    beside = [file for file in (ROOT / "orchestrator").rglob("*") if file.suffix in (".css", ".js")]
+    assert {file.name for file in beside} == {"style.css", "script.js"}
+    ignored = [line.rstrip("/") for line in (ROOT / ".gitignore").read_text().split()]
+    parts = {part for file in beside for part in file.relative_to(ROOT).parts}
+    assert not [part for part in parts if any(fnmatch(part, pattern) for pattern in ignored)]
 
 
 def ruff(folder: Path) -> tuple[int, str]:

@@ -2,13 +2,15 @@
 
 These are `console.py`, `leaderboard.py` and `comparison.py`. The last two make their tables with `tables.py`. From a
 cluster, `event_log.py` brings the events to the console. `paper_tables.py` sets a sweep beside what a paper prints,
-`sweeps_side_by_side.py` two sweeps beside each other; `verdicts.py` judges both.
+`sweeps_side_by_side.py` two sweeps beside each other; `verdicts.py` judges both. `html/`
+makes one page of all that is known of a sweep.
 """
 
 __all__ = [  # the modules that others import
     "comparison",
     "console",
     "event_log",
+    "html.page",
     "leaderboard",
     "paper_formats",
     "paper_tables",

@@ -200,6 +200,9 @@ class PromotionAsha:
         reached = [rung.epoch for rung in self.rungs if trial in rung.scores]
         return f"asha@{reached[-1]}" if reached else "asha"
 
+    def rungs_of(self, trial: int) -> list[int]:
+        return [rung.epoch for rung in self.rungs]
+
     def _passes(self, trial: int, rungs: list[Rung]) -> None:
         """Count the trial as promoted from these rungs, except where closing let it pass."""
         for rung in rungs:

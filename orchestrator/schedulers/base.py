@@ -42,6 +42,9 @@ class Scheduler(Protocol):
     def reason(self, trial: int) -> str:
         """Why a paused trial was never promoted."""
 
+    def rungs_of(self, trial: int) -> list[int]:
+        """The epochs at which the trial is compared with others: those of its bracket."""
+
 
 class SchedulerRecord(Record):
     """What a spec says of its scheduler. With the defaults here every trial trains to its end."""

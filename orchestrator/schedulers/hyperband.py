@@ -77,6 +77,10 @@ class HyperbandBrackets:
         bracket = self.deal.bracket(trial)
         return f"bracket {bracket}: {self.brackets[bracket].reason(trial)}"
 
+    def rungs_of(self, trial: int) -> list[int]:
+        """Those of its bracket: each bracket begins at another epoch."""
+        return self.brackets[self.deal.bracket(trial)].rungs_of(trial)
+
 
 class Deal:
     """Assigns trials 1, 2, ... to brackets so that, at any time, each has about its share."""

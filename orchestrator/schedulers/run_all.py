@@ -34,3 +34,6 @@ class RunAll:
 
     def reason(self, trial: int) -> str:
         return ""
+
+    def rungs_of(self, trial: int) -> list[int]:
+        return []

@@ -15,6 +15,8 @@ What a sweep keeps and shows:
     results_files, trial_folders: results.json and the folders of trials.
     tracked_sweeps: sweeps told to a tracker, and what an MLflow store has of them.
     comparisons: models with their evaluations, to be compared.
+    sweep_folders: whole folders of sweeps to report on, and ones that are written by hand.
+    html_pages: an HTML page, parsed and judged.
     consoles: a console that is read back.
 
 Data and evaluations:
