@@ -29,7 +29,7 @@ from orchestrator.storage.workspace import Workspace
 
 NO_RESULT, USERS_MISTAKE, CLUSTER_FAILED = 1, 2, 3
 PORT = 5000
-REPORTS, COMPARISONS = ("terminal", "markdown", "latex", "csv"), ("terminal", "markdown", "csv")
+REPORTS, COMPARISONS = ("terminal", "markdown", "latex", "csv", "html"), ("terminal", "markdown", "csv")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -175,7 +175,10 @@ def results(name, out, evaluations, form) -> None:
 @data_option
 @tracking_option
 def report(name, out, form, measured, file, data_root, tracking_uri) -> None:
-    """Set the sweep NAME beside its paper's tables: each cell ours, the printed one, and a verdict."""
+    """Set the sweep NAME beside its paper's tables: each cell ours, the printed one, and a verdict.
+
+    With --format html any sweep or run: all that is known of it on one page that needs no network.
+    """
     from orchestrator.commands.report import Wanted
     from orchestrator.commands.report import report as write
 

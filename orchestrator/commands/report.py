@@ -1,6 +1,7 @@
-"""The verbs `report` and `compare`: a sweep beside its paper's tables, and two sweeps beside each other."""
+"""The verbs `report` and `compare`: a sweep beside its paper's tables, or on a page; two sweeps side by side."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
@@ -9,10 +10,13 @@ from orchestrator.commands.evaluate import measure_models
 from orchestrator.errors import UserError
 from orchestrator.evaluation.models import ALL
 from orchestrator.evaluation.selection import Selection
-from orchestrator.reporting.paper_formats import FORMATS, as_text
+from orchestrator.reporting.html.page import as_html as as_page
+from orchestrator.reporting.paper_formats import FORMATS, as_html, as_text
 from orchestrator.reporting.paper_tables import JudgedTable, Training, judged, trainings_of
 from orchestrator.reporting.sweeps_side_by_side import FORMATS as OF_TWO
 from orchestrator.reporting.sweeps_side_by_side import side_by_side
+from orchestrator.shell import command
+from orchestrator.spec.records import SweepSpec
 from orchestrator.storage import layout
 from orchestrator.storage.json_files import write_whole
 from orchestrator.storage.workspace import Workspace
@@ -35,7 +39,7 @@ class Wanted:
 
 
 def report(workspace: Workspace, name: str, wanted: Wanted) -> KeyboardInterrupt | None:
-    """Write the tables of the paper that the sweep `name` repeats, with our numbers.
+    """Write the tables of the paper that the sweep `name` repeats, with our numbers, or all of it as a page.
 
     Returns what stopped measuring, or None. Raises UserError, and what `evaluate` raises.
     """
@@ -45,19 +49,34 @@ def report(workspace: Workspace, name: str, wanted: Wanted) -> KeyboardInterrupt
         _, ending = measure_models(name, workspace, Selection(trials=ALL), progress)
         if stop := ending.judge(progress):
             return stop
-    found = tables_of(out, name)
-    deliver(as_text(found, console().width) if wanted.form == TERMINAL else FORMATS[wanted.form](found), wanted.file)
+    deliver(FORMS[wanted.form](out, name), wanted.file)
     return None
 
 
+def page(out: Path, name: str) -> str:
+    """All that is known of a sweep or run as one HTML file, with its paper's tables, if any. Raises UserError."""
+    tables = tables_of(out, name)
+    extra = [("The paper's tables", as_html(tables))] if tables else []
+    return as_page((out / name).resolve(), extra)
+
+
+def written(form: str, out: Path, name: str) -> str:
+    """The paper's tables in a form. Raises UserError if there are none."""
+    found = tables_of(out, name)
+    if not found:
+        cure = f"For any sweep: {command('report', name, out)} --format html"
+        raise UserError(f"{name}: its spec has no `paper:` tables. {cure}")
+    return as_text(found, console().width) if form == TERMINAL else FORMATS[form](found)
+
+
+FORMS = {form: partial(written, form) for form in (TERMINAL, *FORMATS)} | {"html": page}
+
+
 def tables_of(out: Path, name: str) -> list[JudgedTable]:
-    """The paper's tables with our numbers. Raises UserError."""
-    results, folder = read_results(out, name), (out / name).resolve()
-    spec = recorded_spec(folder)
-    try:
-        return judged(spec.paper, trainings_of(results, folder, spec))
-    except UserError as error:
-        raise UserError(f"{name}: {error}") from None
+    """The paper's tables with our numbers; none for a sweep of no paper, and for a run. Raises UserError."""
+    found = trainings(out, name)
+    spec = spec_of(out, name)
+    return judged(spec.paper, found) if spec else []
 
 
 def compare(out: Path, names: tuple[str, str], wanted: Wanted) -> None:
@@ -69,9 +88,12 @@ def compare(out: Path, names: tuple[str, str], wanted: Wanted) -> None:
 
 def trainings(out: Path, name: str) -> list[Training]:
     """The trainings of a sweep or run. Raises UserError."""
-    folder = (out / name).resolve()
-    spec = recorded_spec(folder) if (folder / layout.SPEC).is_file() else None
-    return trainings_of(read_results(out, name), folder, spec)
+    return trainings_of(read_results(out, name), (out / name).resolve(), spec_of(out, name))
+
+
+def spec_of(out: Path, name: str) -> SweepSpec | None:
+    """The spec of a sweep; None for a run that was trained alone. Raises UserError."""
+    return recorded_spec(out / name) if (out / name / layout.SPEC).is_file() else None
 
 
 def deliver(text: str, file: Path | None) -> None:

@@ -14,4 +14,5 @@ PROVENANCE = {
 
 def finding(metric: str, provenance: dict = PROVENANCE, undefined: str = "", **values: float) -> dict:
     """One as evaluations.json holds it."""
-    return {"metric": metric, "values": values, "undefined": undefined, "provenance": provenance}
+    known = {"metric": metric, "values": values, "undefined": undefined, "provenance": provenance}
+    return known | {"pictures": [], "epoch": 1, "checkpoint": "", "seconds": 0.1}

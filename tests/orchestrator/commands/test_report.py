@@ -38,7 +38,7 @@ def finished(out, name: str, *settings: str, text: str = WHOLE + SEARCH + PAPER,
         (home / layout.CONFIG).write_text(json.dumps({"run": trial.run}))
         measured = finding("frechet", fid=22.0 + shift + trial.number / 10)
         known = {"id": home.name, "config": trial.config, "configuration": trial.configuration, "stage": "search"}
-        known |= {"status": "completed", "epochs": trial.run["epochs"], "best": {"epoch": 1}, "seed": trial.seed}
+        known |= {"status": "completed", "reason": None, "retries": 0, "epochs": trial.run["epochs"], "best": {"epoch": 1}, "seed": trial.seed}
         trials.append(known | {"checkpoint": str(home / layout.BEST), "evaluations": [measured]})
     objective = spec.objective.model_dump()
     (folder / layout.RESULTS).write_text(json.dumps({"name": name, "objective": objective, "trials": trials}))
@@ -99,3 +99,12 @@ def test_numbers_of_an_earlier_form_in_a_sweep_that_has_begun_are_no_mistake(tmp
     noted = json.loads(spec.model_dump_json()) | {"paper": [{"row": {}, "metric": "fid", "mean": 3, "table": "2"}]}
     assert check_spec(origin([{"event": "sweep", "spec": noted}]), spec, file) == []
     assert Plan(spec, list_trials(spec)).searching == 4
+
+
+def test_a_page_of_any_sweep_has_its_papers_tables_if_there_are_some(tmp_path, vaeorch):
+    finished(tmp_path, "tables")
+    finished(tmp_path, "bare", text=WHOLE + SEARCH)
+    for name, there in (("tables", True), ("bare", False)):
+        file = tmp_path / f"{name}.html"
+        code, text, _ = vaeorch("report", name, "--out", tmp_path, "--format", "html", "-o", file)
+        assert (code, text) == (0, "") and ("22.15 ± 0.07 (2)" in file.read_text()) == there
