@@ -29,7 +29,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was found for each label, value by value, and lines on what is missing, why, and where pictures are."""
+    """What was found for each label, value by value, and lines on what is missing, and on where files are."""
 
     labels: list[str]
     rows: dict[str, Row]
@@ -52,9 +52,10 @@ def compare(models: Sequence[EvaluatedModel]) -> Comparison:
                 found.rows[name] = Row(metric, _numbers(name, having), provenance_of(having[0][1]).line())
         found.missing.extend(dict.fromkeys(refused))
         found.pictures.extend(
-            f"{metric}: pictures of {model.id} in {(model.folder / finding['pictures'][0]).parent}"
+            f"{metric}: {kind} of {model.id} in {(model.folder / paths[0]).parent}"
             for model, finding in own
-            if finding["pictures"]
+            for kind in ("pictures", "tables")
+            if (paths := finding.get(kind))
         )
     found.missing.extend(_undefined(pairs))
     found.missing.extend(_lacking(pairs))
@@ -84,11 +85,11 @@ def _undefined(pairs: list[tuple[EvaluatedModel, StoredResult]]) -> list[str]:
 
 def _lacking(pairs: list[tuple[EvaluatedModel, StoredResult]]) -> list[str]:
     """A line for each reason why a value is not there though others are, with the models that it holds for."""
-    models: dict[str, list[str]] = {}
+    models: dict[tuple[str, str], list[str]] = {}
     for model, finding in pairs:
         if reason := finding.get("lacking"):
-            models.setdefault(f"{finding['metric']}: {reason}", []).append(model.id)
-    return [f"{', '.join(ids)}: {reason}" for reason, ids in models.items()]
+            models.setdefault((finding["metric"], reason), []).append(model.id)
+    return [f"{metric}: {', '.join(ids)}: {reason}" for (metric, reason), ids in models.items()]
 
 
 def _mixed(having: list[tuple[EvaluatedModel, StoredResult]]) -> str:

@@ -88,11 +88,14 @@ def newest(findings: Iterable[StoredResult]) -> list[StoredResult]:
     """The findings that still hold, in their order.
 
     A finding holds if it has a value that no later finding of its metric has, about the model of the same epoch, best
-    or last. One without values holds if its metric has no later finding.
+    or last. One without values holds if its metric has no later finding. None holds of which a later one is by a newer
+    version of the evaluation: its values may have meant something else.
     """
-    kept, later = [], {}
+    kept, later, versions = [], {}, {}
     for finding in reversed(list(findings)):
         names, metric = set(finding["values"]), (epoch_meant(finding), finding["metric"])
+        if finding.get("version", 1) < versions.setdefault(metric, finding.get("version", 1)):
+            continue
         if metric not in later or not names <= later[metric]:
             kept.append(finding)
             later[metric] = later.get(metric, set()) | names

@@ -21,7 +21,7 @@ from orchestrator.evaluation import orders
 from orchestrator.evaluation.jobs import DIED
 from orchestrator.evaluation.models import WITHOUT_LAST
 from orchestrator.storage import layout
-from orchestrator.storage.evaluations_file import EvaluationsFile, epoch_meant, key_of, with_findings
+from orchestrator.storage.evaluations_file import EvaluationsFile, epoch_meant, key_of, newest, with_findings
 from orchestrator.storage.sweep_folder import recorded_root
 from orchestrator.sweep.results import read_results
 from orchestrator.tracking.mlflow_store import connect
@@ -410,6 +410,15 @@ def test_findings_about_the_last_epoch_are_kept_apart_from_those_about_the_best(
         EvaluationsFile(tmp_path).keep(key_of(finding["checkpoint"], "mse", {}), finding, {})
     found = with_findings({"best": {"epoch": 3}, "epochs": 5}, tmp_path)["evaluations"]
     assert [(epoch_meant(one), one["values"]["mse"]) for one in found] == [("best", 1.0), ("last", 2.0)]
+
+
+def test_what_an_older_version_of_an_evaluation_found_gives_way_to_what_a_newer_one_did():
+    old = {"metric": "proportion", "values": {"proportion_of_zeros": 0.0, "least_proportion": 0.1}}
+    new = {"metric": "proportion", "values": {"least_proportion": 0.1}, "version": 2}
+    other = {"metric": "mse", "values": {"mse": 1.0}}
+    assert newest([old, other, new]) == [other, new]
+    assert newest([new, other, old]) == [new, other, old]  # asked for last, by older code
+    assert newest([old, new | {"version": 1}]) == [old, new | {"version": 1}]
 
 
 def test_the_model_of_the_last_epoch_is_measured_beside_that_of_the_best(evaluate, runs, vaeorch):

@@ -161,6 +161,8 @@ class EvaluationResult:
     """File name -> PNG."""
     lacking: str = ""
     """One sentence on values that are not there though others are; else empty."""
+    version: int = 1
+    """Of the evaluation, see `Evaluation.version`."""
     tables: dict[str, bytes] = field(default_factory=dict, repr=False)
     """File name -> CSV in UTF-8."""
 

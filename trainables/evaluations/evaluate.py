@@ -61,6 +61,7 @@ def find(evaluation: Evaluation, seen: EvaluationContext) -> EvaluationResult:
         seconds=seconds,
         pictures=measured.pictures,
         lacking=measured.lacking,
+        version=evaluation.version,
         tables=measured.tables,
     )
 

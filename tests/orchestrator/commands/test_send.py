@@ -196,11 +196,11 @@ def test_what_a_sweep_would_do_there_is_told_without_starting_anything(world, th
 
 def test_resume_and_evaluate_are_sent_as_they_are_typed(world, there):
     there("resume", "tiny", "--data-root", "s3://bucket/sets")
-    there("evaluate", "tiny/0001", "--metrics", "active", "--again")
+    there("evaluate", "tiny/0001", "--metrics", "active", "--again", "--checkpoint", "last")
     resume, evaluate = world.jobs.values()
     assert (resume.verb, resume.target, resume.spec, resume.data_root) == ("resume", "tiny", None, "s3://bucket/sets")
     assert (evaluate.verb, evaluate.target) == ("evaluate", "tiny/0001")
-    assert (evaluate.selection["metrics"], evaluate.selection["again"]) == ("active", True)
+    assert [evaluate.selection[name] for name in ("metrics", "again", "checkpoint")] == ["active", True, "last"]
     assert [name.rsplit("-", 3)[0] for name in world.jobs] == ["tiny-resume", "tiny-0001-evaluate"]
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.errors import UserError
-from orchestrator.evaluation.jobs import threads_each
+from orchestrator.evaluation.jobs import threads_each, without
 from orchestrator.evaluation.selection import ALL, KNOWN, select_evaluations, written_in
 from orchestrator.storage import layout
 
@@ -86,6 +86,14 @@ def test_a_mistake_in_the_spec_of_a_sweep_is_told_with_its_line(tmp_path):
 def test_a_mistake_is_told_with_its_place_and_cure(metrics, setting, line):
     [told] = refused(metrics, *([setting] if setting else []))
     assert told.startswith(line)
+
+
+def test_of_one_evaluation_asked_for_twice_only_what_was_answered_is_done():
+    plain, every = {"name": "prd", "axes": None}, {"name": "prd", "axes": "all"}
+    job = {"id": "0001", "evaluations": [plain, every]}
+    answer = {"id": "0001", "finding": {"metric": "prd", "settings": plain}}
+    assert without(job, answer)["evaluations"] == [every]
+    assert without(job, {"id": "0001", "failed": "a bug"}) == job
 
 
 @pytest.mark.parametrize("cpus, jobs, threads", [([2], 3, 1), ([16], 3, 5), ([8, 4], 2, 4), ([8, 8], 1, 8)])

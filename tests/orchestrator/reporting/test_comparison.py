@@ -89,6 +89,25 @@ def test_pictures_are_told_by_their_folder():
     drawn = finding("traversals", values={}) | {"pictures": ["evaluations/abc/first.png", "evaluations/abc/mean.png"]}
     told = notes(compare([measured("a", "0001", [drawn])]))
     assert told == ["traversals: pictures of 0001 in /runs/0001/evaluations/abc"]
+    counted = finding("attributes", values={"attributes_50": 0.8}) | {"tables": ["evaluations/abc/attributes.csv"]}
+    assert notes(compare([measured("a", "0001", [counted])]))[1:] == [
+        "attributes: tables of 0001 in /runs/0001/evaluations/abc"
+    ]
+
+
+def test_values_that_are_not_there_though_others_are_are_told_with_the_reason():
+    partly = finding("proportion", values={"least_proportion": 0.1}) | {"lacking": "no proportion_of_zeros, as so."}
+    models = [measured(name, name, [partly]) for name in ("a", "b")]
+    assert notes(compare(models))[1:] == ["proportion: a, b: no proportion_of_zeros, as so."]
+
+
+def test_one_metric_with_two_settings_has_a_row_for_each():
+    """The names of the values tell them apart, so that their provenances need not be equal."""
+    plain = finding("prd", values={"precision": 0.5})
+    every = finding("prd", values={"precision_all": 0.6}, settings=[["axes", "all"]])
+    found = compare([measured(name, name, [plain, every]) for name in ("a", "b")])
+    assert grid(found) == [["", "a", "b"], ["precision", "0.5", "0.5"], ["precision_all", "0.6", "0.6"]]
+    assert len(notes(found)) == 2 and "axes all" in notes(found)[1]
 
 
 def test_a_value_that_is_not_finite_is_shown_as_such():
