@@ -75,7 +75,8 @@ def train(
 
     while training.epoch < run.epochs:
         started = time.perf_counter()
-        train_index, held_index = plan(len(splits.train), held.rows, held.every_epochs, run.seed, training.epoch)
+        drawn = (run.seed, training.epoch, run.method.passes())
+        train_index, held_index = plan(len(splits.train), held.rows, held.every_epochs, *drawn)
         steps = math.ceil(len(train_index) / run.batch_size)
         progress(0, steps)
         if held.rows and training.epoch % held.every_epochs == 0:
@@ -180,7 +181,7 @@ class Training:
         if not self.run.warmup_epochs:
             return 1.0
         rows = len(self.splits.train)
-        rows_per_epoch = rows - self.run.method.held_out(rows).rows
+        rows_per_epoch = (rows - self.run.method.held_out(rows).rows) * self.run.method.passes()
         return min(1.0, self.images / rows_per_epoch / self.run.warmup_epochs)
 
     def update(self, loss: Tensor, rows: int, phase: Phase) -> None:

@@ -35,6 +35,8 @@ METHODS = {
     "geco_l0_arm_vae": {"name": "geco_l0_arm_vae", "tau": 20.0},
     "geco_l0_arm_vae, goal out of reach": {"name": "geco_l0_arm_vae", "tau": 0.1},
     "mask_aae": {"name": "mask_aae", "critic_width": 16, "critic_depth": 2},
+    "mask_aae turns": {"name": "mask_aae", "critic_width": 8, "critic_depth": 2, "epoch_counts": "turns", "period": 3},
+    "geco_l0_arm_vae steep": {"name": "geco_l0_arm_vae", "tau": 20.0, "k": 7.0},
     "sylvester_vae": {"name": "sylvester_vae", "steps": 2, "columns": 3},
 }
 

@@ -77,6 +77,10 @@ class Method(Record):
         """The phase of the run's gradient step `step`, counted from 0: `phases` in a cycle, each with a new batch."""
         return self.phases[step % len(self.phases)]
 
+    def passes(self) -> int:
+        """Passes over the training rows in an epoch."""
+        return 1
+
     def code_dim(self, latent_dim: int) -> int:
         """D, the dimensions of the code y, on which the posterior is defined; z = g(y) has `latent_dim`."""
         return latent_dim
