@@ -13,6 +13,11 @@ METHODS = {
     "intel_vae sectors": {"name": "intel_vae", "mapping": {"name": "sectors", "clusters": 5}},
     "intel_vae learned sectors": {"name": "intel_vae", "mapping": {"name": "sectors", "clusters": 3, "learned": True}},
     "intel_vae sparse": {"name": "intel_vae", "mapping": {"name": "sparse", "gamma": 3.0}},
+    "intel_vae sparse latents": {
+        "name": "intel_vae",
+        "mapping": {"name": "sparse", "gamma": 3.0, "floor": 0.2, "loss_on": "latents", "initial_bias": 0.0}
+        | {"log_offset": 1e-5},
+    },
     "intel_vae hierarchical": {"name": "intel_vae", "mapping": {"name": "hierarchical", "groups": [2, 4]}},
     "sparse_vae": {"name": "sparse_vae"},
     "tc_vae": {"name": "tc_vae", "beta": 3.0},
