@@ -28,7 +28,7 @@ class Sparse(Mapping):
     name: Literal["sparse"] = "sparse"
     gamma: NonNegativeFloat = 1.0
     """Weight of the loss term L_sp: below 3 on MNIST-like data, 30 or 70 on CelebA. It does not carry over to another
-    `floor` or `loss_on`: of 50 gates that close but one, L_sp falls by 3.9 without a floor, by 0.07 above one of 0.2."""
+    `floor` or `loss_on`: where all but one of 50 gates close, L_sp falls by 3.9, but above a floor of 0.2 by 0.07."""
     floor: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Smallest value of a gate. The authors' code has 0.2."""
     loss_on: Literal["gates", "latents"] = "gates"
