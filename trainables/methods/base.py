@@ -129,6 +129,10 @@ class Method(Record):
         """Combinations of hyper-parameters and data that cannot work."""
         return iter(())
 
+    def notes(self, normalised: bool) -> Iterator[str]:
+        """What works badly, one line each, with a network with or without batch norm."""
+        return iter(())
+
 
 def negative_elbo(seen: Pass, beta: float, reconstruction_weight: float = 1.0) -> Terms:
     """Weighted reconstruction + beta * KL, in nats, per row. The KL is of y, not z (Intel-VAE, section 4)."""
