@@ -125,6 +125,10 @@ class Method(Record):
     def held_out(self, train_rows: int) -> HeldOut:
         return HeldOut()
 
+    def held_out_codes(self, q: Posterior, noise: Noise) -> Tensor:
+        """The codes (B, D) of held-out rows whose statistics the prior takes."""
+        return q.draw(noise).y_BD
+
     def mistakes(self, latent_dim: int, train_rows: int) -> Iterator[Mistake]:
         """Combinations of hyper-parameters and data that cannot work."""
         return iter(())
