@@ -4,6 +4,7 @@ from trainables.run import Run
 
 METHODS = {
     "vae": {"name": "vae"},
+    "vae of 5 samples": {"name": "vae", "gamma": 0.1, "importance_samples": 5},
     "beta_vae": {"name": "beta_vae", "beta": 0.3},
     "ard_vae": {"name": "ard_vae", "beta": 0.5, "dz_size": 101},
     "ard_vae student_t": {"name": "ard_vae", "beta": 0.5, "dz_size": 101, "prior_form": "student_t"},
