@@ -76,9 +76,9 @@ class Learner(nn.Module):
 
     @torch.no_grad()
     def statistics(self, x_BX: Tensor, noise: Noise) -> Sums:
-        """The prior's statistics of these rows of D_z: encoder in evaluation mode, one sample per row (Algorithm 2)."""
+        """The prior's statistics of these rows of D_z: encoder in evaluation mode, a code per row (Algorithm 2)."""
         self.eval()
-        return self.vae.prior.statistics(self.vae.encode(x_BX).draw(noise).y_BD)
+        return self.vae.prior.statistics(self.method.held_out_codes(self.vae.encode(x_BX), noise))
 
     def absorb(self, sums: Sums) -> None:
         """Update the prior from the statistics of the whole D_z, already reduced over workers."""

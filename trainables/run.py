@@ -114,6 +114,10 @@ class Run(Record):
         """The names of the metrics in this run's reports, such as `val/elbo`."""
         return metric_names(self.method)
 
+    def notes(self) -> Iterator[str]:
+        """What works badly though it can be trained, one line each."""
+        return self.method.notes(self.network.normalised)
+
     def mistakes(self, facts: Facts) -> Iterator[Mistake]:
         """Mistakes: combinations of settings that cannot work, each with its path. `facts` are those of `self.data`."""
         yield from within("method", self.method.mistakes(self.network.latent_dim, facts.train_rows))

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -74,7 +75,8 @@ def train(
 
     while training.epoch < run.epochs:
         started = time.perf_counter()
-        train_index, held_index = plan(len(splits.train), held.rows, held.every_epochs, run.seed, training.epoch)
+        drawn = (run.seed, training.epoch, run.method.passes())
+        train_index, held_index = plan(len(splits.train), held.rows, held.every_epochs, *drawn)
         steps = math.ceil(len(train_index) / run.batch_size)
         progress(0, steps)
         if held.rows and training.epoch % held.every_epochs == 0:
@@ -142,7 +144,7 @@ class Training:
         saved, things = checkpoint.load(path), self.named(*names)
         if lacking := [name for name in ("run", "epoch", "step", "images", *things) if name not in saved]:
             raise CheckpointError(f"{path}: holds no {', '.join(lacking)}: take the checkpoint.pt beside it.")
-        if saved["run"] != self.run.model_dump(mode="json"):
+        if not is_of(saved["run"], self.run):
             raise CheckpointError(f"{path}: the checkpoint of another run; its settings differ.")
         try:
             for name, thing in things.items():
@@ -179,7 +181,7 @@ class Training:
         if not self.run.warmup_epochs:
             return 1.0
         rows = len(self.splits.train)
-        rows_per_epoch = rows - self.run.method.held_out(rows).rows
+        rows_per_epoch = (rows - self.run.method.held_out(rows).rows) * self.run.method.passes()
         return min(1.0, self.images / rows_per_epoch / self.run.warmup_epochs)
 
     def update(self, loss: Tensor, rows: int, phase: Phase) -> None:
@@ -204,6 +206,14 @@ class Training:
         """The metrics of the validation rows. They may be non-finite: only training losses raise Diverged."""
         view = look(self.learner, self.splits.val, self.run.batch_size, self.run.seed, self.device)
         return {f"val/{metric.name}": metric.compute(view) for metric in metrics_of(self.run.method)}
+
+
+def is_of(saved: Any, run: Run) -> bool:
+    """Whether the settings in a checkpoint are those of `run`; ones that its version did not have are the defaults."""
+    try:
+        return Run.model_validate(saved) == run
+    except ValueError:  # settings that this version does not have
+        return False
 
 
 def build(run: Run, splits: Splits) -> Learner:

@@ -8,6 +8,7 @@ import click
 
 from orchestrator.space.plan import Plan
 from orchestrator.space.trials import notes
+from trainables.run import Run
 
 if TYPE_CHECKING:
     from orchestrator.spec.records import SweepSpec
@@ -35,8 +36,14 @@ def described(plan: Plan, folder: Path, slots: int | None) -> dict[str, Any]:
         "epochs_at_most": sum(map(spec.scheduler.most_epochs, epochs)) + again,
         "epochs_expected": round(within_budget(spec, spec.scheduler.expected_epochs(epochs) + again)),
         "paper": sum(1 for table in spec.paper for _ in table.cells()),
-        "notes": notes(spec, epochs) + spec.scheduler.notes(plan.searching),
+        "notes": notes(spec, epochs) + spec.scheduler.notes(plan.searching) + notes_of_runs(plan),
     }
+
+
+def notes_of_runs(plan: Plan) -> list[str]:
+    """What works badly in some of the sweep's runs, each note once."""
+    methods = {json.dumps([trial.run["method"], trial.run["network"]]): trial.run for trial in plan.examples}
+    return list(dict.fromkeys(note for run in methods.values() for note in Run.model_validate(run).notes()))
 
 
 def print_plan(plan: Plan, folder: Path, json_wanted: bool, slots: int | None) -> None:

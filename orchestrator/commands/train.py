@@ -57,6 +57,8 @@ def train(spec: "SweepSpec", workspace: Workspace, source: str) -> None:
         report_changes_of_run(folder, sets, workspace.data, console)
     load_all(sets, data_root, console)
     output.log_to(folder)
+    for note in spec.run.notes():
+        say(console, f"note         {note}")
     trial = TrialFolder(folder, spec.objective.metric, spec.objective.mode)
     reporter = RunReporter(partial(open_run, uri, spec, folder, source, workspace.data), folder)
     with disk_errors_reported(folder):

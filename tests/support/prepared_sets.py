@@ -27,7 +27,7 @@ IMAGES = RNG.integers(0, 256, (30, 6, 7, 3)).astype(np.uint8)
 AT_HAND = {name_of(record): record() for record in DATASETS if not record.home and name_of(record) != "array"}
 REAL = {
     "mnist": (Mnist(), "MNIST"),
-    "mnist32": (Mnist32(), "MNIST"),
+    "mnist32": (Mnist32(binary=True), "MNIST"),
     "mnist01": (Mnist01(zeros=1, ones=3), "MNIST"),
     "fashion_mnist": (FashionMnist(val_from_train=5_000), "FashionMNIST"),
     "frey": (Frey(), "freyfaces"),

@@ -4,15 +4,22 @@ from trainables.run import Run
 
 METHODS = {
     "vae": {"name": "vae"},
+    "vae of 5 samples": {"name": "vae", "gamma": 0.1, "importance_samples": 5},
     "beta_vae": {"name": "beta_vae", "beta": 0.3},
     "ard_vae": {"name": "ard_vae", "beta": 0.5, "dz_size": 101},
     "ard_vae student_t": {"name": "ard_vae", "beta": 0.5, "dz_size": 101, "prior_form": "student_t"},
+    "ard_vae means": {"name": "ard_vae", "beta": 0.5, "dz_size": 101, "dz_codes": "means"},
     "intel_vae identity": {"name": "intel_vae", "mapping": {"name": "identity"}},
     "intel_vae sphere": {"name": "intel_vae", "mapping": {"name": "sphere"}},
     "intel_vae holes": {"name": "intel_vae", "mapping": {"name": "holes", "holes": 3}},
     "intel_vae sectors": {"name": "intel_vae", "mapping": {"name": "sectors", "clusters": 5}},
     "intel_vae learned sectors": {"name": "intel_vae", "mapping": {"name": "sectors", "clusters": 3, "learned": True}},
     "intel_vae sparse": {"name": "intel_vae", "mapping": {"name": "sparse", "gamma": 3.0}},
+    "intel_vae sparse latents": {
+        "name": "intel_vae",
+        "mapping": {"name": "sparse", "gamma": 3.0, "floor": 0.2, "loss_on": "latents", "initial_bias": 0.0}
+        | {"log_offset": 1e-5},
+    },
     "intel_vae hierarchical": {"name": "intel_vae", "mapping": {"name": "hierarchical", "groups": [2, 4]}},
     "sparse_vae": {"name": "sparse_vae"},
     "tc_vae": {"name": "tc_vae", "beta": 3.0},
@@ -32,9 +39,12 @@ METHODS = {
     "mog_vae": {"name": "mog_vae", "components": 4},
     "mog_vae official": {"name": "mog_vae", "components": 4, "means": "axes", "variance": 2.718, "entropy_weight": 6.0},
     "vamp_vae": {"name": "vamp_vae", "components": 20, "beta": 0.5},
+    "vamp_vae normal": {"name": "vamp_vae", "components": 20, "pseudo_inputs": "normal"},
     "geco_l0_arm_vae": {"name": "geco_l0_arm_vae", "tau": 20.0},
     "geco_l0_arm_vae, goal out of reach": {"name": "geco_l0_arm_vae", "tau": 0.1},
     "mask_aae": {"name": "mask_aae", "critic_width": 16, "critic_depth": 2},
+    "mask_aae turns": {"name": "mask_aae", "critic_width": 8, "critic_depth": 2, "epoch_counts": "turns", "period": 3},
+    "geco_l0_arm_vae steep": {"name": "geco_l0_arm_vae", "tau": 20.0, "k": 7.0},
     "sylvester_vae": {"name": "sylvester_vae", "steps": 2, "columns": 3},
 }
 

@@ -7,7 +7,7 @@ from trainables.data import Facts
 from trainables.distributions.likelihoods import Bernoulli
 from trainables.networks.geco import GecoMnist
 from trainables.networks.mlp import Mlp
-from trainables.run import MOST_WEIGHTS
+from trainables.run import MOST_WEIGHTS, Run
 
 UNIT = (0.0, 1.0)
 
@@ -68,3 +68,26 @@ def test_where_no_row_is_left_to_train_on_the_method_says_so_and_not_the_batch()
     held = a_run("ard_vae").method.held_out(300).rows
     [(path, _)] = mistakes("ard_vae", train_rows=held)
     assert path.startswith("method.")
+
+
+@pytest.mark.parametrize(
+    ("part", "written", "other"),
+    [
+        ("likelihood", {"name": "squared_error"}, "bernoulli"),
+        ("data", {"name": "mnist", "val_from_train": 5_000}, "cifar10"),
+    ],
+)
+def test_a_likelihood_or_data_set_is_exchanged_by_its_name_alone(part, written, other):
+    """As a search over `data.name` does it, in the run with all defaults written out."""
+    run = a_run(**{part: written}).model_dump(mode="json")
+    run[part]["name"] = other
+    assert getattr(Run.model_validate(run), part).name == other
+
+
+@pytest.mark.parametrize(
+    ("part", "written"),
+    [("likelihood", {"name": "squared_error", "linear": True}), ("data", {"name": "mnist", "binary": True})],
+)
+def test_a_setting_that_is_written_only_where_it_is_chosen_survives(part, written):
+    run = a_run(**{part: written})
+    assert Run.model_validate(run.model_dump(mode="json")) == run != a_run(**{part: {"name": written["name"]}})

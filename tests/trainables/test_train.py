@@ -90,6 +90,32 @@ def test_checkpoint_of_another_run_is_refused(tmp_path):
         next(train(a_run(seed=1), resume=tmp_path / "checkpoint.pt"))
 
 
+def with_run(path, change):
+    """The checkpoint rewritten as if its run had been noted otherwise."""
+    saved = checkpoint.load(path)
+    change(saved["run"])
+    checkpoint.save(path, {name: value for name, value in saved.items() if name != "format"})
+
+
+def test_a_checkpoint_from_before_a_setting_was_added_goes_on_with_its_default(tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    for report in train(a_run(epochs=2)):
+        if report.epoch == 1:
+            report.save(path)
+    with_run(path, lambda run: (run["method"].pop("gamma"), run["optimizer"].pop("clip_norm")))
+    assert last(a_run(epochs=2), resume=path).metrics == report.metrics
+    with pytest.raises(CheckpointError, match="another run"):
+        next(train(a_run(epochs=2, optimizer={"clip_norm": 1.0}), resume=path))
+
+
+def test_a_checkpoint_with_a_setting_that_is_unknown_is_of_another_run(tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    last(a_run(epochs=1)).save(path)
+    with_run(path, lambda run: run["method"].update(unknown=1))
+    with pytest.raises(CheckpointError, match="another run"):
+        next(train(a_run(epochs=1), resume=path))
+
+
 @pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "text", "other tensor file"])
 def test_damaged_checkpoint_is_one_clear_line(tmp_path, damage):
     path = tmp_path / "checkpoint.pt"

@@ -5,7 +5,7 @@ from functools import reduce
 from operator import or_
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Discriminator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field
 
 Mistake = tuple[str, str]
 """(path relative to the record that found it, what is wrong and how to fix it)."""
@@ -30,6 +30,14 @@ class Record(BaseModel):
 def choice(table: tuple[type[Record], ...]) -> Any:
     """The type of a field that holds one record of `table`, chosen by its `name`, or what its `chosen_by` says."""
     return table[0] if len(table) == 1 else Annotated[reduce(or_, table), Discriminator(table[0].chosen_by)]
+
+
+def unwritten(default: Any) -> Any:
+    """A field that dumps leave out where it has its default.
+
+    So records that differ in this field alone can be exchanged by their name, as in a search over `data.name`.
+    """
+    return Field(default, exclude_if=lambda value: value == default)
 
 
 def name_of(record: type[Record]) -> str:

@@ -14,12 +14,12 @@ from trainables.data.sets.digits import Digits
 from trainables.data.sets.dsprites import DSprites
 from trainables.data.sets.frey import Frey
 from trainables.data.sets.imagenet32 import ImageNet32
-from trainables.data.sets.mnist import FashionMnist, Mnist, Mnist01, Mnist32
+from trainables.data.sets.mnist import Fashion32, FashionMnist, Mnist, Mnist01, Mnist32
 from trainables.data.sets.omniglot import Omniglot
 from trainables.data.sets.shapes3d import Shapes3D
 from trainables.data.sets.solids import Solids
 from trainables.data.sets.sprites import Sprites
-from trainables.data.sets.synthetic import Circle, Cross, Infinity, Mog, Square, Star
+from trainables.data.sets.synthetic import Circle, Cross, Infinity, Mog, Sphere, Square, Star
 from trainables.data.sets.tiny_imagenet import TinyImageNet
 
 DATASETS: tuple[type[Dataset], ...] = (
@@ -28,6 +28,7 @@ DATASETS: tuple[type[Dataset], ...] = (
     Mnist32,
     Mnist01,
     FashionMnist,
+    Fashion32,
     Omniglot,
     Frey,
     Cifar10,
@@ -45,6 +46,7 @@ DATASETS: tuple[type[Dataset], ...] = (
     Infinity,
     Mog,
     Cross,
+    Sphere,
     Array,
 )
 

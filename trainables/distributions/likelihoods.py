@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from trainables.common.lazy import F, torch
-from trainables.common.records import Record
+from trainables.common.records import Record, unwritten
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -133,10 +133,16 @@ class SquaredError(LikelihoodSpec):
     """
 
     name: Literal["squared_error"] = "squared_error"
+    linear: bool = unwritten(False)
+    """Uses the decoder's raw output as the mean, as in Intel-VAE's code; it may leave the data's range."""
     source: ClassVar[str] = "ARD-VAE, eq. 16 and its code"
 
+    @property
+    def squashed(self) -> bool:
+        return not self.linear
+
     def of(self, raw: Tensor, data_range: Range) -> Likelihood:
-        return SquaredErrors(LINKS[data_range](raw))
+        return SquaredErrors(LINKS[None if self.linear else data_range](raw))
 
 
 class Bernoulli(LikelihoodSpec):
@@ -157,7 +163,7 @@ class Laplace(LikelihoodSpec):
     scale: Annotated[float, Field(gt=0)] = 1.0
     """Scale in the data's units: 1 in Intel-VAE, 0.1 in DD-VAE."""
     linear: bool = False
-    """Uses the decoder's raw output as the mean, as in DD-VAE; it may leave the data's range."""
+    """Uses the decoder's raw output as the mean, as in DD-VAE's and Intel-VAE's code; it may leave the data's range."""
     source: ClassVar[str] = "Intel-VAE, figure 7, and its code; Mathieu et al. 2019 and its code"
 
     @property

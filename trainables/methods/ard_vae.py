@@ -12,9 +12,13 @@ from trainables.common.records import Mistake
 from trainables.methods.base import HeldOut, Method, Sampler, Setting, divergences, negative_elbo, priors
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from trainables.data import Rows
+    from trainables.distributions.posteriors import Posterior
     from trainables.distributions.priors import ARD
     from trainables.model import VAE, Pass
+    from trainables.noise import Noise
     from trainables.terms import Terms
 
 relevance = LazyModule("trainables.relevance")
@@ -24,7 +28,11 @@ VALIDATION_SAMPLES = 64
 
 
 class ARDVAE(Method):
-    """VAE with the prior N(0, b/a); a and b come from a new held-out set D_z of encoded training rows each epoch."""
+    """VAE with the prior N(0, b/a); a and b come from a new held-out set D_z of encoded training rows each epoch.
+
+    The official code initialises all convolutions from seed 0 in every run: here all weights depend on the run's seed.
+    It logs a KL with s for the log s of eq. 17, which its plateau then watches: here it is that of eq. 17.
+    """
 
     name: Literal["ard_vae"] = "ard_vae"
     beta: NonNegativeFloat = 1.0
@@ -34,10 +42,14 @@ class ARDVAE(Method):
     """Number of rows of D_z. Default: 10,000 as in the paper, at most a quarter of the training rows."""
     refresh_epochs: PositiveInt = 1
     """Epochs between new draws of D_z (u in Algorithm 1)."""
+    dz_codes: Literal["samples", "means"] = "samples"
+    """What D_z holds of its rows' posteriors: a sample of each, as in Algorithm 2 and the official code, or their
+    means, as in that code with `scatter_use_var` off."""
     prior_form: Literal["gaussian", "student_t"] = "gaussian"
     """gaussian: eq. 17 in closed form; student_t: eq. 11, estimated from one sample, in validation from 64."""
     relevance: Literal["square_mean_abs", "mean_square"] = "square_mean_abs"
-    """Weight of an axis: the official code's square of the mean absolute Jacobian, or eq. 19's mean square."""
+    """Weight of an axis: the official code's square of the mean absolute Jacobian, or eq. 19's mean square. Either is
+    taken at sampled codes, as in that code; the paper says at their means."""
     generate: Literal["active", "all"] = "active"
     """active: only the relevant axes are sampled, the others are at their mean; all: all axes (ARD-VAE-ALL), which the
     official code does with r = 1."""
@@ -72,6 +84,9 @@ class ARDVAE(Method):
 
     def moving_all_axes(self) -> Self:
         return self.model_copy(update={"generate": "all"})
+
+    def held_out_codes(self, q: Posterior, noise: Noise) -> Tensor:
+        return q.mean_BD if self.dz_codes == "means" else super().held_out_codes(q, noise)
 
     def held_out(self, train_rows: int) -> HeldOut:
         return HeldOut(self.dz_size or max(1, min(PAPER_DZ_SIZE, train_rows // 4)), self.refresh_epochs)

@@ -80,6 +80,10 @@ class Method(Record):
         """The phase of the run's gradient step `step`, counted from 0: `phases` in a cycle, each with a new batch."""
         return self.phases[step % len(self.phases)]
 
+    def passes(self) -> int:
+        """Passes over the training rows in an epoch."""
+        return 1
+
     def code_dim(self, latent_dim: int) -> int:
         """D, the dimensions of the code y, on which the posterior is defined; z = g(y) has `latent_dim`."""
         return latent_dim
@@ -128,8 +132,16 @@ class Method(Record):
     def held_out(self, train_rows: int) -> HeldOut:
         return HeldOut()
 
+    def held_out_codes(self, q: Posterior, noise: Noise) -> Tensor:
+        """The codes (B, D) of held-out rows whose statistics the prior takes."""
+        return q.draw(noise).y_BD
+
     def mistakes(self, latent_dim: int, train_rows: int) -> Iterator[Mistake]:
         """Combinations of hyper-parameters and data that cannot work."""
+        return iter(())
+
+    def notes(self, normalised: bool) -> Iterator[str]:
+        """What works badly, one line each, with a network with or without batch norm."""
         return iter(())
 
 

@@ -29,7 +29,8 @@ class DDVAE(Method):
     gamma: Annotated[float, Field(ge=0, le=1)] = 0.8
     """Weight of the prior's spike N(0, 0.05^2); N(0, 1) has the rest. With 0, and alpha 0, this is the VAE."""
     alpha: NonNegativeFloat = 100.0
-    """Weight of the MMD: 0 and 100 in the authors' script."""
+    """Weight of the MMD: 0 and 100 in the authors' script, for its likelihood alone. Squared errors are a hundred times
+    smaller: on 5,000 images of MNIST 0.03 leaves them as they are, and from 0.3 on codes say little of the images."""
     beta: NonNegativeFloat = 1.0
     """Weight of the KL."""
     source: ClassVar[str] = "Mathieu et al. 2019, section 5, and its code"

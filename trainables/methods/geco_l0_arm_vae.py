@@ -34,12 +34,16 @@ class GecoL0ArmVAE(Method):
     tau: PositiveFloat = 10.0
     """Largest mean reconstruction term per row: squared errors summed over pixels. ARD-VAE's supplement: MNIST 10,
     CelebA 300, CIFAR10 25, ImageNet 15."""
+    k: PositiveFloat = 1.0
+    """Steepness of the gates: one is open with probability sigmoid(k g), and its g starts at 3 / k. Adam moves g by
+    about 5 % of the learning rate in a step, so that closing gates takes some 60 / (k lr) steps: 120,000 at 5e-4, or
+    17,000 with the 7 of L0-ARM's code."""
     source: ClassVar[str] = "De Boom et al. 2020; ARM: Yin & Zhou 2019, Li & Ji 2019"
     term_names: ClassVar[tuple[str, ...]] = ("nll", "kl", "l0", "allowance")
     own_metrics: ClassVar[tuple[str, ...]] = ("gates_open", "multiplier")
 
     def map(self, latent_dim: int) -> nn.Module:
-        return gates.Gates(latent_dim)
+        return gates.Gates(latent_dim, self.k)
 
     def extras(self, setting: Setting) -> nn.Module:
         return gates.Multiplier()

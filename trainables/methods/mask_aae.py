@@ -44,10 +44,20 @@ class MaskAAE(Method):
     """Number of units of each hidden layer of the critic."""
     critic_depth: PositiveInt = 4
     """Number of hidden layers of the critic."""
+    epoch_counts: Literal["rows", "turns"] = "rows"
+    """An epoch is, by `rows`, one pass over the training rows, of which each of a turn's eight steps takes a batch; by
+    `turns`, as many turns as there are batches, eight passes: so count the papers."""
+    period: PositiveInt | None = None
+    """T, the unit of the schedules in turns: every 4 T the weight that drives the mask to 0 and 1 doubles, from 2 / L
+    up to 2048. Default, as in the code: 75 for L up to 20, else 112.5 L, at most 10,000. The weight reaches 2048 after
+    4,200 turns for L = 16 and after 216,000 for L = 32: a smaller budget for L above 20 needs a smaller T."""
     source: ClassVar[str] = "Mondal et al. 2020, code; WGAN-GP: Gulrajani et al. 2017"
     term_names: ClassVar[tuple[str, ...]] = ("nll", "spread")
     own_metrics: ClassVar[tuple[str, ...]] = ("mask_open",)
     phases: ClassVar[tuple[Phase, ...]] = (AUTOENCODER, *[CRITIC] * 5, GENERATOR, MASK)
+
+    def passes(self) -> int:
+        return len(self.phases) if self.epoch_counts == "turns" else 1
 
     def posterior(self) -> type[Posterior]:
         return posteriors.Point
@@ -56,7 +66,8 @@ class MaskAAE(Method):
         return mask.Mask(latent_dim)
 
     def extras(self, setting: Setting) -> nn.Module:
-        return mask.Adversary(setting.latent_dim, self.critic_width, self.critic_depth)
+        unit = self.period or period(setting.latent_dim)
+        return mask.Adversary(setting.latent_dim, self.critic_width, self.critic_depth, unit)
 
     def terms(self, seen: Pass) -> Terms:
         return TERMS[seen.phase](seen)
@@ -96,7 +107,7 @@ def mask_terms(seen: Pass) -> Terms:
     vae, scale = seen.vae, loss_scale(seen.vae)
     z_BL = vae.mapping(seen.y_BD.detach())
     gap = sums.gather(vae.extras(z_BL) - vae.extras(prior_latents(seen))).mean()
-    pull = polarisation_weight(int(vae.extras.turns), vae.latent_dim)
+    pull = polarisation_weight(int(vae.extras.turns), vae.latent_dim, vae.extras.unit)
     return {
         "nll": (scale * MASK_NLL_WEIGHT / math.prod(vae.shape), vae.decode(z_BL).nll(seen.x_BX)),
         "gap": (scale, (1 - gap).square()),
@@ -118,16 +129,16 @@ def prior_latents(seen: Pass) -> Tensor:
 
 
 def period(latent_dim: int) -> int:
-    """T, the time unit of the schedules, in cycles of the phases."""
+    """T of the official code, the unit of the schedules, in turns (cycles of the phases)."""
     return 75 if latent_dim <= 20 else min(10_000, int(112.5 * latent_dim))
 
 
-def polarisation_weight(turns: int, latent_dim: int) -> float:
-    """2 / L, doubled every 4 T cycles up to 2048."""
-    doublings = turns // (4 * period(latent_dim))
+def polarisation_weight(turns: int, latent_dim: int, unit: int) -> float:
+    """2 / L, doubled every 4 units up to 2048."""
+    doublings = turns // (4 * unit)
     return 2.0 ** min(math.log2(LARGEST_POLARISATION), math.log2(2 / latent_dim) + doublings)
 
 
 def loss_scale(vae: VAE) -> float:
-    """Factor of the autoencoder's and the mask's loss: 1, from cycle 5 T on 1/5 (RMSProp differs by rounding only)."""
-    return 1.0 if int(vae.extras.turns) < 5 * period(vae.latent_dim) else 0.2
+    """Factor of the autoencoder's and the mask's loss: 1, from turn 5 T on 1/5 (RMSProp differs by rounding only)."""
+    return 1.0 if int(vae.extras.turns) < 5 * vae.extras.unit else 0.2

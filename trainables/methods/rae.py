@@ -61,7 +61,10 @@ class GP(Regulariser):
 
 
 class SN(Regulariser):
-    """Spectral normalisation of every layer, the encoder's included, as in the official code."""
+    """Spectral normalisation of every layer, the encoder's included, as in the official code.
+
+    That code has batch norm after every such convolution, without which all codes become one.
+    """
 
     name: Literal["sn"] = "sn"
 
@@ -108,6 +111,13 @@ class RAE(Method):
 
     def sampler(self, vae: VAE, train: Rows, seed: int) -> Sampler:
         return ex_post.fit(ex_post.encodings(vae, train), self.components, seed).sample
+
+    def notes(self, normalised: bool) -> Iterator[str]:
+        if isinstance(self.regulariser, SN) and not normalised:
+            yield (
+                "rae: spectral normalisation collapses without batch norm, whatever beta is: take a network that has "
+                "it, such as 'vimae_mlp' or 'intel_mnist'."
+            )
 
     def mistakes(self, latent_dim: int, train_rows: int) -> Iterator[Mistake]:
         if self.components > train_rows:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field, NonNegativeFloat
+from pydantic import NonNegativeFloat
 
 from trainables.common.lazy import LazyModule
 from trainables.methods.base import Method, negative_elbo
@@ -22,8 +22,9 @@ class RateBoundVAE(Method):
     name: Literal["rate_bound_vae"] = "rate_bound_vae"
     rate: NonNegativeFloat
     """Target rate R_0 in nats per row. VIMAE states none; 5, 10, 20 and 40 are worth a try on MNIST."""
-    beta: Annotated[float, Field(ge=1)] = 1.0
-    """Weight of the distance between the rate and R_0."""
+    beta: NonNegativeFloat = 1.0
+    """Weight of the distance between the rate and R_0. Where a nat of rate saves more than beta of the weighted
+    reconstruction, the rate stays above R_0, as in a beta-VAE: then the bound needs a larger beta."""
     reconstruction_weight: NonNegativeFloat = 0.05
     """Weight of the reconstruction: 0.05 of the squared error in all of VIMAE's models, after WAE's code."""
     source: ClassVar[str] = "VIMAE, equation 4; Alemi et al. 2018"

@@ -24,7 +24,9 @@ PAPER_COLUMNS = 8
 class SylvesterVAE(Method):
     """VAE with y = f(y_0), y_0 Gaussian: the rate is log q_0(y_0) - sum log|det df| - log N(y; 0, I), from one sample.
 
-    The flow's parameters come from the encoder's features, and the determinant of its Jacobian is exact.
+    The flow's parameters come from the encoder's features, and the determinant of its Jacobian is exact. In Intel-VAE's
+    code they come from the mean, and the determinant is wrong: it pairs the slopes of each row with the diagonals of
+    all, and has 8 columns even in one dimension, where none can be orthonormal. That is no bound, and is not followed.
     """
 
     name: Literal["sylvester_vae"] = "sylvester_vae"

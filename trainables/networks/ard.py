@@ -16,6 +16,7 @@ class ArdNetwork(Convolutional):
     """Convolutions with batch norm and ReLU, without hidden linear layers."""
 
     source: ClassVar[str] = "ARD-VAE, supplement, Table 4"
+    normalised: ClassVar[bool] = True
 
     def starts(self) -> Starts:
         return blocks.Starts(conv=blocks.he_normal, transposed=blocks.he_normal)
@@ -61,6 +62,7 @@ class ArdShapes(ArdNetwork):
     """ARD-VAE's convolutional network for DSprites and 3D Shapes at 64x64, without batch norm."""
 
     source: ClassVar[str] = "ARD-VAE, supplement, Table 5"
+    normalised: ClassVar[bool] = False
 
     name: Literal["ard_shapes"] = "ard_shapes"
     made_for: ClassVar[tuple[int, int, int]] = (3, 64, 64)

@@ -18,6 +18,7 @@ class DdFashion(ImageNetwork):
     source: ClassVar[str] = "Mathieu et al. 2019 and its code; Intel-VAE, appendix C"
 
     name: Literal["dd_fashion"] = "dd_fashion"
+    normalised: ClassVar[bool] = True
     made_for: ClassVar[tuple[int, int, int]] = (1, 32, 32)
 
     @property

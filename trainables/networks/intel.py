@@ -14,6 +14,8 @@ LEAK = 0.2  # slope of the encoder's LeakyReLU below 0
 class IntelNetwork(Convolutional):
     """Keras' default layers: Glorot uniform weights, batch norm before every activation."""
 
+    normalised: ClassVar[bool] = True
+
     def after_down(self, width: int) -> list[nn.Module]:
         return [blocks.batch_norm(width), nn.LeakyReLU(LEAK)]
 

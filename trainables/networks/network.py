@@ -27,6 +27,9 @@ class Network(Record):
     latent_dim: PositiveInt
     """L: dimensions of the representation z, the decoder's input."""
 
+    normalised: ClassVar[bool] = False
+    """Whether there is batch norm after most of its layers."""
+
     @abstractmethod
     def encoder(self, shape: tuple[int, ...], outputs: int) -> nn.Module:
         """(B, *shape) in the data's range -> (B, outputs), unbounded. One linear layer computes all outputs."""

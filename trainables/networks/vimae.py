@@ -35,6 +35,7 @@ class WaeConvolutional(WaeNetwork, Convolutional):
     """
 
     source: ClassVar[str] = "VIMAE, appendix, and WAE's code"
+    normalised: ClassVar[bool] = True
 
     def after_up(self, width: int) -> list[nn.Module]:
         return [blocks.batch_norm(width, **BATCH_NORM), nn.ReLU()]
@@ -75,6 +76,10 @@ class VimaeMlp(WaeNetwork, Mlp):
     name: Literal["vimae_mlp"] = "vimae_mlp"
     batch_norm: bool = True
     """Batch norm after each hidden layer: before ReLU in the encoder, after it in the decoder."""
+
+    @property
+    def normalised(self) -> bool:
+        return self.batch_norm
 
     def after_down(self, width: int) -> list[nn.Module]:
         return [*self._norm(width), nn.ReLU()]

@@ -6,6 +6,7 @@ from orchestrator.clusters.resources import cpus
 from orchestrator.commands.dry_run import as_text, described
 from orchestrator.space.plan import Plan
 from tests.support.one_slot import ASHA, EPOCHS, LOW, drawn, spec_of
+from tests.support.small_runs import a_run
 
 
 def test_the_plan_counts_trials_that_are_not_known_yet(tmp_path):
@@ -39,6 +40,15 @@ def test_the_plan_knows_that_one_at_least_is_trained_in_full(tmp_path, scheduler
         assert said.startswith(note) and said.endswith(
             f"the best of each rung goes on, so one is trained to epoch {EPOCHS}."
         )
+
+
+@pytest.mark.parametrize(("network", "told"), [("mlp", 1), ("vimae_mlp", 0)])
+def test_the_plan_notes_once_that_spectral_normalisation_needs_batch_norm(tmp_path, network, told):
+    run = a_run("rae sn", network={"name": network, "hidden": [8], "latent_dim": 2}).model_dump(mode="json")
+    spec = spec_of({"method.beta": {"grid": [0.009, 0.03]}, "seed": {"grid": [0, 1]}}, trials=4, run=run)
+    planned = described(Plan.of(spec), tmp_path, 1)
+    found = [note for note in planned["notes"] if "batch norm" in note]
+    assert len(found) == told and as_text(planned).count("collapses without batch norm") == told
 
 
 def test_the_plan_expects_no_more_than_the_budget(tmp_path):

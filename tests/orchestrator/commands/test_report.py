@@ -38,7 +38,14 @@ def finished(out, name: str, *settings: str, text: str = WHOLE + SEARCH + PAPER,
         (home / layout.CONFIG).write_text(json.dumps({"run": trial.run}))
         measured = finding("frechet", fid=22.0 + shift + trial.number / 10)
         known = {"id": home.name, "config": trial.config, "configuration": trial.configuration, "stage": "search"}
-        known |= {"status": "completed", "reason": None, "retries": 0, "epochs": trial.run["epochs"], "best": {"epoch": 1}, "seed": trial.seed}
+        known |= {
+            "status": "completed",
+            "reason": None,
+            "retries": 0,
+            "epochs": trial.run["epochs"],
+            "best": {"epoch": 1},
+            "seed": trial.seed,
+        }
         trials.append(known | {"checkpoint": str(home / layout.BEST), "evaluations": [measured]})
     objective = spec.objective.model_dump()
     (folder / layout.RESULTS).write_text(json.dumps({"name": name, "objective": objective, "trials": trials}))

@@ -21,11 +21,12 @@ from trainables.data import DATASETS, Rows, chunks
 from trainables.data.loading import load_splits, open_splits, read_facts
 from trainables.data.sets.celeba import CelebA
 from trainables.data.sets.digits import Digits
+from trainables.data.sets.mnist import Published
 from trainables.data.sets.solids import Solids
 from trainables.data.sets.sprites import Sprites
-from trainables.data.sets.synthetic import Circle, Cross, Infinity, Mog, Square, Star
+from trainables.data.sets.synthetic import Circle, Cross, Infinity, Mog, Sphere, Square, Star
 
-SYNTHETIC = (Circle, Square, Star, Infinity, Mog, Cross)
+SYNTHETIC = (Circle, Square, Star, Infinity, Mog, Cross, Sphere)
 AT_HAND = (Digits, Sprites, Solids, *SYNTHETIC)  # needs no file
 LEVEL = 1e-4  # a dozen checks of fixed draws: chance alone fails one in a thousand times, a wrong formula surely
 MISSING = Path("/there/is/no/such/folder")
@@ -98,7 +99,7 @@ def test_chunks_of_each_split_are_what_is_loaded(dataset):
 
 @pytest.mark.parametrize(
     "dataset",
-    [d for d in DATASETS if d.home and name_of(d) not in ("mnist", "mnist32", "mnist01", "fashion_mnist")],
+    [d for d in DATASETS if d.home and not issubclass(d, Published)],
     ids=name_of,
 )
 def test_a_set_whose_files_are_absent_says_where_to_get_them_and_where_to_put_them(dataset, tmp_path):
@@ -151,6 +152,15 @@ def test_both_splits_of_digits_hold_every_class_in_its_share():
 def test_points_of_the_circle_are_evenly_spread_at_radius_2():
     x = _points(Circle)
     np.testing.assert_allclose(np.linalg.norm(x, axis=1), 2, atol=1e-6)
+    assert _uniform(np.arctan2(x[:, 1], x[:, 0]), -math.pi, math.pi)
+
+
+def test_points_of_the_sphere_are_evenly_spread_at_radius_2():
+    """By Archimedes, each coordinate of such a point is uniform; so is the angle around an axis."""
+    x = _points(Sphere)
+    assert x.shape[1] == 3
+    np.testing.assert_allclose(np.linalg.norm(x, axis=1), 2, atol=1e-6)
+    assert all(_uniform(x[:, axis], -2, 2) for axis in range(3))
     assert _uniform(np.arctan2(x[:, 1], x[:, 0]), -math.pi, math.pi)
 
 

@@ -23,6 +23,13 @@ def test_held_out_rows_change_at_a_refresh_and_only_there():
     assert same == [True, True, False, True, True, False, True, True]
 
 
+def test_several_passes_are_as_many_orders_of_the_rows_that_are_not_held_out_and_begin_with_the_order_of_one():
+    (once, held), (often, same) = (plan(200, 50, 5, seed=0, epoch=3, passes=passes) for passes in (1, 4))
+    assert torch.equal(held, same) and torch.equal(often[:150], once)
+    assert all(torch.equal(part.sort().values, once.sort().values) for part in often.split(150))
+    assert len({tuple(part.tolist()) for part in often.split(150)}) == 4
+
+
 def test_the_order_changes_every_epoch_even_between_refreshes():
     orders = {tuple(plan(200, 50, refresh_epochs=5, seed=0, epoch=epoch)[0].tolist()) for epoch in range(20)}
     assert len(orders) == 20

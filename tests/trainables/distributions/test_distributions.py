@@ -186,6 +186,13 @@ def test_squared_error_is_a_gaussian_of_variance_one_half_less_its_constant():
     np.testing.assert_allclose(decoded.nll(X).numpy(), -log_p - 18 / 2 * math.log(math.pi), rtol=1e-12)
 
 
+def test_linear_squared_errors_are_of_the_decoders_output_as_it_is():
+    decoded = SquaredError(linear=True).of(RAW, (0.0, 1.0))
+    assert torch.equal(decoded.mean_BX, RAW)
+    np.testing.assert_allclose(decoded.nll(X), ((X - RAW) ** 2).numpy().sum((1, 2, 3)), rtol=1e-12)
+    assert [SquaredError(linear=linear).squashed for linear in (True, False)] == [False, True]
+
+
 def test_bernoulli_matches_the_cross_entropy_of_its_mean():
     decoded = Bernoulli().of(RAW, (0.0, 1.0))
     p, x = decoded.mean_BX.numpy(), X.numpy()

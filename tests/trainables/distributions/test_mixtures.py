@@ -130,6 +130,19 @@ def test_pseudo_inputs_start_from_the_training_rows_in_turn():
     assert noise_KX.mean().item() == pytest.approx(0.0, abs=5e-4)
 
 
+def test_pseudo_inputs_of_the_official_code_start_from_a_normal_and_are_not_clipped():
+    torch.manual_seed(0)
+    method = VampVAE(components=50, pseudo_inputs="normal")
+    prior = assemble(method, ArdMnist(latent_dim=3), SquaredError(), images(5), (0.0, 1.0)).prior
+    pseudo = prior.pseudo_KX.detach()
+    assert pseudo.shape == (50, *images(5).shape[1:])
+    assert stats.kstest(pseudo.flatten().double().numpy(), "norm").pvalue > 1e-3
+    seen = []
+    prior.encode = lambda u_KX: seen.append(u_KX)
+    prior.components()
+    assert torch.equal(seen[0], prior.pseudo_KX) and seen[0].min() < -2
+
+
 @pytest.mark.parametrize(("data_range", "clipped"), [((0.0, 1.0), True), (None, False)])
 def test_pseudo_inputs_are_clipped_to_the_range_of_the_data(data_range, clipped):
     prior = Vamp(2, 3, torch.full((3, 2), 7.0), data_range, encode=lambda u_KX: u_KX)

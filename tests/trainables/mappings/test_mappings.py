@@ -224,6 +224,41 @@ def test_sparsity_term_is_minus_the_mutual_information_of_row_and_dimension():
     assert value.item() < -1e-3
 
 
+def released_loss(table: np.ndarray) -> float:
+    """The released code's loss of a table of rows and dimensions, in the order of its steps."""
+    share = table / table.sum(1, keepdims=True)
+    of_each = -(share * np.log(share + 1e-8)).sum(1).mean()
+    of_all = -(share.mean(0) * np.log(share.mean(0) + 1e-5)).sum()
+    return of_each - of_all
+
+
+def test_the_released_codes_loss_is_of_absolute_latents_behind_soft_gates():
+    torch.manual_seed(0)
+    spec, y_BD = Sparse(gamma=3.0, floor=0.2, loss_on="latents", initial_bias=0.0, log_offset=1e-5), gaussian(40, 12)
+    module = spec.build(12).double()
+    with torch.no_grad():
+        (weight, value) = spec.terms(module, y_BD)["sparsity"]
+        latents = np.abs(module(y_BD).numpy())
+        gates = module.gates(y_BD).numpy()
+    assert weight == 3.0
+    assert value.item() == pytest.approx(released_loss(latents), abs=1e-6)
+    assert abs(released_loss(latents) - brute_sparsity(latents)) > 1e-5  # so that the offset is seen
+    assert abs(value.item() - released_loss(gates)) > 0.1
+
+
+def test_gates_start_half_open_with_the_released_codes_bias():
+    module = Sparse(initial_bias=0.0).build(5)
+    assert (module.selector[-1].bias == 0).all()
+    torch.testing.assert_close(module.gates(torch.zeros(1, 5)), torch.full((1, 5), 0.5))
+
+
+@pytest.mark.parametrize(("floor", "most"), [(0.0, math.log(50)), (0.2, 0.07)])
+def test_a_gamma_does_not_carry_over_to_gates_with_a_floor(floor, most):
+    """What L_sp can fall by, if each of 50 rows keeps one gate of its own open and closes all others."""
+    fall = -sparsity(floor + (1 - floor) * torch.eye(50, dtype=torch.float64)).item()
+    assert fall == pytest.approx(most, abs=0.005)
+
+
 @pytest.mark.parametrize(("rows", "latent_dim"), [(4, 50), (100, 8), (20, 20)])
 @pytest.mark.parametrize("spread", [0.1, 3.0, 100.0])
 def test_sparsity_lies_between_minus_log_of_the_smaller_side_and_zero(rows, latent_dim, spread):

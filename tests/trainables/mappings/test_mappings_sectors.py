@@ -12,7 +12,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from trainables.mappings.modules.sectors import SMOOTHING, Cuts
+from trainables.mappings.modules.sectors import SMOOTHING, Cuts, push
 from trainables.mappings.sectors import Sectors
 
 CLUSTERS = [2, 3, 4, 5, 10]
@@ -43,6 +43,11 @@ def plane_with(shares: list[float], **fields) -> Cuts:
     return module
 
 
+def pushed(distance, c1=5.0, c2=0.2):
+    """Equation 6's push, smoothed, by numpy."""
+    return c1 * distance * (distance**2 + SMOOTHING**2) ** ((c2 - 1) / 2)
+
+
 def brute_force(y: np.ndarray, shares: list[float], c1: float, c2: float) -> np.ndarray:
     """Equation 6 with the smoothed power, one point and one boundary at a time."""
     starts = [2 * math.pi * sum(shares[:k]) for k in range(len(shares))]
@@ -53,8 +58,44 @@ def brute_force(y: np.ndarray, shares: list[float], c1: float, c2: float) -> np.
         ray = np.array([math.cos(start), math.sin(start)])
         distance = min(distance, np.linalg.norm(y - max(0.0, y @ ray) * ray))
     middle = starts[k] + math.pi * shares[k]
-    step = c1 * ((distance + SMOOTHING) ** c2 - SMOOTHING**c2)
+    step = pushed(distance, c1, c2)
     return y + step * np.array([math.cos(middle), math.sin(middle)])
+
+
+CONSTANTS = [(5.0, 0.2), (5.0, 0.5), (1.0, 0.2)]  # the paper's, its code's for images, an older one of its code
+
+
+@pytest.mark.parametrize(("c1", "c2"), CONSTANTS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_push_is_equation_6_from_1e_4_on(c1, c2, dtype):
+    distance = np.geomspace(1e-4, 1e2, 601)
+    found = push(torch.from_numpy(distance).to(dtype), c1, c2).numpy()
+    np.testing.assert_allclose(found, c1 * distance**c2, rtol=5.1e-5)
+    near = push(torch.tensor([1e-2, 1.0], dtype=torch.float64), c1, c2)
+    np.testing.assert_allclose(near, c1 * np.array([1e-2, 1.0]) ** c2, rtol=1e-8)
+
+
+@pytest.mark.parametrize(("c1", "c2"), CONSTANTS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_push_is_0_at_0_odd_and_increasing_with_its_steepest_slope_at_0(c1, c2, dtype):
+    side = torch.from_numpy(np.geomspace(1e-12, 1e6, 2001)).to(dtype)
+    offset = torch.cat([-side.flip(0), torch.zeros(1, dtype=dtype), side]).requires_grad_()
+    found = push(offset, c1, c2)
+    (slope,) = torch.autograd.grad(found.sum(), offset)
+    assert found[len(side)] == 0
+    torch.testing.assert_close(found, -found.flip(0), rtol=1e-6, atol=0)
+    assert (found.diff() > 0).all() and (slope > 0).all()
+    assert [slope.max().item(), slope[len(side)].item()] == pytest.approx([c1 * 1e-6 ** (c2 - 1)] * 2, rel=1e-5)
+
+
+@pytest.mark.parametrize(("c1", "c2"), CONSTANTS)
+def test_slope_of_the_push_equals_finite_differences_near_and_far_from_a_boundary(c1, c2):
+    offset = torch.tensor([0.0, 1e-7, -1e-6, 3e-6, 1e-4, -0.02, 1.0, 30.0], dtype=torch.float64)
+    (slope,) = torch.autograd.grad(push(offset.requires_grad_(), c1, c2).sum(), offset)
+    step = 1e-4 * offset.detach().abs().clamp_min(1e-6)
+    with torch.no_grad():
+        expected = (push(offset + step, c1, c2) - push(offset - step, c1, c2)) / (2 * step)
+    torch.testing.assert_close(slope, expected, rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("clusters", CLUSTERS)
@@ -99,18 +140,18 @@ def test_sector_map_is_continuous_at_every_boundary_and_at_the_origin(shares, dt
     across_KD = step * torch.stack([-ray_KD[:, 1], ray_KD[:, 0]], 1)
     points = [r * ray_KD + side * across_KD for r in (0.0, 0.1, 1.0) for side in (-1, 0, 1)]
     y_BD = torch.cat(points).to(dtype)
-    slope = 5 * 0.2 * SMOOTHING ** (0.2 - 1)
+    slope = 5 * SMOOTHING ** (0.2 - 1)
     with torch.no_grad():
         moved = (plane_with(shares).to(dtype)(y_BD) - y_BD).norm(dim=1)
     assert moved.max() < 5 * slope * step
-    assert 2 * 5 * slope * step < 0.1  # far below the gap between clusters
+    assert 2 * moved.max() < 0.2  # far below the gap between clusters
 
 
 @pytest.mark.parametrize("shares", [[0.2] * 5, [0.7, 0.3]])
 def test_no_pair_of_close_points_is_torn_apart(shares):
     y_BD = gaussian(100_000, 2)
     near_BD = y_BD + 1e-9 * gaussian(100_000, 2, seed=1)
-    module, slope = plane_with(shares), 1 + 5 * 0.2 * SMOOTHING ** (0.2 - 1)
+    module, slope = plane_with(shares), 1 + 5 * SMOOTHING ** (0.2 - 1)
     with torch.no_grad():
         stretch = (module(near_BD) - module(y_BD)).norm(dim=1) / (near_BD - y_BD).norm(dim=1)
     assert stretch.max() < 1.01 * slope
@@ -120,7 +161,7 @@ def test_two_clusters_on_an_axis_are_the_codes_map():
     y_BD = torch.cat([gaussian(100, 3), torch.zeros(1, 3, dtype=torch.float64)])
     y = y_BD[:, 0].numpy()
     z_BD = built(3, clusters=2, on="axes")(y_BD)
-    expected = y + 5 * np.sign(y) * ((np.abs(y) + SMOOTHING) ** 0.2 - SMOOTHING**0.2)
+    expected = y + np.sign(y) * pushed(np.abs(y))
     assert np.allclose(z_BD[:, 0], expected, rtol=0, atol=1e-12)
     assert torch.equal(z_BD[:, 1:], y_BD[:, 1:]) and torch.equal(z_BD[-1], y_BD[-1])
 
@@ -218,7 +259,7 @@ def test_axis_with_a_moved_boundary_keeps_the_untranslated_y():
     with torch.no_grad():
         module.cuts[0].shares.fill_(math.log((b + 4) / (4 - b)))
     y = gaussian(200, 1).numpy()
-    expected = y + 5 * np.sign(y - b) * ((np.abs(y - b) + SMOOTHING) ** 0.2 - SMOOTHING**0.2)
+    expected = y + np.sign(y - b) * pushed(np.abs(y - b))
     assert np.allclose(module(torch.from_numpy(y)).detach(), expected, rtol=0, atol=1e-9)
 
 

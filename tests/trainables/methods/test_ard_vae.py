@@ -62,6 +62,20 @@ def test_generation_moves_the_active_axes_from_their_mean_by_the_second_moment(f
     torch.testing.assert_close(z.var(0)[active], found.variance_D[active], rtol=0.05, atol=0)
 
 
+@pytest.mark.parametrize("codes", ["samples", "means"])
+def test_the_priors_variance_is_the_second_moment_of_what_dz_holds(codes):
+    """Of a posterior with means m and variances s2 samples have m^2 + s2, in expectation over many rows."""
+    learner = trained(dz_codes=codes).learner
+    rows = torch.rand(50, 1, 8, 8).repeat_interleave(400, 0)
+    learner.absorb(learner.statistics(rows, noise(len(rows))))
+    with torch.no_grad():
+        q = learner.vae.encode(rows[::400])
+    spread = q.log_variance_BD.exp() if codes == "samples" else 0.0
+    expected = (q.mean_BD.square() + spread).mean(0)
+    rtol = 0.05 if codes == "samples" else 1e-5
+    torch.testing.assert_close(learner.vae.prior.variance_D.float(), expected, rtol=rtol, atol=0)
+
+
 def test_generation_from_all_axes_moves_each_as_the_codes_lie():
     """Codes of mean c and variance v make samples of mean c and variance v + c^2, also on axes that nothing reads."""
     training = trained(generate="all")

@@ -22,26 +22,27 @@ def cost(nu_L):
     return nu_L @ QUADRATIC @ nu_L + nu_L @ torch.tensor([1.0, -2.0, 0.3], dtype=torch.float64)
 
 
-def gates_of(logits):
-    gates = Gates(len(logits)).double()
+def gates_of(logits, k=1.0):
+    gates = Gates(len(logits), k).double()
     gates.logits_L.data = torch.tensor(logits, dtype=torch.float64)
     return gates
 
 
-def exact_gradient(logits):
+def exact_gradient(logits, k=1.0):
     """d/dg of the sum over all 2^L gate vectors of probability times cost."""
     g = torch.tensor(logits, dtype=torch.float64, requires_grad=True)
     total = 0.0
     for nu in product([0.0, 1.0], repeat=len(logits)):
         nu = torch.tensor(nu, dtype=torch.float64)
-        total = total + (nu * g.sigmoid() + (1 - nu) * (-g).sigmoid()).prod() * cost(nu)
+        total = total + (nu * (k * g).sigmoid() + (1 - nu) * (-k * g).sigmoid()).prod() * cost(nu)
     return torch.autograd.grad(total, g)[0]
 
 
-def test_arms_gradient_is_unbiased():
+@pytest.mark.parametrize("k", [1.0, 7.0])
+def test_arms_gradient_is_unbiased(k):
     """Its expectation over u, exactly: it is linear in u where no gate flips, so cells' midpoints integrate it."""
-    gates = gates_of(LOGITS)
-    edges = [sorted([0.0, 1.0, 1 / (1 + math.exp(-g)), 1 / (1 + math.exp(g))]) for g in LOGITS]
+    gates = gates_of(LOGITS, k)
+    edges = [sorted([0.0, 1.0, 1 / (1 + math.exp(-k * g)), 1 / (1 + math.exp(k * g))]) for g in LOGITS]
     cells = [[((low + high) / 2, high - low) for low, high in zip(e, e[1:], strict=False)] for e in edges]
     mean = torch.zeros(3, dtype=torch.float64)
     for cell in product(*cells):
@@ -49,7 +50,7 @@ def test_arms_gradient_is_unbiased():
         excess = cost(gates.mirrored(u)) - cost(gates.sampled(u))
         (gradient,) = torch.autograd.grad(gates.surrogate(u, excess), gates.logits_L)
         mean += math.prod(width for _, width in cell) * gradient
-    torch.testing.assert_close(mean, exact_gradient(LOGITS), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(mean, exact_gradient(LOGITS, k), rtol=1e-12, atol=1e-12)
 
 
 def test_arms_surrogate_adds_nothing_to_the_loss():
@@ -57,15 +58,23 @@ def test_arms_surrogate_adds_nothing_to_the_loss():
     assert gates_of(LOGITS).surrogate(torch.full((3,), 0.9), excess).tolist() == [0.0, 0.0]
 
 
+@pytest.mark.parametrize("k", [1.0, 7.0])
 @pytest.mark.parametrize("draw", [Gates.sampled, Gates.mirrored])
-def test_both_gate_vectors_are_open_with_probability_sigmoid(draw):
+def test_both_gate_vectors_are_open_with_probability_sigmoid(draw, k):
     u = (torch.arange(100_000, dtype=torch.float64)[:, None] + 0.5) / 100_000
-    opened = draw(gates_of(LOGITS), u.expand(-1, 3)).mean(0)
-    np.testing.assert_allclose(opened, 1 / (1 + np.exp(-np.array(LOGITS))), atol=2e-5)
+    opened = draw(gates_of(LOGITS, k), u.expand(-1, 3)).mean(0)
+    np.testing.assert_allclose(opened, 1 / (1 + np.exp(-k * np.array(LOGITS))), atol=2e-5)
 
 
-def test_l0_is_the_expected_number_of_open_gates():
-    assert gates_of(LOGITS).expected().item() == pytest.approx(sum(1 / (1 + math.exp(-g)) for g in LOGITS))
+@pytest.mark.parametrize("k", [1.0, 7.0])
+def test_l0_is_the_expected_number_of_open_gates(k):
+    expected = sum(1 / (1 + math.exp(-k * g)) for g in LOGITS)
+    assert gates_of(LOGITS, k).expected().item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("k", [1.0, 7.0])
+def test_gates_start_open_with_probability_0_95_whatever_their_steepness(k):
+    assert Gates(4, k).probabilities().tolist() == pytest.approx([1 / (1 + math.exp(-3))] * 4)
 
 
 def test_a_gate_is_open_in_evaluation_where_its_probability_is_above_one_half():

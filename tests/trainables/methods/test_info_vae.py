@@ -6,7 +6,6 @@ import torch
 from tests.support.small_runs import a_run
 from trainables.distributions import mmd
 from trainables.methods.info_vae import InfoVAE
-from trainables.methods.rate_bound_vae import RateBoundVAE
 from trainables.terms import loss_of, sums_of
 from trainables.train import Training, train
 
@@ -67,6 +66,14 @@ def test_loss_is_zhaos_for_any_alpha_and_lambda():
     torch.testing.assert_close(total(terms, 32), by_hand)
 
 
+def test_the_reconstructions_weight_is_of_the_reconstruction_alone():
+    method = {"name": "info_vae", "alpha": 0.3, "lam": 5.0}
+    learner, x, noise = one_batch(a_run(method=method | {"reconstruction_weight": 0.05}))
+    plain, _, _ = one_batch(a_run(method=method))
+    difference = total(plain(x, noise), 32) - total(learner(x, noise), 32)
+    torch.testing.assert_close(difference, 0.95 * learner.vae(x, noise).decoded.nll(x).mean())
+
+
 def test_info_vae_of_equal_weights_is_beta_vae_when_its_mmd_has_none():
     """a = lambda = beta in VIMAE's notation, a = 1 - alpha: the weight of the MMD is 0."""
     *_, ours = train(info_vae(0.7, 0.3))
@@ -88,7 +95,7 @@ def test_weights_below_0_are_mistakes_of_one_line():
 # --- the rate-bound VAE
 
 
-@pytest.mark.parametrize("beta", [1.0, 4.0])
+@pytest.mark.parametrize("beta", [0.3, 1.0, 4.0])
 def test_rate_bound_loss_has_the_batch_mean_inside_the_absolute_value(beta):
     learner, x, noise = one_batch(rate_bound(5.0, beta=beta))
     terms, rate = learner(x, noise), mean_kl(learner, x)
@@ -119,6 +126,11 @@ def test_training_ends_near_the_bound_from_either_side(rate):
     assert report.metrics["train/kl"] == pytest.approx(rate, rel=0.15)
 
 
-def test_beta_below_1_is_refused():
-    with pytest.raises(ValueError, match="greater than or equal to 1"):
-        RateBoundVAE(rate=5.0, beta=0.5)
+def test_a_beta_too_small_leaves_the_rate_above_the_bound_as_in_a_beta_vae():
+    """R_0 is 1, at which a beta of 5 ends."""
+    changes = {"epochs": 20, "optimizer": {"lr": 0.01}}
+    weight = {"reconstruction_weight": 1.0}
+    *_, ours = train(a_run(method={"name": "rate_bound_vae", "rate": 1.0, "beta": 0.3} | weight, **changes))
+    *_, beta = train(a_run(method={"name": "beta_vae", "beta": 0.3}, **changes))
+    assert beta.metrics["train/kl"] > 1.5
+    assert ours.metrics["train/kl"] > 1.5

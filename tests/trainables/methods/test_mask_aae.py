@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tests.support.small_runs import a_run
+from trainables.data import Rows
 from trainables.methods.mask_aae import loss_scale, period, polarisation_weight
 from trainables.methods.modules.mask import Adversary, Mask
 from trainables.train import Training, train
@@ -110,7 +111,7 @@ def penalty_by_differences(critic, z, step=1e-6):
 
 def a_critic(seed=0):
     torch.manual_seed(seed)
-    return Adversary(4, width=16, depth=3).double(), torch.randn(9, 4, dtype=torch.float64)
+    return Adversary(4, width=16, depth=3, unit=75).double(), torch.randn(9, 4, dtype=torch.float64)
 
 
 @pytest.mark.parametrize("graph", [True, False], ids=["with gradients", "under no_grad"])
@@ -152,9 +153,60 @@ def test_the_schedules_unit(latent_dim, expected):
 
 
 def test_the_pull_to_0_and_1_starts_at_2_over_l_and_doubles_every_4_periods_up_to_2048():
-    found = [polarisation_weight(turns, 16) for turns in (0, 299, 300, 900, 300 * 13, 300 * 14, 300 * 15, 500_000)]
+    found = [polarisation_weight(turns, 16, 75) for turns in (0, 299, 300, 900, 300 * 13, 300 * 14, 300 * 15, 500_000)]
     assert found == [0.125, 0.125, 0.25, 1.0, 1024.0, 2048.0, 2048.0, 2048.0]
-    assert polarisation_weight(0, 48) == pytest.approx(2 / 48, rel=1e-12)
+    assert polarisation_weight(0, 48, 5400) == pytest.approx(2 / 48, rel=1e-12)
+
+
+def test_masks_of_32_axes_are_pulled_at_full_weight_after_216_000_turns_of_16_after_4_200():
+    """The first turn at which the weight is 2048, found by search."""
+    for latent_dim, expected in ((16, 4_200), (32, 216_000)):
+        weights = [polarisation_weight(turns, latent_dim, period(latent_dim)) for turns in (expected - 1, expected)]
+        assert weights == [1024.0, 2048.0]
+
+
+def test_a_chosen_period_takes_the_place_of_the_codes():
+    method = {"name": "mask_aae", "critic_width": 16, "critic_depth": 2, "period": 7}
+    training = Training(a_run(method=method))
+    vae, weights = training.learner.vae, {}
+    for turns in (27, 28, 34, 35):
+        vae.extras.turns.fill_(turns)
+        weights[turns] = (seen_in(training, "mask")[3]["polarisation"][0], loss_scale(vae))
+    assert weights == {27: (2 / 6, 1.0), 28: (4 / 6, 1.0), 34: (4 / 6, 1.0), 35: (pytest.approx(4 / 30), 0.2)}
+
+
+def test_an_epoch_of_turns_has_as_many_turns_as_batches_and_every_row_in_each_of_eight_passes(monkeypatch):
+    """300 rows in batches of 30: 10 turns of 8 steps, in which each row is seen 8 times."""
+    seen, batch = [], Rows.batch
+    monkeypatch.setattr(Rows, "batch", lambda self, index: (seen.append(index), batch(self, index))[1])
+    method = {"name": "mask_aae", "critic_width": 16, "critic_depth": 2}
+    run = a_run(method=method | {"epoch_counts": "turns"}, batch_size=30, epochs=1, kl_warmup_epochs=2.0)
+    (report,) = train(run)
+    training = report.training
+    assert (training.step, training.images) == (80, 2400)
+    assert training.learner.vae.extras.turns == 10
+    assert training.kl_scale() == 0.5
+    trained = [index for index in seen if len(index) == 30][:80]  # before validation
+    assert torch.cat(trained).bincount().tolist() == [8] * 300
+    passes = torch.cat(trained).view(8, 300)
+    assert all(row.sort().values.equal(torch.arange(300)) for row in passes)
+    assert len({tuple(row.tolist()) for row in passes}) == 8
+    (by_rows,) = train(a_run(method=method, batch_size=30, epochs=1))
+    assert (by_rows.training.step, by_rows.images) == (10, 300)
+
+
+def test_a_run_that_counts_turns_goes_on_bit_for_bit(tmp_path):
+    """An epoch has 83 steps, and so ends within a turn."""
+    method = {"name": "mask_aae", "critic_width": 16, "critic_depth": 2, "epoch_counts": "turns"}
+    run = a_run(method=method, batch_size=29, epochs=2, optimizer={"algorithm": "rmsprop"})
+    for report in train(run):
+        if report.epoch == 1:
+            report.save(tmp_path / "checkpoint.pt")
+    assert report.training.step == 2 * math.ceil(8 * 300 / 29) and report.training.step % 8
+    (resumed,) = train(run, resume=tmp_path / "checkpoint.pt")
+    assert resumed.metrics == report.metrics
+    state = resumed.training.learner.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in report.training.learner.state_dict().items())
 
 
 def test_the_losses_of_autoencoder_and_mask_are_divided_by_5_from_5_periods_on(training):
@@ -169,7 +221,7 @@ def test_the_losses_of_autoencoder_and_mask_are_divided_by_5_from_5_periods_on(t
 
 
 def test_the_papers_critic_has_the_papers_parameters():
-    critic = Adversary(16, width=1024, depth=4)
+    critic = Adversary(16, width=1024, depth=4, unit=75)
     assert sum(value.numel() for value in critic.parameters()) == 3_167_233
 
 

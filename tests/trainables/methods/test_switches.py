@@ -15,6 +15,7 @@ from trainables.distributions.likelihoods import Gaussian
 from trainables.distributions.posteriors import Draw
 from trainables.distributions.posteriors import Gaussian as GaussianPosterior
 from trainables.distributions.priors import WideNormal
+from trainables.mappings.modules.sparse import sparsity
 from trainables.noise import Noise
 from trainables.train import Training, train
 
@@ -64,6 +65,47 @@ def test_reconstruction_weight_scales_the_reconstruction_alone():
     _, scaled = terms_of(a_run(method={"name": "beta_vae", "beta": 10.0, "reconstruction_weight": 0.05}))
     assert scaled["nll"][0] == 0.05 and scaled["kl"][0] == plain["kl"][0] == 10.0
     assert torch.equal(scaled["nll"][1], plain["nll"][1])
+
+
+# The importance-weighted bound
+
+
+def bound_of(training, x, noise, samples):
+    """-log 1/K sum_k p(x|y_k) p(y_k) / q(y_k|x), a mean over rows, a code at a time; squared errors as -log p(x|y)."""
+    vae, logs = training.learner.vae, []
+    q = vae.encode(x)
+    for number in range(samples):
+        y = q.draw(noise.under("importance", number)).y_BD
+        prior = torch.distributions.Normal(0.0, 1.0).log_prob(y).sum(1)
+        posterior = torch.distributions.Normal(q.mean_BD, (q.log_variance_BD / 2).exp()).log_prob(y).sum(1)
+        error = (vae.decoder(y).sigmoid() - x).square().flatten(1).sum(1)
+        logs.append(-error + prior - posterior)
+    return -(torch.stack(logs).logsumexp(0) - math.log(samples)).mean()
+
+
+@pytest.mark.parametrize("samples", [2, 7])
+def test_several_samples_have_the_gradient_of_the_importance_weighted_bound(float64, samples):
+    training = Training(a_run(method={"name": "vae", "importance_samples": samples}))
+    training.learner.train()
+    x, noise, _ = next(training.batches(torch.arange(64), "train"))
+    loss = sum(weight * value.mean() for weight, value in training.learner(x, noise).values())
+    weights = list(training.learner.parameters())
+    ours = torch.autograd.grad(loss, weights)
+    theirs = torch.autograd.grad(bound_of(training, x, noise, samples), weights)
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+
+
+def test_the_sparse_loss_is_then_of_all_samples_and_validation_has_the_elbo():
+    training = Training(a_run(method={"name": "vae", "gamma": 10.0, "importance_samples": 3}))
+    training.learner.train()
+    x, noise, _ = next(training.batches(torch.arange(64), "train"))
+    q = training.learner.vae.encode(x)
+    z = torch.cat([q.draw(noise.under("importance", number)).y_BD for number in range(3)])
+    found = training.learner(x, noise)["sparsity"][1]
+    torch.testing.assert_close(found, sparsity(z.abs()))
+    plain = Training(a_run(method={"name": "vae", "gamma": 10.0}))
+    assert training.validate() == plain.validate()
 
 
 # Wrong variances

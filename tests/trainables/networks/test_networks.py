@@ -12,9 +12,11 @@ from torch import nn
 from tests.support import ROOT
 from trainables.common.records import choice, name_of
 from trainables.networks import NETWORKS
+from trainables.networks.batch_norm import OverWorkers
 from trainables.networks.intel import IntelCelebA
 from trainables.networks.mlp import Mlp
 from trainables.networks.network import ImageNetwork
+from trainables.networks.vimae import VimaeMlp
 
 every_network = pytest.mark.parametrize("network", NETWORKS, ids=name_of)
 
@@ -51,6 +53,16 @@ def test_outputs_fit_the_data(network, multiple):
         assert encoder(torch.zeros(2, channels, *size)).shape == (2, 6)
         assert decoder(torch.zeros(2, 3)).shape == (2, channels * multiple, *size)
     assert not list(network(latent_dim=3).mistakes((channels, *size)))
+
+
+def test_a_network_says_whether_it_has_batch_norm(parts):
+    network, encoder, decoder = parts
+    normalising = [any(isinstance(layer, OverWorkers) for layer in part.modules()) for part in (encoder, decoder)]
+    assert normalising == [network(latent_dim=3).normalised] * 2
+
+
+def test_vimaes_mlp_has_batch_norm_where_it_is_asked_for():
+    assert [VimaeMlp(latent_dim=3, hidden=(4,), batch_norm=on).normalised for on in (True, False)] == [True, False]
 
 
 @pytest.mark.parametrize("rows", [1, 3])

@@ -68,7 +68,8 @@ class CelebA(Faces):
 
     Files: celeba/img_align_celeba.zip (or unpacked), list_attr_celeba.txt and list_eval_partition.txt. The defaults
     are for comparisons across papers; Intel-VAE: {crop: 148, resize: bicubic}; VIMAE: {signed: true, split: random};
-    ARD-VAE: {signed: true, train_rows: 162700, val_rows: 19800}.
+    ARD-VAE: {signed: true, train_rows: 162700, val_rows: 19800}. Its FIDs compare, it seems, with published statistics
+    of the whole set in another crop: that is not followed, images compare with a split of this set.
     """
 
     name: Literal["celeba"] = "celeba"

@@ -18,6 +18,7 @@ from pydantic import Field, NonNegativeInt, model_validator
 
 from trainables.common.errors import DataError, one_line
 from trainables.common.lazy import F, torch
+from trainables.common.records import unwritten
 from trainables.data.base import UNIT, Dataset, Facts, Rows, Splits
 from trainables.data.formats.idx import find, read_pair
 from trainables.data.formats.locate import CURE
@@ -27,11 +28,16 @@ TEST = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 KNOWN_ROWS, TEST_ROWS = 60_000, 10_000
 SIDE = 28  # pixels
 CLASSES = 10
+AT_ONCE = 10_000  # images that are enlarged together
 PATIENCE_S = 30  # torchvision itself has no time-out
 
 
 class Published(Dataset):
     """The four files of the MNIST family, as published."""
+
+    binary: bool = unwritten(False)
+    """Pixels of 128 and above are 255, all others 0: Intel-VAE, Table C.1, has binary images; its code can make them
+    so, but its scripts train on grey ones."""
 
     licence: ClassVar[str] = "none stated by its authors; usually given as CC BY-SA 3.0"
     citation: ClassVar[str] = (
@@ -47,20 +53,27 @@ class Published(Dataset):
         return tuple((place, f"{place}.gz") for place in places)
 
     def _published(self, root: Path) -> tuple[Rows, Rows]:
-        """The 60,000 images of the training file, and those of the test file."""
+        """The 60,000 images of the training file, and those of the test file, as this set has them."""
         folder = root / self.folder / "raw"
         fetch_absent(self.folder, folder)
-        return _rows(folder, TRAIN, KNOWN_ROWS), _rows(folder, TEST, TEST_ROWS)
+        published = _rows(folder, TRAIN, KNOWN_ROWS), _rows(folder, TEST, TEST_ROWS)
+        known, test = (replace(rows, x=self._images(rows.x)) for rows in published)
+        return known, test
+
+    def _images(self, x_NCHW: torch.Tensor) -> torch.Tensor:
+        """Published images (N, 1, 28, 28), bytes, as this set has them."""
+        return 255 * (x_NCHW >= 128).to(torch.uint8) if self.binary else x_NCHW
 
 
 class Official(Published):
     """60,000 training images, of which the last are for validation, and 10,000 test images."""
 
+    side: ClassVar[int] = SIDE
     val_from_train: int = Field(10_000, gt=0, lt=KNOWN_ROWS)
     """Number of validation images, the last of the training file: 10,000 in ARD-VAE and VIMAE, 5,000 in Intel-VAE."""
 
     def known_facts(self) -> Facts:
-        return Facts((1, SIDE, SIDE), UNIT, KNOWN_ROWS - self.val_from_train, self.val_from_train)
+        return Facts((1, self.side, self.side), UNIT, KNOWN_ROWS - self.val_from_train, self.val_from_train)
 
     def from_files(self, root: Path) -> Splits:
         known, test = self._published(root)
@@ -86,18 +99,10 @@ class Mnist32(Official):
     name: Literal["mnist32"] = "mnist32"
 
     source: ClassVar[str] = "LeCun et al. 1998; ARD-VAE"
-    margin: ClassVar[int] = 2  # pixels
+    side: ClassVar[int] = 32
 
-    def known_facts(self) -> Facts:
-        side = SIDE + 2 * self.margin
-        return replace(super().known_facts(), shape=(1, side, side))
-
-    def from_files(self, root: Path) -> Splits:
-        bare = super().from_files(root)
-        return Splits(self._padded(bare.train), self._padded(bare.val), self._padded(bare.test))
-
-    def _padded(self, rows: Rows) -> Rows:
-        return replace(rows, x=F.pad(rows.x, [self.margin] * 4))
+    def _images(self, x_NCHW: torch.Tensor) -> torch.Tensor:
+        return F.pad(super()._images(x_NCHW), [(self.side - SIDE) // 2] * 4)
 
 
 class Mnist01(Published):
@@ -148,6 +153,38 @@ class FashionMnist(Official):
     )
     home: ClassVar[str] = "github.com/zalandoresearch/fashion-mnist"
     folder: ClassVar[str] = "FashionMNIST"
+
+
+class Fashion32(FashionMnist):
+    """Fashion-MNIST enlarged to 32x32 by bilinear interpolation, as DD-VAE and its network `dd_fashion` use it.
+
+    DD-VAE's code also clamps values to [1e-6, 1 - 1e-6], which is less than a byte's rounding.
+    """
+
+    name: Literal["fashion32"] = "fashion32"
+
+    source: ClassVar[str] = "Xiao et al. 2017; Mathieu et al. 2019, code"
+    side: ClassVar[int] = 32
+
+    def _images(self, x_NCHW: torch.Tensor) -> torch.Tensor:
+        return super()._images(torch.cat([_enlarged(some, self.side) for some in x_NCHW.split(AT_ONCE)]))
+
+
+def _enlarged(x_NCHW: torch.Tensor, side: int) -> torch.Tensor:
+    """Bytes as Pillow's `resize` to squares of this side, a power of two, with its bilinear filter: columns, then rows.
+
+    Weights are integers over 2 * side, so that sums are exact in float32 and rounded alike everywhere, halves upwards.
+    """
+    whole, new = 2 * side, torch.arange(side)
+    centre = ((2 * new + 1) * SIDE - side).clamp(0, whole * (SIDE - 1))  # of new pixels, in units of a pixel / `whole`
+    low, share = centre // whole, (centre % whole).float()
+    weight = torch.zeros(SIDE, side)
+    weight[low, new] += whole - share
+    weight[(low + 1).clamp_max(SIDE - 1), new] += share
+    x_NCHW = x_NCHW.float()
+    for _ in range(2):
+        x_NCHW = ((x_NCHW @ weight + side) / whole).floor().mT
+    return x_NCHW.to(torch.uint8)
 
 
 def _rows(folder: Path, names: tuple[str, str], expected: int) -> Rows:

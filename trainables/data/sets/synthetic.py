@@ -1,9 +1,9 @@
-"""Six distributions in the plane with holes, corners, gaps and arms, which are hard for a Gaussian latent space.
+"""Distributions in the plane or in space with holes, corners, gaps and arms, hard for a Gaussian latent space.
 
 Intel-VAE's notebooks draw new points all the time; here `rows` points are drawn once, so that an epoch is a fixed set.
 """
 
-# Shapes: N rows of a split, V vertices of a polygon.
+# Shapes: N rows of a split, V vertices of a polygon, X 2 or 3 coordinates.
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ SCALE = 2.0
 
 
 class Synthetic(Dataset):
-    """Points in the plane, unbounded, drawn with a fixed seed; the 2,000 validation points do not depend on `rows`."""
+    """Points, unbounded, drawn with a fixed seed; the 2,000 validation points do not depend on `rows`."""
 
     rows: PositiveInt = 20_000
     """Number of training points."""
 
+    coordinates: ClassVar[int] = 2
     source: ClassVar[str] = "Intel-VAE, appendix C and its published notebooks"
     kl_warmup: ClassVar[float] = 0.5  # without it a decoder that learns its variance collapses to one Gaussian
     licence: ClassVar[str] = "none needed: drawn at random"
@@ -37,17 +38,17 @@ class Synthetic(Dataset):
 
     @abstractmethod
     def draw(self, rng: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """Points (N, 2), and their labels (N,) where the distribution has parts."""
+        """Points (N, X), and their labels (N,) where the distribution has parts."""
 
     def known_facts(self) -> Facts:
-        return Facts((2,), None, self.rows, VAL_ROWS)
+        return Facts((self.coordinates,), None, self.rows, VAL_ROWS)
 
     def from_files(self, root: Path) -> Splits:
         return Splits(self._drawn(TRAIN_STREAM, self.rows), self._drawn(VAL_STREAM, VAL_ROWS), None)
 
     def _drawn(self, stream: int, rows: int) -> Rows:
-        x_N2, y_N = self.draw(np.random.default_rng(stream), rows)
-        return Rows(torch.from_numpy(x_N2.astype(np.float32)), None if y_N is None else torch.from_numpy(y_N), None)
+        x_NX, y_N = self.draw(np.random.default_rng(stream), rows)
+        return Rows(torch.from_numpy(x_NX.astype(np.float32)), None if y_N is None else torch.from_numpy(y_N), None)
 
 
 class Circle(Synthetic):
@@ -114,6 +115,19 @@ class Cross(Synthetic):
         axis_N = rng.integers(2, size=rows)
         deviation_N2 = np.where(axis_N[:, None] == np.arange(2), 1.0, 0.05)
         return deviation_N2 * rng.standard_normal((rows, 2)), axis_N
+
+
+class Sphere(Synthetic):
+    """The sphere of radius 2 in space, evenly: a hollow that a Gaussian fills."""
+
+    name: Literal["sphere"] = "sphere"
+
+    source: ClassVar[str] = "Intel-VAE, appendix C.4, which names it; radius and density are ours, after its circle"
+    coordinates: ClassVar[int] = 3
+
+    def draw(self, rng: np.random.Generator, rows: int) -> tuple[np.ndarray, None]:
+        x_N3 = rng.standard_normal((rows, 3))
+        return SCALE * x_N3 / np.linalg.norm(x_N3, axis=1, keepdims=True), None
 
 
 def _corners(count: int, angle: float) -> np.ndarray:

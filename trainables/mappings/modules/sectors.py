@@ -12,9 +12,13 @@ from torch import Tensor, nn
 SMOOTHING = 1e-6  # in units of y: bounds the slope of the push, which by equation 6 is infinite at a boundary
 
 
-def push(distance: Tensor, c1: float, c2: float) -> Tensor:
-    """c1 * ((distance + eps)**c2 - eps**c2): equation 6 with a finite slope, exactly 0 at distance 0."""
-    return c1 * SMOOTHING**c2 * torch.expm1(c2 * torch.log1p(distance / SMOOTHING))
+def push(offset: Tensor, c1: float, c2: float) -> Tensor:
+    """c1 d (d^2 + eps^2)**((c2 - 1) / 2) of the offset d from a boundary, an odd and increasing function.
+
+    For d > 0 this is equation 6, c1 d**c2, less at most (eps / d)^2 / 2 of it: 5e-5 at d = 1e-4. Its slope is largest
+    at d = 0, where it is 0: c1 eps**(c2 - 1).
+    """
+    return c1 * offset * torch.hypot(offset, offset.new_tensor(SMOOTHING)) ** (c2 - 1)
 
 
 def distance_to_ray(y_B2: Tensor, direction_B2: Tensor) -> Tensor:
@@ -107,8 +111,7 @@ class Axis(Cut):
         return (y_B1 > self.boundary()).squeeze(1).long()
 
     def forward(self, y_B1: Tensor) -> Tensor:
-        offset_B1 = y_B1 - self.boundary()
-        return y_B1 + offset_B1.sign() * push(offset_B1.abs(), self.c1, self.c2)
+        return y_B1 + push(y_B1 - self.boundary(), self.c1, self.c2)
 
 
 class Cuts(nn.Module):

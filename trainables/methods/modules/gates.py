@@ -9,45 +9,50 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 START = 3.0
-"""Initial logit of every gate: it is open with probability 0.95."""
+"""Initial k g of every gate: it is open with probability 0.95."""
 MEMORY = 0.99
 """Decay of the constraint's moving average per step (Rezende & Viola 2018)."""
 MULTIPLIER_RANGE = (1e-6, 1e6)
 
 
 class Gates(nn.Module):
-    """z = y * nu, nu_l ~ Bernoulli(sigmoid(g_l)). Outside training steps a gate is open where sigmoid(g) > 1/2."""
+    """z = y * nu, nu_l ~ Bernoulli(sigmoid(k g_l)). Outside training steps a gate is open where sigmoid(k g) > 1/2."""
 
-    def __init__(self, latent_dim: int):
+    def __init__(self, latent_dim: int, k: float = 1.0):
         super().__init__()
-        self.logits_L = nn.Parameter(torch.full((latent_dim,), START))
+        self.k = k
+        self.logits_L = nn.Parameter(torch.full((latent_dim,), START / k))
 
     def forward(self, y_BL: Tensor) -> Tensor:
         return y_BL * self.opened()
 
     def opened(self) -> Tensor:
-        """1 where sigmoid(g) > 1/2, else 0, (L,)."""
+        """1 where sigmoid(k g) > 1/2, else 0, (L,)."""
         return (self.logits_L > 0).to(self.logits_L.dtype)
+
+    def probabilities(self) -> Tensor:
+        """sigmoid(k g), (L,)."""
+        return (self.k * self.logits_L).sigmoid()
 
     def expected(self) -> Tensor:
         """The expected number of open gates, E ||nu||_0, a scalar."""
-        return self.logits_L.sigmoid().sum()
+        return self.probabilities().sum()
 
     def sampled(self, u_L: Tensor) -> Tensor:
-        """nu = 1[u < sigmoid(g)] for uniform u."""
-        return (u_L < self.logits_L.sigmoid()).to(u_L.dtype)
+        """nu = 1[u < sigmoid(k g)] for uniform u."""
+        return (u_L < self.probabilities()).to(u_L.dtype)
 
     def mirrored(self, u_L: Tensor) -> Tensor:
-        """nu = 1[u > sigmoid(-g)], the antithetic sample, with 1 - u for u."""
-        return (u_L > (-self.logits_L).sigmoid()).to(u_L.dtype)
+        """nu = 1[u > sigmoid(-k g)], the antithetic sample, with 1 - u for u."""
+        return (u_L > (-self.k * self.logits_L).sigmoid()).to(u_L.dtype)
 
     def surrogate(self, u_L: Tensor, excess_B: Tensor) -> Tensor:
         """Zeros (B,) whose gradient with respect to g is ARM's estimate, from each row's F(mirrored) - F(sampled).
 
-        dE[F]/dg = E_u[(F(1[u > sigmoid(-g)]) - F(1[u < sigmoid(g)])) (u - 1/2)] (Yin & Zhou 2019), unbiased and
+        dE[F]/dg = k E_u[(F(1[u > sigmoid(-k g)]) - F(1[u < sigmoid(k g)])) (u - 1/2)] (Yin & Zhou 2019), unbiased and
         without a derivative of the cost F.
         """
-        return excess_B.detach() * ((self.logits_L - self.logits_L.detach()) * (u_L - 0.5)).sum()
+        return excess_B.detach() * (self.k * (self.logits_L - self.logits_L.detach()) * (u_L - 0.5)).sum()
 
 
 class Multiplier(nn.Module):

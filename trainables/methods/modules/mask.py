@@ -47,10 +47,11 @@ class Mask(nn.Module):
 
 
 class Adversary(nn.Module):
-    """The critic D, (B, L) -> (B,), large for prior samples; and the number of cycles so far, for the schedules."""
+    """The critic D, (B, L) -> (B,), large for prior samples; and the turns so far, for schedules of `unit` turns."""
 
-    def __init__(self, latent_dim: int, width: int, depth: int):
+    def __init__(self, latent_dim: int, width: int, depth: int, unit: int):
         super().__init__()
+        self.unit = unit
         self.critic = nn.Sequential(*dense((latent_dim, *[width] * depth, 1), glorot_normal))
         self.register_buffer("turns", torch.tensor(0))
 

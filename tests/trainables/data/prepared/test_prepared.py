@@ -22,7 +22,7 @@ from trainables.data.prepared import index_file, mapped, prepare, shards
 from trainables.data.sets.array import Array
 from trainables.data.sets.celeba import CelebA
 from trainables.data.sets.digits import Digits
-from trainables.data.sets.mnist import Mnist, Mnist01
+from trainables.data.sets.mnist import FashionMnist, Mnist, Mnist01, Mnist32
 from trainables.data.sets.sprites import Sprites
 from trainables.pictures import span_of
 from trainables.run import Run
@@ -80,6 +80,17 @@ def test_rows_asked_for_are_the_first_ones_over_several_shards(digits):
     same_sets(load_splits(Digits(**part), digits), load_splits(Digits(**part), NOWHERE))
     with pytest.raises(DataError, match="1501 rows asked for, but digits has 1500"):
         load_splits(Digits(train_rows=1_501), digits)
+
+
+@pytest.mark.parametrize(("dataset", "key"), [
+    (Mnist(), "mnist-0c7a84cdee95"),
+    (Mnist32(), "mnist32-f931bc4aa383"),
+    (Mnist01(zeros=1, ones=3), "mnist01-955f2839d1f9"),
+    (FashionMnist(val_from_train=5_000), "fashion_mnist-1b9575277816"),
+])  # fmt: skip
+def test_a_set_that_was_prepared_before_it_had_another_setting_keeps_its_key(dataset, key):
+    assert index_file.key(dataset) == key
+    assert index_file.key(dataset.model_copy(update={"binary": True})) != key
 
 
 @pytest.mark.parametrize("shard_bytes", [SOME_SHARDS, 1 << 26])

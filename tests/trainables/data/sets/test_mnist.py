@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from PIL import Image
 from pydantic import ValidationError
 
 from trainables.common.errors import DataError
 from trainables.data.formats.idx import read_idx, read_pair
 from trainables.data.loading import load_splits, read_facts
-from trainables.data.sets.mnist import TEST, TRAIN, FashionMnist, Mnist, Mnist01, Mnist32
+from trainables.data.sets.mnist import TEST, TRAIN, Fashion32, FashionMnist, Mnist, Mnist01, Mnist32
 
 TRAIN_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]  # README of the real files
 TEST_COUNTS = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
@@ -133,6 +134,42 @@ def test_mnist32_is_mnist_with_two_zeros_on_each_side(numbered_root):
         assert wide.sum() == x.sum()
 
 
+def by_pillow(x: torch.Tensor) -> np.ndarray:
+    """As torchvision's `Resize`, which DD-VAE's code uses, does it to a picture."""
+    size = (32, 32)
+    pictures = [Image.fromarray(image[0]).resize(size, Image.Resampling.BILINEAR) for image in x.numpy()]
+    return np.stack([np.asarray(picture) for picture in pictures])[:, None]
+
+
+def test_fashion32_is_enlarged_as_by_pillow_to_the_bit():
+    """Random images have every size of step between neighbours."""
+    chance = np.random.default_rng(0)
+    x = torch.from_numpy(chance.integers(0, 256, (500, 1, 28, 28)).astype(np.uint8))
+    x[:2] = torch.tensor([0, 255], dtype=torch.uint8)[:, None, None, None]
+    assert np.array_equal(Fashion32()._images(x).numpy(), by_pillow(x))
+
+
+def test_real_fashion32_has_the_splits_and_labels_of_fashion_mnist(real_data, no_network):
+    small, large = (load_splits(of(val_from_train=5_000), real_data) for of in (FashionMnist, Fashion32))
+    assert large.facts() == read_facts(Fashion32(val_from_train=5_000))
+    for split in ("train", "val", "test"):
+        ours, theirs = getattr(large, split), getattr(small, split)
+        assert len(ours) == len(theirs) and torch.equal(ours.y, theirs.y) and ours.shape == (1, 32, 32)
+        assert np.array_equal(ours.x[-20:].numpy(), by_pillow(theirs.x[-20:]))
+    assert large.train.x.dtype == torch.uint8
+
+
+@pytest.mark.parametrize("of", [Mnist, Mnist32, Mnist01])
+def test_binary_images_are_black_below_a_half_and_white_from_a_half_on(numbered_root, no_network, of):
+    grey, binary = load_splits(of(), numbered_root), load_splits(of(binary=True), numbered_root)
+    assert binary.facts() == read_facts(of(binary=True)) == grey.facts()
+    for split in ("train", "val", "test"):
+        x, batch = getattr(grey, split).x[:300].numpy(), getattr(binary, split).batch(torch.arange(300))
+        assert np.array_equal(batch.numpy(), (x / 255 >= 0.5).astype(np.float32))
+        assert torch.equal(getattr(binary, split).y, getattr(grey, split).y)
+    assert set(grey.val.x.unique().tolist()) > {0, 127, 128, 255}
+
+
 def test_mnist01_takes_the_first_zeros_and_ones_in_turns(numbered_root):
     splits = load_splits(Mnist01(), numbered_root)
     assert splits.facts() == read_facts(Mnist01(), numbered_root)
@@ -144,7 +181,7 @@ def test_mnist01_takes_the_first_zeros_and_ones_in_turns(numbered_root):
     assert splits.train.y[:6].tolist() == [0, 1, 0, 1, 0, 1]
 
 
-@pytest.mark.parametrize("dataset", [Mnist, Mnist32, FashionMnist])
+@pytest.mark.parametrize("dataset", [Mnist, Mnist32, FashionMnist, Fashion32])
 @pytest.mark.parametrize("held", [5_000, 10_000])
 def test_the_last_training_images_validate_as_many_as_asked_for(dataset, held):
     facts = read_facts(dataset(val_from_train=held))
