@@ -22,6 +22,10 @@ TRAININGS = {
     "optuna_digits": 60,
     "all_methods": 2 * 31,
     "three_papers": 3,
+    "intelvae_holes": 3 + 2 + 1,
+    "ardvae_mnist_small": 3,
+    "intelvae_fashion_sparse": 3,
+    "vimae_mnist": 5,
 }
 
 

@@ -50,7 +50,7 @@ def on(name: str, latent_dim: int | None = None) -> Cell:
 SIZED = measured("active_own", "fid_ard")
 GENERATED = measured("active_own", "fid_ard", "precision", "recall")
 DISENTANGLED = measured("factor_vae", "mig", "active_own")
-GATES = {"method.mapping.floor": 0}
+GATES = {"method.mapping.floor": 0.2}
 DATA = {"method.name": "vae", "metric": ("uncertainty_data", "proportion_of_ones_data")}
 INTEL = {
     "1": Table(

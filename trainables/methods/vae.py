@@ -26,7 +26,8 @@ class VAE(Method):
 
     name: Literal["vae"] = "vae"
     reconstruction_weight: PositiveFloat = 1.0
-    """Weight of the reconstruction. VIMAE's comparison: 0.05, of the squared error."""
+    """Weight of the reconstruction. VIMAE's comparison, of squared errors: 20, so that 0.05 weighs the KL, see
+    search_spaces/papers/vimae_table_3.yaml."""
     gamma: NonNegativeFloat = 0.0
     """Weight of the sparse loss L_sp on |z|, Intel-VAE's ablation of its sparse mapping: 0.01 to 100; 0: no loss."""
     prior_log_variance: float = 0.0
@@ -58,7 +59,8 @@ class BetaVAE(Method):
     beta: NonNegativeFloat = 1.0
     """Weight of the KL. VIMAE's beta_H: 10 or 100; beta_A: 0.2 or 0.4."""
     reconstruction_weight: PositiveFloat = 1.0
-    """Weight of the reconstruction. VIMAE's comparison: 0.05, of the squared error."""
+    """Weight of the reconstruction. VIMAE's comparison, of squared errors: 20, so that 0.05 weighs the KL, see
+    search_spaces/papers/vimae_table_3.yaml."""
     source: ClassVar[str] = "Higgins et al. 2017; VIMAE, section 5"
 
     def terms(self, seen: Pass) -> Terms:
