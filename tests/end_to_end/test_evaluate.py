@@ -1,6 +1,5 @@
 """`vaeorch evaluate` on a real sweep: on Ray, into results.json and MLflow, nothing measured twice, nothing lost."""
 
-import io
 import json
 import os
 import re
@@ -9,12 +8,11 @@ import signal
 import subprocess
 import sys
 import uuid
-from contextlib import redirect_stdout, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from orchestrator.cli import main as cli
 from orchestrator.clusters.resources import cpus
 from orchestrator.commands import evaluate as verb
 from orchestrator.evaluation import orders
@@ -51,12 +49,10 @@ PIXELS = ("--set", "features=pixels")
 
 
 def told(*words) -> str:
-    """What a command line in this process prints."""
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as said:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.setattr(sys, "argv", ["vaeorch", *map(str, words)])
-        cli.main()
-    return said.getvalue()
+    """What a command line prints, in a process of its own."""
+    environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    command = [sys.executable, "-m", "orchestrator", *map(str, words)]
+    return warm.run(command, check=True, capture_output=True, env=environment).stdout.decode()
 
 
 @pytest.fixture(scope="module")
