@@ -21,7 +21,7 @@ Floors = tuple[tuple[str, ...], ...]
 # A package's `__init__` is its front door: it may import all that is in the package, and stands above it. It has a room
 # of its own where modules of the package lie on several floors.
 TRAINABLES: Floors = (
-    ("values",),
+    ("values", "figures"),
     ("evaluations",),
     ("train",),
     ("pictures", "run"),
@@ -47,6 +47,7 @@ ORCHESTRATOR: Floors = (
     ("__main__",),
     ("cli",),
     ("commands",),
+    ("figures",),
     ("execution", "evaluation", "reporting"),
     ("sweep",),
     ("tracking", "checks"),

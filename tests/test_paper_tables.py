@@ -36,6 +36,7 @@ TRAININGS = {
     "intel_table_b1": (8 + 2 + 1) * 10,
     "intel_figure_3": (2 + 3) * 10,
     "intel_figure_4": (5 * 2 * 2 + 5) * 10,
+    "intel_figure_b2": 1,
     "intel_figure_7": 2 * (1 + 8 * 2 + 2 + 4) * 10,
     "intel_appendix_c3": 10 * 10,
     "ard_table_1": 2 * (4 + 2 + 4) * 5,

@@ -125,11 +125,16 @@ def levels(vae: VAE, base_D: Tensor, scores: Relevance, spread_D: Tensor, span: 
 
     Source: Intel-VAE, figure B.2.
     """
+    y_BD = moved(base_D, axes_of_levels(vae, scores), spread_D)
+    return grid(vae.decode(vae.mapping(y_BD)).mean_BX, span, TRAVERSAL_STEPS)
+
+
+def axes_of_levels(vae: VAE, scores: Relevance) -> Tensor:
+    """The most relevant axis of each level of a hierarchy, the top first."""
     groups = scores.score_D.split(vae.mapping.groups)
     ends = torch.tensor(vae.mapping.groups).cumsum(0).tolist()
     axes = [end - len(group) + int(group.argmax()) for end, group in zip(ends, groups, strict=True)]
-    y_BD = moved(base_D, torch.tensor(axes, device=base_D.device), spread_D)
-    return grid(vae.decode(vae.mapping(y_BD)).mean_BX, span, TRAVERSAL_STEPS)
+    return torch.tensor(axes, device=scores.score_D.device)
 
 
 def moved(base_D: Tensor, axes: Tensor, spread_D: Tensor) -> Tensor:

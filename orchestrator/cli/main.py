@@ -12,6 +12,7 @@ from orchestrator import output, signals
 from orchestrator.cli.cluster import cluster as cluster_group
 from orchestrator.cli.data import data
 from orchestrator.cli.options import (
+    checkpoint_option,
     cluster_options,
     data_option,
     file_option,
@@ -24,7 +25,6 @@ from orchestrator.cli.options import (
     tracking_option,
 )
 from orchestrator.errors import ClusterFailed, NoResult, UserError
-from orchestrator.storage import layout
 from orchestrator.storage.workspace import Workspace
 
 NO_RESULT, USERS_MISTAKE, CLUSTER_FAILED = 1, 2, 3
@@ -126,11 +126,7 @@ def train(spec, out, name, settings, data_root, tracking_uri) -> None:
 @click.option(
     "--set", "settings", multiple=True, metavar="[METRIC.]FIELD=VALUE", help="A setting, as features=classifier."
 )
-@click.option(
-    "--checkpoint",
-    type=click.Choice(list(layout.EVALUATED)),
-    help="The models of the best epoch, or of the last.  [default: the spec's, or best]",
-)
+@checkpoint_option
 @click.option("--again", is_flag=True, help="Measure also what is known.")
 @data_option
 @tracking_option
@@ -197,6 +193,39 @@ def compare(first, second, out, form, file) -> None:
     from orchestrator.commands.report import compare as write
 
     write(out, (first, second), Wanted(form, file))
+
+
+@cli.command()
+@click.argument("target", required=False)
+@click.argument("kind", required=False)
+@out_option
+@click.option("-o", "file", type=click.Path(path_type=Path), help="The picture.  [default: KIND.png in its figures/]")
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    type=click.Choice(["png", "svg", "pdf"]),
+    help="May be given several times.  [default: that of -o's name, else png]",
+)
+@click.option("--trials", help="all, best:N, or ids with commas between.  [default: all]")
+@checkpoint_option
+@click.option("--list", "listing", is_flag=True, help="List the kinds of figures.")
+@data_option
+def figure(target, kind, out, file, formats, trials, checkpoint, listing, data_root) -> None:
+    """Draw a figure of a paper, KIND, from the trained models of TARGET: a sweep, a trial (SWEEP/ID), or a run.
+
+    The data that it shows are written beside it as CSV. Of trials that differ in their seed alone the best is drawn, or
+    their mean where the figure has numbers.
+    """
+    from orchestrator.commands import figure as verb
+    from orchestrator.figures.trained import Choice
+
+    if listing:
+        verb.print_kinds()
+        return
+    if not (target and kind):
+        raise click.UsageError("name a sweep and a kind of figure; --list lists the kinds")
+    verb.figure(target, kind, Workspace(out, data_root), Choice(trials, checkpoint), file, formats)
 
 
 @cli.command()

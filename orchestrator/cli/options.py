@@ -7,6 +7,7 @@ import click
 
 from orchestrator.clusters.options import ClusterOptions
 from orchestrator.errors import UserError
+from orchestrator.storage import layout
 from trainables.common.roots import root_of
 
 
@@ -42,6 +43,11 @@ tracking_option = click.option(
     metavar="URI",
     help="MLflow's store: http://..., postgresql://..., or (default) sqlite below --out. [env: MLFLOW_TRACKING_URI, for"
     " what has no store yet]",
+)
+checkpoint_option = click.option(
+    "--checkpoint",
+    type=click.Choice(list(layout.EVALUATED)),
+    help="The models of the best epoch, or of the last.  [default: the spec's, or best]",
 )
 cluster_option = click.option(
     "--cluster",

@@ -15,4 +15,5 @@ __all__ = [  # the modules that others import
     "paper_formats",
     "paper_tables",
     "sweeps_side_by_side",
+    "tables",
 ]

@@ -23,6 +23,7 @@ Data and evaluations:
     data_files: small files in the formats of the data sets, and what is said of bad ones.
     image_sets: published sets of images in their own formats, with few images.
     prepared_sets: data sets to prepare, and how rows are compared.
+    figures: a small sweep with trained models, made without Ray.
     evaluations: evaluations that take a moment, and models to try them on.
     paper_tables: the tables of the papers as they are printed.
 

@@ -1,0 +1,8 @@
+"""The figures of the papers, drawn from trained sweeps.
+
+`table.py` lists the kinds of figures, a file for each few of one sort. A kind turns trained models (`trained.py`) into
+panels of plain numbers or bytes (`panels.py`), which `drawing.py` draws and `listing.py` writes as CSV: so the CSV
+holds what is drawn. The numbers about one model come from `trainables/figures/`.
+"""
+
+__all__ = ["output", "table", "trained"]  # the modules that others import
