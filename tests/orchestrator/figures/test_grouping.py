@@ -39,7 +39,7 @@ def test_figure_7_has_two_data_sets_and_a_curve_for_each_method_along_its_weight
             ("intel_vae sparse floor=0", "method.mapping.gamma", 8),
             ("intel_vae sparse floor=0.2", "method.mapping.gamma", 8),
             ("sparse_vae bernoulli", "method.alpha", 2),
-            ("dd_vae linear=True algorithm=amsgrad", "method.alpha", 4),
+            ("dd_vae algorithm=amsgrad", "method.alpha", 4),
         ]
         gammas = [one.values["method.mapping.gamma"] for one in curves[1].members]
         assert gammas == sorted(gammas) and len(set(gammas)) == 8
