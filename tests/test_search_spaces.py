@@ -26,6 +26,7 @@ TRAININGS = {
     "ardvae_mnist_small": 3,
     "intelvae_fashion_sparse": 3,
     "vimae_mnist": 5,
+    "geco_mnist": 1,
 }
 
 
