@@ -79,8 +79,8 @@ def measure_models(
 
 
 def reasons(orders: list["Order"]) -> list[str]:
-    """Why nothing could be measured, each reason once."""
-    found = (finding for order in orders for finding in order.found.values())
+    """Why evaluations have no numbers, each reason once."""
+    found = (finding for order in orders for finding in order.found.values() if finding["undefined"])
     return list(dict.fromkeys(f"  {finding['metric']}: {finding['undefined']}" for finding in found))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from orchestrator.commands.evaluate import measure_models
+from orchestrator.commands.evaluate import measure_models, reasons
 from orchestrator.errors import UserError
 from orchestrator.evaluation.models import ALL
 from orchestrator.evaluation.selection import Selection
@@ -22,7 +22,7 @@ from orchestrator.storage.json_files import write_whole
 from orchestrator.storage.workspace import Workspace
 from orchestrator.sweep.folder import recorded_spec
 from orchestrator.sweep.results import read_results
-from orchestrator.terminal import console
+from orchestrator.terminal import console, say
 
 TERMINAL = "terminal"
 
@@ -46,7 +46,9 @@ def report(workspace: Workspace, name: str, wanted: Wanted) -> KeyboardInterrupt
     out = workspace.out
     if wanted.measured:
         progress = console(stderr=True)
-        _, ending = measure_models(name, workspace, Selection(trials=ALL), progress)
+        orders, ending = measure_models(name, workspace, Selection(trials=ALL), progress)
+        for line in reasons(orders):
+            say(progress, line)
         if stop := ending.judge(progress):
             return stop
     deliver(FORMS[wanted.form](out, name), wanted.file)

@@ -15,6 +15,7 @@ from orchestrator.spec.records import SweepSpec
 from orchestrator.storage import layout
 from orchestrator.storage.evaluations_file import StoredResult, epoch_meant, provenance_of
 from orchestrator.storage.json_files import read_object
+from orchestrator.text import listed
 from trainables.metrics.provenance import differences
 from trainables.values import Value, value_named
 
@@ -150,6 +151,8 @@ def _undefined(training: Training, value: Value) -> str:
 
 def _reasons(value: Value, name: str, having: Sequence[tuple[Training, StoredResult]]) -> Iterator[str]:
     """Why numbers do not compare with what is printed."""
+    if len(configurations := {listed(training.config) for training, _ in having}) > 1:
+        yield f"the mean of {len(configurations)} configurations"
     for training, finding in having:
         yield from training.flaws
         if provenance_of(finding).split == "val":

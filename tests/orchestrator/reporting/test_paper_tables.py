@@ -130,6 +130,11 @@ def test_numbers_that_were_made_in_different_ways_have_no_mean_that_compares():
     )
 
 
+def test_a_mean_over_configurations_is_none_of_the_papers():
+    other = Training("0009", {"method.beta": 3}, {"method": {"name": "vae"}}, [finding("f", fid_ard=28.8)], ())
+    assert cell([*of_vae(28.0), other]).remark == "the mean of 2 configurations"
+
+
 def test_the_newest_finding_counts():
     pair = finding("frechet_ard", fid_ard=99.0), finding("frechet_ard", fid_ard=28.8)
     assert cell([training(1, "vae", *pair)]).ours.mean == 28.8
