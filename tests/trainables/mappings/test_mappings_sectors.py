@@ -143,8 +143,8 @@ def test_sector_map_is_continuous_at_every_boundary_and_at_the_origin(shares, dt
     slope = 5 * SMOOTHING ** (0.2 - 1)
     with torch.no_grad():
         moved = (plane_with(shares).to(dtype)(y_BD) - y_BD).norm(dim=1)
-    assert moved.max() < 5 * slope * step
-    assert 2 * moved.max() < 0.2  # far below the gap between clusters
+    pushed = 5 * 0.1**0.2  # by equation 6, at a distance of 0.1: a map that is torn moves by as much at once
+    assert moved.max() < 5 * slope * step < 0.1 * pushed  # float32 rounds y by as much as `step`
 
 
 @pytest.mark.parametrize("shares", [[0.2] * 5, [0.7, 0.3]])
