@@ -21,7 +21,6 @@ ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",  # Tune's old output, which can be silenced
     "RAY_worker_niceness": "0",  # trials keep the sweep's priority; Ray's 15 starves beside other work
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths mean the same in a slot
-    "RAY_gcs_server_port_wait_time_s": str(START_S),  # also how often its client looks for it, a second each
     "RAY_timeout_ms_task_wait_for_death_info": "60000",  # to learn that a slot's node is lost, not just out of reach
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a slot that asked for no GPU sees none
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",

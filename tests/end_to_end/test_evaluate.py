@@ -413,7 +413,7 @@ def test_what_an_older_version_of_an_evaluation_found_gives_way_to_what_a_newer_
     new = {"metric": "proportion", "values": {"least_proportion": 0.1}, "version": 2}
     other = {"metric": "mse", "values": {"mse": 1.0}}
     assert newest([old, other, new]) == [other, new]
-    assert newest([new, other, old]) == [new, other, old]  # asked for last, by older code
+    assert newest([new, other, old]) == [other, old]  # measured again by older code: it has all of its values
     assert newest([old, new | {"version": 1}]) == [old, new | {"version": 1}]
 
 
