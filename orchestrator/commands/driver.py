@@ -108,7 +108,7 @@ def verb_of(job: Job, file: Path, workspace: Workspace) -> str:
     """The verb to do: a batch system may start a job again, as on other nodes, and then it resumes its own sweep."""
     started = file.with_name(layout.JOB_STARTED)
     again = started.exists() and (workspace.folder(job.target) / layout.SPEC).is_file()
-    started.touch()
+    started.touch(mode=0o600)
     return "resume" if job.verb == "sweep" and again else job.verb
 
 
