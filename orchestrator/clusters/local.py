@@ -51,6 +51,7 @@ def private_ray(gpus_used: bool, dashboard: bool, cure: str = "Try again.") -> I
     Raises UserError, with `cure`, when Ray does not start or dies, and when no temporary folder can be written.
     """
     os.environ.update(ENVIRONMENT)
+    os.environ["RAY_AUTH_MODE"] = "token"  # nobody else on this machine may use it
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # or Ray writes a token into the home folder
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     import ray
@@ -118,9 +119,10 @@ def start_or_raise(scratch: Path, gpus: int, dashboard_port: int | None, cure: s
 def start(scratch: Path, gpus: int, dashboard_port: int | None) -> None:
     import ray
     from ray._private import services
-    from ray._raylet import AuthenticationTokenLoader
+    from ray._raylet import AuthenticationTokenLoader, Config
 
-    # Ray remembers the first token that this process used. If it was another cluster's, our own would turn us away.
+    # Ray has read the environment once in this process. If that said otherwise, our own gcs_server would turn us away.
+    Config.initialize("")
     AuthenticationTokenLoader.instance().reset_cache()
 
     known = {"TMPDIR": str(scratch)}  # or the dashboard leaves files elsewhere

@@ -65,14 +65,18 @@ def test_a_process_that_ends_while_ray_starts_is_started_again_and_nothing_is_le
     assert set(psutil.Process().children(recursive=True)) <= before
 
 
-def test_a_process_that_has_asked_another_ray_by_its_token_starts_its_own_with_another(monkeypatch):
-    from ray._raylet import AuthenticationTokenLoader
+@pytest.mark.parametrize("mode", ["token", "disabled"])
+def test_a_process_that_has_asked_another_ray_with_its_token_or_none_starts_its_own(monkeypatch, mode):
+    from ray._raylet import AuthenticationTokenLoader, Config
 
     loader = AuthenticationTokenLoader.instance()
     monkeypatch.setenv("RAY_AUTH_TOKEN", "a" * 64)
+    monkeypatch.setenv("RAY_AUTH_MODE", mode)
+    Config.initialize("")
     loader.reset_cache()
     assert loader.get_raw_token(True) == "a" * 64
     monkeypatch.delenv("RAY_AUTH_TOKEN")
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
     monkeypatch.setattr(local_ray, "START_S", 30)
     with local_ray.private_ray(gpus_used=False, dashboard=False):
         assert ray.get(ray.put(7)) == 7
