@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from tests.support.small_runs import METHODS
@@ -121,3 +122,15 @@ def draws(training, rows, split="val"):
     x = images(training, split)[:rows]
     parts = zip(x.split(500), noises(len(x), 0, split, "code"), strict=True)
     return torch.cat([training.learner.vae.encode(some).draw(noise).y_BD for some, noise in parts])
+
+
+def frechet_by_eigenvalues(one, other):
+    """The Frechet distance of rows of features, from the eigenvalues of the product of their covariances."""
+    (m1, s1), (m2, s2) = ((x.mean(0), np.cov(x, rowvar=False)) for x in (one, other))
+    root = np.sqrt(np.linalg.eigvals(s1 @ s2).astype(complex)).real.sum()
+    return ((m1 - m2) ** 2).sum() + np.trace(s1) + np.trace(s2) - 2 * root
+
+
+def rounded(x):
+    """Images as rows of values that a byte can hold, in [0, 1]."""
+    return np.rint(x.numpy().reshape(len(x), -1).astype(np.float64) * 255) / 255

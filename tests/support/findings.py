@@ -1,15 +1,8 @@
 """Findings of evaluations, made by hand."""
 
-PROVENANCE = {
-    "extractor": "inception",
-    "extractor_hash": "6726825d" * 8,
-    "counts": [["generated", 10_000], ["real", 10_000]],
-    "split": "test",
-    "mapping": "jpeg",
-    "seed": 0,
-    "settings": [],
-    "data": "mnist32",
-}
+from tests.support import comparisons
+
+PROVENANCE = comparisons.PROVENANCE | {"extractor": "inception", "extractor_hash": "6726825d" * 8}
 
 
 def finding(metric: str, provenance: dict = PROVENANCE, undefined: str = "", **values: float) -> dict:
