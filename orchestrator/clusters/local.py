@@ -91,7 +91,8 @@ def start_or_raise(scratch: Path, gpus: int, dashboard_port: int | None, cure: s
     """Start Ray, and return the processes that this started. If it fails, or Ctrl-C comes meanwhile, they are ended.
 
     On a busy machine a raylet ends by itself, if its helpers need more than 15 s to start, and a gcs_server may not
-    answer in time: then Ray is started again, for `START_S` altogether.
+    answer in time: then Ray is started again, for `START_S` altogether. A gcs_server that ends after it has answered
+    is another matter: Ray's client looks for it for a minute, and then ends this process.
 
     Raises UserError, with `cure`.
     """
@@ -105,9 +106,9 @@ def start_or_raise(scratch: Path, gpus: int, dashboard_port: int | None, cure: s
             start(scratch, gpus, dashboard_port)
             return descendants(psutil.Process()) - others
         except BaseException as error:
+            lost = isinstance(error, RayLost) or str(error).startswith(NO_GCS) or has_ended(*VITAL)
             ray.shutdown()
             end(descendants(psutil.Process()) - others)
-            lost = isinstance(error, RayLost) or str(error).startswith(NO_GCS)
             if lost and time.monotonic() < deadline:
                 continue
             if not isinstance(error, Exception | RayLost):  # Ctrl-C
@@ -156,7 +157,7 @@ def patient(find: Callable) -> Callable:
             try:
                 return find(*values)
             except RuntimeError:
-                if raylet_has_ended():
+                if has_ended("raylet"):
                     raise RayLost("its raylet ended by itself.") from None
                 if time.monotonic() > deadline:
                     raise
@@ -165,13 +166,12 @@ def patient(find: Callable) -> Callable:
     return found
 
 
-def raylet_has_ended() -> bool:
-    """Whether a raylet that this process started has ended, and nothing has read its exit code yet (a zombie)."""
+def has_ended(*names: str) -> bool:
+    """Whether a process that this one started has ended, and nothing has read its exit code yet (a zombie)."""
     import psutil
 
-    return any(
-        child.name() == "raylet" and child.status() == psutil.STATUS_ZOMBIE for child in psutil.Process().children()
-    )
+    children = psutil.Process().children()
+    return any(child.name() in names and child.status() == psutil.STATUS_ZOMBIE for child in children)
 
 
 def descendants(process) -> set:
