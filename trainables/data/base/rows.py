@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
@@ -70,13 +70,17 @@ class Column(Protocol):
 
 @dataclass(frozen=True)
 class Rows:
-    """Loaded rows: `x` (N, *X) uint8 or float32, in memory or in mapped files; `y` (N,) int64, None without labels."""
+    """Loaded rows: `x` (N, *X) uint8 or float32, in memory or in mapped files; `y` (N,) int64, None without labels.
+
+    `classes` are the names of the labels 0, 1, ...; empty where labels are numbers without names.
+    """
 
     x: Column
     y: torch.Tensor | None
     range: Range | None
     factors: Factors | None = None
     attributes: Attributes | None = None
+    classes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.x)
@@ -109,7 +113,8 @@ class Stored:
     """Rows that are still in files, or still to be rendered: `order` (N,) int64 holds their indices there.
 
     `fetch` reads the rows of K such indices, an int64 array, as bytes in that order. `shape` is that of one row.
-    `from_front`: each `fetch` reads its files from the start.
+    `from_front`: each `fetch` reads its files from the start. `labels` are those of all rows in the files, where they
+    are known without reading these; `classes` are their names, as in Rows.
     """
 
     order: torch.Tensor
@@ -117,6 +122,13 @@ class Stored:
     shape: tuple[int, ...]
     range: Range | None
     from_front: bool = False
+    labels: torch.Tensor | None = None
+    classes: tuple[str, ...] = ()
+
+    @property
+    def y(self) -> torch.Tensor | None:
+        """The labels (N,); None where there are none, or only reading tells."""
+        return None if self.labels is None else self.labels[self.order]
 
     def __len__(self) -> int:
         return len(self.order)
@@ -173,6 +185,11 @@ def hold_out(rows: Part, val_rows: int, test_rows: int = 0) -> Splits:
     mixed, first_test = shuffled(rows), len(rows) - test_rows
     val, test = slice(first_test - val_rows, first_test), slice(first_test, None)
     return Splits(mixed.take(slice(val.start)), mixed.take(val), mixed.take(test) if test_rows else None)
+
+
+def class_name(classes: Sequence[str], label: int) -> str:
+    """The name of a label; its number where labels have no names."""
+    return classes[label] if classes else str(label)
 
 
 def chunks(part: Part, rows: int) -> Iterator[Rows]:

@@ -54,15 +54,23 @@ class Album:
                 progress.report(start + len(some), len(index))
         return out_KCHW
 
-    def stored(self, rows: int, values: Range, y_N: np.ndarray | None = None, attributes: Attributes | None = None):
-        """All pictures as a split, which is decoded when it is read."""
+    def stored(
+        self,
+        rows: int,
+        values: Range,
+        y_N: np.ndarray | None = None,
+        attributes: Attributes | None = None,
+        classes: tuple[str, ...] = (),
+    ) -> Stored:
+        """All pictures as a split, which is decoded when it is read. `classes` are the names of the labels `y_N`."""
+        labels = None if y_N is None else torch.from_numpy(y_N)
 
         def fetch(index_K: np.ndarray) -> Rows:
-            y_K = None if y_N is None else torch.from_numpy(y_N[index_K])
+            y_K = None if labels is None else labels[index_K]
             known = None if attributes is None else attributes[index_K]
-            return Rows(torch.from_numpy(self.pixels(index_K)), y_K, values, attributes=known)
+            return Rows(torch.from_numpy(self.pixels(index_K)), y_K, values, attributes=known, classes=classes)
 
-        return Stored(torch.arange(rows), fetch, self.shape, values)
+        return Stored(torch.arange(rows), fetch, self.shape, values, labels=labels, classes=classes)
 
     def _one(self, row: int) -> np.ndarray:
         channels, height, width = self.shape

@@ -16,6 +16,7 @@ from trainables.common.lazy import Image, ImageOps, np
 from trainables.data.base import UNIT, Stored, progress
 from trainables.data.formats.archives import Archive, open_archive
 from trainables.data.formats.decoding import AT_ONCE, album, of_size
+from trainables.data.formats.framing import Framing, Size, Unframable, shown
 from trainables.data.formats.hidden import kinds
 from trainables.data.formats.labels import classes
 from trainables.data.formats.locate import DAMAGED
@@ -27,19 +28,24 @@ GREY, COLOUR = ("1", "L"), ("RGB", "P", "YCbCr", "CMYK")
 ORIENTATION, UPRIGHT, SIDEWAYS = 0x0112, 1, (5, 6, 7, 8)  # EXIF's tag, and its values that swap width and height
 
 
+AS_THEY_ARE = Framing()
+
+
 @dataclass(frozen=True)
 class Head:
-    """What a picture's header says: width and height as shown, Pillow's mode, and what needs a note."""
+    """What a picture's header says: height and width as shown, Pillow's mode, and what needs a note."""
 
-    size: tuple[int, int]
+    size: Size
     mode: str
     turned: bool  # by its EXIF orientation
     deep: bool  # 16 bits per channel
     moving: bool  # several frames
 
 
-def pictures(folder: Path) -> tuple[Stored, tuple[str, ...]]:
+def pictures(folder: Path, framing: Framing = AS_THEY_ARE) -> tuple[Stored, tuple[str, ...]]:
     """The pictures in the order of their names, grey if all are, and notes. Raises Unfit at the first invalid one.
+
+    Unless `framing` makes them equally large, they must be.
 
     Sizes and modes come from the files' headers; the pictures are decoded when the split is read.
     """
@@ -51,22 +57,29 @@ def pictures(folder: Path) -> tuple[Stored, tuple[str, ...]]:
         raise Unfit(f"{len(names)} pictures ({', '.join(SUFFIXES)}): one to train on and one to validate are needed.")
     steps_N = _classes(names)
     heads = list(_heads(archive, names))
-    size = _size(names, heads)
+    size = _size(names, heads, framing)
     channels = 1 if all(head.mode in GREY for head in heads) else 3
-    y_N, said = (None, []) if steps_N is None else classes(np.array(steps_N))
-    shape = channels, size[1], size[0]
-    found = album(archive, names, shape, _upright(size), cure=CURE).stored(len(names), UNIT, y_N)
-    return found, (*_left(archive, names), *_empty(archive, steps_N), *said, *_odd(heads, channels))
+    y_N, known, said = (None, (), []) if steps_N is None else classes(np.array(steps_N))
+    look = _upright(None if framing.asked else size)
+    pages = album(archive, names, (channels, *size), look, fit=framing.of_picture, cure=CURE)
+    found = pages.stored(len(names), UNIT, y_N, classes=known)
+    notes = *_left(archive, names), *_empty(archive, steps_N), *said, *_odd(heads, channels)
+    return found, (*notes, *_stretched(heads, framing))
 
 
-def _size(names: list[str], heads: list[Head]) -> tuple[int, int]:
-    """The width and height that all pictures have. Raises Unfit where they differ."""
-    (width, height) = heads[0].size
+def _size(names: list[str], heads: list[Head], framing: Framing) -> Size:
+    """The size that all pictures get. Raises Unfit for the first that gets another, or is smaller than the crop."""
+    sizes = {}
     for name, head in zip(names, heads, strict=True):
-        if head.size != (width, height):
-            told = f"{_inner(name)} has {head.size[0]}x{head.size[1]} pixels, {_inner(names[0])} {width}x{height}"
-            raise Unfit(f"{told}: make all equally large.")
-    return width, height
+        try:
+            sizes.setdefault(framing.size(head.size), (name, head.size))
+        except Unframable as error:
+            raise Unframable(f"{_inner(name)}: {error}", error.field) from error
+        if len(sizes) > 1:
+            first, other = ((_inner(name), shown(size[::-1])) for name, size in sizes.values())
+            told = f"{other[0]} has {other[1]} pixels, {first[0]} {first[1]}"
+            raise Unfit(f"{told}: make all equally large, or name the size that they get by 'resize' or 'crop'.")
+    return next(iter(sizes))
 
 
 def _classes(names: list[str]) -> list[str] | None:
@@ -102,9 +115,9 @@ def _head(archive: Archive, name: str) -> Head:
 
 def _read(picture) -> Head:
     turn, (width, height) = _turn(picture), picture.size
-    shown = (height, width) if turn in SIDEWAYS else (width, height)
+    size = (width, height) if turn in SIDEWAYS else (height, width)
     deep = any(";16" in str(tile.args) for tile in picture.tile)
-    return Head(shown, picture.mode, turn != UPRIGHT, deep, _moving(picture))
+    return Head(size, picture.mode, turn != UPRIGHT, deep, _moving(picture))
 
 
 def _turn(picture) -> int:
@@ -124,12 +137,13 @@ def _moving(picture) -> bool:
         return True
 
 
-def _upright(size: tuple[int, int]) -> Callable:
-    """A function that checks a picture's size and turns it by its EXIF orientation, as viewers show it."""
+def _upright(size: Size | None) -> Callable:
+    """A function that checks a picture's size, if one is given, and turns it by its EXIF orientation, as viewers do."""
 
     def look(picture):
         turn = _turn(picture)
-        of_size(*(reversed(size) if turn in SIDEWAYS else size))(picture)
+        if size:
+            of_size(*(size if turn in SIDEWAYS else reversed(size)))(picture)
         return picture if turn == UPRIGHT else ImageOps.exif_transpose(picture)
 
     return look
@@ -173,6 +187,13 @@ def _odd(heads: list[Head], channels: int) -> Iterator[str]:
     ):
         if count := sum(getattr(head, flag) for head in heads):
             yield f"{count:,} {of} {what}."
+
+
+def _stretched(heads: list[Head], framing: Framing) -> Iterator[str]:
+    """A note on pictures that lose their proportions."""
+    if count := sum(framing.stretches(head.size) for head in heads):
+        told = f"{count:,} of {len(heads):,} pictures have other proportions than {shown(framing.resize)}"
+        yield f"{told} and are stretched: 'crop' leaves proportions as they are."
 
 
 def _inner(name: str) -> str:

@@ -1,18 +1,26 @@
-"""Converts the labels of files, whole numbers or text, to whole numbers, with notes on their classes."""
+"""Converts the labels of files to whole numbers, with the names of their classes and notes on them."""
 
 # Shapes: N rows, K classes.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from trainables.common.errors import Unfit
 from trainables.common.lazy import np
+from trainables.data.base import class_name
 from trainables.data.formats.hidden import twins
 
+KINDS = "whole numbers, text, or true and false"
 SHOWN = 12  # classes listed in a note
+FEW = 50  # different fractions, at most, that count as classes, and no more than half as many as there are rows
+
+Labels = tuple["np.ndarray", tuple[str, ...], list[str]]
+"""The labels (N,) int64, the names of the classes 0, 1, ... (none where the labels stay as they are), and notes."""
 
 
-def whole_numbers(y: np.ndarray, rows: int) -> tuple[np.ndarray, list[str]]:
-    """Labels (N,) as int64, and notes. Text is numbered in sorted order. Raises Unfit."""
+def whole_numbers(y: np.ndarray, rows: int) -> Labels:
+    """Labels of any kind. Text, and a few fractions, are numbered in sorted order. Raises Unfit."""
     if y.shape != (rows,):
         raise Unfit(f"y has shape {y.shape}, x has {rows} rows: write one label a row.")
     if y.dtype.kind in "USO":
@@ -20,18 +28,30 @@ def whole_numbers(y: np.ndarray, rows: int) -> tuple[np.ndarray, list[str]]:
     if y.dtype.kind == "f":
         return _of_floats(y)
     if y.dtype.kind not in "iub":
-        raise Unfit(f"y holds {y.dtype}: write whole numbers or text.")
+        raise Unfit(f"y holds {y.dtype}: write {KINDS}.")
     y_N = y.astype(np.int64)
-    return y_N, list(_counted(*np.unique(y_N, return_counts=True), "labels"))
+    names = ("false", "true") if y.dtype.kind == "b" else ()
+    numbers_K, counts_K = np.unique(y_N, return_counts=True)
+    return y_N, names, list(_counted([class_name(names, label) for label in numbers_K], counts_K, "labels"))
 
 
-def classes(names_N: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """The index (N,) of each name among the sorted distinct names, and notes."""
-    names_K, y_N, counts_K = np.unique(names_N, return_inverse=True, return_counts=True)
-    said = list(_counted(names_K, counts_K, "names as labels 0, 1, ... in the order of sorting"))
-    if alike := twins(names_K.tolist()):
+def classes(names_N: np.ndarray) -> Labels:
+    """Labels that are the index of each name among the sorted distinct names."""
+    y_N, names, said = _numbered(names_N, "names")
+    if alike := twins(names):
         said.append(f"classes whose names differ in case or spaces alone count as several: {', '.join(alike)}.")
-    return y_N, said
+    return y_N, names, said
+
+
+def printable(text: str) -> str:
+    """Text without unprintable characters: names of files, columns and classes may contain any."""
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def _numbered(values_N: np.ndarray, what: str) -> Labels:
+    values_K, y_N, counts_K = np.unique(values_N, return_inverse=True, return_counts=True)
+    names = tuple(printable(str(value)) for value in values_K)
+    return y_N, names, list(_counted(names, counts_K, f"{what} as labels 0, 1, ... in the order of sorting"))
 
 
 def _text(y: np.ndarray) -> np.ndarray:
@@ -40,7 +60,7 @@ def _text(y: np.ndarray) -> np.ndarray:
         try:
             return np.char.decode(y, "utf-8")
         except UnicodeDecodeError as error:
-            raise Unfit("y holds bytes that are no text in UTF-8: write whole numbers or text.") from error
+            raise Unfit(f"y holds bytes that are no text in UTF-8: write {KINDS}.") from error
     wrong = next((row for row, label in enumerate(y) if not isinstance(label, str)), None)
     if wrong is not None:
         what = "None" if y[wrong] is None else f"of type {type(y[wrong]).__name__}"
@@ -48,19 +68,27 @@ def _text(y: np.ndarray) -> np.ndarray:
     return y.astype(str)
 
 
-def _of_floats(y: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    wrong_N = ~(np.isfinite(y) & (y == np.round(y)))
-    if wrong_N.any():
-        row = int(wrong_N.argmax())
-        raise Unfit(f"y holds {y.dtype}, and row {row} {y[row]}: write whole numbers or text.")
-    y_N = y.astype(np.int64)
-    told = f"labels are {y.dtype}, and taken as whole numbers, which all of them are."
-    return y_N, [told, *_counted(*np.unique(y_N, return_counts=True), "labels")]
+def _of_floats(y: np.ndarray) -> Labels:
+    """Whole numbers stay as they are; of other numbers there may be a few, which are classes. Raises Unfit."""
+    if not np.isfinite(y).all():
+        row = int((~np.isfinite(y)).argmax())
+        raise Unfit(f"y holds {y.dtype}, and row {row} {y[row]}: label every row, with {KINDS}.")
+    fraction_N = y != np.round(y)
+    if not fraction_N.any():
+        y_N = y.astype(np.int64)
+        told = f"labels are {y.dtype}, and taken as whole numbers, which all of them are."
+        return y_N, (), [told, *_counted(*np.unique(y_N, return_counts=True), "labels")]
+    count, most = len(np.unique(y)), min(FEW, len(y) // 2)
+    if count > most:
+        row = int(fraction_N.argmax())
+        told = f"y holds {y.dtype}, and row {row} {y[row]}: {count:,} different numbers in {len(y):,} rows"
+        raise Unfit(f"{told}, of which at most {most} count as classes: write {KINDS}, or leave y out.")
+    return _numbered(y, "numbers")
 
 
-def _counted(names_K: np.ndarray, counts_K: np.ndarray, what: str):
+def _counted(names_K: Sequence, counts_K: np.ndarray, what: str) -> Iterator[str]:
     """A note on how many rows each class has."""
-    each = [f"{name} {count:,}" for name, count in zip(names_K[:SHOWN].tolist(), counts_K.tolist(), strict=False)]
+    each = [f"{name} {count:,}" for name, count in zip(names_K[:SHOWN], counts_K.tolist(), strict=False)]
     if len(names_K) > SHOWN:
         each.append(f"... {names_K[-1]} {counts_K[-1]:,}")
     if len(names_K) == 1:

@@ -114,7 +114,9 @@ def _split(folder: Path, index: index_file.Index, split: str) -> Rows:
     ]
     rest = {name: torch.from_numpy(np.concatenate([part[name] for part in parts])) for name in columns if name != "x"}
     values = index["range"] and tuple(index["range"])
-    return Rows(Mapped.over([part["x"] for part in parts]), rest.get("y"), values, **_described(columns, rest))
+    classes = tuple(columns.get("y", {}).get("names", ()))
+    x = Mapped.over([part["x"] for part in parts])
+    return Rows(x, rest.get("y"), values, classes=classes, **_described(columns, rest))
 
 
 def shard_columns(folder: Path, index: index_file.Index, split: str, first: int, shard: dict) -> dict[str, np.ndarray]:

@@ -38,7 +38,7 @@ def columns_of(rows: Rows) -> dict[str, Any]:
     """The index's description of these rows' columns."""
     columns: dict[str, Any] = {"x": {"dtype": str(rows.x.dtype).removeprefix("torch."), "shape": list(rows.shape)}}
     if rows.y is not None:
-        columns["y"] = {"dtype": "int64", "shape": []}
+        columns["y"] = {"dtype": "int64", "shape": []} | ({"names": list(rows.classes)} if rows.classes else {})
     if rows.factors is not None:
         names, sizes = list(rows.factors.names), list(rows.factors.sizes)
         columns["factors"] = {"dtype": "int64", "shape": [len(names)], "names": names, "sizes": sizes}

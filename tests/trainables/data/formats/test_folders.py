@@ -89,7 +89,7 @@ def test_pictures_are_decoded_only_as_they_are_asked_for(tmp_path):
     ({}, "0 pictures (.png, .jpg,"),
     ({"a.png": picture(GREY[0])}, "1 pictures (.png, .jpg,"),
     ({"a.png": picture(GREY[0]), "b.png": picture(GREY[0].T)},
-     "b.png has 6x7 pixels, a.png 7x6: make all equally large"),
+     "b.png has 6x7 pixels, a.png 7x6: make all equally large, or name the size that they get by 'resize' or 'crop'."),
     ({"a.png": picture(GREY[0]), "k/b.png": picture(GREY[0])},
      "k/b.png: put all pictures into the folder itself, or all"),
     ({"k/a/a.png": picture(GREY[0]), "k/a/b.png": picture(GREY[0])},

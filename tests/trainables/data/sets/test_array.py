@@ -198,9 +198,9 @@ def test_an_array_that_cannot_be_data_is_told(tmp_path, x, said, suffix):
 @pytest.mark.parametrize(("y", "said"), [
     (np.zeros(19, int), "y has shape (19,), x has 20 rows"),
     (np.zeros((20, 1), int), "y has shape (20, 1), x has 20 rows"),
-    (np.arange(20) / 2, "y holds float64, and row 1 0.5: write whole numbers or text"),
-    (np.full(20, np.nan), "y holds float64, and row 0 nan: write whole numbers or text"),
-    (np.full(20, 1j), "y holds complex128: write whole numbers or text"),
+    (np.arange(20) / 2, "y holds float64, and row 1 0.5: 20 different numbers in 20 rows, of which at most 10"),
+    (np.full(20, np.nan), "y holds float64, and row 0 nan: label every row, with whole numbers, text, or true"),
+    (np.full(20, 1j), "y holds complex128: write whole numbers, text, or true and false"),
     (np.full(20, None), "not a sound .npz file of plain numbers (Object arrays cannot be loaded"),
 ])  # fmt: skip
 def test_labels_that_do_not_fit_are_told(tmp_path, y, said):
@@ -292,7 +292,7 @@ def test_a_file_with_damaged_bytes_is_told_or_read_but_never_a_crash(tmp_path, s
     ({"x": [["u"], ["v"]]}, "x holds object"),
     ({"x": [[[1.0]], [[2.0]]]}, "x holds object"),
     ({"a": [1, 2]}, "x holds int64"),
-    ({"a": [1.0, 2.0], "y": [0.5, 1.5]}, "y holds float64, and row 0 0.5: write whole numbers or text"),
+    ({"a": [1.0, 2.0], "y": [0.5, 1.5]}, "y holds float64, and row 0 0.5: 2 different numbers in 2 rows"),
     ({"a": [1.0, 2.0], "y": ["u", None]}, "row 1 of y is None, which is no text: label every row"),
     ({"a": [1.0, 2.0], "y": [7, None]}, "y holds float64, and row 1 nan"),
     ({"a": pa.array([], pa.float32())}, "x of shape (0, 1) is too small"),
