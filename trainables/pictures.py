@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.utils import make_grid
 
-from trainables.data.base import Range, Rows, Splits
+from trainables.data.base import Range, Rows, Splits, class_name
 from trainables.distributions.priors import ARD
 from trainables.learner import Learner
 from trainables.methods import Sampler
@@ -34,6 +34,9 @@ TRAVERSAL_STEPS = 10
 TRAVERSAL_SDS = 3.0
 SMALLEST_SIDE = 32  # screen pixels; images with a shorter side are enlarged by a whole number
 NAMED_CLASSES = 10  # as many as matplotlib has colours; more labels share a scale without a legend
+CURVES = (2, 4)  # rows and columns of panels, each with a vector and its reconstruction
+OVERLAID = 16  # vectors of the data, and as many samples, drawn into one panel each
+MARKED = 40  # vectors of at most so many numbers have a marker at each
 TINY = 1e-300  # avoids a division by 0: the total score is 0 if all axes are dead
 
 
@@ -56,7 +59,7 @@ def draw(learner: Learner, splits: Splits, folder: Path, history: Sequence[dict[
 def pictures_of(
     vae: VAE, rows: Rows, sampler: Sampler, history: Sequence[dict[str, float]], seed: int
 ) -> dict[str, Picture]:
-    """File name -> picture: grids for images, a scatter plot for 2-D points, and plots of the latent space."""
+    """File name -> picture: grids of images, clouds of 2-D points, curves of other vectors; plots of the latents."""
     seen = min(ROWS_SEEN, len(rows))
     device = next(vae.parameters()).device
     x_BX = rows.batch(torch.arange(seen)).to(device)
@@ -68,8 +71,11 @@ def pictures_of(
         pictures["reconstructions.png"] = reconstructions(vae, x_BX[:RECONSTRUCTIONS], span)
         pictures["samples.png"] = grid(generated(vae, sampler, SAMPLES, seed, device), span, COLUMNS)
         pictures["traversals.png"] = traversals(vae, mean_BD[0], scores, span)
-    if vae.shape == (2,):
+    elif vae.shape == (2,):
         pictures["samples.png"] = cloud(x_BX.cpu(), generated(vae, sampler, seen, seed, device).cpu())
+    else:
+        pictures["reconstructions.png"] = curve_pairs(x_BX, vae.decode(mean_BD).mean_BX)
+        pictures["samples.png"] = curve_bundles(x_BX, generated(vae, sampler, OVERLAID, seed, device))
     if isinstance(vae.prior, ARD):
         if len(vae.shape) == 3:
             noise = Noise(seed, "samples", rows=slice(SAMPLES), total=SAMPLES, device=device)
@@ -77,7 +83,7 @@ def pictures_of(
             pictures["samples_pruned.png"] = grid(pruned, span, COLUMNS)
         pictures["variances.png"] = variances(history, vae.prior.variance_D.cpu(), scores.score_D.cpu())
     if vae.latent_dim == 2:
-        pictures["latents.png"] = latents(mean_BD.cpu(), None if rows.y is None else rows.y[:seen])
+        pictures["latents.png"] = latents(mean_BD.cpu(), None if rows.y is None else rows.y[:seen], rows.classes)
     return pictures
 
 
@@ -168,6 +174,40 @@ def cloud(x_BX: Tensor, generated_BX: Tensor) -> Figure:
     return figure
 
 
+def curve_pairs(x_BX: Tensor, made_BX: Tensor) -> Figure:
+    """The first vectors, each with its reconstruction: curves over the places of their numbers."""
+    rows, columns = CURVES
+    figure = Figure(figsize=(3.2 * columns, 2.6 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    for axes, x_X, made_X in zip(panels.flat, x_BX.cpu(), made_BX.cpu(), strict=False):
+        curve(axes, x_X, color="0.35", linewidth=1.2, label="original")
+        curve(axes, made_X, color="tab:orange", linewidth=1.4, label="reconstruction")
+    for axes in panels.flat[len(x_BX) :]:
+        axes.set_axis_off()
+    figure.legend(*panels.flat[0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
+    figure.supxlabel("place in the vector")
+    figure.supylabel("value")
+    return figure
+
+
+def curve_bundles(x_BX: Tensor, generated_BX: Tensor) -> Figure:
+    """Some vectors of the data beside as many generated ones, on the same axes."""
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    panels = figure.subplots(1, 2, sharex=True, sharey=True)
+    for axes, vectors_BX, title in zip(panels, (x_BX, generated_BX), ("data", "samples"), strict=True):
+        for x_X in vectors_BX[:OVERLAID].cpu():
+            curve(axes, x_X, linewidth=0.9, alpha=0.8)
+        axes.set(title=title, xlabel="place in the vector")
+    panels[0].set_ylabel("value")
+    return figure
+
+
+def curve(axes: Axes, x_X: Tensor, **look) -> None:
+    """A vector as a curve, with markers where it is short."""
+    axes.plot(range(len(x_X)), x_X.tolist(), marker="." if len(x_X) <= MARKED else None, **look)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+
+
 def variances(history: Sequence[dict[str, float]], variance_D: Tensor, score_D: Tensor) -> Figure:
     """ARD prior: smallest and largest variance after each epoch; now, the variance and the relevance of each axis."""
     figure, (curves, bars, shares) = plot(3)
@@ -187,14 +227,15 @@ def variances(history: Sequence[dict[str, float]], variance_D: Tensor, score_D: 
     return figure
 
 
-def latents(mean_BD: Tensor, y_B: Tensor | None) -> Figure:
-    """Two-dimensional representations, coloured by label where there are labels."""
+def latents(mean_BD: Tensor, y_B: Tensor | None, classes: Sequence[str] = ()) -> Figure:
+    """Two-dimensional representations, coloured by label where there are labels; `classes` are the names of these."""
     figure, (axes,) = plot(1)
     labels = [] if y_B is None else y_B.unique().tolist()
     if 0 < len(labels) <= NAMED_CLASSES:
         for label in labels:
-            axes.scatter(*mean_BD[y_B == label].T, s=6, label=label)
-        axes.legend(title="label")
+            axes.scatter(*mean_BD[y_B == label].T, s=6, label=class_name(classes, label))
+        for text in axes.legend(title="label").get_texts():
+            text.set_parse_math(False)  # a name may hold `$`
     else:
         axes.scatter(*mean_BD.T, s=6, c=y_B)
     axes.set(xlabel="$z_1$", ylabel="$z_2$")

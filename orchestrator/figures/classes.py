@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import NamedTuple
 
 from orchestrator.figures.base import Kind, Unfit, left_out, of_images, picked, require, tried
 from orchestrator.figures.panels import Bars, Drawing, Plot, Sheet
@@ -16,7 +17,16 @@ ACTIVE = "active"
 MOST_CLASSES, COLUMNS = 10, 5
 EXAMPLES = 3  # classes of which an image is varied, as in the paper
 
-Magnitudes = dict[int, dict[int, tuple[float, bool]]]
+
+class Class(NamedTuple):
+    """A class of the data."""
+
+    label: int
+    name: str
+    """The label as text, where it has no name."""
+
+
+Magnitudes = dict[Class, dict[int, tuple[float, bool]]]
 """Class -> axis -> its mean magnitude in the class, and whether it is active there."""
 
 
@@ -30,7 +40,7 @@ class ClassMagnitudes(Kind):
         panels = []
         for one, found in _measured(trained):
             classes = dict(list(found.items())[:MOST_CLASSES])
-            panels += [_bars(one.title, label, axes) for label, axes in classes.items()]
+            panels += [_bars(one.title, of.name, axes) for of, axes in classes.items()]
             panels += [Plot("", [])] * (-len(panels) % COLUMNS)  # each configuration begins a row
         return Drawing(panels, COLUMNS, left_out(trained.configurations))
 
@@ -47,10 +57,11 @@ class ClassTraversals(Kind):
     def panels(self, trained: Trained) -> Drawing:
         panels, notes = [], left_out(trained.configurations)
         for one, found in _measured(trained):
-            axes = {label: _own_axis(found, label) for label in list(found)[:EXAMPLES]}
-            images_RSHWK = tried(one, partial(sheets.along, choices=list(axes.items())), notes)
+            axes = {of: _own_axis(found, of) for of in list(found)[:EXAMPLES]}
+            choices = [(of.label, axis) for of, axis in axes.items()]
+            images_RSHWK = tried(one, partial(sheets.along, choices=choices), notes)
             if images_RSHWK is not None:
-                rows = [f"class {label}: axis {axis}" for label, axis in axes.items()]
+                rows = [f"class {of.name}: axis {axis}" for of, axis in axes.items()]
                 panels.append(Sheet(one.title, images_RSHWK, rows))
         require(panels, notes)
         return Drawing(panels, min(2, len(panels)), notes)
@@ -72,26 +83,27 @@ def _magnitudes(table: Table) -> Magnitudes:
     found: Magnitudes = {}
     for row in table:
         number = float(row["magnitude"]), row["active"] == "1"
-        found.setdefault(int(row["class"]), {})[int(row["axis"])] = number
+        of = Class(int(row["class"]), row.get("name") or row["class"])  # earlier versions wrote no name
+        found.setdefault(of, {})[int(row["axis"])] = number
     return found
 
 
-def _bars(title: str, label: int, axes: dict[int, tuple[float, bool]]) -> Plot:
+def _bars(title: str, name: str, axes: dict[int, tuple[float, bool]]) -> Plot:
     active = {axis: size for axis, (size, is_active) in axes.items() if is_active}
     others = {axis: size for axis, (size, is_active) in axes.items() if not is_active}
     marks = [
-        Bars(name, list(sizes), list(sizes.values()), muted=name != ACTIVE)
-        for name, sizes in ((ACTIVE, active), ("not active", others))
+        Bars(kind, list(sizes), list(sizes.values()), muted=kind != ACTIVE)
+        for kind, sizes in ((ACTIVE, active), ("not active", others))
         if sizes
     ]
     share = f"{len(active)} of {len(axes)} axes active ({len(active) / len(axes):.0%})"
-    return Plot(f"{title}, class {label}\n{share}", marks, "axis", "mean magnitude")
+    return Plot(f"{title}, class {name}\n{share}", marks, "axis", "mean magnitude")
 
 
-def _own_axis(found: Magnitudes, label: int) -> int:
+def _own_axis(found: Magnitudes, of: Class) -> int:
     """The axis whose magnitude in a class exceeds its mean over all classes most."""
 
     def excess(axis: int) -> float:
-        return found[label][axis][0] - sum(axes[axis][0] for axes in found.values()) / len(found)
+        return found[of][axis][0] - sum(axes[axis][0] for axes in found.values()) / len(found)
 
-    return max(found[label], key=excess)
+    return max(found[of], key=excess)

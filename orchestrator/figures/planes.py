@@ -11,6 +11,7 @@ from orchestrator.figures.grouping import by_data
 from orchestrator.figures.panels import Curve, Drawing, Frame, Plot, Points
 from orchestrator.figures.trained import Configuration, Model, Trained, title_of, without
 from trainables.common.lazy import LazyModule, np
+from trainables.data.base import class_name
 
 if TYPE_CHECKING:
     from trainables.evaluations.context import EvaluationContext
@@ -149,10 +150,10 @@ def _lines(lines: dict[str, tuple[np.ndarray, np.ndarray]], which: int) -> list[
     ]
 
 
-def _parts(points_N2: np.ndarray, part_N: np.ndarray) -> list[Points]:
-    """Clouds of one colour for each part; a single one has no name."""
+def _parts(points_N2: np.ndarray, part_N: np.ndarray, classes: Sequence[str] = ()) -> list[Points]:
+    """Clouds of one colour for each part, which `classes` may name; a single one has no name."""
     parts = sorted(set(part_N.tolist()))
-    names = [str(part) for part in parts] if len(parts) > 1 else [""]
+    names = [class_name(classes, part) for part in parts] if len(parts) > 1 else [""]
     return [Points(name, points_N2[part_N == part]) for name, part in zip(names, parts, strict=True)]
 
 

@@ -179,6 +179,7 @@ def test_relevance_of_a_linear_model_is_squared_slope_times_second_moment():
     torch.testing.assert_close(scores.score_D, torch.tensor([9.0, 1.0, 100.0], dtype=torch.float64), rtol=1e-3, atol=0)
 
 
+CURVES = ["reconstructions.png", "samples.png"]
 GRIDS = ["reconstructions.png", "samples.png", "traversals.png"]
 
 
@@ -190,8 +191,9 @@ GRIDS = ["reconstructions.png", "samples.png", "traversals.png"]
         ((1, 8, 8), 1, ARDVAE(), [*GRIDS, "samples_pruned.png", "variances.png"]),
         ((1, 8, 8), 2, ARDVAE(), [*GRIDS, "samples_pruned.png", "variances.png", "latents.png"]),
         ((2,), 2, BetaVAE(), ["samples.png", "latents.png"]),
-        ((5,), 3, BetaVAE(), []),
-        ((5,), 3, ARDVAE(), ["variances.png"]),
+        ((5,), 3, BetaVAE(), CURVES),
+        ((1,), 3, BetaVAE(), CURVES),
+        ((5,), 3, ARDVAE(), [*CURVES, "variances.png"]),
     ],
 )
 def test_only_the_pictures_that_apply_are_drawn(tmp_path, shape, latent_dim, method, names):
@@ -220,6 +222,29 @@ def test_cloud_holds_the_data_and_as_many_samples_with_the_likelihoods_noise():
     np.testing.assert_allclose(samples.std(0), [2, 0.5], rtol=0.1)
 
 
+def test_vectors_are_curves_beside_their_reconstructions_from_the_mean_representation():
+    vae, rows = linear_vae((5,), None, latent_dim=3), Rows(torch.randn(6, 5), None, None)
+    figure = pictures.pictures_of(vae, rows, BetaVAE().sampler(vae, rows, 0), [], 0)["reconstructions.png"]
+    with torch.no_grad():
+        made = vae.decode(vae.represent(rows.x)).mean_BX
+    shown = [axes for axes in figure.axes if axes.lines]
+    assert len(shown) == 6
+    for axes, x, x_made in zip(shown, rows.x, made, strict=True):
+        for line, values, label in zip(axes.lines, (x, x_made), ("original", "reconstruction"), strict=True):
+            assert line.get_label() == label
+            np.testing.assert_allclose(line.get_xydata(), np.stack([range(5), values], 1), rtol=1e-6)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["original", "reconstruction"]
+
+
+def test_curves_of_samples_stand_beside_as_many_of_the_data():
+    vae, rows = constant_vae((5,), None, [0.0] * 5), Rows(torch.randn(30, 5), None, None)
+    vae.decoder[0].bias.data = torch.arange(5.0)
+    figure = pictures.pictures_of(vae, rows, BetaVAE().sampler(vae, rows, 0), [], 0)["samples.png"]
+    data, samples = ([line.get_ydata() for line in axes.lines] for axes in figure.axes)
+    np.testing.assert_allclose(data, rows.x[: pictures.OVERLAID], rtol=1e-6)
+    np.testing.assert_allclose(samples, [range(5)] * pictures.OVERLAID, rtol=1e-6)
+
+
 def test_variance_curves_are_the_history_and_bars_are_sorted_by_relevance():
     variance, score = torch.tensor([1.0, 2.0, 4.0]), torch.tensor([1.0, 6.0, 3.0], dtype=torch.float64)
     curves, bars, shares = pictures.variances(HISTORY, variance, score).axes
@@ -243,6 +268,12 @@ def test_latents_have_one_colour_per_label():
         assert points.get_label() == str(label)
         np.testing.assert_array_equal(points.get_offsets(), mean_BD[y_B == label])
     assert len({tuple(points.get_facecolor()[0]) for points in axes.collections}) == 3
+
+
+def test_latents_are_told_apart_by_the_names_of_their_classes(tmp_path):
+    figure = pictures.latents(torch.randn(30, 2), torch.tensor([0, 1, 2]).repeat(10), ("ant", "$bee$", "cat"))
+    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["ant", "$bee$", "cat"]
+    pictures.write(figure, tmp_path / "latents.png")  # `$` begins no mathematics
 
 
 @pytest.mark.parametrize("y_B", [None, torch.arange(30)], ids=["no labels", "too many labels for a legend"])

@@ -9,7 +9,7 @@ from pydantic import PositiveInt
 
 from trainables.common.errors import Undefined
 from trainables.common.lazy import LazyModule
-from trainables.data.base import Split
+from trainables.data.base import Split, class_name
 from trainables.evaluations.base import Evaluation, Measurement, OfRows, as_csv
 from trainables.metrics.basic import hoyer_of
 
@@ -112,7 +112,7 @@ class Magnitudes(OfRows):
     """Share of latent axes that a class uses, in per cent, mean over classes; and the mean |z| of each axis and class.
 
     Of sampled latents. A class uses an axis whose mean magnitude is at least a fifth of the largest in that class; the
-    paper has no rule. The table magnitudes.csv has the magnitudes, and 1 where the class uses the axis.
+    paper has no rule. The table magnitudes.csv has magnitudes, 1 where the class uses the axis, and its name.
     """
 
     name: Literal["magnitudes"] = "magnitudes"
@@ -129,11 +129,11 @@ class Magnitudes(OfRows):
         classes_C, magnitude_CL = magnitudes.mean_magnitudes(z_NL, rows.y.numpy())
         active_CL = magnitudes.active_axes(magnitude_CL)
         lines = (
-            (label, axis, magnitude, int(active_CL[place, axis]))
+            (label, axis, magnitude, int(active_CL[place, axis]), class_name(rows.classes, label))
             for place, label in enumerate(classes_C.tolist())
             for axis, magnitude in enumerate(magnitude_CL[place].tolist())
         )
-        table = as_csv(("class", "axis", "magnitude", "active"), lines)
+        table = as_csv(("class", "axis", "magnitude", "active", "name"), lines)
         provenance = self.provenance("code", {"rows": len(rows)}, seen.name_of(self.split))
         numbers = {"active_per_class": 100 * float(active_CL.mean())}
         return Measurement(numbers, provenance, tables={"magnitudes.csv": table})

@@ -62,11 +62,14 @@ def latent_space(seen: EvaluationContext, seed: int = 0) -> LatentSpace:
     return LatentSpace(_plain(prior_N2), _plain(codes_N2), _plain(draws_N2.unflatten(0, (len(x_EX), DRAWS))))
 
 
-def representations(seen: EvaluationContext) -> tuple[np.ndarray, np.ndarray]:
-    """The codes g(mean of q), (N, L), of the first test (else validation) rows, and their labels (N,), else 0."""
+def representations(seen: EvaluationContext) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """The codes g(mean of q), (N, L), of the first test (else validation) rows, their labels (N,), else 0, and names.
+
+    There are no names where labels have none.
+    """
     codes_NL = seen.codes("representation", None, POINTS)
-    y_N = seen.rows(None, POINTS).y
-    return _plain(codes_NL), np.zeros(len(codes_NL), dtype=int) if y_N is None else y_N.numpy()
+    rows = seen.rows(None, POINTS)
+    return _plain(codes_NL), np.zeros(len(codes_NL), dtype=int) if rows.y is None else rows.y.numpy(), rows.classes
 
 
 def generated(seen: EvaluationContext, points: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,7 @@ MOST_BYTES = 6 * MIB  # of all pictures together
 WIDE = 600  # pixels: a wider picture, of several plots in a row, has a line of the page to itself
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 SHOWS = {
-    "reconstructions": "each row of originals above their reconstructions",
+    "reconstructions": "originals and their reconstructions",
     "samples": "generated from the prior",
     "samples_pruned": "generated from the relevant axes alone",
     "traversals": "one latent axis after the other, the most relevant first",

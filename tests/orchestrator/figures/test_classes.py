@@ -1,5 +1,6 @@
 """Figures of classes and of attributes against the tables that the evaluations keep."""
 
+import csv
 import json
 
 import numpy as np
@@ -99,6 +100,26 @@ def test_magnitudes_of_a_real_evaluation_are_the_mean_sizes_of_its_codes(tmp_pat
         assert drawn == pytest.approx(dict(enumerate(np.abs(z_NL[y_N == label]).mean(0))), rel=1e-5)
     active = sum(len(mark.x) for panel in panels for mark in panel.marks if mark.label == "active")
     assert share == pytest.approx(100 * active / 30)
+
+
+def test_classes_are_called_by_their_names(tmp_path):
+    """Those of text labels of one's own data, in the tables of evaluations and in all figures of classes."""
+    names = np.array(["$a$", "bee", "cat"] * 40)
+    np.savez(tmp_path / "own.npz", x=np.random.default_rng(0).random((120, 6, 6)).astype(np.float32), y=names)
+    run = of_size(2, data={"name": "array", "path": str(tmp_path / "own.npz")})
+    sweep = a_sweep(tmp_path, "own", [({}, run)])
+    measure(sweep, "0001", "magnitudes", rows=90)
+    [table] = (sweep / "trials" / "0001" / "evaluations").rglob("magnitudes.csv")
+    lines = list(csv.DictReader(table.read_text().splitlines()))
+    assert {(line["class"], line["name"]) for line in lines} == {("0", "$a$"), ("1", "bee"), ("2", "cat")}
+    bars = figure(tmp_path, "own", "class-magnitudes")
+    assert [panel.title.splitlines()[0].partition(", ")[2] for panel in bars.panels[:3]] == [
+        "class $a$", "class bee", "class cat",
+    ]  # fmt: skip
+    [sheet] = figure(tmp_path, "own", "class-traversals").panels
+    assert [row.partition(":")[0] for row in sheet.rows] == ["class $a$", "class bee", "class cat"]
+    [codes] = figure(tmp_path, "own", "codes").panels
+    assert [mark.label for mark in codes.marks] == ["$a$", "bee", "cat"]
 
 
 def test_a_class_is_varied_along_the_axis_that_sets_it_apart(out):

@@ -59,9 +59,10 @@ def test_codes_are_those_that_evaluations_measure():
     at = seen(data="circle")
     found = planes.latent_space(at)
     np.testing.assert_array_equal(found.codes_N2, at.codes("sampled", None, planes.POINTS).numpy())
-    codes_N2, y_N = planes.representations(seen())
+    codes_N2, y_N, classes = planes.representations(seen())
     np.testing.assert_array_equal(codes_N2, seen().codes("representation", None, planes.POINTS).numpy())
     np.testing.assert_array_equal(y_N, seen().rows(None).y.numpy())
+    assert classes == ()
 
 
 def test_posteriors_of_examples_have_the_mean_and_spread_of_the_encoder():
