@@ -3,6 +3,8 @@
 Each function itself imports what is slow to import, so that `--help` is fast.
 """
 
+from pathlib import Path
+
 import click
 
 from orchestrator import output
@@ -10,7 +12,7 @@ from orchestrator.cli.options import data_option
 from orchestrator.errors import UserError
 from trainables.common.roots import Root, root_of
 
-name_argument = click.argument("name")
+name_argument = click.argument("name", metavar="NAME|SPEC")
 set_option = click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting of the data set, as crop=148."
 )
@@ -37,11 +39,20 @@ def list_sets(data_root) -> None:
 @name_argument
 @set_option
 @data_option
-def info(name, settings, data_root) -> None:
-    """Tell all about the data set NAME."""
+@click.option(
+    "--sheet",
+    type=click.Path(path_type=Path),
+    metavar="FILE.png",
+    help="Draw a contact sheet: the first rows of each class, images or curves.",
+)
+def info(name, settings, data_root, sheet) -> None:
+    """Tell all about the data set NAME, or that of the file SPEC.
+
+    Of your own data: shape and range, the rows of each split and class, and what was left out, and why.
+    """
     from orchestrator.commands import datasets as data_sets
 
-    _say(data_sets.told, data_root, data_sets.asked(name, settings))
+    _say(data_sets.told, data_root, data_sets.asked(name, settings), sheet=sheet)
 
 
 @data.command()

@@ -14,28 +14,60 @@ from pydantic import ValidationError
 from orchestrator.checks.reading import bar, fetch
 from orchestrator.errors import UserError
 from orchestrator.spec.diagnostics import Location, Problem, SpecError, cure, findings, show_value
-from orchestrator.spec.yaml_file import Document, override
+from orchestrator.spec.yaml_file import Document, override, read_yaml
 from orchestrator.text import mebibytes
+from trainables.common.lazy import LazyModule
 from trainables.common.records import name_of, summary
 from trainables.common.roots import in_bucket
 from trainables.data import DATASETS, Dataset, Facts
-from trainables.data.base import SPLITS
+from trainables.data.base import SPLITS, Splits, class_name
 from trainables.data.loading import open_splits, read_facts
 from trainables.data.prepared import index_file
 from trainables.data.remote.fetch import index_content, place_of, sets
 
+contact = LazyModule("orchestrator.figures.contact")
+
+SPEC_SUFFIXES = (".yaml", ".yml")
+IN_SPEC = ("run", "data")
+MOST_CLASSES = 20  # that are listed
+
 
 def asked(name: str, settings: Iterable[str] = ()) -> Dataset:
-    """The data set of a name, with the settings of `--set`. Raises UserError, with all mistakes in the settings."""
-    record = next((record for record in DATASETS if name_of(record) == name), None)
+    """The data set of a name, or of the spec in a YAML file, with the settings of `--set`.
+
+    Raises UserError, with all mistakes in the settings.
+    """
+    document, base = (_of_spec(Path(name)), IN_SPEC) if name.lower().endswith(SPEC_SUFFIXES) else (_of_name(name), ())
+    word = document.values.get("name")
+    record = next((record for record in DATASETS if name_of(record) == word), None)
     if record is None:
-        raise UserError(f"unknown data set {show_value(name)}. {cure(name, map(name_of, DATASETS))}")
-    document = override(Document({"name": name}, {(): Location(0, f"data set {name}")}), settings)
+        what = f"unknown data set {show_value(word)}. {cure(word, map(name_of, DATASETS))}"
+        raise SpecError([Problem(document.place(("name",)), (*base, "name"), what)]) if base else UserError(what)
+    document = override(document, settings)
     try:
         return record.model_validate_json(json.dumps(document.values))
     except ValidationError as error:
         found = findings(error, record, document.values)
-        raise SpecError(Problem(document.place(path), path, text) for path, text, _ in found) from None
+        raise SpecError(Problem(document.place(path), (*base, *path), text) for path, text, _ in found) from None
+
+
+def _of_name(name: str) -> Document:
+    return Document({"name": name}, {(): Location(0, f"data set {name}")})
+
+
+def _of_spec(file: Path) -> Document:
+    """The data set of a spec's `run`, with its paths. Raises SpecError where it has none."""
+    document = read_yaml(file)
+    run = document.values.get("run")
+    data = run.get("data") if isinstance(run, dict) else None
+    if not isinstance(data, dict):
+        problem = (
+            "is missing." if data is None else f"must be a mapping such as {{name: mnist}}, not {show_value(data)}."
+        )
+        raise SpecError([Problem(document.place(IN_SPEC), IN_SPEC, problem)])
+    depth = len(IN_SPEC)
+    places = {path[depth:]: place for path, place in document.places.items() if path[:depth] == IN_SPEC}
+    return Document(data, places)
 
 
 def listed(root: Path | str) -> str:
@@ -67,25 +99,49 @@ def _there(found: list[bool]) -> str:
     return f"{sum(found)} of {len(found)}" if any(found) else "absent"
 
 
-def told(dataset: Dataset, root: Path | str) -> str:
-    """All that is known of a data set. It reads rows of the user's own files only. Raises DataError."""
+def told(dataset: Dataset, root: Path | str, sheet: Path | None = None) -> str:
+    """All that is known of a data set; into the file `sheet` its contact sheet is drawn. Raises DataError, UserError.
+
+    It reads rows of the user's own files only, and those that the sheet shows.
+    """
+    if sheet:
+        contact.check_file(sheet)
     facts, (place, index) = read_facts(dataset, root), _index(dataset, root)
+    own = open_splits(dataset, root) if dataset.is_own else None
     rows = [("settings", _settings(dataset)), ("a row", f"{_shape(facts.shape)} {_range(facts)}")]
     rows += [("rows", f"{count} {split}") for split, count in _rows(facts, index)]
     rows += [("classes", str(dataset.classes))] if dataset.classes else []
-    rows += [("note", note) for note in _notes(dataset, root, index)]
+    rows += _classes(own) if own else []
+    rows += [("note", note) for note in (own.notes if own else (index or {}).get(index_file.NOTES, ()))]
     rows += [("file", f"{' or '.join(names)}: {_size(_found(root, names))}") for names in dataset.wanted()]
     known = ("source", "citation", "licence", "home")
     rows += [(name, value) for name in known if (value := getattr(dataset, name))]
     rows += [("prepared", f"{place}, {mebibytes(index_file.bytes_of(index))}" if index else f"not in {place}")]
     same = {key: some for key, some in _finished(root).items() if index_file.name_in(key) == dataset.name}
     rows += [("prepared", f"{same[key]}, with other settings") for key in same if key != index_file.key(dataset)]
+    if sheet:
+        title = Path(dataset.wanted()[0][0]).name if own else dataset.name
+        contact.save_sheet(title, (own or open_splits(dataset, root)).train, sheet)
+        rows.append(("sheet", str(sheet)))
     return "\n".join([f"{dataset.name}: {summary(type(dataset))}", *(f"  {name:<9} {value}" for name, value in rows)])
 
 
-def _notes(dataset: Dataset, root: Path | str, index: index_file.Index | None) -> Iterable[str]:
-    """What reading the user's own files, or preparing the set, left out or changed. Raises DataError."""
-    return open_splits(dataset, root).notes if dataset.is_own else (index or {}).get(index_file.NOTES, ())
+def _classes(splits: Splits) -> Iterator[tuple[str, str]]:
+    """The classes of the user's own data, each with its rows to train and to validate."""
+    train, val = splits.train, splits.val
+    if train.y is None:
+        yield "classes", "none: there are no labels"
+        return
+    counts = [Counter(part.y.tolist()) for part in (train, val)]
+    labels = sorted(counts[0] | counts[1])
+    yield "classes", f"{len(labels):,}"
+    for label in labels[:MOST_CLASSES]:
+        yield (
+            "class",
+            f"{class_name(train.classes, label)}: {counts[0][label]:,} to train, {counts[1][label]:,} to validate",
+        )
+    if len(labels) > MOST_CLASSES:
+        yield "class", f"... and {len(labels) - MOST_CLASSES:,} more"
 
 
 def _finished(root: Path | str) -> dict[str, Any]:

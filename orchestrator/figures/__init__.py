@@ -2,7 +2,7 @@
 
 `table.py` lists the kinds of figures, a file for each few of one sort. A kind turns trained models (`trained.py`) into
 panels of plain numbers or bytes (`panels.py`), which `drawing.py` draws and `listing.py` writes as CSV: so the CSV
-holds what is drawn. The numbers about one model come from `trainables/figures/`.
+holds what is drawn. The numbers about one model come from `trainables/figures/`. `contact.py` shows a data set.
 """
 
-__all__ = ["output", "table", "trained"]  # the modules that others import
+__all__ = ["contact", "output", "table", "trained"]  # the modules that others import

@@ -114,6 +114,7 @@ def _curve(ax: Axes, mark: Curve, colour: str) -> None:
     looks = {
         "marked": {"marker": "o", "markersize": 3.5, "linewidth": 1.2, "color": colour, "label": mark.label},
         "plain": {"linewidth": 1.4, "color": colour, "label": mark.label},
+        "thin": {"linewidth": 0.9, "alpha": 0.8, "color": colour, "label": "_"},
         "level": {"linewidth": 1.2, "linestyle": "--", "color": colour, "label": mark.label},
         "grid": {"linewidth": 0.4, "color": "0.6", "zorder": 0.5, "label": "_"},
     }

@@ -40,13 +40,18 @@ def save(shown: Drawing, files: Sequence[tuple[Path, str]]) -> list[Path]:
     data = files[0][0].with_suffix(DATA)
     contents = {file: drawing.content(figure, form) for file, form in files} | {data: as_text(shown).encode()}
     for path, content in contents.items():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with whole(path) as file:
-                file.write(content)
-        except OSError as error:
-            raise UserError(f"{path}: cannot be written: {error.strerror}. Choose another file by -o.") from None
+        write(path, content, "-o")
     return list(contents)
+
+
+def write(path: Path, content: bytes, option: str) -> None:
+    """Write a file whole or not at all. Raises UserError that says by which option to choose another."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole(path) as file:
+            file.write(content)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror}. Choose another file by {option}.") from None
 
 
 def _with(file: Path, form: str) -> Path:

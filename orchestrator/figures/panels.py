@@ -43,8 +43,8 @@ class Curve:
     y: Sequence[float]
     error: Sequence[float] = ()
     """Of each y; empty: none is drawn."""
-    style: Literal["marked", "plain", "grid", "level"] = "marked"
-    """marked: a marker at each point; grid: a thin grey line without a place in the legend; level: dashed."""
+    style: Literal["marked", "plain", "thin", "grid", "level"] = "marked"
+    """marked: a marker at each point; thin, and grid, which is grey: without a place in the legend; level: dashed."""
 
     def rows(self) -> Iterator[MarkRow]:
         """One for each point."""

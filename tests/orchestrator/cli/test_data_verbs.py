@@ -7,16 +7,22 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
+from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from orchestrator.cli import main as cli
 from tests.support import ROOT, warm
+from tests.support.data_files import picture, put
 from tests.support.prepared_sets import AT_HAND, IMAGES, flip, saved, shards_in
 from trainables.common.records import name_of, summary
 from trainables.data import DATASETS
 from trainables.data.loading import load_splits, read_facts
 from trainables.data.prepared import index_file
+from trainables.data.sets.array import Array
 from trainables.data.sets.digits import Digits
 from trainables.data.sets.sprites import Sprites
 
@@ -135,7 +141,7 @@ def test_verify_tells_each_damaged_file_in_a_line_and_exits_with_2(data, tmp_pat
     (["prepare", "dsprites"], "ROOT: no dsprites/dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz: get it from "),
     (["prepare", "digits", "--to", "/proc/none"], "/proc/none/prepared/digits-9ac0f63f03a0: cannot be written ("),
     (["verify", "digits"], "ROOT/prepared/digits-9ac0f63f03a0: no finished set: prepare it first."),
-    (["prepare"], "Missing argument 'NAME'."),
+    (["prepare"], "Missing argument 'NAME|SPEC'."),
     (["prepair", "digits"], "No such command 'prepair'."),
 ])  # fmt: skip
 def test_a_mistake_is_one_line_and_exit_code_2(data, tmp_path, words, said):
@@ -211,3 +217,96 @@ def test_a_terminal_has_a_progress_bar_and_ctrl_c_is_heard(tmp_path):
     command[2] = "from orchestrator.cli.main import main; main()"
     done = warm.run(command, capture_output=True, text=True, cwd=ROOT)
     assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith(f"prepared  {folder}  6,144 rows, ")
+
+
+@pytest.fixture
+def own(tmp_path) -> Path:
+    """A file of a user's own: 20 grey images of 8x6 pixels, of two classes."""
+    x = np.random.default_rng(0).integers(0, 256, (20, 8, 6)).astype(np.uint8)
+    np.savez(tmp_path / "own.npz", x=x, y=np.array(["ant", "bee"] * 10), z=0)
+    return tmp_path / "own.npz"
+
+
+def test_info_of_one_s_own_data_tells_the_rows_of_each_class_in_each_split(data, own):
+    code, out, _ = data("info", "array", "--set", f"path={own}", "--set", "crop=[7, 6]", "--set", "resize=5")
+    splits = load_splits(Array(path=str(own)))
+    counts = [Counter(part.y.tolist()) for part in (splits.train, splits.val)]
+    assert code == 0
+    for line in (
+        "  a row     1x5x5 in [0, 1]",
+        "  rows      18 to train",
+        "  rows      2 to validate",
+        "  classes   2",
+        f"  class     ant: {counts[0][0]} to train, {counts[1][0]} to validate",
+        f"  class     bee: {counts[0][1]} to train, {counts[1][1]} to validate",
+        "  note      keys beside x and y were left out: 'z'.",
+        "  note      images of 8x6 are stretched to 5x5: 'crop' leaves proportions as they are.",
+    ):
+        assert line in out.splitlines()
+
+
+def test_info_of_pictures_counts_classes_without_decoding_any(data, tmp_path, monkeypatch):
+    pixels = np.zeros((4, 4), np.uint8)
+    put(tmp_path / "own", {f"{name}/{row}.png": picture(pixels) for name in ("ant", "bee") for row in range(3)})
+    monkeypatch.setattr("trainables.data.formats.decoding.Album.pixels", lambda *_: pytest.fail("decoded"))
+    _, out, _ = data("info", "array", "--set", f"images={tmp_path / 'own'}", "--set", "val_fraction=0.5")
+    found = [line.split(": ")[1] for line in out.splitlines() if line.startswith("  class  ")]
+    numbers = [[int(word) for word in line.split() if word.isdigit()] for line in found]
+    assert len(numbers) == 2 and np.sum(numbers, 0).tolist() == [3, 3] and np.sum(numbers, 1).tolist() == [3, 3]
+
+
+def test_info_without_labels_says_so_and_of_many_classes_names_the_first(data, tmp_path):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((60, 3)))
+    assert "  classes   none: there are no labels\n" in data("info", "array", "--set", f"path={tmp_path / 'x.npy'}")[1]
+    np.savez(tmp_path / "x.npz", x=np.random.default_rng(0).random((60, 3)), y=np.arange(60))
+    _, out, _ = data("info", "array", "--set", f"path={tmp_path / 'x.npz'}")
+    assert "  classes   60\n  class     0: " in out and "  class     ... and 40 more\n" in out
+
+
+def test_info_takes_the_data_of_a_spec(data, own, tmp_path):
+    (tmp_path / "own.yaml").write_text(f"name: own\nrun:\n  data: {{name: array, path: {own}, resize: 5}}\n")
+    _, out, _ = data("info", tmp_path / "own.yaml", "--set", "crop=6")
+    assert out == data("info", "array", "--set", f"path={own}", "--set", "crop=6", "--set", "resize=5")[1]
+    assert data("prepare", tmp_path / "own.yaml")[0] == 0
+    assert index_file.folder_of(Array(path=str(own), resize=5), tmp_path).exists()
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("name: own\n", ":1: run.data: is missing."),
+    ("name: own\nrun:\n  data: mnist\n", ":3: run.data: must be a mapping such as {name: mnist}, not 'mnist'."),
+    ("run:\n  data:\n    name: mnits\n", ":3: run.data.name: unknown data set 'mnits'. Did you mean 'mnist'? Known: "),
+    ("run:\n  data:\n    name: array\n    path: x.npy\n    crop: 0\n",
+     ":5: run.data.crop: must be a side or [height, width], in pixels from 1 to 16384."),
+    ("run: [\n", ":2: is not YAML: "),
+])  # fmt: skip
+def test_a_mistake_in_the_data_of_a_spec_is_told_with_its_line(data, tmp_path, text, said):
+    (tmp_path / "own.yaml").write_text(text)
+    code, out, err = data("info", tmp_path / "own.yaml")
+    assert (code, out, len(err.splitlines())) == (2, "", 1) and err.startswith(f"{tmp_path}/own.yaml{said}")
+
+
+@pytest.mark.parametrize(("settings", "said"), [
+    (["crop=9"], "8x6 pixels, height x width, are less than the crop 9x9: crop less."),
+    (["resize=big"], "must be a side or [height, width], in pixels from 1 to 16384."),
+])  # fmt: skip
+def test_images_that_cannot_be_made_so_are_told_in_a_line(data, own, settings, said):
+    words = [word for setting in settings for word in ("--set", setting)]
+    code, out, err = data("info", "array", "--set", f"path={own}", *words)
+    assert (code, out, len(err.splitlines())) == (2, "", 1) and err.endswith(f"{said}\n")
+
+
+@pytest.mark.parametrize("name", ["array", "digits", "circle"])
+def test_info_draws_a_contact_sheet(data, own, tmp_path, name):
+    settings = ["--set", f"path={own}"] if name == "array" else []
+    sheet = tmp_path / "new" / "sheet.png"
+    code, out, _ = data("info", name, *settings, "--sheet", sheet)
+    assert code == 0 and out.endswith(f"  sheet     {sheet}\n")
+    with Image.open(sheet) as picture:
+        assert picture.format == "PNG" and min(picture.size) > 100
+
+
+def test_a_contact_sheet_is_a_png_in_a_place_that_can_be_written(data, tmp_path):
+    code, out, err = data("info", "digits", "--sheet", tmp_path / "sheet.jpg")
+    assert (code, out) == (2, "") and "a contact sheet is a PNG: name a file that ends in .png." in err
+    code, out, err = data("info", "digits", "--sheet", "/proc/none/sheet.png")
+    assert (code, out, len(err.splitlines())) == (2, "", 1) and "Choose another file by --sheet." in err
