@@ -34,6 +34,8 @@ def close(
     if best:
         lines.insert(0, f"checkpoint   {best['checkpoint']}")
         lines.insert(1, f"pictures     {layout.trial_folder(outcome.folder, best['id']) / layout.PICTURES}")
+    drawn = [file for name in (layout.CURVES, layout.PARALLEL) if (file := outcome.folder / name).exists()]
+    lines += [f"{file.stem:<12} {file}" for file in drawn]
     lines.append(f"compare      {command('ui', name, out)}")
     lines += left.lines(command("sync", name, out))
     if outcome.results.get("budget", {}).get("used_up"):

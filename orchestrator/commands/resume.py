@@ -27,8 +27,11 @@ from orchestrator.sweep.reuse import made_with
 from orchestrator.terminal import say
 from orchestrator.tracking.tracker import NOTHING_LEFT, sync
 from trainables.common.files import remove_half_written
+from trainables.common.lazy import LazyModule
 from trainables.common.roots import root_of
 from trainables.data.access import DataAccess
+
+overview = LazyModule("orchestrator.figures.overview")
 
 
 def resume(name: str, workspace: Workspace, json_wanted: bool, site: Site = HERE) -> KeyboardInterrupt | None:
@@ -49,6 +52,8 @@ def resume(name: str, workspace: Workspace, json_wanted: bool, site: Site = HERE
         if finished and (results := _results(out, name)):
             outcome = Outcome(folder, results, None)
             report_odd_mode(console, Objective(**results["objective"]))
+            for line in overview.draw_overview(folder):
+                say(console, f"note         {line}")
             return site.close(console, outcome, out, sync(folder, uri) if uri else NOTHING_LEFT, json_wanted)
         site.refuse_elsewhere(folder)
         facts = beginning(journal)

@@ -26,6 +26,9 @@ from orchestrator.tracking.mlflow_store import prepare_store
 from orchestrator.tracking.start import open_tracker
 from orchestrator.tracking.store_address import check_early
 from orchestrator.tracking.tracker import HASTE_S
+from trainables.common.lazy import LazyModule
+
+overview = LazyModule("orchestrator.figures.overview")
 
 
 def sweep(
@@ -82,6 +85,8 @@ def run_and_report(
         finally:
             view.close()
             left = tracker.close(*([HASTE_S, HASTE_S] if stopped else []))
+        for line in [] if stopped else overview.draw_overview(folder):
+            say(console, f"note         {line}")
         site.close(console, outcome, workspace.out, left, json_wanted)
     except KeyboardInterrupt:  # before it began, or by a second signal
         say(console, f"resume       {command_for('resume', folder)}")

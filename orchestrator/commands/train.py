@@ -28,6 +28,7 @@ from orchestrator.tracking.identity import recorded_store
 from orchestrator.tracking.start import open_run
 from orchestrator.tracking.store_address import check_early, store_for_new
 from trainables.common.errors import CheckpointError
+from trainables.common.lazy import LazyModule
 from trainables.common.roots import Root, recorded
 from trainables.data import Dataset
 from trainables.data.access import DataAccess
@@ -35,6 +36,8 @@ from trainables.data.access import DataAccess
 if TYPE_CHECKING:
     from orchestrator.spec.records import SweepSpec
     from orchestrator.storage.trial_folder import TrialFolder
+
+overview = LazyModule("orchestrator.figures.overview")
 
 
 def train(spec: "SweepSpec", workspace: Workspace, source: str) -> None:
@@ -71,7 +74,10 @@ def train(spec: "SweepSpec", workspace: Workspace, source: str) -> None:
                 say(console, epoch_line(result, spec.run.epochs))
                 reporter.report(result, trial.lines)
                 stop.check()
-    places = [("checkpoint", folder / layout.BEST), ("pictures", folder / layout.PICTURES)]
+    for line in overview.draw_overview(folder):
+        say(console, f"note         {line}")
+    pictures = folder / layout.PICTURES
+    places = [("checkpoint", folder / layout.BEST), ("pictures", pictures), ("curves", folder / layout.CURVES)]
     there = [f"{name:<12} {place}" for name, place in places if place.exists()]
     for line in [*there, f"compare      {command('ui', spec.name, out)}", *reporter.lines]:
         say(console, line)

@@ -56,11 +56,11 @@ def draw(drawing: Drawing) -> Figure:
     return figure
 
 
-def content(figure: Figure, form: str) -> bytes:
-    """The figure as a file of this format."""
+def content(figure: Figure, form: str, words: dict[str, str] | None = None) -> bytes:
+    """The figure as a file of this format. `words` are kept in the file, by names that the format knows."""
     file = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "vaeorch"}):
-        figure.savefig(file, format=form, dpi=DPI, metadata=UNDATED[form])
+        figure.savefig(file, format=form, dpi=DPI, metadata=UNDATED[form] | (words or {}))
     return file.getvalue()
 
 

@@ -32,6 +32,7 @@ IDENTITY = "identity.json"  # in the spool: the sweep's identity in MLflow
 LOG = "console.log"  # output that the terminal or pipe could not take
 DRIVER_LOCK, SLOTS_LOCK = "lock", "slots.lock"
 FIGURES = "figures"  # those that are drawn without -o; a run that is trained alone has it, too
+CURVES, PARALLEL = "curves.png", "parallel.png"  # drawn at the end; of a run that is trained alone the first
 HEADS = "heads.txt"  # a line for each driver that has kept snapshots of the folder in a bucket
 
 # In the folder of a trial, or of a run that is trained alone.

@@ -122,10 +122,20 @@ def read_sweep(folder: Path) -> SweepData:
     else:
         results = read_results(folder.parent, folder.name)
     entries = [*ranked(results), *_open_trials(folder, events, results)]
+    return SweepData(folder, results, spec, events, _trials(folder, entries))
+
+
+def read_best(folder: Path, most: int) -> SweepData:
+    """The best trials that have ended, at most so many, without the spec and the journal's events. Raises UserError."""
+    folder = folder.resolve()
+    results = read_results(folder.parent, folder.name)
+    return SweepData(folder, results, {}, [], _trials(folder, ranked(results)[:most]))
+
+
+def _trials(folder: Path, entries: list[dict[str, Any]]) -> list[TrialData]:
     single = is_single(folder)
     homes = [folder if single else layout.trial_folder(folder, entry["id"]) for entry in entries]
-    trials = [TrialData(entry, home, _lines(home)) for entry, home in zip(entries, homes, strict=True)]
-    return SweepData(folder, results, spec, events, trials)
+    return [TrialData(entry, home, _lines(home)) for entry, home in zip(entries, homes, strict=True)]
 
 
 def _events(folder: Path) -> Iterator[dict[str, Any]]:

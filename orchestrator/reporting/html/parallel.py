@@ -29,17 +29,23 @@ class Column(NamedTuple):
 
 def section(sweep: SweepData) -> Section | None:
     """None where nothing varies."""
-    columns = [column for path in sweep.paths if (column := _column(sweep, path))]
+    columns = columns_of(sweep)
     if not columns:
         return None
-    values = [sweep.value(trial) for trial in sweep.trials]
-    goal = Column(sweep.metric, "", objective_axis(values, sweep.sign))
     lead = "Each line is a trial. The best have the strongest colour; dashed ones have no objective, or went wrong."
     lead += " An axis marked log shows logarithms. A trial that has no such hyper-parameter passes below its axis."
-    outside = beyond(goal.axis, values)
+    outside = beyond(columns[-1].axis, [sweep.value(trial) for trial in sweep.trials])
     lead += f" {outside} of the worst objectives lie beyond their axis and are drawn at its end." if outside else ""
-    chart = _chart(sweep, [*columns, goal])
+    chart = _chart(sweep, columns)
     return Section("Hyper-parameters", joined(paragraph(lead), scrolled("Parallel coordinates", chart)))
+
+
+def columns_of(sweep: SweepData) -> list[Column]:
+    """The axes of all hyper-parameters that vary, then that of the objective; empty where nothing varies."""
+    columns = [column for path in sweep.paths if (column := _column(sweep, path))]
+    values = [sweep.value(trial) for trial in sweep.trials]
+    goal = Column(sweep.metric, "", objective_axis(values, sweep.sign))
+    return [*columns, goal] if columns else []
 
 
 def varying(trials: Sequence[TrialData], path: str) -> list[Any]:
