@@ -72,6 +72,8 @@ def test_a_sweep_whose_reader_goes_trains_on_and_logs_to_its_folder(words, tmp_p
     said = f"Standard output cannot be written (Broken pipe): the work goes on. Its words are in {log}.\n"
     assert (process.wait(), err) == (0, said)
     assert_whole(log.parent)
+    for picture in (log.with_name("curves.png"), log.with_name("parallel.png")):
+        assert picture.read_bytes().startswith(b"\x89PNG") and f"{picture.stem:<12} {picture}" in log_of(log.parent)
 
 
 def closed_terminal(words: list[str], said: bytes) -> int:

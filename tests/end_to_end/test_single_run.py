@@ -33,6 +33,8 @@ def test_a_run_is_in_results_and_in_mlflow(vaeorch, spec, out):
     store = default_store(out)
     code, said, _ = vaeorch("train", spec, "--out", out, "--tracking-uri", store, "--set", "run.epochs=3")
     assert code == 0 and f"compare      vaeorch ui tiny --out {out}" in said
+    assert (out / "tiny" / "curves.png").read_bytes().startswith(b"\x89PNG") and "\ncurves       " in said
+    assert not (out / "tiny" / "parallel.png").exists()
     code, said, _ = vaeorch("results", "tiny", "--out", out, "--format", "json")
     [entry] = json.loads(said)["trials"]
     assert (code, entry["id"], entry["status"], entry["epochs"]) == (0, "tiny", "completed", 3)
