@@ -5,6 +5,7 @@ Drawing does not change a run's numbers, as it draws its own noise. Figures are 
 
 # Shapes: B rows, X data dimensions (C, H, W or one), D latent dimensions, A axes shown, S steps along one.
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -252,5 +253,7 @@ def plot(panels: int) -> tuple[Figure, list[Axes]]:
 def write(picture: Picture, path: Path) -> Path:
     """Save a picture as PNG."""
     save = picture.savefig if isinstance(picture, Figure) else picture.save
-    save(path, format="png")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box stands in its place
+        save(path, format="png")
     return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
+import warnings
 from collections.abc import Sequence
 
 import matplotlib
@@ -59,7 +60,8 @@ def draw(drawing: Drawing) -> Figure:
 def content(figure: Figure, form: str, words: dict[str, str] | None = None) -> bytes:
     """The figure as a file of this format. `words` are kept in the file, by names that the format knows."""
     file = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "vaeorch"}):
+    with matplotlib.rc_context({"svg.hashsalt": "vaeorch"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box stands in its place
         figure.savefig(file, format=form, dpi=DPI, metadata=UNDATED[form] | (words or {}))
     return file.getvalue()
 

@@ -92,6 +92,23 @@ def test_points_of_the_plane_are_one_cloud_for_each_class():
     np.testing.assert_array_equal(panel.marks[1].xy_N2, rows.x[LABELS == 1])
 
 
+def test_letters_that_the_font_lacks_are_no_warning(tmp_path, recwarn):
+    rows = Rows(torch.zeros(4, 1, 4, 4), torch.tensor([0, 1, 0, 1]), UNIT, classes=("猫", "$"))
+    contact.save_sheet("猫", rows, tmp_path / "a.png")
+    assert not recwarn.list
+
+
+def test_of_pictures_without_labels_few_are_read():
+    rows, read = Rows(torch.zeros(500, 1, 4, 4, dtype=torch.uint8), None, UNIT), []
+
+    def fetch(index):
+        read.extend(index.tolist())
+        return rows.take(torch.from_numpy(index))
+
+    contact.sheet_of("own", Stored(torch.arange(500), fetch, rows.shape, UNIT))
+    assert len(read) == 81
+
+
 def test_equal_sheets_are_equal_files(tmp_path):
     train = Digits().from_files(tmp_path).train
     for name in ("a.png", "b.png"):
