@@ -71,6 +71,11 @@ class Sylvester(Posterior):
         """The flow applied to the Gaussian's mean."""
         return self.flow(self.base.mean_BD)[0]
 
+    @property
+    def variance_BD(self) -> None:
+        """A flow's variance has no closed form."""
+        return None
+
     def draw(self, noise: Noise) -> Draw:
         start = self.base.draw(noise)
         y_BD, log_det_B = self.flow(start.y_BD)
