@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,20 +33,18 @@ def form_of(saved: dict[str, Any]) -> Form | None:
     return known and (tuple(known["shape"]), tuple(known["range"]) if known["range"] else None)
 
 
-def load(path: Path, run: Run, form: Form | None = None) -> tuple[Learner, int]:
+def load(path: Path, run: Run, form: Callable[[], Form]) -> tuple[Learner, int]:
     """The model of `run` in a checkpoint, in evaluation mode, and its epoch.
 
-    `form` is needed by checkpoints that do not hold it. Raises CheckpointError.
+    `form` is asked for the form of the data where the checkpoint, of an earlier version, does not hold it. Raises
+    CheckpointError, and what `form` raises.
     """
     saved = checkpoint.load(path)
-    form = form_of(saved) or form
-    if form is None:
-        raise CheckpointError(f"{path}: an earlier version made it, without the shape of its data: give their folder.")
     if lacking := [name for name in ("run", "epoch", LEARNER) if name not in saved]:
         raise CheckpointError(f"{path}: holds no {', '.join(lacking)}: it is not the checkpoint of a run.")
     if not is_of(saved["run"], run):
         raise CheckpointError(f"{path}: the checkpoint of another run; its settings differ.")
-    learner = blank(run, form)
+    learner = blank(run, form_of(saved) or form())
     try:
         learner.load_state_dict(saved[LEARNER])
     except (RuntimeError, LookupError) as error:

@@ -21,7 +21,6 @@ from trainables.learner import Learner
 from trainables.relevance import Encodings, Relevance, collapsed
 from trainables.train import LEARNER, Training
 
-
 SEED = 0  # of the codes' samples and of fits: the usual one of evaluations
 
 

@@ -139,6 +139,13 @@ class Model:
         """What its training rows say of it. Raises UsageError where nobody has kept that and the data are not there."""
         return self._fit()
 
+    def known_fit(self) -> tuple[Fitted | None, str]:
+        """What its training rows say of it; None, and why, where that is not known."""
+        try:
+            return self.fitted, ""
+        except UsageError as error:
+            return None, str(error)
+
     @property
     def active(self) -> np.ndarray:
         """Which axes the method has in use, (L,) bool: those that its gates or mask leave open, else the relevant ones.
