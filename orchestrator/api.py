@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.export.loading import USUAL_OUT, load
+from orchestrator.storage import layout
 from orchestrator.storage.workspace import Workspace
 from trainables.common.roots import Root
 from trainables.inference.model import Model
@@ -97,6 +98,6 @@ def file_of(spec: Spec) -> Iterator[Path]:
         yield Path(spec)
         return
     with tempfile.TemporaryDirectory() as scratch:
-        file = Path(scratch) / "spec.yaml"
+        file = Path(scratch) / layout.SPEC
         file.write_text(json.dumps(spec), encoding="utf-8")
         yield file

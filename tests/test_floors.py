@@ -46,8 +46,9 @@ TRAINABLES: Floors = (
 ORCHESTRATOR: Floors = (
     ("__main__",),
     ("cli",),
+    ("api",),
     ("commands",),
-    ("figures",),
+    ("figures", "export"),
     ("execution", "evaluation", "reporting"),
     ("sweep",),
     ("tracking", "checks"),

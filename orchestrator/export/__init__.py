@@ -4,4 +4,4 @@
 `registry.py` for MLflow. `formats.py` is the table of them.
 """
 
-__all__ = ["encoding", "formats", "loading", "pruning"]
+__all__ = ["encoding", "formats", "loading", "pruning", "registry"]  # the modules that others import

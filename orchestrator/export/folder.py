@@ -14,6 +14,7 @@ from typing import Any
 
 from orchestrator.errors import UserError
 from orchestrator.export.card import card
+from orchestrator.storage import layout
 from orchestrator.storage.json_files import read_object, write_whole
 from trainables.common.errors import UsageError
 from trainables.inference import building, fitted
@@ -21,7 +22,7 @@ from trainables.inference.model import Model, Origin
 from trainables.run import Run
 
 FORMAT = 1
-WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+WEIGHTS, CONFIG, CARD = "model.safetensors", layout.CONFIG, "README.md"
 FITTED = "fitted."  # before the names of tensors that are no weights
 FOR_TRAINING = "vae.extras."  # a part of a model that is not used afterwards
 
@@ -86,7 +87,6 @@ def read(folder: Path) -> Model:
         if lacking or foreign:
             raise RuntimeError(f"lacks {lacking}, has {foreign}")
         known = {name.removeprefix(FITTED): value for name, value in tensors.items() if name.startswith(FITTED)}
-        known_lines = config["history"]
         axes = None if config["axes"] is None else tuple(config["axes"])
         lines = [
             {name: math.nan if value is None else value for name, value in line.items()} for line in config["history"]

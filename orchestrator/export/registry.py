@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import logging
+import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,9 +17,8 @@ from typing import Any
 from orchestrator.errors import UserError
 from orchestrator.export import folder as exported
 from orchestrator.storage import layout
-from orchestrator.tracking.identity import is_recorded, kept, recorded_store
+from orchestrator.tracking.identity import filter_of, is_recorded, recorded_store
 from orchestrator.tracking.mlflow_store import connect, prepare_store, set_environment
-from orchestrator.tracking.saved_view import UID_TAG
 from orchestrator.tracking.spool import PARENT
 from orchestrator.tracking.store_address import check_store, first_line
 from trainables.inference.model import Model
@@ -34,6 +37,7 @@ NEEDED = (
     "rich",
     "ruamel.yaml",
 )
+BARS = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
 EXAMPLES = 2  # rows of the input example
 
 
@@ -42,7 +46,7 @@ def write_mlflow(model: Model, to: Path, facts: dict[str, Any]) -> list[Path]:
     set_environment()
     import mlflow
 
-    with described(model, facts) as known:
+    with quiet(), described(model, facts) as known:
         mlflow.pyfunc.save_model(path=str(to), **known)
     return [to]
 
@@ -66,7 +70,7 @@ def register(model: Model, name: str, facts: dict[str, Any], run_folder: Path, u
     run = run_of(client, sweep, PARENT if sweep == run_folder else run_folder.name, uri)
     try:
         mlflow.set_tracking_uri(uri)
-        with described(model, facts) as known, mlflow.start_run(run_id=run.info.run_id):
+        with quiet(), described(model, facts) as known, mlflow.start_run(run_id=run.info.run_id):
             made = mlflow.pyfunc.log_model(name="model", registered_model_name=name, **known)
         client.set_terminated(run.info.run_id, status=run.info.status, end_time=run.info.end_time)
     except mlflow.exceptions.MlflowException as error:
@@ -77,11 +81,26 @@ def register(model: Model, name: str, facts: dict[str, Any], run_folder: Path, u
 def run_of(client: Any, sweep: Path, uid: str, uri: str) -> Any:
     """The MLflow run of a trial of a sweep, or of a run that was trained alone."""
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    tag = f"tags.`{UID_TAG}` = '{kept(sweep)['uid']}-{uid}'"
-    found = client.search_runs(experiments, filter_string=tag)
+    found = client.search_runs(experiments, filter_string=filter_of(sweep, uid))
     if not found:
         raise UserError(f"{uri}: has no run of {sweep.name}/{uid}: send it first: vaeorch sync {sweep.name}")
     return found[0]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without MLflow's bars, warnings and greetings."""
+    logger = logging.getLogger("mlflow")
+    level, shown = logger.level, os.environ.get(BARS)
+    logger.setLevel(logging.CRITICAL)
+    os.environ[BARS] = "false"
+    try:
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+        os.environ.pop(BARS) if shown is None else os.environ.update({BARS: shown})
 
 
 @contextmanager

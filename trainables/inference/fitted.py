@@ -6,12 +6,10 @@ A training that ends writes both for its best and its last epoch to one file, so
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from trainables import checkpoint
@@ -21,6 +19,7 @@ from trainables.learner import Learner
 from trainables.relevance import Encodings, Relevance, collapsed
 from trainables.train import LEARNER, Training
 
+LATENT = "DL"  # the letters of latent dimensions
 SEED = 0  # of the codes' samples and of fits: the usual one of evaluations
 
 
@@ -61,7 +60,8 @@ def fit(learner: Learner, train: Rows, epoch: int) -> Fitted:
         sampler, unfit = {}, str(error)
     found = seen.relevance
     values = (found.score_D, found.mean_D, found.variance_D)
-    return Fitted(epoch, *(value.cpu() for value in values), collapsed(*seen.sums), to_cpu(sampler), unfit)
+    sampler = {name: value.cpu() for name, value in sampler.items()}
+    return Fitted(epoch, *(value.cpu() for value in values), collapsed(*seen.sums), sampler, unfit)
 
 
 def keep(path: Path, training: Training, best: Path) -> None:
@@ -93,16 +93,12 @@ def _readable(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def to_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.cpu() for name, value in tensors.items()}
-
-
-def select(tensors: dict[str, Tensor], axes: Tensor, letters: Iterable[str] = "DL") -> dict[str, Tensor]:
+def select(tensors: dict[str, Tensor], axes: Tensor) -> dict[str, Tensor]:
     """These tensors with some latent axes alone. The letters at the end of a name tell which dimensions these are."""
     found = {}
     for name, value in tensors.items():
         for dim, letter in enumerate(name.rpartition("_")[2]):
-            value = value.index_select(dim, axes) if letter in letters else value
+            value = value.index_select(dim, axes) if letter in LATENT else value
         found[name] = value
     return found
 
@@ -122,11 +118,4 @@ def from_state(tensors: dict[str, Tensor], epoch: int, is_collapsed: bool, unfit
 
 def chosen(fitted: Fitted, axes: Tensor) -> Fitted:
     """The same for a model of which only some axes are left."""
-    own = select({"score_D": fitted.score_D, "mean_D": fitted.mean_D, "second_D": fitted.second_D}, axes)
-    sampler = select(fitted.sampler, axes)
-    return Fitted(epoch=fitted.epoch, collapsed=fitted.collapsed, sampler=sampler, unfit=fitted.unfit, **own)
-
-
-def finite(fitted: Fitted) -> bool:
-    """Whether all scores are finite: the model has not diverged."""
-    return bool(torch.isfinite(fitted.score_D).all())
+    return from_state(select(state(fitted), axes), fitted.epoch, fitted.collapsed, fitted.unfit)

@@ -20,8 +20,8 @@ from trainables.model import VAE
 from trainables.run import Run
 
 MANY_ROWS = 1 << 40  # so that no number of training rows is too small
-ROWS = 64  # on which the small model is compared with the large one
-TOLERANCE = 1e-5  # of their difference, relative to values above 1
+ROWS = 8  # on which the small model is compared with the large one
+TOLERANCE = 1e-5  # of their difference in float64, relative to values above 1
 CUT = ("encoder.", "mapping.", "decoder.", "prior.")  # the parts of a model in use; others are for training alone
 
 
@@ -32,14 +32,16 @@ def prune(learner: Learner, run: Run, active_L: Tensor, held_L: Tensor) -> tuple
     """
     kept_K = active_L.nonzero()[:, 0].cpu()
     smaller = run_of(run, len(kept_K))
-    large = plain(copy.deepcopy(learner).cpu()).vae
-    small = plain(blank(smaller, (large.shape, large.data_range)))
+    form = (learner.vae.shape, learner.vae.data_range)
+    large, small = blank(run, form), plain(blank(smaller, form))
+    large.load_state_dict(learner.state_dict(), strict=False)  # a pruned model has no `extras`
+    large = plain(large).vae
     small.vae.extras = nn.Module()
     try:
         fill(small.vae, large, kept_K, held_L.to(torch.get_default_dtype()).cpu())
     except LookupError as error:
         raise UsageError(f"prune: {run.network.name} with {run.method.name} cannot be cut: {error}.") from None
-    verify(small.vae, large, kept_K, held_L.cpu(), run)
+    verify(copy.deepcopy(small.vae).double(), large.double(), kept_K, held_L.cpu(), run)
     return small.eval(), smaller
 
 
@@ -76,10 +78,12 @@ def fill(small: VAE, large: VAE, kept_K: Tensor, held_L: Tensor) -> None:
             if wide != narrow:
                 value = value.index_select(dim, positions(wide, narrow, widths, name))
         state[name] = value
-    for name in [name for name in state if name.startswith("decoder.") and name.endswith(".weight")]:
-        if values[name].dim() == 2 and values[name].shape[1] != state[name].shape[1]:
-            constant_L = held_L.index_fill(0, kept_K, 0.0)
-            bias = name.replace(".weight", ".bias")
+    constant_L = held_L.index_fill(0, kept_K, 0.0)
+    for name in [name for name in state if name.startswith("decoder.") and values[name].shape != state[name].shape]:
+        bias = name.replace(".weight", ".bias")
+        if constant_L.any() and (values[name].dim() != 2 or bias not in values):
+            raise LookupError(f"{name} has no bias for each of its outputs, which could take up where axes stood")
+        if bias in values:
             state[bias] = values[bias] + values[name] @ constant_L
     small.load_state_dict(state)
 
@@ -98,10 +102,9 @@ def verify(small: VAE, large: VAE, kept_K: Tensor, held_L: Tensor, run: Run) -> 
     """Raises UsageError unless the small model computes what the large one does with its other axes held."""
     generator = torch.Generator().manual_seed(0)
     low, high = large.data_range or (-1.0, 1.0)
-    x_BX = low + (high - low) * torch.rand(ROWS, *large.shape, generator=generator)
-    z_BL = held_L.to(x_BX) + torch.randn(ROWS, large.latent_dim, generator=generator)
-    precise = {vae: vae.precision for vae in (small, large)}
-    small.precision = large.precision = "fp32"
+    x_BX = low + (high - low) * torch.rand(ROWS, *large.shape, generator=generator, dtype=torch.float64)
+    z_BL = held_L.to(x_BX) + torch.randn(ROWS, large.latent_dim, generator=generator, dtype=torch.float64)
+    small.precision = large.precision = "fp32"  # no autocast
     q, smaller_q = large.encode(x_BX), small.encode(x_BX)
     code_K = torch.cat([kept_K, torch.arange(large.latent_dim, large.code_dim)])
     held_BL = torch.where(torch.isin(torch.arange(large.latent_dim), kept_K), z_BL, held_L.to(z_BL))
@@ -110,8 +113,6 @@ def verify(small: VAE, large: VAE, kept_K: Tensor, held_L: Tensor, run: Run) -> 
         "mapping": (small.mapping(q.mean_BD[:, code_K]), large.mapping(q.mean_BD)[:, kept_K]),
         "decoder": (small.decode(z_BL[:, kept_K]).mean_BX, large.decode(held_BL).mean_BX),
     }
-    for vae, precision in precise.items():
-        vae.precision = precision
     for part, (mine, expected) in pairs.items():
         off = ((mine - expected).abs() / expected.abs().clamp_min(1.0)).max().item()
         if not off <= TOLERANCE:
