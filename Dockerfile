@@ -16,6 +16,7 @@ RUN uv pip install --system --no-cache --compile-bytecode --requirement requirem
 COPY pyproject.toml README.md ./
 COPY orchestrator orchestrator
 COPY trainables trainables
+COPY vaeorch.py ./
 COPY search_spaces search_spaces
 RUN uv pip install --system --no-cache --compile-bytecode --no-deps .
 

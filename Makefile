@@ -38,7 +38,7 @@ lint: .venv/installed
 
 # The lock has names, versions and markers only; each machine configures its own package index.
 lock: .venv/installed
-	$(BIN)/uv pip compile --quiet --universal --upgrade --extra test --python-version 3.11 \
+	$(BIN)/uv pip compile --quiet --universal --upgrade --extra onnx --extra test --python-version 3.11 \
 		--no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml --output-file requirements.lock
 
 # Checks that every platform with every Python can be installed from the lock, without packages that are not in it.

@@ -22,7 +22,7 @@ Floors = tuple[tuple[str, ...], ...]
 # of its own where modules of the package lie on several floors.
 TRAINABLES: Floors = (
     ("values", "figures"),
-    ("evaluations",),
+    ("evaluations", "inference"),
     ("train",),
     ("pictures", "run"),
     ("metrics",),
@@ -46,8 +46,9 @@ TRAINABLES: Floors = (
 ORCHESTRATOR: Floors = (
     ("__main__",),
     ("cli",),
+    ("api",),
     ("commands",),
-    ("figures",),
+    ("figures", "export"),
     ("execution", "evaluation", "reporting"),
     ("sweep",),
     ("tracking", "checks"),

@@ -10,11 +10,13 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.func import jvp, vmap
 
+from trainables.data import Rows
 from trainables.footprint import bytes_of
 from trainables.model import VAE, Form
 from trainables.noise import Noise
@@ -198,15 +200,35 @@ def measure(vae: VAE, x_BX: Tensor, form: Form = "square_mean_abs", seed: int = 
     return relevance(*map(all_reduce, found), form)
 
 
-def measure_alone(vae: VAE, x_BX: Tensor, form: Form = "square_mean_abs", seed: int = 0) -> Relevance:
-    """The same on one worker that has all rows, without collectives."""
-    return relevance(*published_sums(vae, x_BX, seed, slice), form)
+class Encodings:
+    """A trained model's training rows on this worker alone, and what their codes say, each computed at first use.
 
+    Args:
+        seed: of the codes' samples, one per row.
+    """
 
-def codes_alone(vae: VAE, x_BX: Tensor, seed: int = 0) -> Codes:
-    """The codes that `measure_alone` takes, without the Jacobian."""
-    sums, _ = encoded_sums(vae, x_BX, seed, slice)
-    return Codes(sums["mean_D"] / sums["rows"], sums["second_D"] / sums["rows"])
+    def __init__(self, vae: VAE, train: Rows, seed: int = 0):
+        self.vae, self.train, self.seed = vae, train, seed
+
+    @cached_property
+    def codes(self) -> Codes:
+        """Moments of the first 10,000 rows' codes, without the Jacobian."""
+        sums, _ = encoded_sums(self.vae, self._first(), self.seed, slice)
+        return Codes(sums["mean_D"] / sums["rows"], sums["second_D"] / sums["rows"])
+
+    @cached_property
+    def sums(self) -> tuple[Sums, Sums]:
+        """The sums of `moments` and `sensitivity` over the same rows."""
+        return published_sums(self.vae, self._first(), self.seed, slice)
+
+    @property
+    def relevance(self) -> Relevance:
+        """The relevance of the axes, with the method's form of the weight."""
+        return relevance(*self.sums, self.vae.relevance_form)
+
+    def _first(self) -> Tensor:
+        first = torch.arange(min(len(self.train), MOMENT_ROWS))
+        return self.train.batch(first).to(next(self.vae.parameters()))
 
 
 def published_sums(vae: VAE, x_BX: Tensor, seed: int, part: Callable[[int], slice]) -> tuple[Sums, Sums]:

@@ -19,6 +19,7 @@ from trainables.common.roots import Root
 from trainables.data import Splits
 from trainables.data.loading import load_splits
 from trainables.data.sampling import batches, plan
+from trainables.distributions.likelihoods import Range
 from trainables.learner import Learner, assemble
 from trainables.methods import Phase
 from trainables.metrics import metrics_of
@@ -136,8 +137,9 @@ class Training:
     def state(self, *names: str) -> dict:
         """The content of a checkpoint, with the states of all or some of `named`: plain values and tensors."""
         counts = {"epoch": self.epoch, "step": self.step, "images": self.images}
+        data = {"shape": list(self.splits.train.shape), "range": self.splits.train.range}
         states = {name: thing.state_dict() for name, thing in self.named(*names).items()}
-        return {"run": self.run.model_dump(mode="json")} | counts | states
+        return {"run": self.run.model_dump(mode="json"), "data": data} | counts | states
 
     def restore(self, path: Path, *names: str) -> None:
         """Load the states of all or some of `named` from a checkpoint of the same run. Raises CheckpointError."""
@@ -222,7 +224,12 @@ def build(run: Run, splits: Splits) -> Learner:
         torch.manual_seed(seed_of(run.seed, "weights"))
         train = splits.train
         examples_BX = train.batch(torch.randperm(len(train))[:EXAMPLES]).to(torch.get_default_dtype())
-        vae = assemble(run.method, run.network, run.likelihood, examples_BX, train.range, run.precision)
+        return learner_of(run, examples_BX, train.range)
+
+
+def learner_of(run: Run, examples_BX: Tensor, data_range: Range) -> Learner:
+    """A learner with weights from the global generator; `examples_BX` are rows for initial values, see `assemble`."""
+    vae = assemble(run.method, run.network, run.likelihood, examples_BX, data_range, run.precision)
     return Learner(run.method, vae)
 
 

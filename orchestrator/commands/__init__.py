@@ -11,6 +11,7 @@ __all__ = [
     "dry_run",
     "evaluate",
     "figure",
+    "models",
     "report",
     "results",
     "resume",

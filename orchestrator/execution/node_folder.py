@@ -71,6 +71,15 @@ class NodeFolder(TrialFolder):
             self.settle()
 
     @host_named("path")
+    def fit(self) -> None:
+        best = (layout.BEST, layout.reference_to(self.path / layout.BEST).name)
+        if not (self.path / layout.BEST).exists() and any(name in self.lease.files for name in best):
+            self.lease.fetch(layout.BEST, self.path)  # another node trained its epoch
+            self.sent[layout.BEST] = self._stamps()[layout.BEST]
+        super().fit()
+        self._send([layout.FITTED])
+
+    @host_named("path")
     def draw(self) -> None:
         super().draw()
         self._send(name for name in self._stamps() if Path(name).parts[0] == layout.PICTURES)

@@ -43,6 +43,7 @@ WEIGHTS = (CHECKPOINT, PREVIOUS_CHECKPOINT, BEST)
 EVALUATED = {"best": BEST, "last": CHECKPOINT}  # the file of the model of a trial's best, and of its last epoch
 BLOB = ".blob"  # the suffix of a small file that refers to one of these in a bucket
 DAMAGED = ".damaged"  # the suffix of a checkpoint that cannot be read
+FITTED = "fitted.pt"  # what samples and relevance need of the training rows, once it was trained to its end
 METRICS = "metrics.jsonl"
 WITHIN_EPOCH = "within_epoch.json"
 WORKERS = "workers.jsonl"

@@ -5,6 +5,7 @@ metrics.jsonl           one line per epoch
 checkpoint.pt           the state after the last epoch
 checkpoint.previous.pt  the state an epoch earlier, in case the other is damaged
 best.pt                 the model after the epoch with the best objective
+fitted.pt               once trained to its end: what these models need of the training rows, to be used without them
 pictures/0009/          the pictures drawn after epoch 9
 error.txt               the traceback of a failure
 workers.jsonl           of a trial with many workers: who took it up, after which epoch, and where they ran
@@ -29,6 +30,7 @@ from trainables import checkpoint
 from trainables.common.errors import CheckpointError, Diverged
 from trainables.common.files import remove_half_written
 from trainables.common.roots import root_of
+from trainables.inference import fitted
 from trainables.run import Run
 from trainables.train import Report, reopen, train
 
@@ -123,6 +125,12 @@ class TrialFolder:
             layout.reference_to(self.previous).unlink(missing_ok=True)
         report.save(self.checkpoint)
 
+    def fit(self) -> None:
+        """Write what the models of the best and of the last epoch need of the training rows, unless it is there."""
+        file = self.path / layout.FITTED
+        if fitted.read(file, "last", len(self.lines)) is None:
+            fitted.keep(file, (self.report or self.reopen()).training, self.path / layout.BEST)
+
     def draw(self) -> None:
         """Draw the pictures of the epoch just finished, all or none, unless they are there."""
         folder = layout.pictures_folder(self.path, len(self.lines))
@@ -167,11 +175,15 @@ def results(config: dict, folder: TrialFolder, report_share: ReportShare | None 
     data_root = root_of(config["data_root"])
     if resume:
         folder.reopen = partial(reopen, run, data_root, resume)
+        if len(folder.lines) == last_epoch:
+            folder.fit()
         yield result(folder, folder.lines[-1], last_epoch)
     try:
         for report in train(run, data_root, resume, Pace(report_share or folder.note)):
             every = config["pictures_every"] or last_epoch
             folder.keep(report, draw=report.epoch == last_epoch or report.epoch % every == 0)
+            if report.epoch == last_epoch:
+                folder.fit()
             yield result(folder, folder.lines[-1], last_epoch)
     except Diverged as error:
         within_epoch.forget(folder.path)

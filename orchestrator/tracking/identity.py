@@ -79,6 +79,11 @@ def opened(folder: Path, uri: str | None, new: Identity | None) -> tuple[Spool, 
     return spool, Identity(known["experiment"], known["sweep"], known["uid"])
 
 
+def filter_of(folder: Path, uid: str) -> str:
+    """MLflow's filter for one run of the sweep in `folder`: of a trial by its id, or PARENT. Raises TrackingError."""
+    return f"tags.`{UID_TAG}` = '{kept(folder)['uid']}-{uid}'"
+
+
 def kept(folder: Path) -> dict[str, Any]:
     """The content of identity.json: experiment, sweep, uid, and the address of a store that is not the default one.
 

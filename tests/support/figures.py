@@ -1,4 +1,4 @@
-"""A small sweep with trained models, made without Ray, for figures."""
+"""A small sweep with trained models, made without Ray, for figures and exports."""
 
 import json
 from pathlib import Path
@@ -15,6 +15,7 @@ from tests.support.comparisons import finding
 from tests.support.evaluations import a_small
 from trainables.evaluations.context import EvaluationContext
 from trainables.evaluations.evaluate import find
+from trainables.inference import fitted
 from trainables.run import Run
 from trainables.train import reopen, train
 
@@ -34,6 +35,7 @@ def a_sweep(out: Path, name: str, runs: list[tuple[dict, Run]]) -> Path:
             lines.append(counts | report.metrics)
         report.save_model(home / layout.BEST)
         report.save(home / layout.CHECKPOINT)
+        fitted.keep(home / layout.FITTED, report.training, home / layout.BEST)
         (home / layout.METRICS).write_text("".join(f"{to_json(line)}\n" for line in lines))
         facts = {"id": home.name, "config": config, "configuration": known.index(config) + 1, "status": "completed"}
         best = {"epoch": report.epoch, "val/elbo": report.metrics["val/elbo"]}

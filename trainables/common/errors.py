@@ -32,6 +32,10 @@ class Diverged(Exception):
         self.step, self.term = step, term
 
 
+class UsageError(ValueError):
+    """A trained model cannot do what it is asked for, or take these arrays. One line that says why and what to do."""
+
+
 class Undefined(Exception):
     """A number is not defined for this model or these data. One line that says why and what to do."""
 

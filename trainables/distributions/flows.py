@@ -40,7 +40,10 @@ class SylvesterHead:
         outputs = features_BE.shape[1]
         dim = bisect_left(range(outputs), outputs, key=self.outputs)  # inverts `outputs`, which is increasing
         gaussian, q, triangles, diagonals, bias = features_BE.split(self.sizes(dim), 1)
-        m, per_step = min(self.columns, dim), (len(features_BE), self.steps)
+        m, per_step = (
+            min(self.columns, dim),
+            (features_BE.shape[0], self.steps),
+        )  # `len` would fix it in an exported graph
         both_BSMM = triangles.view(*per_step, m, m)
         first_BSM, second_BSM = diagonals.view(*per_step, 2, m).tanh().unbind(2)
         return Sylvester(
@@ -71,6 +74,11 @@ class Sylvester(Posterior):
         """The flow applied to the Gaussian's mean."""
         return self.flow(self.base.mean_BD)[0]
 
+    @property
+    def variance_BD(self) -> None:
+        """A flow's variance has no closed form."""
+        return None
+
     def draw(self, noise: Noise) -> Draw:
         start = self.base.draw(noise)
         y_BD, log_det_B = self.flow(start.y_BD)
@@ -78,7 +86,7 @@ class Sylvester(Posterior):
 
     def flow(self, y_BD: Tensor) -> tuple[Tensor, Tensor]:
         """The flow applied to y_0 (B, D), and the log determinant of its Jacobian there, (B,)."""
-        log_det_B = y_BD.new_zeros(len(y_BD))
+        log_det_B = y_BD.new_zeros(y_BD.shape[0])
         parts = (self.q_BSDM, self.first_BSMM, self.second_BSMM, self.bias_BSM)
         for q_BDM, first_BMM, second_BMM, bias_BM in zip(*(part.unbind(1) for part in parts), strict=True):
             h_BM1 = (second_BMM @ (q_BDM.mT @ y_BD[..., None]) + bias_BM[..., None]).tanh()

@@ -33,6 +33,11 @@ class Posterior(ABC):
     mean_BD: Tensor
     """The code that represents a row, (B, D)."""
 
+    @property
+    @abstractmethod
+    def variance_BD(self) -> Tensor | None:
+        """The variance of each dimension, (B, D); None where it has no closed form."""
+
     @abstractmethod
     def draw(self, noise: Noise) -> Draw:
         """One sample per row, with gradient to the encoder."""
@@ -63,6 +68,10 @@ class Gaussian(Posterior):
     def of(cls, features_BE: Tensor) -> "Gaussian":
         mean_BD, log_variance_BD = features_BE.chunk(2, dim=1)
         return cls(mean_BD, log_variance_BD.clamp(*LOG_VARIANCE_RANGE))
+
+    @property
+    def variance_BD(self) -> Tensor:
+        return self.log_variance_BD.exp()
 
     def draw(self, noise: Noise) -> Draw:
         eps_BD = noise.normal("posterior", self.mean_BD.shape[1])
@@ -97,6 +106,10 @@ class Point(Posterior):
     @classmethod
     def of(cls, features_BE: Tensor) -> "Point":
         return cls(features_BE)
+
+    @property
+    def variance_BD(self) -> Tensor:
+        return torch.zeros_like(self.mean_BD)
 
     def draw(self, noise: Noise) -> Draw:
         return Draw(self.mean_BD)

@@ -41,6 +41,11 @@ class SpikeAndSlab(Posterior):
     def mean_BD(self) -> Tensor:
         return self.gate_BD * self.slab_BD
 
+    @property
+    def variance_BD(self) -> Tensor:
+        """g (v + s^2) - (g s)^2 of a dimension that is N(s, v) with probability g, else 0."""
+        return self.gate_BD * (self.log_variance_BD.exp() + self.slab_BD.square()) - self.mean_BD.square()
+
     def draw(self, noise: Noise) -> Draw:
         """Slab times a relaxed gate, so that the gate has a gradient; such a sample has no density."""
         dim = self.slab_BD.shape[1]

@@ -7,21 +7,18 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import NonNegativeFloat, PositiveInt
 
-from trainables.common.lazy import LazyModule, torch
 from trainables.common.records import Mistake
-from trainables.methods.base import HeldOut, Method, Sampler, Setting, divergences, negative_elbo, priors
+from trainables.methods.base import HeldOut, Method, Sampler, Setting, divergences, negative_elbo, priors, relevance
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from trainables.data import Rows
     from trainables.distributions.posteriors import Posterior
     from trainables.distributions.priors import ARD
     from trainables.model import VAE, Pass
     from trainables.noise import Noise
+    from trainables.relevance import Encodings
     from trainables.terms import Terms
-
-relevance = LazyModule("trainables.relevance")
 
 PAPER_DZ_SIZE = 10_000
 VALIDATION_SAMPLES = 64
@@ -69,17 +66,19 @@ class ARDVAE(Method):
     def relevance_form(self) -> Literal["square_mean_abs", "mean_square"]:
         return self.relevance
 
-    def sampler(self, vae: VAE, train: Rows, seed: int) -> Sampler:
-        """z = m + sqrt(s r) eps as in the official code: m and s of the codes of the first 10,000 training rows.
+    def fit_sampler(self, seen: Encodings) -> dict[str, Tensor]:
+        """m, and s r, of the codes of the first 10,000 training rows.
 
-        r is 1 for relevant axes (`active`) or for all of them (`all`).
+        r is 1 for relevant axes (`active`) or for all of them (`all`), else 0.
         """
-        first = torch.arange(min(len(train), relevance.MOMENT_ROWS))
-        x_BX = train.batch(first).to(next(vae.parameters()))
         if self.generate == "all":
-            codes = relevance.codes_alone(vae, x_BX, seed)
-        else:
-            codes = relevance.measure_alone(vae, x_BX, self.relevance, seed)
+            return {"mean_D": seen.codes.mean_D, "second_D": seen.codes.second_D}
+        found = seen.relevance
+        return {"mean_D": found.mean_D, "second_D": found.variance_D * found.active()}
+
+    def sampler_of(self, vae: VAE, fitted: dict[str, Tensor]) -> Sampler:
+        """z = m + sqrt(s r) eps as in the official code."""
+        codes = relevance.Codes(**fitted)
         return lambda noise: codes.sample(noise.normal("prior", vae.latent_dim))
 
     def moving_all_axes(self) -> Self:

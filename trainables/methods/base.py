@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from trainables.distributions.priors import Prior
     from trainables.model import VAE, Form, Pass
     from trainables.noise import Noise
+    from trainables.relevance import Encodings
     from trainables.sums import Sums
     from trainables.terms import Terms
 
 divergences = LazyModule("trainables.distributions.divergences")
 posteriors = LazyModule("trainables.distributions.posteriors")
 priors = LazyModule("trainables.distributions.priors")
+relevance = LazyModule("trainables.relevance")
 
 Sampler = Callable[["Noise"], "Tensor"]
 """Noise of B rows -> latents z (B, L) of generated data."""
@@ -118,7 +120,18 @@ class Method(Record):
         return "square_mean_abs"
 
     def sampler(self, vae: VAE, train: Rows, seed: int) -> Sampler:
-        """The sampler of latents with which a trained model generates data: by default from its prior."""
+        """The sampler of latents with which a trained model generates data. Raises Undefined, see `fit_sampler`."""
+        return self.sampler_of(vae, self.fit_sampler(relevance.Encodings(vae, train, seed)))
+
+    def fit_sampler(self, seen: Encodings) -> dict[str, Tensor]:
+        """What the sampler needs of encoded training rows: by default nothing. It is kept for use without data.
+
+        The last letters of a name tell its tensor's dimensions, as everywhere. Raises Undefined where nothing fits.
+        """
+        return {}
+
+    def sampler_of(self, vae: VAE, fitted: dict[str, Tensor]) -> Sampler:
+        """The sampler with what `fit_sampler` has found: by default it samples the prior."""
         return lambda noise: vae.mapping(vae.prior.sample(noise))
 
     def moving_all_axes(self) -> Self:

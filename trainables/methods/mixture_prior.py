@@ -9,7 +9,8 @@ from pydantic import NonNegativeFloat, PositiveInt
 from trainables.methods.base import Method, Sampler, negative_elbo, priors
 
 if TYPE_CHECKING:
-    from trainables.data import Rows
+    from torch import Tensor
+
     from trainables.model import VAE, Pass
     from trainables.terms import Terms
 
@@ -37,6 +38,6 @@ class MixturePrior(Method):
         weight = (1 - self.entropy_weight) * self.beta * seen.kl_scale
         return {"entropy": (weight, 0.5 * seen.q.log_variance_BD.sum(1))}
 
-    def sampler(self, vae: VAE, train: Rows, seed: int) -> Sampler:
+    def sampler_of(self, vae: VAE, fitted: dict[str, Tensor]) -> Sampler:
         prior = {"prior": vae.prior, "normal": priors.Normal(vae.code_dim)}[self.generate]
         return lambda noise: vae.mapping(prior.sample(noise))

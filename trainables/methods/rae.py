@@ -13,9 +13,11 @@ from trainables.common.records import Mistake, Record, choice
 from trainables.methods.base import Method, Sampler, posteriors
 
 if TYPE_CHECKING:
-    from trainables.data import Rows
+    from torch import Tensor
+
     from trainables.distributions.posteriors import Head
     from trainables.model import VAE, Pass
+    from trainables.relevance import Encodings
     from trainables.terms import Terms
 
 ex_post = LazyModule("trainables.methods.modules.ex_post")
@@ -109,8 +111,11 @@ class RAE(Method):
             "code": (self.beta, seen.z_BL.square().mean(1)),
         } | self.regulariser.terms(seen)
 
-    def sampler(self, vae: VAE, train: Rows, seed: int) -> Sampler:
-        return ex_post.fit(ex_post.encodings(vae, train), self.components, seed).sample
+    def fit_sampler(self, seen: Encodings) -> dict[str, Tensor]:
+        return ex_post.fit(ex_post.encodings(seen.vae, seen.train), self.components, seen.seed)
+
+    def sampler_of(self, vae: VAE, fitted: dict[str, Tensor]) -> Sampler:
+        return ex_post.Mixture.of(fitted, like=next(vae.parameters())).sample
 
     def notes(self, normalised: bool) -> Iterator[str]:
         if isinstance(self.regulariser, SN) and not normalised:

@@ -10,7 +10,8 @@ from trainables.common.lazy import LazyModule
 from trainables.methods.base import Method, Sampler, Setting, negative_elbo, priors
 
 if TYPE_CHECKING:
-    from trainables.data import Rows
+    from torch import Tensor
+
     from trainables.distributions.posteriors import Head
     from trainables.distributions.priors import Prior
     from trainables.model import VAE, Pass
@@ -44,5 +45,5 @@ class SparseVAE(Method):
     def terms(self, seen: Pass) -> Terms:
         return negative_elbo(seen, self.beta)
 
-    def sampler(self, vae: VAE, train: Rows, seed: int) -> Sampler:
+    def sampler_of(self, vae: VAE, fitted: dict[str, Tensor]) -> Sampler:
         return {"prior": vae.prior, "normal": priors.Normal(vae.latent_dim)}[self.generate].sample

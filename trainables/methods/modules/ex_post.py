@@ -24,6 +24,12 @@ class Mixture:
     mean_KL: Tensor
     root_KLL: Tensor
 
+    @classmethod
+    def of(cls, fitted: dict[str, Tensor], like: Tensor) -> "Mixture":
+        """The mixture that `fit` has found, in the precision and on the device of `like`."""
+        root_KLL = torch.linalg.cholesky(fitted["covariance_KLL"])
+        return cls(fitted["weight_K"].to(like), fitted["mean_KL"].to(like), root_KLL.to(like))
+
     def sample(self, noise: Noise) -> Tensor:
         """One sample (B, L) for each of the noise's rows."""
         eps_BL = noise.normal("prior", self.mean_KL.shape[1])
@@ -44,8 +50,8 @@ def encodings(vae: VAE, rows: Rows) -> Tensor:
     return torch.cat([vae.represent(rows.batch(piece).to(device, dtype)) for piece in pieces])
 
 
-def fit(z_NL: Tensor, components: int, seed: int) -> Mixture:
-    """Fit a mixture with full covariances by expectation maximisation (RAE's code: 10 components).
+def fit(z_NL: Tensor, components: int, seed: int) -> dict[str, Tensor]:
+    """Fit a mixture with full covariances by expectation maximisation (RAE's code: 10 components), in float64.
 
     Raises Undefined where a code is not finite, or so large that a covariance has no Cholesky factor.
     """
@@ -59,6 +65,5 @@ def fit(z_NL: Tensor, components: int, seed: int) -> Mixture:
         found = mixture.fit(z_NL.double().cpu().numpy())
     except ValueError:  # a covariance has no Cholesky factor in float64
         raise Undefined("no Gaussians fit the codes: look at the model's loss.") from None
-    weight_K, mean_KL, covariance_KLL = map(torch.from_numpy, (found.weights_, found.means_, found.covariances_))
-    root_KLL = torch.linalg.cholesky(covariance_KLL)
-    return Mixture(weight_K.to(z_NL), mean_KL.to(z_NL), root_KLL.to(z_NL))
+    parts = {"weight_K": found.weights_, "mean_KL": found.means_, "covariance_KLL": found.covariances_}
+    return {name: torch.from_numpy(value) for name, value in parts.items()}

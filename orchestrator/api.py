@@ -1,0 +1,103 @@
+"""What `vaeorch` offers to Python programs and notebooks: the verbs `sweep`, `train` and `results` as functions."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.export.loading import USUAL_OUT, load
+from orchestrator.storage import layout
+from orchestrator.storage.workspace import Workspace
+from trainables.common.roots import Root
+from trainables.inference.model import Model
+from trainables.run import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Spec = str | Path | Mapping[str, Any]
+"""A spec: its file, or what such a file holds."""
+
+
+def sweep(spec: Spec, out: str | Path = USUAL_OUT, data_root: Root = None, reuse: bool = False, **settings: Any):
+    """Run a sweep here, with a live board, and return its results, a row per trial, as `results` does.
+
+    Args:
+        spec: as `vaeorch sweep` takes it, or a dict.
+        settings: other values of the spec, such as `trials=20`; `name` among them.
+
+    An interrupted one goes on by `vaeorch resume`. Raises UserError for mistakes, and KeyboardInterrupt.
+    """
+    from orchestrator.commands.spec_file import read
+    from orchestrator.commands.sweep import sweep as run
+
+    workspace = Workspace(Path(out), data_root)
+    with file_of(spec) as file:
+        plan = read(file, None, written(settings), workspace.data)
+        stop = run(plan, workspace, file, False, reuse)
+    if stop:
+        raise stop
+    return results(plan.spec.name, out)
+
+
+def train(
+    run: Run | Spec, name: str | None = None, out: str | Path = USUAL_OUT, data_root: Root = None, **settings: Any
+) -> Model:
+    """Train one run here, without Ray, a line per epoch, into OUT/NAME; return the model of its best epoch.
+
+    Args:
+        run: a `Run`; or a spec, whose `run` is trained.
+        name: of the folder, where the spec has none.
+
+    The same call goes on where an interrupted one stopped. Raises UserError for mistakes.
+    """
+    from orchestrator.commands.spec_file import read
+    from orchestrator.commands.train import train as train_run
+
+    workspace = Workspace(Path(out), data_root)
+    spec = {"name": name or "run", "run": run.model_dump(mode="json")} if isinstance(run, Run) else run
+    with file_of(spec) as file:
+        read_spec = read(file, name, written(settings), workspace.data).spec
+        train_run(read_spec, workspace, str(file))
+    return load(Path(out) / read_spec.name, data_root)
+
+
+def results(name: str, out: str | Path = USUAL_OUT) -> pd.DataFrame:
+    """The trials of a sweep, or a run that was trained alone, the best first: a frame with a row for each, by id.
+
+    Columns: status, epochs, the values that were searched, and the metrics of the best epoch. Raises UserError.
+    """
+    import pandas as pd
+
+    from orchestrator.sweep.ranking import ranked
+    from orchestrator.sweep.results import read_results
+
+    trials = ranked(read_results(Path(out), name))
+    facts = [
+        {"id": trial["id"], "status": trial["status"], "epochs": trial["epochs"]}
+        | trial["config"]
+        | (trial["best"] or {})
+        for trial in trials
+    ]
+    return pd.DataFrame(facts).set_index("id")
+
+
+def written(settings: dict[str, Any]) -> tuple[str, ...]:
+    """Settings as the command line's --set has them."""
+    return tuple(f"{path.replace('__', '.')}={json.dumps(value)}" for path, value in settings.items())
+
+
+@contextmanager
+def file_of(spec: Spec) -> Iterator[Path]:
+    """The file of a spec; for a dict one that is removed afterwards."""
+    if not isinstance(spec, Mapping):
+        yield Path(spec)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / layout.SPEC
+        file.write_text(json.dumps(spec), encoding="utf-8")
+        yield file

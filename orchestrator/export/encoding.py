@@ -1,0 +1,75 @@
+"""Files of rows, and of what a model makes of them: read for `encode`, written by `encode` and `sample`."""
+
+# Shapes: N rows of the file, X data dimensions.
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from orchestrator.errors import UserError
+from trainables.common.errors import DataError, Unfit
+from trainables.data.formats import arrays, folders
+from trainables.inference.model import Model
+
+COLUMNS = 8  # of a grid of images
+
+
+def read_rows(file: Path, model: Model) -> tuple[np.ndarray, np.ndarray | None]:
+    """The rows (N, *X) of a file or of a folder of pictures, and labels (N,) if it has any.
+
+    Images may have their channels last, or none. Raises UserError.
+    """
+    try:
+        if file.is_dir():
+            rows = folders.pictures(file)[0].read()
+            return rows.x.numpy(), None if rows.y is None else rows.y.numpy()
+        x, y, _ = arrays.read(file)
+    except (Unfit, DataError) as error:
+        raise UserError(f"{file}: {error}") from None
+    return as_images(x, model.shape), y
+
+
+def as_images(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Rows with the channels first, where a model of images takes them so and they fit no other way."""
+    if len(shape) == 3 and x.shape[1:] != shape:
+        if x.shape[1:] == shape[1:] and shape[0] == 1:
+            return x[:, None]
+        if x.shape[1:] == (*shape[1:], shape[0]):
+            return np.ascontiguousarray(x.transpose(0, 3, 1, 2))
+    return x
+
+
+def write_arrays(file: Path, found: dict[str, np.ndarray | None]) -> None:
+    """Write arrays as .npz, without those that are None. Raises UserError."""
+    if file.suffix.lower() != ".npz":
+        raise UserError(f"{file}: arrays are written as .npz: name such a file.")
+    known = {name: value for name, value in found.items() if value is not None}
+    write(file, lambda: np.savez(file, **known))
+
+
+def write_samples(file: Path, model: Model, x: np.ndarray) -> None:
+    """Write generated rows as .npz (key x), or images as one picture with a grid of them. Raises UserError."""
+    if file.suffix.lower() == ".npz":
+        write_arrays(file, {"x": x})
+        return
+    if file.suffix.lower() != ".png":
+        raise UserError(f"{file}: samples are written as .png or .npz: name such a file.")
+    if len(model.shape) != 3:
+        raise UserError(f"{file}: {model.origin.name} generates rows {model.shape}, no images: name a .npz file.")
+    from trainables.pictures import grid  # imports matplotlib
+
+    sheet = grid(torch.from_numpy(x), model.range or (float(x.min()), float(x.max())), COLUMNS)
+    write(file, lambda: sheet.save(file))
+
+
+def write(file: Path, save: Callable[[], None]) -> None:
+    """Write a file, in a folder that is made if need be. Raises UserError."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save()
+    except OSError as error:
+        raise UserError(f"{file}: cannot be written: {error.strerror or error}.") from None

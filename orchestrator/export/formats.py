@@ -1,0 +1,66 @@
+"""The table of formats in which a model is exported, and the one function that exports."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import UserError
+from orchestrator.export import folder as exported
+from orchestrator.export import graphs, registry
+from orchestrator.export.card import card
+from orchestrator.storage.json_files import write_whole
+from orchestrator.sweep.reuse import software
+from trainables.inference.model import Model
+
+Write = Callable[[Model, Path, dict[str, Any]], list[Path]]
+
+
+def as_graphs(write: Callable[[Model, Path], list[Path]]) -> Write:
+    """Graphs, with the facts and the card of the model beside them."""
+
+    def written(model: Model, to: Path, facts: dict[str, Any]) -> list[Path]:
+        files = write(model, to)
+        config = exported.config_of(model, *model.known_fit()) | facts
+        write_whole(to / exported.CONFIG, json.dumps(config, indent=2, allow_nan=False) + "\n")
+        (to / exported.CARD).write_text(card(model, config), encoding="utf-8")
+        return [*files, to / exported.CONFIG, to / exported.CARD]
+
+    return written
+
+
+FORMATS: dict[str, Write] = {
+    "safetensors": exported.write,
+    "torch": as_graphs(graphs.write_torch),
+    "onnx": as_graphs(graphs.write_onnx),
+    "mlflow": registry.write_mlflow,
+}
+"""Name -> function that writes a model into an empty folder, and returns the files."""
+
+
+def export(model: Model, to: Path, form: str, facts: dict[str, Any]) -> list[Path]:
+    """Write a model into a new folder, whole or not at all. Raises UserError for a folder that is there."""
+    if to.exists() and not (to.is_dir() and not any(to.iterdir())):
+        raise UserError(f"{to}: is there already. Choose another --to, or remove it.")
+    beside = to.with_name(f".{to.name}.part")
+    shutil.rmtree(beside, ignore_errors=True)
+    try:
+        beside.mkdir(parents=True)
+        files = FORMATS[form](model, beside, facts)
+        if to.exists():
+            to.rmdir()
+        beside.rename(to)
+    except OSError as error:
+        raise UserError(f"{to}: cannot be written: {error.strerror or error}.") from None
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return [to / file.relative_to(beside) for file in files]
+
+
+def made_with() -> dict[str, Any]:
+    """The versions of code and packages that exported a model, for its card."""
+    known = software()
+    return {"vaeorch": known["code"][:12], "python": known["python"]} | known["packages"]

@@ -1,0 +1,117 @@
+"""Finds a trained model by the name or the path of its sweep, trial, run or exported folder, and loads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from orchestrator.errors import UserError
+from orchestrator.evaluation.models import TrainedModel, trained_models
+from orchestrator.evaluation.orders import current
+from orchestrator.export import folder as exported
+from orchestrator.spec.evaluations import Checkpoint
+from orchestrator.storage import layout
+from orchestrator.storage.blobs import here
+from orchestrator.storage.json_files import read_object
+from orchestrator.storage.metric_lines import from_json
+from trainables.common.errors import CheckpointError, DataError, UsageError
+from trainables.common.roots import Root, root_of
+from trainables.common.roots import recorded as recorded_root
+from trainables.data.loading import load_splits, read_facts
+from trainables.inference import building, fitted
+from trainables.inference.fitted import Fitted
+from trainables.inference.model import Model, Origin
+from trainables.run import Run
+
+USUAL_OUT = Path("runs")
+
+
+def load(place: str | Path, data_root: Root = None, out: Path = USUAL_OUT) -> Model:
+    """The model at a place: `NAME` (a sweep's best), `NAME/ID` (a trial), a run, or a folder that `export` wrote.
+
+    A place is a path, or is looked for in `out`; `@last` after it means the model of the last epoch. `data_root` is
+    only needed where training did not end, so that nothing was kept of its training rows. Raises UserError.
+    """
+    text, _, of = str(place).partition("@")
+    if of not in ("", *layout.EVALUATED):
+        raise UserError(f"{place}: after @ comes 'best' or 'last', the epoch whose model is meant.")
+    if exported.is_one(Path(text)):
+        return exported.read(Path(text))
+    name, trained = found(text, of or "best", out)
+    try:
+        return opened(trained, f"{name}{'@last' if of == 'last' else ''}", data_root)
+    except (CheckpointError, DataError, UsageError) as error:
+        raise UserError(str(error)) from None
+
+
+def found(text: str, of: Checkpoint, out: Path) -> tuple[str, TrainedModel]:
+    """The name, and the files, of the model of a sweep, trial or run. Raises UserError."""
+    where, target = located(Path(text), out)
+    trials = None if "/" in target or (where / target / layout.BEST).is_file() else "best:1"
+    _, [model] = trained_models(where, target, trials, of)
+    return target, model
+
+
+def folder_of(place: str | Path, out: Path = USUAL_OUT) -> Path:
+    """The folder of the trial or run whose model is at a place. Raises UserError."""
+    return found(str(place).partition("@")[0], "best", out)[1].folder
+
+
+def located(path: Path, out: Path) -> tuple[Path, str]:
+    """The folder of all sweeps, and the target in it, that a path means; else those in `out`."""
+    if (path / layout.RESULTS).exists() or (path / layout.BEST).exists() and path.parent.name != layout.TRIALS:
+        return path.absolute().parent, path.absolute().name
+    sweep = path.parent.parent if path.parent.name == layout.TRIALS else path.parent
+    if (sweep / layout.RESULTS).exists():
+        return sweep.absolute().parent, f"{sweep.absolute().name}/{path.name}"
+    return out, str(path)
+
+
+def opened(trained: TrainedModel, name: str, data_root: Root = None) -> Model:
+    """A trained model in use. Raises UserError, CheckpointError and DataError."""
+    run, root = Run.model_validate(trained.run), data_root or recorded(trained.folder)
+    file = here(trained.checkpoint)
+
+    def form() -> building.Form:
+        facts = read_facts(run.data, root)
+        return facts.shape, facts.range
+
+    learner, epoch = building.load(file, run, form)
+    known = {"data_root": recorded_root(root)}
+    origin = Origin(name, epoch, history(trained.folder), current(trained), more=known)
+    return Model(learner, run, fit_of(trained, learner, epoch, run, root), origin)
+
+
+def fit_of(trained: TrainedModel, learner, epoch: int, run: Run, root: Root) -> Callable[[], Fitted]:
+    """A function that returns what was kept of the training rows, or measures it anew where they are there."""
+
+    def fit() -> Fitted:
+        kept = fitted.read(trained.folder / layout.FITTED, trained.of, epoch)
+        if kept is not None:
+            return kept
+        try:
+            return fitted.fit(learner, load_splits(run.data, root).train, epoch)
+        except DataError as error:
+            told = "was not trained to its end, so nothing was kept of its training rows, which are not here either"
+            raise UsageError(f"{trained.folder}: {told}: {error}") from None
+
+    return fit
+
+
+def root_of_model(model: Model) -> Root:
+    """The root of the data that a model was trained on."""
+    return root_of(model.origin.more.get("data_root"))
+
+
+def recorded(folder: Path) -> Root:
+    """The data root with which a trial or run was trained."""
+    return root_of(read_object(folder / layout.CONFIG, "Give the data root.").get("data_root"))
+
+
+def history(folder: Path) -> list[dict[str, float]]:
+    """The metrics of each epoch; empty where the file is not there. Raises UserError."""
+    file = folder / layout.METRICS
+    try:
+        return [from_json(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file}: cannot be read ({error}).") from None

@@ -1,0 +1,134 @@
+"""A model for MLflow: a pyfunc that holds the exported folder and this code, and its place in MLflow's registry."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import UserError
+from orchestrator.export import folder as exported
+from orchestrator.storage import layout
+from orchestrator.tracking.identity import filter_of, is_recorded, recorded_store
+from orchestrator.tracking.mlflow_store import connect, prepare_store, set_environment
+from orchestrator.tracking.spool import PARENT
+from orchestrator.tracking.store_address import check_store, first_line
+from trainables.inference.model import Model
+
+HOUSE = Path(__file__).parents[2]
+CODE = ("orchestrator", "trainables", "vaeorch.py")
+NEEDED = (
+    "mlflow",
+    "torch",
+    "torchvision",
+    "numpy",
+    "pandas",
+    "pydantic",
+    "safetensors",
+    "click",
+    "rich",
+    "ruamel.yaml",
+)
+BARS = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
+EXAMPLES = 2  # rows of the input example
+
+
+def write_mlflow(model: Model, to: Path, facts: dict[str, Any]) -> list[Path]:
+    """Write a pyfunc with signature and input example into an empty folder. Raises OSError."""
+    set_environment()
+    import mlflow
+
+    with quiet(), described(model, facts) as known:
+        mlflow.pyfunc.save_model(path=str(to), **known)
+    return [to]
+
+
+def register(model: Model, name: str, facts: dict[str, Any], run_folder: Path, uri: str | None) -> str:
+    """Log the model to the MLflow run of its trial, and register it. Returns `NAME, version N`.
+
+    `run_folder` is the folder of the trial, or of the run that was trained alone; `uri` an address in place of the one
+    it was sent to. Raises UserError.
+    """
+    set_environment()
+    import mlflow
+
+    sweep = run_folder.parents[1] if run_folder.parent.name == layout.TRIALS else run_folder
+    uri = uri or recorded_store(sweep)
+    if uri is None or not is_recorded(sweep):
+        raise UserError(f"{sweep}: was not recorded in MLflow: send it first, or export without --register.")
+    check_store(uri)
+    prepare_store(uri)
+    client = connect(uri)
+    run = run_of(client, sweep, PARENT if sweep == run_folder else run_folder.name, uri)
+    try:
+        mlflow.set_tracking_uri(uri)
+        with quiet(), described(model, facts) as known, mlflow.start_run(run_id=run.info.run_id):
+            made = mlflow.pyfunc.log_model(name="model", registered_model_name=name, **known)
+        client.set_terminated(run.info.run_id, status=run.info.status, end_time=run.info.end_time)
+    except mlflow.exceptions.MlflowException as error:
+        raise UserError(f"--register {name}: MLflow refused it: {first_line(error, uri)}") from None
+    return f"{name}, version {made.registered_model_version}"
+
+
+def run_of(client: Any, sweep: Path, uid: str, uri: str) -> Any:
+    """The MLflow run of a trial of a sweep, or of a run that was trained alone."""
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    found = client.search_runs(experiments, filter_string=filter_of(sweep, uid))
+    if not found:
+        raise UserError(f"{uri}: has no run of {sweep.name}/{uid}: send it first: vaeorch sync {sweep.name}")
+    return found[0]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without MLflow's bars, warnings and greetings."""
+    logger = logging.getLogger("mlflow")
+    level, shown = logger.level, os.environ.get(BARS)
+    logger.setLevel(logging.CRITICAL)
+    os.environ[BARS] = "false"
+    try:
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+        os.environ.pop(BARS) if shown is None else os.environ.update({BARS: shown})
+
+
+@contextmanager
+def described(model: Model, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What MLflow saves of a model: the exported folder, our code, signature, example and requirements."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
+
+    with tempfile.TemporaryDirectory() as scratch:
+        folder, code = Path(scratch) / "model", Path(scratch) / "code"
+        folder.mkdir(), code.mkdir()
+        exported.write(model, folder, facts)
+        example = model.sample(EXAMPLES)
+        rows = Schema([TensorSpec(example.dtype, (-1, *model.shape))])
+        params = [ParamSpec("op", "string", "encode"), ParamSpec("n", "long", 1), ParamSpec("seed", "long", 0)]
+        yield {
+            "python_model": str(Path(__file__).with_name("pyfunc.py")),
+            "artifacts": {"model": str(folder)},
+            "code_paths": [str(copied(HOUSE / part, code)) for part in CODE],
+            "signature": ModelSignature(rows, None, ParamSchema(params)),
+            "input_example": (example, {"op": "encode", "n": 1, "seed": 0}),
+            "pip_requirements": [f"{name}=={version(name)}" for name in NEEDED],
+        }
+
+
+def copied(source: Path, to: Path) -> Path:
+    """A copy of a file, or of a package without its compiled modules."""
+    target = to / source.name
+    if source.is_dir():
+        return Path(shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__")))
+    return Path(shutil.copy(source, target))

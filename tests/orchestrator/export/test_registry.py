@@ -1,0 +1,74 @@
+"""A model in MLflow: a pyfunc that needs nothing but its own folder, and a registered version, linked to its run."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from orchestrator.export import loading
+from orchestrator.tracking.mlflow_store import connect
+from tests.support.specs import RUN
+
+USE = """
+import sys, mlflow, numpy as np
+model = mlflow.pyfunc.load_model(sys.argv[1])
+x = np.load("x.npy")
+ops = {op: model.predict(x, params={"op": op}) for op in ("encode", "represent", "reconstruct")}
+ops["decode"] = model.predict(ops["represent"], params={"op": "decode"})
+ops["sample"] = model.predict(x[:1], params={"op": "sample", "n": 5, "seed": 3})
+import vaeorch
+np.savez("found.npz", code=np.array(vaeorch.__file__), **ops)
+try:
+    model.predict(x, params={"op": "dream"})
+except Exception as error:
+    print(error)
+"""
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory) -> Path:
+    """A run that was trained and sent to the store beside it."""
+    out = tmp_path_factory.mktemp("out")
+    (out / "tiny.yaml").write_text(RUN)
+    words = ["-m", "orchestrator", "train", out / "tiny.yaml", "--out", out]
+    environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    subprocess.run([sys.executable, *words], check=True, capture_output=True, env=environment)
+    return out
+
+
+def test_a_model_is_registered_with_its_run_and_is_used_from_the_registry(vaeorch, out, tmp_path):
+    code, said, told = vaeorch("export", "tiny", "--out", out, "--register", "tiny-vae")
+    assert (code, told) == (0, "") and said == "registered   tiny-vae, version 1\n"
+    client = connect(f"sqlite:///{out / 'mlflow.db'}")
+    [version] = client.search_model_versions("name = 'tiny-vae'")
+    run = client.get_run(version.run_id)
+    assert run.info.status == "FINISHED" and run.data.tags["sweep"] == "tiny"
+    assert vaeorch("export", "tiny", "--out", out, "--register", "tiny-vae")[1].endswith("version 2\n")
+
+
+def test_an_mlflow_model_holds_all_that_it_needs(vaeorch, out, tmp_path):
+    code, said, told = vaeorch("export", "tiny", "--out", out, "--format", "mlflow", "--to", tmp_path / "m")
+    assert (code, said, told) == (0, f"{tmp_path}/m\n", "")
+    shutil.move(tmp_path / "m", tmp_path / "moved")
+    model = loading.load("tiny", out=out)
+    np.save(tmp_path / "x.npy", model.sample(4))
+    words = [sys.executable, "-c", USE, str(tmp_path / "moved")]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    ran = subprocess.run(words, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True)
+    assert "op: 'dream' is unknown" in ran.stdout
+    found, x = np.load(tmp_path / "found.npz"), np.load(tmp_path / "x.npy")
+    assert str(found["code"]).startswith(str(tmp_path / "moved" / "code"))
+    assert np.allclose(found["encode"], np.stack(model.encode(x), axis=1), atol=1e-6)
+    assert np.allclose(found["reconstruct"], model.reconstruct(x), atol=1e-6)
+    assert np.allclose(found["decode"], model.reconstruct(x), atol=1e-6)
+    assert np.array_equal(found["sample"], model.sample(5, seed=3))
+
+
+def test_what_was_never_recorded_cannot_be_registered(vaeorch, out, tmp_path):
+    shutil.copytree(out / "tiny", tmp_path / "tiny", ignore=shutil.ignore_patterns("spool"))
+    code, _, told = vaeorch("export", "tiny", "--out", tmp_path, "--register", "x")
+    assert code == 2 and "was not recorded in MLflow" in told and told.count("\n") == 1

@@ -1,0 +1,207 @@
+"""A model in use gives what the trained model gives, without its data, whatever the method."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+
+from tests.support.small_runs import METHODS, a_run
+from trainables.common.errors import CheckpointError, UsageError
+from trainables.evaluations.context import EvaluationContext
+from trainables.inference import building, fitted
+from trainables.inference.fitted import Fitted
+from trainables.inference.model import Model, Origin, needs_data
+from trainables.train import Report, train
+
+FOLDERS = {}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def folders(tmp_path_factory):
+    FOLDERS["all"] = tmp_path_factory.mktemp("models")
+
+
+@cache
+def trained(name: str) -> Report:
+    """The last report of a small run; its checkpoint and what was fitted lie in a folder of its own."""
+    folder = FOLDERS["all"] / name.replace(" ", "_")
+    *_, report = train(a_run(name))
+    report.save_model(folder / "best.pt")
+    fitted.keep(folder / "fitted.pt", report.training, folder / "best.pt")
+    return report
+
+
+def no_form():
+    raise AssertionError("the checkpoint holds the form of its data")
+
+
+@cache
+def loaded(name: str) -> Model:
+    """The model of that run from its files alone."""
+    trained(name)
+    folder = FOLDERS["all"] / name.replace(" ", "_")
+    learner, epoch = building.load(folder / "best.pt", a_run(name), no_form)
+    return Model(learner, a_run(name), lambda: fitted.read(folder / "fitted.pt", "best", epoch), Origin(name, epoch))
+
+
+def rows_of(name: str, count: int = 20) -> torch.Tensor:
+    return trained(name).training.splits.val.batch(torch.arange(count))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_model_without_data_encodes_and_decodes_as_the_trained_one(name):
+    vae, model, x_BX = trained(name).training.learner.eval().vae, loaded(name), rows_of(name)
+    with torch.no_grad():
+        q, z_BL = vae.encode(x_BX), vae.represent(x_BX)
+        decoded_BX = vae.decode(z_BL).mean_BX
+    code = model.encode(x_BX)
+    assert torch.equal(code.mean, q.mean_BD)
+    assert q.variance_BD is None and code.variance is None or torch.equal(code.variance, q.variance_BD)
+    assert torch.equal(model.represent(x_BX), z_BL)
+    assert torch.equal(model.decode(z_BL), decoded_BX) and torch.equal(model.reconstruct(x_BX), decoded_BX)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_its_samples_are_those_that_evaluations_count_and_do_not_depend_on_their_number(name):
+    model, seen = loaded(name), EvaluationContext(trained(name).training)
+    expected = next(iter(seen.generated(7, 0)))
+    assert torch.equal(torch.from_numpy(model.sample(7)), expected)
+    assert np.array_equal(model.sample(503)[:7], model.sample(7)) and len(model.sample(503)) == 503
+    assert not np.array_equal(model.sample(7, seed=1), model.sample(7))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_relevance_that_is_kept_is_that_of_the_training_rows(name):
+    expected = EvaluationContext(trained(name).training).relevance()
+    kept = loaded(name).fitted
+    assert torch.equal(kept.score_D, expected.score_D) and torch.equal(kept.mean_D, expected.mean_D)
+    assert torch.equal(kept.second_D, expected.variance_D)
+
+
+@pytest.mark.parametrize(
+    ("name", "variance"),
+    [("vae", lambda q: q.log_variance_BD.exp()), ("dd_vae", lambda q: q.log_variance_BD.exp()), ("rae", lambda q: 0.0)],
+)
+def test_variances_are_those_of_the_posterior(name, variance):
+    x_BX = rows_of(name)
+    with torch.no_grad():
+        expected = torch.as_tensor(variance(trained(name).training.learner.vae.encode(x_BX)))
+    assert torch.equal(loaded(name).encode(x_BX).variance, expected.expand(20, 6))
+
+
+def test_the_variance_of_spike_and_slab_matches_draws_with_hard_gates():
+    x_BX = rows_of("sparse_vae", 3)
+    with torch.no_grad():
+        q = trained("sparse_vae").training.learner.vae.encode(x_BX)
+    generator = torch.Generator().manual_seed(0)
+    gate = torch.rand(200_000, 3, 6, generator=generator) < q.gate_BD
+    slab = q.slab_BD + (0.5 * q.log_variance_BD).exp() * torch.randn(200_000, 3, 6, generator=generator)
+    drawn = (gate * slab).double().var(0)
+    assert torch.allclose(q.variance_BD.double(), drawn, rtol=0.03, atol=1e-4)
+
+
+def test_numpy_gives_numpy_and_torch_gives_torch():
+    model, x_BX = loaded("vae"), rows_of("vae")
+    assert isinstance(model.encode(x_BX).mean, torch.Tensor) and isinstance(model.encode(x_BX.numpy()).mean, np.ndarray)
+    assert np.array_equal(model.represent(x_BX.numpy()), model.represent(x_BX).numpy())
+    assert model.decode(np.zeros((2, 6))).dtype == np.float32
+    assert not model.encode(x_BX.requires_grad_()).mean.requires_grad
+
+
+def test_bytes_are_scaled_as_in_training():
+    grey = torch.arange(64, dtype=torch.uint8).view(1, 1, 8, 8)
+    assert torch.equal(loaded("vae").represent(grey), loaded("vae").represent(grey / 255))
+
+
+def test_a_traversal_moves_one_axis_from_its_mean_and_leaves_the_others_there():
+    model = loaded("vae")
+    fitted_rows, decoded = model.fitted, model.traverse(2, steps=5, sds=2.0)
+    z = fitted_rows.mean_D.float().repeat(5, 1)
+    z[:, 2] = fitted_rows.mean_D[2] + torch.tensor([-2.0, -1.0, 0.0, 1.0, 2.0]) * fitted_rows.sd_D[2]
+    assert np.allclose(decoded, model.decode(z.numpy()), atol=1e-6)
+    at = model.represent(rows_of("vae", 1))[0]
+    along = model.traverse(2, steps=1, sds=0.0, at=at)
+    moved = at.clone()
+    moved[2] = fitted_rows.mean_D[2]
+    assert np.allclose(along[0], model.decode(moved[None])[0].numpy(), atol=1e-6)
+
+
+def test_the_spread_of_codes_is_their_standard_deviation():
+    kept = loaded("vae").fitted
+    train_rows = trained("vae").training.splits.train
+    q = loaded("vae").encode(train_rows.batch(torch.arange(300)))
+    total = q.mean.double().var(0, correction=0) + q.variance.double().mean(0)
+    assert torch.allclose(kept.sd_D, total.sqrt(), rtol=0.1)  # of one sample of each of 300 rows
+
+
+CASES = {
+    "another shape": (lambda m: m.encode(np.zeros((3, 5))), r"shape \(3, 5\) does not fit.*\(rows, 1, 8, 8\)"),
+    "a single row": (lambda m: m.encode(np.zeros((1, 8, 8))), r"pass x\[None\]"),
+    "out of range": (lambda m: m.encode(np.full((3, 1, 8, 8), 9.0)), r"values lie in \[9, 9\].*in \[0, 1\]"),
+    "not finite": (lambda m: m.reconstruct(np.full((3, 1, 8, 8), np.nan)), "not finite"),
+    "text": (lambda m: m.encode(np.array([["a"]])), "no type of numbers"),
+    "booleans": (lambda m: m.represent(np.zeros((3, 1, 8, 8), bool)), "pass floats"),
+    "complex numbers": (lambda m: m.decode(np.zeros((3, 6), complex)), "pass floats"),
+    "too few axes": (lambda m: m.decode(np.zeros((3, 5))), r"latents: shape \(3, 5\) does not fit.*\(rows, 6\)"),
+    "no such axis": (lambda m: m.traverse(6), "axis 6: this model has the axes 0 to 5"),
+    "a negative axis": (lambda m: m.traverse(-1), "axis -1"),
+    "no steps": (lambda m: m.traverse(0, steps=0), "0 steps"),
+    "no samples": (lambda m: m.sample(0), "0 rows"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_a_model_cannot_take_is_told_in_one_line(case):
+    act, words = CASES[case]
+    with pytest.raises(UsageError, match=words) as told:
+        act(loaded("vae"))
+    assert "\n" not in str(told.value)
+
+
+def test_an_empty_array_gives_empty_results():
+    assert loaded("vae").encode(np.zeros((0, 1, 8, 8), np.float32)).mean.shape == (0, 6)
+
+
+def test_a_flow_has_no_axes_to_tell_apart():
+    with pytest.raises(UsageError, match="sylvester_vae mixes latent axes"):
+        _ = loaded("sylvester_vae").active
+
+
+def test_only_methods_that_fit_their_sampler_need_what_was_kept():
+    absent = Model(loaded("vae").module, a_run("vae"), lambda: pytest.fail("was asked"), Origin("x", 2))
+    assert absent.sample(2).shape == (2, 1, 8, 8)
+    assert [needs_data(a_run(name).method) for name in ("vae", "vamp_vae", "ard_vae", "rae")] == [0, 0, 1, 1]
+
+
+def test_a_sampler_that_could_not_be_fitted_says_why():
+    kept = Fitted(**vars(loaded("rae").fitted) | {"unfit": "codes are not finite.", "sampler": {}})
+    model = Model(loaded("rae").module, a_run("rae"), lambda: kept, Origin("x", 2))
+    with pytest.raises(UsageError, match="cannot generate: codes are not finite"):
+        model.sample(2)
+
+
+def test_what_was_kept_of_another_epoch_is_not_taken(tmp_path):
+    trained("vae")
+    file = FOLDERS["all"] / "vae" / "fitted.pt"
+    assert fitted.read(file, "best", 2) is not None
+    assert fitted.read(file, "best", 1) is None and fitted.read(tmp_path / "none.pt", "best", 2) is None
+
+
+def test_the_best_epoch_has_its_own_statistics(tmp_path):
+    first, last = None, None
+    for report in train(a_run("vae")):
+        if first is None:
+            report.save_model(tmp_path / "best.pt")
+            first = fitted.fit(report.training.learner, report.training.splits.train, 1)
+        last = report
+    fitted.keep(tmp_path / "fitted.pt", last.training, tmp_path / "best.pt")
+    best = fitted.read(tmp_path / "fitted.pt", "best", 1)
+    assert torch.equal(best.score_D, first.score_D)
+    assert not torch.equal(best.score_D, fitted.read(tmp_path / "fitted.pt", "last", 2).score_D)
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+    trained("vae").save_model(tmp_path / "best.pt")
+    with pytest.raises(CheckpointError, match="of another run"):
+        building.load(tmp_path / "best.pt", a_run("vae", seed=1), no_form)

@@ -1,0 +1,17 @@
+"""vaeorch for Python programs and notebooks: train, sweep, and use trained models.
+
+    model = vaeorch.load("runs/quickstart")  # a sweep's best model; "/0003" after it: of a trial; "@last": last epoch
+    codes = model.encode(x)                  # x (rows, *model.shape): numpy or torch in, the same out
+    images = model.sample(64, seed=0)
+
+See `Model` for what a model can do.
+"""
+
+from orchestrator.api import results, sweep, train
+from orchestrator.errors import UserError
+from orchestrator.export.loading import load
+from trainables.common.errors import UsageError
+from trainables.inference.model import Axes, Code, Model
+from trainables.run import Run
+
+__all__ = ["Axes", "Code", "Model", "Run", "UsageError", "UserError", "load", "results", "sweep", "train"]
