@@ -9,7 +9,7 @@ MACOS := 14.0
 
 LAB_TESTS := lab_hosts ssh_cluster slurm aws_cluster imagenet_cluster
 
-.PHONY: quickstart test cluster-tests lint lock lock-check clean
+.PHONY: quickstart test cluster-tests thorough-tests lint lock lock-check clean
 
 quickstart: .venv/installed
 	$(BIN)/vaeorch sweep search_spaces/quickstart.yaml
@@ -23,6 +23,10 @@ test: .venv/installed
 # slurmd, slurm-client and munge for those of Slurm.
 cluster-tests: .venv/installed
 	$(BIN)/python -m pytest -m "slow_lab or not slow_lab" $(LAB_TESTS:%=tests/end_to_end/test_%.py)
+
+# What `make test` shows at fewer points.
+thorough-tests: .venv/installed
+	$(BIN)/python -m pytest -m thorough
 
 lint: .venv/installed
 	$(BIN)/ruff check .

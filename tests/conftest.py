@@ -17,7 +17,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in what a script sta
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 END_TO_END = ROOT / "tests" / "end_to_end"
-LONGEST = ("test_kill_chain.py", "test_worker_groups.py")  # minutes each: of two processes none is to end with one
+LONGEST = ("test_kill_chain.py", "test_ssh_cluster.py", "test_worker_groups.py")
+"""They take minutes each: of two processes none is to end with one."""
 
 
 @pytest.hookimpl(trylast=True)

@@ -245,6 +245,7 @@ def other_package(laptop, cluster):
     gpu3.run(f"rm -r {OTHER_PACKAGES}")
 
 
+@pytest.mark.slow_lab
 def test_a_host_with_another_package_is_named_before_the_first_trial(laptop, other_package):
     assert other_package.returncode == 2
     [line] = [line for line in other_package.stderr.splitlines() + other_package.stdout.splitlines() if "numpy" in line]
@@ -253,6 +254,7 @@ def test_a_host_with_another_package_is_named_before_the_first_trial(laptop, oth
     assert laptop.events("refused") == []
 
 
+@pytest.mark.slow_lab
 def test_a_host_without_the_data_is_named_before_the_first_trial(laptop, cluster):
     rows = "import numpy as np; np.save('/srv/rows.npy', np.random.default_rng(0).random((200, 6), dtype=np.float32))"
     for name in ("gpu1", "gpu3"):
