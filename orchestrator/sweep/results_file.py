@@ -74,6 +74,17 @@ class ResultsFile:
         self.entries[trial] |= {"status": status, "reason": reason, "checkpoint": kept and str(kept)}
         return self.entries[trial]
 
+    def reopen(self, trial: str) -> None:
+        """The trial goes on after its end: the sweep was extended."""
+        self.entries[trial] |= {"status": None, "reason": None}
+
+    def lengthen(self, trial: str, run: dict[str, Any], last_epoch: int) -> None:
+        """The trial goes on to a later last epoch than it had; `run` is the Run that it is from now on."""
+        of = self.trials[trial]
+        more = self.entries[trial].get("added_epochs", 0) + last_epoch - of["last_epoch"]
+        self.trials[trial] = of | {"run": run, "last_epoch": last_epoch, "first_run": first_run(of)}
+        self.entries[trial]["added_epochs"] = more
+
     def interrupt(self) -> list[dict]:
         """The sweep is over: the trials that have not ended are `stopped`. Returns their entries."""
         unfinished = [trial for trial, entry in self.entries.items() if entry["status"] is None]
@@ -100,6 +111,11 @@ class ResultsFile:
     def write(self) -> None:
         """Write results.json. Raises OSError."""
         _write(self.folder, self.results())
+
+
+def first_run(trial: dict[str, Any]) -> dict[str, Any]:
+    """The Run that the search found for a trial, in plain values; it may have been lengthened since."""
+    return trial.get("first_run", trial["run"])
 
 
 def refresh(folder: Path) -> None:

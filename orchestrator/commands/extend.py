@@ -1,0 +1,130 @@
+"""The verb `extend`: a finished sweep goes on with more trials, more seeds, or its best trained for longer.
+
+`sweep/extension.py` says what is added; once the journal has it, the sweep goes on as `resume.py` resumes one.
+"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from orchestrator import terminal
+from orchestrator.checks.read import read_plan
+from orchestrator.commands.resume import Recorded, check_begun, read_recorded
+from orchestrator.commands.site import HERE
+from orchestrator.commands.sweep import run_and_report
+from orchestrator.errors import UserError
+from orchestrator.shell import command_for
+from orchestrator.space.plan import Plan
+from orchestrator.storage import layout, locks
+from orchestrator.storage.disk import disk_errors_reported
+from orchestrator.storage.journal import Journal
+from orchestrator.storage.json_files import write_whole
+from orchestrator.storage.workspace import Workspace
+from orchestrator.sweep.changes import datasets, fingerprints, origin
+from orchestrator.sweep.extension import Added, Wanted, added, digest, is_finished, settings_of
+from orchestrator.sweep.folder import as_yaml
+from orchestrator.sweep.open import replayed
+from orchestrator.sweep.state import SweepState
+from orchestrator.sweep.trial_queue import TrialQueue
+
+
+def extend(
+    name: str, workspace: Workspace, wanted: Wanted, dry_run: bool, json_wanted: bool
+) -> KeyboardInterrupt | None:
+    """Extend the finished sweep in OUT/NAME, and run what was added; or print that, for a dry run.
+
+    Returns what stopped it, or None. Raises UserError, TrackingError, DataError, and NoResult.
+    """
+    folder = workspace.folder(name)
+    _refuse_sent(workspace, name)
+    check_begun(folder, HERE)
+    with disk_errors_reported(folder, "Free room, then try again."), locks.driver(folder):
+        journal, console = Journal(folder), terminal.console(stderr=json_wanted)
+        _check_finished(journal)
+        recorded = read_recorded(journal, replace(workspace, tracking_uri=HERE.store(workspace, folder)), HERE)
+        plan, state, what = _extended(recorded, wanted)
+        if dry_run:
+            _print(_described(plan, state, what, folder), json_wanted)
+            return None
+        start = recorded.start(plan, console, HERE)
+        _record(recorded, plan, state, what)
+        return run_and_report(plan, recorded.workspace, start, json_wanted, HERE)
+
+
+def _refuse_sent(workspace: Workspace, name: str) -> None:
+    """Raises UserError for a sweep of a cluster."""
+    if (sent := layout.sent_file(workspace.out, name)).is_file():
+        cure = f"To extend it on this machine, remove {sent}."
+        raise UserError(f"{workspace.folder(name)}: was sent to a cluster, and none extends sweeps. {cure}")
+
+
+def _check_finished(journal: Journal) -> None:
+    if not is_finished(journal.events):
+        folder = journal.path.parent
+        raise UserError(f"{folder}: is not finished. Resume it first: {command_for('resume', folder)}")
+    if origin(journal.events).spec is None:
+        raise UserError(f"{journal.path}: was begun by a version of vaeorch that noted no spec. Sweep anew.")
+
+
+def _extended(recorded: Recorded, wanted: Wanted) -> tuple[Plan, SweepState, Added]:
+    """The plan of the extended sweep, its state so far, and what is added. Raises UserError."""
+    before, data = recorded.plan, HERE.data(recorded.workspace)
+    settings = settings_of(wanted, before.spec)
+    spec = read_plan(recorded.folder / layout.SPEC, settings, data, recorded=True).spec
+    HERE.cluster.slots(spec.resources)
+    so_far = Plan(spec, before.trials, before.rounds)
+    state = replayed(so_far, recorded.folder, data)
+    what = added(so_far, before.spec, TrialQueue(so_far, state), wanted)
+    return what.plan(so_far), state, what
+
+
+def _record(recorded: Recorded, plan: Plan, state: SweepState, what: Added) -> None:
+    """Write the event, then spec.yaml. Raises OSError and UserError."""
+    file, spec = recorded.folder / layout.SPEC, plan.spec
+    replaces = digest(file) if spec != recorded.plan.spec else None
+    known = origin(recorded.journal.events).data
+    new = fingerprints(datasets(trial.run for trial in plan.examples), HERE.data(recorded.workspace))
+    data = {} if known is None else {"data": new | known}
+    state.extend(**what.event(), spec=spec.model_dump(mode="json"), replaces=replaces, **data)
+    if replaces:
+        write_whole(file, as_yaml(spec))
+
+
+def _described(plan: Plan, state: SweepState, what: Added, folder: Path) -> dict[str, Any]:
+    """What an extension adds, in plain values."""
+    new, spec = what.rounds[-1], plan.spec
+    entries, trials = state.results_file.entries, state.results_file.trials
+    most = [min(spec.scheduler.most_epochs(trial.run["epochs"]), trial.run["epochs"]) for trial in what.trials]
+    longest = max([spec.run.epochs, *(trial.run["epochs"] for trial in plan.examples)])
+    drawn = new.draws * new.seeds * spec.scheduler.most_epochs(longest) + new.confirming * longest
+    longer = {trial: {"from": entries[trial]["epochs"], "to": of["last_epoch"]} for trial, of in what.longer.items()}
+    return {
+        "name": spec.name,
+        "folder": str(folder),
+        "trials": len(new) - new.confirming,
+        "confirming": new.confirming,
+        "longer": longer,
+        "left": sum(entries.get(trial, {}).get("status") is None for trial in trials),
+        "waiting": sum(entry["status"] == "stopped" for entry in entries.values()),
+        "epochs_at_most": sum(most) + drawn + sum(of["to"] - of["from"] for of in longer.values()),
+        "budget": state.budget.statement(),
+    }
+
+
+def _print(added: dict[str, Any], json_wanted: bool) -> None:
+    if json_wanted:
+        click.echo(json.dumps(added, indent=2))
+        return
+    again = f", and at most {added['confirming']} to confirm the best" if added["confirming"] else ""
+    lines = [f"{added['name']}: {added['trials']} more trials{again}, into {added['folder']}"]
+    lines += [f"  longer     {trial}: {of['from']} -> {of['to']} epochs" for trial, of in added["longer"].items()]
+    if added["left"]:
+        lines.append(f"  left       {added['left']} trials that the budget kept from starting")
+    if added["waiting"]:
+        lines.append(f"  waiting    {added['waiting']} stopped trials, which may be promoted")
+    lines += [f"  budget     {name} {of['limit']:g}, {of['spent']:g} spent" for name, of in added["budget"].items()]
+    lines.append(f"  epochs     {added['epochs_at_most']:,} at most, besides those of waiting trials")
+    click.echo("\n".join(lines))
