@@ -18,6 +18,7 @@ from orchestrator.commands.sweep import run_and_report
 from orchestrator.errors import UserError
 from orchestrator.shell import command_for
 from orchestrator.space.plan import Plan
+from orchestrator.space.trials import trial_name
 from orchestrator.storage import layout, locks
 from orchestrator.storage.disk import disk_errors_reported
 from orchestrator.storage.journal import Journal
@@ -27,7 +28,7 @@ from orchestrator.sweep.changes import datasets, fingerprints, origin
 from orchestrator.sweep.extension import Added, Wanted, added, digest, is_finished, settings_of
 from orchestrator.sweep.folder import as_yaml
 from orchestrator.sweep.open import replayed
-from orchestrator.sweep.state import SweepState
+from orchestrator.sweep.state import STOPPED, SweepState
 from orchestrator.sweep.trial_queue import TrialQueue
 
 
@@ -95,23 +96,37 @@ def _record(recorded: Recorded, plan: Plan, state: SweepState, what: Added) -> N
 
 def _described(plan: Plan, state: SweepState, what: Added, folder: Path) -> dict[str, Any]:
     """What an extension adds, in plain values."""
-    new, spec = what.rounds[-1], plan.spec
-    entries, trials = state.results_file.entries, state.results_file.trials
-    most = [min(spec.scheduler.most_epochs(trial.run["epochs"]), trial.run["epochs"]) for trial in what.trials]
-    longest = max([spec.run.epochs, *(trial.run["epochs"] for trial in plan.examples)])
-    drawn = new.draws * new.seeds * spec.scheduler.most_epochs(longest) + new.confirming * longest
-    longer = {trial: {"from": entries[trial]["epochs"], "to": of["last_epoch"]} for trial, of in what.longer.items()}
+    new, entries = what.rounds[-1], state.results_file.entries
+    longer = {
+        trial: {"from": entries[trial]["epochs"], "to": of["last_epoch"]}
+        for trial, of in what.longer.items()
+        if trial in entries
+    }
     return {
-        "name": spec.name,
+        "name": plan.spec.name,
         "folder": str(folder),
-        "trials": len(new) - new.confirming,
+        "trials": new.searching,
         "confirming": new.confirming,
         "longer": longer,
-        "left": sum(entries.get(trial, {}).get("status") is None for trial in trials),
-        "waiting": sum(entry["status"] == "stopped" for entry in entries.values()),
-        "epochs_at_most": sum(most) + drawn + sum(of["to"] - of["from"] for of in longer.values()),
+        "left": what.left,
+        "waiting": sum(entry["status"] == STOPPED for entry in entries.values()),
+        "epochs_at_most": _most_epochs(plan, state, what),
         "budget": state.budget.statement(),
     }
+
+
+def _most_epochs(plan: Plan, state: SweepState, what: Added) -> int:
+    """How many epochs are trained at most, those of stopped trials that may be promoted included."""
+    spec, entries = plan.spec, state.results_file.entries
+    known = {name: of["last_epoch"] for name, of in state.results_file.trials.items()}
+    ended = {name: entry["epochs"] for name, entry in entries.items() if entry["status"] not in (None, STOPPED)}
+    new = {trial_name(trial.number): spec.scheduler.most_epochs(trial.run["epochs"]) for trial in what.trials}
+    longer = {name: of["last_epoch"] for name, of in what.longer.items()}
+    last = known | ended | new | longer
+    longest = max([spec.run.epochs, *(trial.run["epochs"] for trial in plan.examples)])
+    undrawn = [n for n in range(1, len(plan) + 1) if plan.configuration(n) and n not in state.names]
+    found = len(undrawn) * spec.scheduler.most_epochs(longest) + what.rounds[-1].confirming * longest
+    return sum(last.values()) - sum(entry["epochs"] for entry in entries.values()) + found
 
 
 def _print(added: dict[str, Any], json_wanted: bool) -> None:
@@ -122,9 +137,9 @@ def _print(added: dict[str, Any], json_wanted: bool) -> None:
     lines = [f"{added['name']}: {added['trials']} more trials{again}, into {added['folder']}"]
     lines += [f"  longer     {trial}: {of['from']} -> {of['to']} epochs" for trial, of in added["longer"].items()]
     if added["left"]:
-        lines.append(f"  left       {added['left']} trials that the budget kept from starting")
+        lines.append(f"  left       {added['left']} trials that the budget left to do")
     if added["waiting"]:
         lines.append(f"  waiting    {added['waiting']} stopped trials, which may be promoted")
     lines += [f"  budget     {name} {of['limit']:g}, {of['spent']:g} spent" for name, of in added["budget"].items()]
-    lines.append(f"  epochs     {added['epochs_at_most']:,} at most, besides those of waiting trials")
+    lines.append(f"  epochs     {added['epochs_at_most']:,} at most")
     click.echo("\n".join(lines))

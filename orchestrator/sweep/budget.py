@@ -30,7 +30,7 @@ class BudgetMeter:
         clock: Callable[[], float] = time.monotonic,
     ):
         self.limits, self.gpus, self.usd_per_hour, self.clock = limits, gpus, usd_per_hour, clock
-        self.spent = dict.fromkeys(limits, 0.0)  # also what earlier limits named
+        self.spent = dict.fromkeys(limits, 0.0)
         self.paid_until = clock()
 
     def price(self, seconds: float) -> Price:
@@ -44,19 +44,15 @@ class BudgetMeter:
 
     def pay(self, price: Price) -> None:
         """Count what an epoch used; that it was one counts also where its price was taken without such a limit."""
-        counted = {"epochs": 1} if "epochs" in self.limits else {}
-        for name, amount in (counted | price).items():
-            self.spent[name] = self.spent.get(name, 0.0) + amount
+        counted = {"epochs": 1} | price
+        for name in self.limits:
+            self.spent[name] += counted.get(name, 0.0)
 
     @property
     def empty(self) -> str | None:
         """The first limit that is reached, as `budget: 40 epochs`; None if none is."""
-        return self.used_up(self.limits)
-
-    def used_up(self, limits: Price) -> str | None:
-        """The first of some limits that is reached; None if none is."""
-        reached = (name for name, limit in limits.items() if self.spent.get(name, 0.0) >= limit)
-        return next((f"budget: {limits[name]:g} {name.replace('_', ' ')}" for name in reached), None)
+        used_up = (name for name, limit in self.limits.items() if self.spent[name] >= limit)
+        return next((f"budget: {self.limits[name]:g} {name.replace('_', ' ')}" for name in used_up), None)
 
     def statement(self) -> dict[str, dict[str, float]]:
         """For results.json: each limit, and how much of it is used."""

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.errors import UserError
 from orchestrator.space.candidates import candidates, identity, is_random, same_run, trainings
 from orchestrator.space.plan import Plan, Round
-from orchestrator.space.trials import SEARCH, Trial, replicas
+from orchestrator.space.trials import SEARCH, Trial, replicas, trial_name
 from orchestrator.spec.records import SweepSpec
 from orchestrator.storage import layout
 from orchestrator.storage.json_files import write_whole
+from orchestrator.sweep.budget import BudgetMeter
 from orchestrator.sweep.changes import FREE
 from orchestrator.sweep.folder import as_yaml
 from orchestrator.sweep.ranking import configurations
@@ -60,9 +61,11 @@ class Added:
     trials: list[Trial]
     """New ones that are known before they start."""
     longer: dict[str, dict[str, Any]]
-    """Trials that are trained for longer: id -> `run` and `last_epoch` from now on."""
+    """Trials that are trained for longer than the spec says: id -> `run` and `last_epoch` from now on."""
     rounds: tuple[Round, ...]
     """Of the plan, the new one last."""
+    left: int = 0
+    """Trials that are left to do, as a budget ended the sweep; not in the event, as they are planned already."""
 
     def plan(self, before: Plan) -> Plan:
         """The plan of the extended sweep."""
@@ -132,8 +135,7 @@ def added(plan: Plan, before: SweepSpec, queue: "TrialQueue", wanted: Wanted) ->
         cures = " ".join(f"--set budget.{name}=..." for name in state.budget.limits)
         raise UserError(f"{empty} are used up. Give more than that: {cures}")
     left = list(queue.left())
-    limits = before.budget.model_dump(exclude_none=True) if before.budget else {}
-    if not (wanted.trials or wanted.seeds or wanted.epochs or state.budget.used_up(limits)):
+    if not (wanted.trials or wanted.seeds or wanted.epochs or _was_used_up(before, state)):
         raise UserError(f"nothing is to be added to the sweep. {NOTHING}, or a larger budget for one that was used up.")
     undrawn = [number for number in left if plan.configuration(number) and number not in state.names]
     if wanted.seeds and undrawn:
@@ -150,7 +152,19 @@ def added(plan: Plan, before: SweepSpec, queue: "TrialQueue", wanted: Wanted) ->
     again = plan.spec.confirm
     most = min(again.top, len(known) + draws) * again.seeds if again and searches else 0
     new = Round(len(trials), draws, plan.spec.seeds, most)
-    return Added(trials, _longer(state, wanted), (*plan.rounds, new))
+    longer = _longer(state, wanted)
+    longer |= {trial_name(trial.number): as_long for trial in seeds if (as_long := _as_long(trial, state, longer))}
+    undone = sum(not plan.confirms(number) for number in left)
+    return Added(trials, longer, (*plan.rounds, new), undone)
+
+
+def _was_used_up(before: SweepSpec, state: SweepState) -> bool:
+    """Whether the budget that the sweep had has ended it."""
+    budget = BudgetMeter(before.budget.model_dump(exclude_none=True) if before.budget else {}, gpus=0)
+    for event in state.journal.events:
+        if event["event"] == "epoch":
+            budget.pay(event.get("price", {}))
+    return budget.empty is not None
 
 
 def _more_seeds(plan: Plan, state: SweepState, count: int) -> Iterator[Trial]:
@@ -194,6 +208,19 @@ def _longer(state: SweepState, wanted: Wanted) -> dict[str, dict[str, Any]]:
     if not found:
         raise UserError("--epochs: no trial was trained in full, so there is none to train for longer.")
     return {trial: _lengthened(state, trial, wanted.epochs) for row in found[: wanted.top] for trial in row}
+
+
+def _as_long(trial: Trial, state: SweepState, longer: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
+    """A further seed of a configuration that is trained for longer is trained as long: they are compared."""
+    own = [
+        longer.get(name, of)
+        for name, of in state.results_file.trials.items()
+        if (of["configuration"], of["stage"]) == (trial.configuration, SEARCH) and (name in longer or "first_run" in of)
+    ]
+    if not own:
+        return None
+    of = max(own, key=lambda one: one["last_epoch"])
+    return {"run": of["run"] | {"seed": trial.seed}, "last_epoch": of["last_epoch"]}
 
 
 def _lengthened(state: SweepState, trial: str, epochs: int) -> dict[str, Any]:

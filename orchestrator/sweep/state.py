@@ -158,6 +158,7 @@ class SweepState:
 
     def _again(self, number: int, event: dict) -> None:
         place = f"{self.journal.path}:{number}"
+        event = dict(event)  # the journal's own stays as it is
         kind = event.pop("event")
         strange = "trial" in event and event["trial"] not in self.results_file.trials
         if strange or kind not in APPLY or event.get("format", FORMAT) != FORMAT:
@@ -195,8 +196,9 @@ class SweepState:
                 self.standing[trial] = trial not in self.cut
         for trial, longer in facts["longer"].items():
             self.results_file.lengthen(trial, longer["run"], longer["last_epoch"])
-            self.standing[trial] = False
             self.unstopped.add(trial)
+            if trial in self.results_file.entries:  # else it is a further seed of such a configuration
+                self.standing[trial] = False
         for trial in [trial for trial, paused in self.standing.items() if not paused]:
             self._reopen(trial)
         self.cut.clear()
@@ -270,10 +272,8 @@ class SweepState:
         if status in WORST:
             self._core(trial).abandon(self._number(trial))
         del self.standing[trial]
-        told = self.results_file.entries[trial]["status"]  # an extension let it wait once more, and it was not needed
         entry = self.results_file.end(trial, status, reason)
-        if not told:
-            self.news.append(("trial_ended", trial, status, reason, known_numbers(entry["best"])))
+        self.news.append(("trial_ended", trial, status, reason, known_numbers(entry["best"])))
 
     def _finished(self, facts: dict) -> None:
         self.over = True
