@@ -99,9 +99,9 @@ def resume(name, out, data_root, tracking_uri, cluster, as_json) -> None:
 
 @cli.command()
 @click.argument("name")
-@click.option("--trials", type=MORE, default=0, help="So many more draws of the search, at each point of its grids.")
-@click.option("--seeds", type=MORE, default=0, help="So many more seeds for each configuration.")
-@click.option("--epochs", type=MORE, default=0, help="So many more epochs for the best, see --top.")
+@click.option("--trials", type=MORE, help="So many more draws of the search, at each point of its grids.")
+@click.option("--seeds", type=MORE, help="So many more seeds for each configuration.")
+@click.option("--epochs", type=MORE, help="So many more epochs for the best, see --top.")
 @click.option(
     "--top", type=click.IntRange(1), default=1, show_default=True, help="With --epochs: rows of the leaderboard."
 )
@@ -121,7 +121,8 @@ def extend(name, trials, seeds, epochs, top, out, settings, data_root, tracking_
     """Go on with the finished sweep NAME: more trials, more seeds, or its best trained for longer."""
     from orchestrator.sweep.extension import Wanted
 
-    workspace, wanted = Workspace(out, data_root, tracking_uri), Wanted(trials, seeds, epochs, top, settings)
+    workspace = Workspace(out, data_root, tracking_uri)
+    wanted = Wanted(trials or 0, seeds or 0, epochs or 0, top, settings)
     output.outlive()
     from orchestrator.commands.extend import extend as go_on
     from orchestrator.commands.store import warn_of_unused_store

@@ -134,6 +134,8 @@ def test_the_best_of_all_trials_old_and_new_go_on_from_each_rung(tmp_path, trial
         assert set(here) == rung.scores.keys()
         ranked = sorted(here, key=lambda number: (-reported[number, rung.epoch], number))
         assert all(entries[number]["epochs"] > rung.epoch for number in ranked[: max(1, len(here) // 2)])
+        counted = [number for number in ranked if rung.below is None or number in rung.below.promoted]
+        assert set(counted[: len(counted) // 2]) <= rung.promoted  # by Algorithm 2, whatever was closed before
     assert sum(entry["status"] == "completed" for entry in entries.values()) >= 1
 
 
