@@ -241,7 +241,9 @@ class SweepState:
 
     def _cuts(self, facts: dict) -> bool:
         """Whether the budget ends a trial after an epoch; of one in the journal, whether it did, whatever it is now."""
-        return facts["answer"] == PAUSE if "answer" in facts and "price" in facts else self.budget.empty is not None
+        if "answer" in facts:
+            return "price" in facts and facts["answer"] == PAUSE
+        return self.budget.empty is not None
 
     def _learn(self, trial: str, epoch: int, metrics: dict[str, float]) -> str:
         self.results_file.add(trial, epoch, metrics)

@@ -248,6 +248,14 @@ def test_another_kind_of_budget_and_none_are_taken_too(tmp_path):
     assert [entry["epochs"] for entry in entries_of(queue)] == [EPOCHS] * 6
 
 
+def test_a_budget_that_comes_later_counts_the_epochs_before_it(tmp_path):
+    plan = finished(tmp_path, spec_of(LOW, trials=3, scheduler=NONE))
+    with pytest.raises(UserError, match="budget: 12 epochs are used up"):
+        extended(tmp_path, plan, Wanted(trials=2), budget={"epochs": 3 * EPOCHS})
+    queue, _ = gone_on(tmp_path, plan, Wanted(trials=2), budget={"epochs": 4 * EPOCHS})
+    assert [entry["epochs"] for entry in entries_of(queue)] == [EPOCHS] * 4
+
+
 def test_a_budget_that_is_used_up_needs_a_larger_one(tmp_path):
     plan = finished(tmp_path, spec_of(LOW, trials=4, budget={"epochs": 4}))
     for changes in ({}, {"budget": {"epochs": 3}}):
