@@ -12,7 +12,7 @@ import click
 
 from orchestrator import terminal
 from orchestrator.checks.read import read_plan
-from orchestrator.commands.resume import Recorded, check_begun, read_recorded
+from orchestrator.commands.resume import Recorded, check_begun, read_recorded, report_odd_mode
 from orchestrator.commands.site import HERE
 from orchestrator.commands.sweep import run_and_report
 from orchestrator.errors import UserError
@@ -47,6 +47,7 @@ def extend(
         _check_finished(journal)
         recorded = read_recorded(journal, replace(workspace, tracking_uri=HERE.store(workspace, folder)), HERE)
         plan, state, what = _extended(recorded, wanted)
+        report_odd_mode(console, plan.spec.objective)
         if dry_run:
             _print(_described(plan, state, what, folder), json_wanted)
             return None
@@ -86,12 +87,19 @@ def _record(recorded: Recorded, plan: Plan, state: SweepState, what: Added) -> N
     """Write the event, then spec.yaml. Raises OSError and UserError."""
     file, spec = recorded.folder / layout.SPEC, plan.spec
     replaces = digest(file) if spec != recorded.plan.spec else None
-    known = origin(recorded.journal.events).data
-    new = fingerprints(datasets(trial.run for trial in plan.examples), HERE.data(recorded.workspace))
-    data = {} if known is None else {"data": new | known}
-    state.extend(**what.event(), spec=spec.model_dump(mode="json"), replaces=replaces, **data)
+    facts = {"spec": spec.model_dump(mode="json"), "replaces": replaces} | _new_data(recorded, plan)
+    state.extend(**what.event(), **facts)
     if replaces:
         write_whole(file, as_yaml(spec))
+
+
+def _new_data(recorded: Recorded, plan: Plan) -> dict[str, Any]:
+    """The fingerprint of all data files, where new trials have data sets that no trial had. Raises UserError."""
+    before, after = (datasets(trial.run for trial in each.examples) for each in (recorded.plan, plan))
+    known, new = origin(recorded.journal.events).data, [dataset for dataset in after if dataset not in before]
+    if known is None or not new:
+        return {}
+    return {"data": known | fingerprints(new, HERE.data(recorded.workspace))}
 
 
 def _described(plan: Plan, state: SweepState, what: Added, folder: Path) -> dict[str, Any]:

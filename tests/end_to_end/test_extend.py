@@ -13,7 +13,6 @@ from orchestrator.clusters.resources import cpus
 from orchestrator.commands import extend as verb
 from orchestrator.commands.resume import resume
 from orchestrator.commands.sweep import sweep
-from orchestrator.storage import locks
 from orchestrator.storage.workspace import Workspace
 from orchestrator.sweep.extension import Wanted
 from orchestrator.tracking.mlflow_store import connect
@@ -194,20 +193,6 @@ def test_mistakes_are_one_line_and_change_nothing(swept, resumed, vaeorch, words
     code, _, error = vaeorch("extend", *words, "--out", swept)
     assert code == 2 and told in error and error.count("\n") == 1
     assert (swept / "tiny" / "journal.jsonl").read_bytes() == before
-
-
-def test_a_running_sweep_is_not_extended(swept, resumed, vaeorch):
-    with locks.driver(swept / "tiny"):
-        code, _, error = vaeorch("extend", "tiny", "--out", swept, "--trials", 1)
-    assert code == 2 and "another process trains or evaluates here" in error
-
-
-def test_a_sweep_of_a_cluster_is_not_extended(swept, resumed, vaeorch):
-    (swept / ".clusters").mkdir()
-    (swept / ".clusters" / "tiny.json").write_text("{}")
-    code, _, error = vaeorch("extend", "tiny", "--out", swept, "--trials", 1)
-    shutil.rmtree(swept / ".clusters")
-    assert code == 2 and "was sent to a cluster, and none extends sweeps" in error and error.count("\n") == 1
 
 
 def test_a_spec_that_was_edited_against_its_trials_is_not_extended(swept, resumed, vaeorch):
