@@ -105,7 +105,8 @@ class TrialQueue:
         beside = self._beside(configuration)
         if None in beside.values():  # an earlier draw at this point found none
             return None
-        known = [self._standing(params, name) for other, params in beside.items() for name in self._searched(other)]
+        searched = self._searched()
+        known = [self._standing(params, name) for other, params in beside.items() for name in searched[other]]
         taken = {same_run(first_run(trial)) for trial in self.state.results_file.trials.values()}
         new = (drawn for drawn in self._draws(configuration, known) if identity(drawn.found) not in taken)
         return next((drawn for drawn in new if self.allowed(drawn.found)), None)
@@ -123,10 +124,13 @@ class TrialQueue:
         drawn = self.state.params.items()
         return {other: params for other, params in drawn if _where(self.plan.places[other - 1]) == point}
 
-    def _searched(self, configuration: int) -> list[str]:
-        """The trials of a configuration that do not confirm it."""
-        trials = self.state.results_file.trials.items()
-        return [name for name, of in trials if (of["configuration"], of["stage"]) == (configuration, SEARCH)]
+    def _searched(self) -> dict[int, list[str]]:
+        """Configuration -> its trials that do not confirm it."""
+        found: dict[int, list[str]] = {}
+        for name, of in self.state.results_file.trials.items():
+            if of["stage"] == SEARCH:
+                found.setdefault(of["configuration"], []).append(name)
+        return found
 
     def _standing(self, params: tpe.Params, name: str) -> tpe.Known:
         entry = self._entries.get(name, {"status": None, "epochs": 0, "last": {}})
