@@ -52,8 +52,7 @@ def read_plan(
     """
     written = read_yaml(file)
     _refuse_cluster(written)
-    document = _without_notes(override(written, settings))
-    document = document if recorded else _noted(document, settings)
+    document = _noted(_without_notes(override(written, settings)), () if recorded else settings)
     if recorded:
         document.values.update(without_old_numbers(document.values))
     spec, problems = _validated(document)

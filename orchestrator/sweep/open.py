@@ -52,11 +52,9 @@ def open_queue(plan: Plan, folder: Path, start: Start, usd_per_hour: Callable[[]
     `usd_per_hour` returns what the sweep's machines cost at present; where it cannot, its error is raised here.
     """
     spec, state = plan.spec, replayed(plan, folder, start.data, usd_per_hour)
-    facts, made = (
-        beginning_of(plan, state.journal, start.data),
-        start.made_with or made_with(start.data.root, spec.resources),
-    )
-    state.start(source=start.source, reuse=start.reuse, made_with=made, **facts)
+    made = start.made_with or made_with(start.data.root, spec.resources)
+    facts = {"source": start.source, "reuse": start.reuse, "made_with": made}
+    state.start(**facts, **beginning_of(plan, state.journal, start.data))
     checker = Checker(Document({}, {(): Location(0, "")}), spec.objective.metric, start.data)
     finished_trials = FinishedTrials(folder, made, spec.objective.model_dump()) if start.reuse else None
     return TrialQueue(plan, state, checker.allows, finished_trials)
