@@ -110,6 +110,14 @@ class Run(Record):
         """The epochs of KL warm-up; the data set's default where `kl_warmup_epochs` is None."""
         return self.data.kl_warmup * self.epochs if self.kl_warmup_epochs is None else self.kl_warmup_epochs
 
+    def longer(self, epochs: int) -> Run:
+        """This training with `epochs` in all, more than it has: its first epochs are those of this one, bit for bit.
+
+        So a warm-up that follows from `epochs` by default stays as long as it was. Nothing else depends on `epochs`.
+        """
+        warmup = self.warmup_epochs if self.data.kl_warmup else self.kl_warmup_epochs
+        return self.model_copy(update={"epochs": epochs, "kl_warmup_epochs": warmup})
+
     def metric_names(self) -> tuple[str, ...]:
         """The names of the metrics in this run's reports, such as `val/elbo`."""
         return metric_names(self.method)

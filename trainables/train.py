@@ -211,11 +211,15 @@ class Training:
 
 
 def is_of(saved: Any, run: Run) -> bool:
-    """Whether the settings in a checkpoint are those of `run`; ones that its version did not have are the defaults."""
+    """Whether the settings in a checkpoint are those of `run`, or of a shorter one whose epochs are its first.
+
+    Settings that its version did not have are the defaults.
+    """
     try:
-        return Run.model_validate(saved) == run
+        before = Run.model_validate(saved)
     except ValueError:  # settings that this version does not have
         return False
+    return before == run or (before.epochs < run.epochs and before.longer(run.epochs) == run)
 
 
 def build(run: Run, splits: Splits) -> Learner:

@@ -47,12 +47,12 @@ def read_plan(
     Args:
         data: the data sets.
         taken: names that the sweep may not have.
-        recorded: whether the spec is of a sweep that has begun; then its objective may have an odd mode, and numbers of
-            a paper may have an earlier form, in which nothing used them.
+        recorded: whether the spec is of a sweep that has begun; then its objective may have an odd mode, numbers of a
+            paper may have an earlier form, in which nothing used them, and no setting changes a training that was made.
     """
     written = read_yaml(file)
     _refuse_cluster(written)
-    document = _noted(_without_notes(override(written, settings)), settings)
+    document = _noted(_without_notes(override(written, settings)), () if recorded else settings)
     if recorded:
         document.values.update(without_old_numbers(document.values))
     spec, problems = _validated(document)

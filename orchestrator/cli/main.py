@@ -30,6 +30,7 @@ from orchestrator.storage.workspace import Workspace
 
 NO_RESULT, USERS_MISTAKE, CLUSTER_FAILED = 1, 2, 3
 PORT = 5000
+MORE = click.IntRange(1)
 REPORTS, COMPARISONS = ("terminal", "markdown", "latex", "csv", "html"), ("terminal", "markdown", "csv")
 
 
@@ -97,6 +98,40 @@ def resume(name, out, data_root, tracking_uri, cluster, as_json) -> None:
 
     warn_of_unused_store(out / name, tracking_uri)
     _ended(go_on(name, workspace, as_json))
+
+
+@cli.command()
+@click.argument("name")
+@click.option("--trials", type=MORE, help="So many more draws of the search, at each point of its grids.")
+@click.option("--seeds", type=MORE, help="So many more seeds for each configuration.")
+@click.option("--epochs", type=MORE, help="So many more epochs for the best, see --top.")
+@click.option(
+    "--top", type=click.IntRange(1), default=1, show_default=True, help="With --epochs: rows of the leaderboard."
+)
+@out_option
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Change what no trial depends on, as budget.epochs=500 or resources.workers=2.",
+)
+@data_option
+@tracking_option
+@click.option("--dry-run", is_flag=True, help="Print what would be added and start nothing.")
+@json_option
+def extend(name, trials, seeds, epochs, top, out, settings, data_root, tracking_uri, dry_run, as_json) -> None:
+    """Go on with the finished sweep NAME: more trials, more seeds, or its best trained for longer."""
+    from orchestrator.sweep.extension import Wanted
+
+    workspace = Workspace(out, data_root, tracking_uri)
+    wanted = Wanted(trials or 0, seeds or 0, epochs or 0, top, settings)
+    output.outlive()
+    from orchestrator.commands.extend import extend as go_on
+    from orchestrator.commands.store import warn_of_unused_store
+
+    warn_of_unused_store(out / name, tracking_uri)
+    _ended(go_on(name, workspace, wanted, dry_run, as_json))
 
 
 @cli.command()

@@ -10,6 +10,7 @@ __all__ = [
     "driver",
     "dry_run",
     "evaluate",
+    "extend",
     "figure",
     "models",
     "report",

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def described(plan: Plan, folder: Path, slots: int | None) -> dict[str, Any]:
     """The plan of the sweep in `folder`, on nodes with so many slots, in plain values."""
     spec = plan.spec
-    epochs = [trial.run["epochs"] for trial in plan.trials] or [most_of_any(plan)] * plan.searching
+    epochs = [trial.run["epochs"] for trial in plan.trials]
+    epochs += [most_of_any(plan)] * (plan.searching - len(epochs))
     again = plan.confirming * spec.run.epochs
     domains = {path: domain.model_dump(mode="json") for path, domain in spec.search.items()}
     return {

@@ -1,7 +1,10 @@
-"""The verb `resume`: resumes a sweep from its folder alone. `sweep.py` has what it shares with the verb `sweep`."""
+"""The verb `resume`: resumes a sweep from its folder alone. `sweep.py` has what it shares with the verb `sweep`.
+
+`extend.py` takes a finished sweep up in the same way.
+"""
 
 from contextlib import suppress
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from orchestrator.storage.disk import disk_errors_reported
 from orchestrator.storage.journal import Journal, JournalError
 from orchestrator.storage.workspace import Workspace
 from orchestrator.sweep.changes import check_data, check_spec, datasets, origin, told
+from orchestrator.sweep.extension import extended_plan, is_finished, settle_spec
 from orchestrator.sweep.open import Start
 from orchestrator.sweep.results import read_results
 from orchestrator.sweep.reuse import made_with
@@ -34,6 +38,37 @@ from trainables.data.access import DataAccess
 overview = LazyModule("orchestrator.figures.overview")
 
 
+@dataclass(frozen=True)
+class Recorded:
+    """A sweep that was begun, as its folder has it: what it takes to go on."""
+
+    plan: Plan
+    workspace: Workspace
+    journal: Journal
+    facts: dict[str, Any]
+    """How it was started, as `beginning` gives it."""
+    changes: list[str]
+    """A line for each change of the spec since."""
+
+    @property
+    def folder(self) -> Path:
+        return self.journal.path.parent
+
+    def start(self, plan: Plan, console: Console, site: Site) -> Start:
+        """Read the data and open the store, so that the sweep with this plan can go on. Prints what has changed.
+
+        Raises UserError.
+        """
+        root, events = self.workspace.data_root, self.journal.events
+        made = prepare(plan, self.workspace, console, site) or made_with(root, plan.spec.resources)
+        for line in self.changes + (told(origin(events), made) if events else []):
+            say(console, f"changed      {line}")
+        for written in (self.folder, self.folder / layout.TRIALS):
+            remove_half_written(written)
+        source = self.facts["source"] or str(self.folder / layout.SPEC)
+        return Start(site.data(self.workspace), source, self.facts["reuse"], made)
+
+
 def resume(name: str, workspace: Workspace, json_wanted: bool, site: Site = HERE) -> KeyboardInterrupt | None:
     """Resume the sweep in OUT/NAME as it was started, except for a store or data root that `workspace` gives.
 
@@ -41,38 +76,43 @@ def resume(name: str, workspace: Workspace, json_wanted: bool, site: Site = HERE
     TrackingError, DataError, and NoResult.
     """
     out, folder = workspace.out, workspace.folder(name)
-    if not (folder / layout.SPEC).is_file():
-        site.refuse_elsewhere(folder)
-        there = layout.names_with(out, layout.SPEC)
-        raise UserError(f"{folder}: no sweep was started here. Sweeps in {out}: {there}.")
+    check_begun(folder, site)
     with disk_errors_reported(folder, "Free room, then try again."), locks.driver(folder), site.kept(folder):
         journal, console = Journal(folder), terminal.console(stderr=json_wanted)
         uri = site.store(workspace, folder)
-        finished = any(event["event"] == "finished" for event in journal.events)
-        if finished and (results := _results(out, name)):
+        if is_finished(journal.events) and (results := _results(out, name)):
             outcome = Outcome(folder, results, None)
             report_odd_mode(console, Objective(**results["objective"]))
             for line in overview.draw_overview(folder):
                 say(console, f"note         {line}")
             return site.close(console, outcome, out, sync(folder, uri) if uri else NOTHING_LEFT, json_wanted)
         site.refuse_elsewhere(folder)
-        facts = beginning(journal)
-        root = workspace.data_root or root_of(facts["data_root"])
-        workspace = replace(workspace, data_root=root, tracking_uri=uri)
-        data = site.data(workspace)
-        # First: if the files now have other shapes, `read_plan` would blame values of the spec.
-        check_data(origin(journal.events), datasets(trial.run for trial in facts["trials"]), data)
-        plan = read_plan(folder / layout.SPEC, data=data, recorded=True)
-        plan = Plan(plan.spec, facts["trials"]) if facts["trials"] else plan
-        changes = checked_changes(journal, plan, data)
-        report_odd_mode(console, plan.spec.objective)
-        made = prepare(plan, workspace, console, site) or made_with(root, plan.spec.resources)
-        for line in changes + (told(origin(journal.events), made) if journal.events else []):
-            say(console, f"changed      {line}")
-        for written in (folder, folder / layout.TRIALS):
-            remove_half_written(written)
-        start = Start(data, facts["source"] or str(folder / layout.SPEC), facts["reuse"], made)
-        return run_and_report(plan, workspace, start, json_wanted, site)
+        settle_spec(folder, journal.events)
+        recorded = read_recorded(journal, replace(workspace, tracking_uri=uri), site)
+        report_odd_mode(console, recorded.plan.spec.objective)
+        start = recorded.start(recorded.plan, console, site)
+        return run_and_report(recorded.plan, recorded.workspace, start, json_wanted, site)
+
+
+def check_begun(folder: Path, site: Site) -> None:
+    """Raises UserError if no sweep was begun in `folder`."""
+    if not (folder / layout.SPEC).is_file():
+        site.refuse_elsewhere(folder)
+        there = layout.names_with(folder.parent, layout.SPEC)
+        raise UserError(f"{folder}: no sweep was started here. Sweeps in {folder.parent}: {there}.")
+
+
+def read_recorded(journal: Journal, workspace: Workspace, site: Site) -> Recorded:
+    """The sweep whose journal this is. Raises UserError for a spec or data that contradict what was trained."""
+    file, facts = journal.path.with_name(layout.SPEC), beginning(journal)
+    workspace = replace(workspace, data_root=workspace.data_root or root_of(facts["data_root"]))
+    data = site.data(workspace)
+    # First: if the files now have other shapes, `read_plan` would blame values of the spec.
+    check_data(origin(journal.events), datasets(trial.run for trial in facts["trials"]), data)
+    plan = read_plan(file, data=data, recorded=True)
+    plan = Plan(plan.spec, facts["trials"]) if facts["trials"] else plan
+    plan = extended_plan(plan, journal.events)
+    return Recorded(plan, workspace, journal, facts, checked_changes(journal, plan, data))
 
 
 def checked_changes(journal: Journal, plan: Plan, data: DataAccess) -> list[str]:

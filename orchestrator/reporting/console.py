@@ -149,8 +149,10 @@ class PlainLines(View):
         say(self.console, text)
 
     def trial_started(self, trial: str, config: dict[str, Any], name: str) -> None:
+        known = trial in self.board.states  # it had ended, and goes on: `trial_resumed` says so
         super().trial_started(trial, config, name)
-        self.say(f"{trial} started: {listed(config)}")
+        if not known:
+            self.say(f"{trial} started: {listed(config)}")
 
     def trial_resumed(self, trial: str) -> None:
         super().trial_resumed(trial)

@@ -107,6 +107,8 @@ def _flaws(trial: dict[str, Any], run: dict[str, Any], overrides: Sequence[str])
         yield f"trained with --set {', '.join(overrides)}"
     if trial["epochs"] < run["epochs"]:
         yield f"trained for {trial['epochs']} of {run['epochs']} epochs"
+    if more := trial.get("added_epochs"):
+        yield f"trained for {more} epochs more than the spec says"
     rows = run["data"].get("train_rows")
     if rows and not any("train_rows" in one for one in overrides):
         yield f"trained on {rows:,} rows"

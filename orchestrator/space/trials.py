@@ -35,15 +35,19 @@ def list_trials(spec: "SweepSpec") -> list[Trial]:
 def trials_of(spec: "SweepSpec", configurations: Iterable[Candidate]) -> list[Trial]:
     """The trials of configurations, numbered from 1."""
     numbered = enumerate(configurations, start=1)
-    return [trial for configuration, found in numbered for trial in replicas(spec, configuration, found)]
+    return [
+        trial
+        for configuration, found in numbered
+        for trial in replicas(configuration, found, numbers_of(spec, configuration))
+    ]
 
 
-def replicas(spec: "SweepSpec", configuration: int, found: Candidate) -> list[Trial]:
-    """The trials of one configuration, one for each seed."""
+def replicas(configuration: int, found: Candidate, numbers: Iterable[int]) -> list[Trial]:
+    """The trials of one configuration, one for each number, with seeds from the run's own on."""
     first = found.complete["seed"]
     return [
         Trial(number, configuration, copied(found.config), copied(found.complete) | {"seed": seed}, seed)
-        for seed, number in enumerate(numbers_of(spec, configuration), start=first)
+        for seed, number in enumerate(numbers, start=first)
     ]
 
 
@@ -53,7 +57,7 @@ def trial_name(number: int) -> str:
 
 
 def numbers_of(spec: "SweepSpec", configuration: int) -> range:
-    """The numbers of a configuration's trials."""
+    """The numbers of a configuration's trials in a sweep as it begins."""
     return range((configuration - 1) * spec.seeds + 1, configuration * spec.seeds + 1)
 
 

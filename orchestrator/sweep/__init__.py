@@ -6,6 +6,7 @@
 __all__ = [
     "changes",
     "events",
+    "extension",
     "folder",
     "open",
     "ranking",

@@ -19,7 +19,7 @@ class BudgetMeter:
 
     `gpus` are those of a trial; `usd_per_hour` returns what all machines of the sweep cost at present; `clock` returns
     seconds. Hours and dollars count from here on; the journal adds those of earlier processes, up to the last epoch of
-    each.
+    each. What a limit that was added later names is counted from then on.
     """
 
     def __init__(
@@ -43,9 +43,10 @@ class BudgetMeter:
         return {name: price[name] for name in self.limits}
 
     def pay(self, price: Price) -> None:
-        """Count what an epoch used."""
-        for name, amount in price.items():
-            self.spent[name] += amount
+        """Count what an epoch used; that it was one counts also where its price was taken without such a limit."""
+        counted = {"epochs": 1} | price
+        for name in self.limits:
+            self.spent[name] += counted.get(name, 0.0)
 
     @property
     def empty(self) -> str | None:

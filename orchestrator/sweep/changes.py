@@ -28,7 +28,7 @@ from trainables.run import Run
 if TYPE_CHECKING:
     from orchestrator.spec.records import SweepSpec
 
-FACTS = ("sweep", "changed")  # events that hold them
+FACTS = ("sweep", "changed", "extended")  # events that hold them
 FREE = ("description", "paper", "overrides", "evaluate", "pictures_every", "budget", "resources")
 """Of a spec, what no result depends on."""
 SHOWN, LONGEST, DIGITS = 3, 60, 8  # changes of a spec; characters of a value; digits of a digest
@@ -40,7 +40,10 @@ Leaves = dict[tuple[str, ...], Any]
 
 @dataclass(frozen=True)
 class Origin:
-    """How a sweep or run began, and what it was made with at first and at last; empty where that was not recorded."""
+    """How a sweep or run began, and what it was made with at first and at last; empty where that was not recorded.
+
+    Spec and data are those of its last extension, if it was extended.
+    """
 
     spec: dict[str, Any] | None = None
     data: Fingerprint | None = None
@@ -54,8 +57,8 @@ def origin(events: Iterable[Event]) -> Origin:
     made = [_known(event.get("made_with") or {}) for event in facts]
     first = {name: value for known in reversed(made) for name, value in known.items()}
     last = {name: value for known in made for name, value in known.items()}
-    said = [next((event[name] for event in facts if name in event), None) for name in ("spec", "data")]
-    return Origin(*said, first, last)
+    said = {name: event[name] for event in facts for name in ("spec", "data") if name in event}
+    return Origin(said.get("spec"), said.get("data"), first, last)
 
 
 def _known(made_with: dict[str, Any]) -> dict[str, Any]:

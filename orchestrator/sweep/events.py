@@ -19,7 +19,7 @@ class Listeners:
     """Notifies tracker and console of each event once.
 
     Both have `trial_started(id, params, name)`, `epoch(id, epoch, metrics)` and `trial_ended(id, status, reason,
-    best)`; the tracker also `pictures(id, epoch, paths)` and `ended(id)`, the console `trial_paused(id)`,
+    best)`; the tracker also `pictures(id, epoch, paths)` and `ended(id, params)`, the console `trial_paused(id)`,
     `trial_resumed(id)`, `trial_noticed(id, text)`, `trial_within(id, epoch, share, seconds)`, `nodes(rows)` and
     `recall(news, paused)`.
     """
@@ -57,10 +57,15 @@ class Listeners:
         if news:
             self.console.recall(news, [trial for trial, paused in state.standing.items() if paused])
         begun = {trial for _, trial, *_ in news}
-        known = {trial for trial in begun if self.results_file.entries[trial]["status"] and self.tracker.ended(trial)}
+        known = {trial for trial in begun if self._is_known(trial)}
         for name, trial, *values in news:
             if trial not in known:  # else the tracker would start the ended trial again
                 self._record(name, trial, *values)
+
+    def _is_known(self, trial: str) -> bool:
+        """Whether the tracker knows all of a trial that has ended."""
+        params = self.results_file.trials[trial]["parameters"]
+        return bool(self.results_file.entries[trial]["status"]) and self.tracker.ended(trial, params)
 
     def _record(self, name: str, trial: str, *values) -> None:
         if name in TRACKERS:

@@ -51,22 +51,26 @@ def open_queue(plan: Plan, folder: Path, start: Start, usd_per_hour: Callable[[]
 
     `usd_per_hour` returns what the sweep's machines cost at present; where it cannot, its error is raised here.
     """
-    spec, data_root = plan.spec, start.data.root
-    objective, as_config = spec.objective.model_dump(), partial(slot_config, spec, folder, data_root)
-    configs = {config["id"]: config for config in map(as_config, plan.trials)}
+    spec, state = plan.spec, replayed(plan, folder, start.data, usd_per_hour)
+    made = start.made_with or made_with(start.data.root, spec.resources)
+    facts = {"source": start.source, "reuse": start.reuse, "made_with": made}
+    state.start(**facts, **beginning_of(plan, state.journal, start.data))
+    checker = Checker(Document({}, {(): Location(0, "")}), spec.objective.metric, start.data)
+    finished_trials = FinishedTrials(folder, made, spec.objective.model_dump()) if start.reuse else None
+    return TrialQueue(plan, state, checker.allows, finished_trials)
+
+
+def replayed(plan: Plan, folder: Path, data: DataAccess, usd_per_hour: Callable[[], float] = no_bill) -> SweepState:
+    """The state to which the sweep's journal leads. Raises JournalError."""
+    spec, as_config = plan.spec, partial(slot_config, plan.spec, folder, data.root)
+    configs = {config["id"]: config for config in map(as_config, plan.first_trials)}
     limits = spec.budget.model_dump(exclude_none=True) if spec.budget else {}
     if "usd" in limits:
         usd_per_hour()
     budget = BudgetMeter(limits, spec.resources.workers * spec.resources.gpus_per_worker, usd_per_hour)
-    results_file = ResultsFile(folder, spec.name, objective, configs, budget)
+    results_file = ResultsFile(folder, spec.name, spec.objective.model_dump(), configs, budget)
     core = spec.scheduler.build(spec.objective.mode)
-    journal, made = Journal(folder), start.made_with or made_with(data_root, spec.resources)
-    facts = beginning_of(plan, journal, start.data)
-    state = SweepState(core, results_file, journal, lambda facts: as_config(Trial(**facts)), budget)
-    checker = Checker(Document({}, {(): Location(0, "")}), spec.objective.metric, start.data)
-    state.start(source=start.source, reuse=start.reuse, made_with=made, **facts)
-    finished_trials = FinishedTrials(folder, made, objective) if start.reuse else None
-    return TrialQueue(plan, state, checker.allows, finished_trials)
+    return SweepState(core, results_file, Journal(folder), lambda facts: as_config(Trial(**facts)), budget)
 
 
 def beginning_of(plan: Plan, journal: Journal, data: DataAccess) -> dict[str, Any]:
@@ -77,7 +81,7 @@ def beginning_of(plan: Plan, journal: Journal, data: DataAccess) -> dict[str, An
         "data_root": recorded(data.root),
         "spec": plan.spec.model_dump(mode="json"),
         "data": fingerprints(sets, data) if known is None else known,
-        "trials": list(map(asdict, plan.trials)),
+        "trials": list(map(asdict, plan.first_trials)),
     }
 
 

@@ -12,6 +12,7 @@ from orchestrator.storage.json_files import finite_or_null, write_whole
 from orchestrator.sweep.budget import UNLIMITED, BudgetMeter
 from orchestrator.sweep.ranking import configurations, replicated
 
+PLACED = ("configuration", "config", "seed", "stage")  # of a trial's config, in results.json
 INTERRUPTED = "interrupted"  # the reason of a trial that is `stopped` because the sweep was
 
 
@@ -45,7 +46,8 @@ class ResultsFile:
         """The trial has a slot. False if it had one before."""
         if trial in self.entries:
             return False
-        known = {"id": trial} | {key: self.trials[trial][key] for key in ("configuration", "config", "seed", "stage")}
+        of = self.trials[trial]
+        known = {"id": trial} | {key: of[key] for key in (*PLACED, "added_epochs") if key in of}
         open_ = {"status": None, "epochs": 0, "last": {}, "best": {}, "checkpoint": None, "reason": None}
         self.entries[trial] = known | open_ | {"retries": 0}
         self.scores[trial] = -math.inf
@@ -74,6 +76,18 @@ class ResultsFile:
         self.entries[trial] |= {"status": status, "reason": reason, "checkpoint": kept and str(kept)}
         return self.entries[trial]
 
+    def reopen(self, trial: str) -> None:
+        """The trial goes on after its end: the sweep was extended."""
+        self.entries[trial] |= {"status": None, "reason": None}
+
+    def lengthen(self, trial: str, run: dict[str, Any], last_epoch: int) -> None:
+        """The trial goes on to a later last epoch than it had; `run` is the Run that it is from now on."""
+        of = self.trials[trial]
+        added = {"added_epochs": of.get("added_epochs", 0) + last_epoch - of["last_epoch"]}
+        self.trials[trial] = of | {"run": run, "last_epoch": last_epoch, "first_run": first_run(of)} | added
+        if trial in self.entries:
+            self.entries[trial] |= added
+
     def interrupt(self) -> list[dict]:
         """The sweep is over: the trials that have not ended are `stopped`. Returns their entries."""
         unfinished = [trial for trial, entry in self.entries.items() if entry["status"] is None]
@@ -100,6 +114,11 @@ class ResultsFile:
     def write(self) -> None:
         """Write results.json. Raises OSError."""
         _write(self.folder, self.results())
+
+
+def first_run(trial: dict[str, Any]) -> dict[str, Any]:
+    """The Run that the search found for a trial, in plain values; it may have been lengthened since."""
+    return trial.get("first_run", trial["run"])
 
 
 def refresh(folder: Path) -> None:

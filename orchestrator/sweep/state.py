@@ -17,6 +17,7 @@ from orchestrator.sweep.budget import UNLIMITED, BudgetMeter
 from orchestrator.sweep.results_file import ResultsFile, known_numbers
 
 WORST = ("diverged", "failed")  # a trial that ends so takes the last place at its next rung
+STOPPED = "stopped"  # the status of a trial that did not go on to its last epoch
 SLOT, GROUP, MEMORY, NODE = "slot", "group", "memory", "node"  # what failed when a trial is tried again
 FORMAT = 1  # of the journal's events
 LATER = ("spec", "data")  # facts that the journal of an older version lacks: they are added when its sweep is resumed
@@ -52,6 +53,7 @@ class SweepState:
         self.standing: dict[str, bool] = {}  # trials that began and have not ended -> paused? Latest change last.
         self.params: dict[int, dict] = {}  # configuration -> the parameters of its draw; None: none was left to draw
         self.confirming: set[str] | None = None  # the trials that confirm the search, once it is over
+        self.unstopped: set[str] = set()  # trials that no scheduler stops: those that confirm, and lengthened ones
         self.cut: set[str] = set()  # trials that the scheduler let go on, but not the budget
         self.retries: Counter[tuple[str, str]] = Counter()  # of each trial, by SLOT, GROUP, MEMORY and NODE
         self.said: set[str] = set()  # names of the facts that are in the journal
@@ -81,6 +83,11 @@ class SweepState:
     def confirm(self, trials: list[dict]) -> None:
         """The search is over, and these trials confirm it: they train in full, whatever their results are."""
         self._do("confirming", trials=trials)
+
+    def extend(self, **facts: Any) -> None:
+        """The finished sweep goes on with more trials, or with longer ones; `extension.py` makes the facts."""
+        self._do("extended", **facts)
+        self.check()
 
     def reuse(self, trial: str, source: str, epochs: list[dict[str, float]]) -> None:
         """The trial is one of an earlier sweep, with these metrics after each epoch; its folder has been copied."""
@@ -151,6 +158,7 @@ class SweepState:
 
     def _again(self, number: int, event: dict) -> None:
         place = f"{self.journal.path}:{number}"
+        event = dict(event)  # the journal's own stays as it is
         kind = event.pop("event")
         strange = "trial" in event and event["trial"] not in self.results_file.trials
         if strange or kind not in APPLY or event.get("format", FORMAT) != FORMAT:
@@ -176,6 +184,30 @@ class SweepState:
 
     def _confirming(self, facts: dict) -> None:
         self.confirming = set(self._enter(facts["trials"]))
+        self.unstopped |= self.confirming
+
+    def _extended(self, facts: dict) -> None:
+        """Stopped trials wait again, as they did before the search was closed; those that the budget cut go on."""
+        self.over, self.confirming = False, None
+        self.results_file.data = facts.get("data", self.results_file.data)
+        self._enter(facts["trials"])
+        for trial, entry in self.results_file.entries.items():
+            if entry["status"] == STOPPED:
+                self.standing[trial] = trial not in self.cut
+        for trial, longer in facts["longer"].items():
+            self.results_file.lengthen(trial, longer["run"], longer["last_epoch"])
+            self.unstopped.add(trial)
+            if trial in self.results_file.entries:  # else it is a further seed of such a configuration
+                self.standing[trial] = False
+        for trial in [trial for trial, paused in self.standing.items() if not paused]:
+            self._reopen(trial)
+        self.cut.clear()
+
+    def _reopen(self, trial: str) -> None:
+        """A trial that had ended goes on: what was said of its end holds no more."""
+        self.results_file.reopen(trial)
+        self.news = [event for event in self.news if event[:2] != ("trial_ended", trial)]
+        self.news.append(("trial_started", trial, self.results_file.trials[trial]["parameters"], trial))
 
     def _enter(self, trials: list[dict]) -> list[str]:
         configs = {config["id"]: config for config in map(self.slot_config, trials)}
@@ -201,11 +233,17 @@ class SweepState:
         trial, epoch = facts["trial"], facts["epoch"]
         answer = self._learn(trial, epoch, facts["metrics"])
         self.budget.pay(facts.get("price", {}))
-        if answer == CONTINUE and self.budget.empty and epoch < self.results_file.trials[trial]["last_epoch"]:
+        if answer == CONTINUE and self._cuts(facts) and epoch < self.results_file.trials[trial]["last_epoch"]:
             self.cut.add(trial)
             answer = PAUSE
         self._stands(trial, paused=answer == PAUSE)
         return answer
+
+    def _cuts(self, facts: dict) -> bool:
+        """Whether the budget ends a trial after an epoch; of one in the journal, whether it did, whatever it is now."""
+        if "answer" in facts:
+            return "price" in facts and facts["answer"] == PAUSE
+        return self.budget.empty is not None
 
     def _learn(self, trial: str, epoch: int, metrics: dict[str, float]) -> str:
         self.results_file.add(trial, epoch, metrics)
@@ -221,7 +259,10 @@ class SweepState:
 
     def _goes_on(self, number: int | None) -> int | None:
         if number is not None:
-            self._stands(self.names[number], paused=False)
+            trial = self.names[number]
+            self._stands(trial, paused=False)
+            if self.results_file.entries[trial]["status"]:
+                self._reopen(trial)
         return number
 
     def _retried(self, facts: dict) -> None:
@@ -240,8 +281,8 @@ class SweepState:
         self.over = True
 
     def _core(self, trial: str):
-        """The scheduler of a trial: confirming trials are never stopped early."""
-        return TO_THE_END if trial in (self.confirming or ()) else self.core
+        """The scheduler of a trial: some are never stopped early."""
+        return TO_THE_END if trial in self.unstopped else self.core
 
     def _number(self, trial: str) -> int:
         return self.results_file.trials[trial]["number"]
@@ -256,6 +297,7 @@ APPLY = {
     "changed": SweepState._sweep,
     "drawn": SweepState._drawn,
     "confirming": SweepState._confirming,
+    "extended": SweepState._extended,
     "reused": SweepState._reused,
     "began": SweepState._began,
     "epoch": SweepState._epoch,

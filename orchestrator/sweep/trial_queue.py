@@ -1,8 +1,8 @@
 """The queue of a sweep's trials, by number: those that are known up front and those that are found while it runs.
 
-The numbers are known from the start: first those of the search, then those that confirm it. The trial of a number is
-found when a slot asks for it: drawn by a searcher, chosen among the best, or reused from an earlier sweep. Each is
-recorded in the journal, so none is found twice.
+The numbers are known from the start: first those of the search, then those that confirm it, and so on for each time
+that the sweep was extended. The trial of a number is found when a slot asks for it: drawn by a searcher, chosen among
+the best, or reused from an earlier sweep. Each is recorded in the journal, so none is found twice.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,10 +14,10 @@ from orchestrator.space import tpe
 from orchestrator.space.assembly import Candidate
 from orchestrator.space.candidates import identity, same_run
 from orchestrator.space.plan import Plan
-from orchestrator.space.trials import CONFIRM, Trial, numbers_of, replicas
+from orchestrator.space.trials import CONFIRM, SEARCH, Trial, replicas
 from orchestrator.sweep import reuse
 from orchestrator.sweep.ranking import configurations
-from orchestrator.sweep.results_file import INTERRUPTED
+from orchestrator.sweep.results_file import INTERRUPTED, first_run
 from orchestrator.sweep.state import WORST, SweepState
 
 TPE_DRAWS, RANDOM_DRAWS = 20, 1_000  # draws by TPE, then at random, after which none is assumed to be left
@@ -52,12 +52,12 @@ class TrialQueue:
 
     def confirms(self, number: int) -> bool:
         """Whether a number is of the confirming stage, for which the search must be over."""
-        return number > self.plan.searching
+        return self.plan.confirms(number)
 
     def complete(self) -> bool:
         """Whether every trial of the sweep has ended by itself or, once the budget is used up, each that began."""
         ended = all(entry["status"] and entry["reason"] != INTERRUPTED for entry in self._entries.values())
-        return ended and (self.state.budget.empty is not None or not any(self.left()))
+        return ended and not self.state.standing and (self.state.budget.empty is not None or not any(self.left()))
 
     def enter(self, number: int) -> dict[str, Any] | None:
         """The slot config of a trial that has not had a slot; None if it is reused, or the number has no trial.
@@ -81,26 +81,23 @@ class TrialQueue:
         name = self.state.names.get(number)
         if name is None:
             return self._found(number)
-        return bool(self._entries.get(name, {}).get("status"))
+        return name not in self.state.standing and bool(self._entries.get(name, {}).get("status"))
 
     def _found(self, number: int) -> bool:
         """Whether it is known which trial has a number, or that none has."""
         if number in self.state.names:
             return True
-        if self.confirms(number):
-            return self.state.confirming is not None
-        return self._configuration(number) in self.state.params
-
-    def _configuration(self, number: int) -> int:
-        return (number - 1) // self.spec.seeds + 1
+        if self.confirms(number):  # those of an earlier round are not found any more: the last one confirms for all
+            return self.state.confirming is not None or number <= self.plan.last_search
+        return self.plan.configuration(number) in self.state.params
 
     def _find(self, number: int) -> None:
         if self.confirms(number):
             self.state.confirm([asdict(trial) for trial in self._best_again()])
             return
-        configuration = self._configuration(number)
+        configuration = self.plan.configuration(number)
         drawn = self._draw(configuration)
-        trials = replicas(self.spec, configuration, drawn.found) if drawn else []
+        trials = replicas(configuration, drawn.found, self.plan.numbers(configuration)) if drawn else []
         self.state.draw(configuration, drawn and drawn.params, [asdict(trial) for trial in trials])
 
     def _draw(self, configuration: int) -> tpe.Draw | None:
@@ -108,12 +105,9 @@ class TrialQueue:
         beside = self._beside(configuration)
         if None in beside.values():  # an earlier draw at this point found none
             return None
-        known = [
-            self._standing(params, self.state.names[number])
-            for other, params in beside.items()
-            for number in numbers_of(self.spec, other)
-        ]
-        taken = {same_run(trial["run"]) for trial in self.state.results_file.trials.values()}
+        searched = self._searched()
+        known = [self._standing(params, name) for other, params in beside.items() for name in searched[other]]
+        taken = {same_run(first_run(trial)) for trial in self.state.results_file.trials.values()}
         new = (drawn for drawn in self._draws(configuration, known) if identity(drawn.found) not in taken)
         return next((drawn for drawn in new if self.allowed(drawn.found)), None)
 
@@ -130,6 +124,14 @@ class TrialQueue:
         drawn = self.state.params.items()
         return {other: params for other, params in drawn if _where(self.plan.places[other - 1]) == point}
 
+    def _searched(self) -> dict[int, list[str]]:
+        """Configuration -> its trials that do not confirm it."""
+        found: dict[int, list[str]] = {}
+        for name, of in self.state.results_file.trials.items():
+            if of["stage"] == SEARCH:
+                found.setdefault(of["configuration"], []).append(name)
+        return found
+
     def _standing(self, params: tpe.Params, name: str) -> tpe.Known:
         entry = self._entries.get(name, {"status": None, "epochs": 0, "last": {}})
         if entry["status"] is None:
@@ -139,12 +141,15 @@ class TrialQueue:
         return tpe.Known(params, state, entry["epochs"], entry["last"].get(self.spec.objective.metric))
 
     def _best_again(self) -> Iterator[Trial]:
-        """The best configurations of the search, each with fresh seeds."""
-        results_file, number = self.state.results_file, self.plan.searching
-        ranked = [one["configuration"] for one in configurations(results_file.results()) if one["n"]]
-        for configuration in ranked[: self.spec.confirm.top]:
-            first = next(trial for trial in results_file.trials.values() if trial["configuration"] == configuration)
-            fresh = first["run"]["seed"] + self.spec.seeds
+        """The best configurations of the search that are not confirmed yet, each with fresh seeds."""
+        number, trials = self.plan.last_search, self.state.results_file.trials.values()
+        results = self.state.results_file.results()
+        results |= {"trials": [trial for trial in results["trials"] if trial["stage"] == SEARCH]}
+        ranked = [one["configuration"] for one in configurations(results) if one["n"]]
+        confirmed = {trial["configuration"] for trial in trials if trial["stage"] == CONFIRM}
+        for configuration in [one for one in ranked[: self.spec.confirm.top] if one not in confirmed]:
+            own = [trial for trial in trials if trial["configuration"] == configuration]
+            first, fresh = own[0], max(trial["seed"] for trial in own) + 1
             for seed in range(fresh, fresh + self.spec.confirm.seeds):
                 number += 1
                 yield Trial(number, configuration, first["config"], first["run"] | {"seed": seed}, seed, CONFIRM)

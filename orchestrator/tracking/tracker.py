@@ -42,6 +42,7 @@ class History:
     """What has been recorded of one run: enough to record nothing twice."""
 
     running: bool = False
+    params: set[str] = field(default_factory=set)  # names
     status: str | None = None  # if it has ended
     epoch: int = 0
     pictures: set[tuple[str, int, str]] = field(default_factory=set)
@@ -51,6 +52,7 @@ class History:
     def note(self, event: Mapping[str, Any]) -> None:
         if event["kind"] == "started":
             self.running, self.status = True, None
+            self.params |= event["params"].keys()
         elif event["kind"] == "ended":
             self.running, self.status = False, event["status"]
         elif event["kind"] == "epoch":
@@ -154,9 +156,13 @@ class Tracker:
         if not self._run(trial_id).status:
             self._end(trial_id, status, {"stop_reason": reason or ""}, best or {})
 
-    def ended(self, trial_id: str) -> bool:
-        """Whether the trial has ended by itself, not with an interrupted sweep."""
-        return self._run(trial_id).status not in (None, ABORTED)
+    def ended(self, trial_id: str, params: Mapping[str, Any]) -> bool:
+        """Whether the trial has ended by itself, not with an interrupted sweep, and is known to have these parameters.
+
+        A sweep that is extended by seeds may give parameters to trials that have ended.
+        """
+        run = self._run(trial_id)
+        return run.status not in (None, ABORTED) and run.params >= params.keys()
 
     def sweep_ended(
         self, status: str, best_metrics: Mapping[str, float] | None = None, tags: Mapping[str, str] | None = None

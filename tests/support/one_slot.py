@@ -10,6 +10,7 @@ from orchestrator.space.trials import Trial, list_trials
 from orchestrator.spec.records import SweepSpec
 from orchestrator.storage.journal import Journal
 from orchestrator.sweep.budget import BudgetMeter
+from orchestrator.sweep.extension import Wanted, added
 from orchestrator.sweep.open import slot_config
 from orchestrator.sweep.results_file import ResultsFile
 from orchestrator.sweep.state import SweepState
@@ -67,19 +68,34 @@ class Mortal(Journal):
             raise Killed
 
 
-def opened(folder, spec: SweepSpec, lines: int = 10**6, made_with: dict | None = None, **more) -> TrialQueue:
+def opened(
+    folder, spec: SweepSpec, lines: int = 10**6, made_with: dict | None = None, plan: Plan | None = None, **more
+) -> TrialQueue:
+    """The queue of a new sweep or, with its `plan`, of one that was extended, in a process that is killed then."""
+
     def as_config(trial: Trial) -> dict:
         return slot_config(spec, folder, None, trial)
 
-    listed = list_trials(spec)
-    configs = {config["id"]: config for config in map(as_config, listed)}
+    plan = plan or Plan(spec, list_trials(spec))
+    configs = {config["id"]: config for config in map(as_config, plan.first_trials)}
     limits = spec.budget.model_dump(exclude_none=True) if spec.budget else {}
     budget = BudgetMeter(limits, gpus=0, clock=lambda: 0.0)
     results_file = ResultsFile(folder, spec.name, spec.objective.model_dump(), configs, budget)
     core = spec.scheduler.build(spec.objective.mode)
     state = SweepState(core, results_file, Mortal(folder, lines), lambda facts: as_config(Trial(**facts)), budget)
     state.start(made_with=made_with)
-    return TrialQueue(Plan(spec, listed), state, **more)
+    return TrialQueue(plan, state, **more)
+
+
+def extended(folder, plan: Plan, wanted: Wanted, **changes) -> Plan:
+    """Extend the finished sweep in a folder, whose plan this is; the plan from now on."""
+    known = plan.spec.model_dump(mode="json") | changes
+    known |= {"trials": plan.spec.trials + wanted.trials, "seeds": plan.spec.seeds + wanted.seeds}
+    so_far = Plan(SweepSpec.model_validate_json(json.dumps(known)), plan.trials, plan.rounds)
+    queue = opened(folder, so_far.spec, plan=so_far)
+    what = added(so_far, plan.spec, queue, wanted)
+    queue.state.extend(**what.event(), spec=known, replaces=None)
+    return what.plan(so_far)
 
 
 def occupy(state: SweepState, trial: str) -> None:

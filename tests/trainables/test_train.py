@@ -79,6 +79,35 @@ def test_resume_equals_unbroken_bit_for_bit(tmp_path):
     assert all((value == theirs[name]).all() for name, value in weights(resumed).items())
 
 
+CIRCLE = {"data": {"name": "circle", "train_rows": 120, "val_rows": 60}}  # has a warm-up by default
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [CIRCLE, CIRCLE | {"kl_warmup_epochs": 3.0}, {"optimizer": {"plateau": {"patience": 1}, "schedule": [[3, 0.5]]}}],
+    ids=["default warm-up", "own warm-up", "learning rates"],
+)
+def test_a_finished_run_that_is_made_longer_goes_on_bit_for_bit(tmp_path, changes):
+    short = a_run(epochs=2, **changes)
+    longer = short.longer(4)
+    assert (longer.epochs, longer.warmup_epochs) == (4, short.warmup_epochs)
+    finished = last(short)
+    finished.save(tmp_path / "checkpoint.pt")
+    unbroken = list(train(longer))
+    assert unbroken[1].metrics == finished.metrics
+    resumed = last(longer, resume=tmp_path / "checkpoint.pt")
+    assert resumed.metrics == unbroken[-1].metrics
+    theirs = weights(unbroken[-1])
+    assert all((value == theirs[name]).all() for name, value in weights(resumed).items())
+
+
+def test_a_checkpoint_of_a_run_with_another_warm_up_or_of_a_longer_one_is_refused(tmp_path):
+    last(a_run(epochs=2, **CIRCLE)).save(tmp_path / "checkpoint.pt")
+    for other in (a_run(epochs=4, **CIRCLE), a_run(epochs=1, **CIRCLE)):
+        with pytest.raises(CheckpointError, match="another run"):
+            next(train(other, resume=tmp_path / "checkpoint.pt"))
+
+
 def test_resume_of_a_finished_run_yields_nothing(tmp_path):
     last(a_run()).save(tmp_path / "checkpoint.pt")
     assert list(train(a_run(), resume=tmp_path / "checkpoint.pt")) == []

@@ -57,14 +57,14 @@ def section(sweep: SweepData) -> Section | None:
 def rungs_of(sweep: SweepData) -> list[RungData]:
     """The rungs that a trial has reached, by bracket and epoch, as the journal records them."""
     core = _core(sweep)
-    confirming = {trial.id for trial in sweep.trials if trial.entry.get("stage") == CONFIRM}
+    apart = {trial.id for trial in sweep.trials if trial.entry.get("stage") == CONFIRM}
     rungs: dict[tuple[tuple[int, ...], int], RungData] = {}
     epochs: dict[str, int] = {}
 
     def reach(trial: str, epoch: int, value: float) -> None:
         bracket = tuple(core.rungs_of(int(trial)))
         epochs[trial] = epoch
-        if epoch in bracket and trial not in confirming:
+        if epoch in bracket and trial not in apart:
             rung = rungs.setdefault((bracket, epoch), RungData(epoch, bracket))
             rung.values.setdefault(trial, value)
 
@@ -74,6 +74,8 @@ def rungs_of(sweep: SweepData) -> list[RungData]:
             rung.went_on.setdefault(trial, how)
 
     for event in sweep.events:
+        if event["event"] == "extended":  # no scheduler judges what is trained for longer
+            apart |= event["longer"].keys()
         _apply(event, reach, pass_on, sweep.metric)
     return [rungs[key] for key in sorted(rungs)]
 

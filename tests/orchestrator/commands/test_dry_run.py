@@ -4,7 +4,8 @@ import pytest
 
 from orchestrator.clusters.resources import cpus
 from orchestrator.commands.dry_run import as_text, described
-from orchestrator.space.plan import Plan
+from orchestrator.space.plan import Plan, Round
+from orchestrator.space.trials import list_trials
 from tests.support.one_slot import ASHA, EPOCHS, LOW, drawn, spec_of
 from tests.support.small_runs import a_run
 
@@ -49,6 +50,14 @@ def test_the_plan_notes_once_that_spectral_normalisation_needs_batch_norm(tmp_pa
     planned = described(Plan.of(spec), tmp_path, 1)
     found = [note for note in planned["notes"] if "batch norm" in note]
     assert len(found) == told and as_text(planned).count("collapses without batch norm") == told
+
+
+def test_the_plan_of_an_extended_search_counts_listed_and_drawn_trials(tmp_path):
+    spec = drawn(trials=5, seeds=2, confirm={"top": 1, "seeds": 2})
+    rounds = (Round(0, 3, 1, 2), Round(3, 2, 2, 2))  # three draws; then a further seed of each, and two draws more
+    planned = described(Plan(spec, list_trials(spec_of(LOW, trials=3)), rounds), tmp_path, 1)
+    assert (planned["trials"], planned["confirming"], planned["epochs_at_most"]) == (3 + 2 + 3 + 4 + 2, 4, 14 * EPOCHS)
+    assert planned["notes"] == []
 
 
 def test_the_plan_expects_no_more_than_the_budget(tmp_path):

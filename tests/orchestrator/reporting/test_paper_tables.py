@@ -156,6 +156,7 @@ def sweep_folder(folder, trials: list[dict]) -> dict:
     [
         ({"epochs": 5, "of": 5}, (), ()),
         ({"epochs": 2, "of": 50}, (), ("trained for 2 of 50 epochs",)),
+        ({"epochs": 9, "of": 9, "added_epochs": 4}, (), ("trained for 4 epochs more than the spec says",)),
         ({"epochs": 5, "of": 5, "rows": 2_000}, (), ("trained on 2,000 rows",)),
         (
             {"epochs": 5, "of": 5, "rows": 2_000},

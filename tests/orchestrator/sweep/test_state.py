@@ -37,7 +37,7 @@ class Tracker:
         self.world.step()
         self.world.ends.setdefault(trial, (status, reason, best["m"] if best else None))
 
-    def ended(self, trial):
+    def ended(self, trial, params):
         return trial in self.world.ends
 
 

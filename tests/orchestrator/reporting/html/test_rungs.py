@@ -7,7 +7,10 @@ import pytest
 from orchestrator.errors import UserError
 from orchestrator.reporting.html.content import read_sweep
 from orchestrator.reporting.html.rungs import rungs_of, section
-from tests.support.one_slot import ASHA, LOW, opened, spec_of
+from orchestrator.space.plan import Plan
+from orchestrator.space.trials import list_trials
+from orchestrator.sweep.extension import Wanted
+from tests.support.one_slot import ASHA, LOW, drive, extended, opened, spec_of
 from tests.support.sweep_folders import swept
 
 SWEEPS = {
@@ -38,6 +41,19 @@ def test_rungs_hold_what_the_scheduler_knows(sweep, tmp_path):
             closed = {f"{trial:04d}" for trial in rung.closed}
             assert {trial for trial, how in told.went_on.items() if how == "closing"} <= closed
     assert known and not found
+
+
+def test_rungs_of_an_extended_sweep_hold_what_the_scheduler_knows(tmp_path):
+    """Further seeds of a trial that is trained for longer are at no rung."""
+    spec = spec_of(LOW, trials=5)
+    folder = swept(tmp_path / "sweep", search=LOW, trials=5)
+    plan = extended(folder, Plan(spec, list_trials(spec)), Wanted(trials=3, seeds=1, epochs=2))
+    queue = drive(opened(folder, plan.spec, plan=plan))
+    queue.state.results_file.write()
+    rungs = queue.state.core.rungs
+    for rung, told in zip(rungs, rungs_of(read_sweep(folder)), strict=True):
+        assert set(told.values) == {f"{trial:04d}" for trial in rung.scores}
+        assert set(told.went_on) == {f"{trial:04d}" for trial in rung.scores if rung.let_pass(trial)}
 
 
 def test_a_scheduler_that_stops_no_trial_is_said_to(tmp_path):
