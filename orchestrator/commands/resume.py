@@ -42,7 +42,11 @@ def resume(name: str, workspace: Workspace, json_wanted: bool, site: Site = HERE
         site.refuse_elsewhere(folder)
         there = layout.names_with(out, layout.SPEC)
         raise UserError(f"{folder}: no sweep was started here. Sweeps in {out}: {there}.")
-    with disk_errors_reported(folder, "Free room, then try again."), locks.driver(folder), site.kept(folder):
+    with (
+        disk_errors_reported(folder, "Free room, then try again."),
+        locks.driver(folder, locks.TRAINS),
+        site.kept(folder),
+    ):
         journal, console = Journal(folder), terminal.console(stderr=json_wanted)
         uri = site.store(workspace, folder)
         finished = any(event["event"] == "finished" for event in journal.events)
