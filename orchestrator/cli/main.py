@@ -11,6 +11,7 @@ import click
 from orchestrator import output, signals
 from orchestrator.cli.cluster import cluster as cluster_group
 from orchestrator.cli.data import data
+from orchestrator.cli.manage import VERBS
 from orchestrator.cli.options import (
     checkpoint_option,
     cluster_options,
@@ -40,6 +41,8 @@ def cli() -> None:
 
 cli.add_command(cluster_group)
 cli.add_command(data)
+for verb in VERBS:
+    cli.add_command(verb)
 
 
 @cli.command()

@@ -11,6 +11,7 @@ __all__ = [
     "dry_run",
     "evaluate",
     "figure",
+    "listing",
     "report",
     "results",
     "resume",

@@ -7,6 +7,7 @@ __all__ = [
     "changes",
     "events",
     "folder",
+    "inventory",
     "open",
     "ranking",
     "results",
