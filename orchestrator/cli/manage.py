@@ -18,4 +18,27 @@ def list_(out, as_json) -> None:
     print_list(out, as_json)
 
 
-VERBS = (list_,)
+@click.command()
+@click.argument("name")
+@out_option
+@click.option("--yes", is_flag=True, help="Do not ask, as in scripts.")
+@click.option("--keep-mlflow", is_flag=True, help="Leave its runs and pictures in MLflow.")
+def remove(name, out, yes, keep_mlflow) -> None:
+    """Remove a sweep or run, with its runs and pictures in MLflow. Asks first."""
+    from orchestrator.commands.remove import remove as do
+
+    do(name, out, yes, keep_mlflow)
+
+
+@click.command()
+@click.argument("name")
+@click.argument("new")
+@out_option
+def rename(name, new, out) -> None:
+    """Rename a sweep or run, also in MLflow; `resume` and `train` go on with it."""
+    from orchestrator.commands.rename import rename as do
+
+    do(name, new, out)
+
+
+VERBS = (list_, remove, rename)

@@ -12,6 +12,8 @@ __all__ = [
     "evaluate",
     "figure",
     "listing",
+    "remove",
+    "rename",
     "report",
     "results",
     "resume",

@@ -57,12 +57,13 @@ def resume(name: str, workspace: Workspace, json_wanted: bool, site: Site = HERE
         site.refuse_elsewhere(folder)
         facts = beginning(journal)
         root = workspace.data_root or root_of(facts["data_root"])
-        workspace = replace(workspace, data_root=root, tracking_uri=uri)
+        workspace = replace(workspace, out=folder.parent, data_root=root, tracking_uri=uri)
         data = site.data(workspace)
         # First: if the files now have other shapes, `read_plan` would blame values of the spec.
         check_data(origin(journal.events), datasets(trial.run for trial in facts["trials"]), data)
         plan = read_plan(folder / layout.SPEC, data=data, recorded=True)
-        plan = Plan(plan.spec, facts["trials"]) if facts["trials"] else plan
+        spec = plan.spec.model_copy(update={"name": folder.name})  # the folder may have been renamed
+        plan = Plan(spec, facts["trials"] or plan.trials)
         changes = checked_changes(journal, plan, data)
         report_odd_mode(console, plan.spec.objective)
         made = prepare(plan, workspace, console, site) or made_with(root, plan.spec.resources)

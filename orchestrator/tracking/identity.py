@@ -76,7 +76,24 @@ def opened(folder: Path, uri: str | None, new: Identity | None) -> tuple[Spool, 
     except OSError as error:
         spool.close()
         raise TrackingError(f"{folder}: the tracking events cannot be written here: {error.strerror}") from None
-    return spool, Identity(known["experiment"], known["sweep"], known["uid"])
+    return spool, identity_of(known)
+
+
+def identity_of(known: dict[str, Any]) -> Identity:
+    """The identity that the content of identity.json tells."""
+    return Identity(known["experiment"], known["sweep"], known["uid"], tuple(known.get("former") or ()))
+
+
+def rename(folder: Path, name: str) -> None:
+    """Record that the sweep in `folder` has another name from now on; its store learns of it when it is next reached.
+
+    Raises TrackingError for a damaged identity, and OSError.
+    """
+    known = kept(folder)
+    former = [old for old in dict.fromkeys([*(known.get("former") or ()), known["experiment"]]) if old != name]
+    write_whole(
+        layout.identity_file(folder), json.dumps({**known, "experiment": name, "sweep": name, "former": former})
+    )
 
 
 def kept(folder: Path) -> dict[str, Any]:
