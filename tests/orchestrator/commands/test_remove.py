@@ -71,6 +71,18 @@ def test_a_removal_that_is_broken_off_is_finished_by_the_same_command(out, vaeor
     assert not list(out.glob(".removed/*"))
 
 
+def test_a_server_that_keeps_deleted_runs_does_not_bring_them_back(out, vaeorch, a_store, monkeypatch):
+    """It has no way to forget them, and would restore an experiment with all that was in it."""
+    monkeypatch.setattr(sweep_runs, "_forgets", lambda client: False)
+    for _ in range(2):
+        assert vaeorch("remove", "a", "--out", out, "--yes")[0] == 0
+        assert "a" not in in_store(out)
+        recorded(out, "a", a_store)
+        assert in_store(out)["a"] == ["sweep", "trial"]
+    kept = [name for name in in_store(out) if name.startswith("a (removed ")]
+    assert len(kept) == 2 and in_store(out)["b"] == ["sweep", "trial"]
+
+
 def test_half_removed_files_are_in_the_list(out, vaeorch, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(verb, "_remove_files", lambda half: exec("raise KeyboardInterrupt"))
