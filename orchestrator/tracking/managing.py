@@ -5,10 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from orchestrator.storage import layout
-from orchestrator.tracking.identity import identity_of, is_recorded, kept, recorded_store
+from orchestrator.tracking.identity import is_recorded, opened, recorded_store
 from orchestrator.tracking.mlflow_store import Identity, connect, failures, set_environment
-from orchestrator.tracking.spool import Spool, TrackingError
+from orchestrator.tracking.spool import TrackingError
 from orchestrator.tracking.store_address import check_store, first_line, is_sqlite, sqlite_file, without_password
 from orchestrator.tracking.sweep_runs import bring_under_name, remove
 
@@ -47,9 +46,9 @@ def _opened(folder: Path) -> Iterator[tuple[Any, Identity] | None]:
         return
     check_store(uri)
     set_environment()
-    identity, spool = identity_of(kept(folder)), Spool(folder / layout.SPOOL, uri)
+    spool, identity = opened(folder, uri, None)
     try:
-        yield connect(uri), identity
+        yield connect(uri, folder.resolve().parent), identity
     except failures() as error:
         raise TrackingError(f"{without_password(uri)}: {first_line(error, uri)}") from None
     finally:

@@ -14,6 +14,7 @@ from typing import Any
 
 from orchestrator.tracking import saved_view
 from orchestrator.tracking.run_events import STATUS, well_formed
+from orchestrator.tracking.run_files import tags_of
 from orchestrator.tracking.saved_view import UID_TAG
 from orchestrator.tracking.sending import Changed, Refused, Unreachable
 from orchestrator.tracking.spool import FILES, PARENT, START, TrackingError
@@ -77,8 +78,8 @@ def prepare_store(uri: str) -> None:
         raise TrackingError(f"{without_password(uri)}: {first_line(error, uri)}") from None
 
 
-def connect(uri: str) -> Any:
-    """An MlflowClient; makes the tables of a new database."""
+def connect(uri: str, out: Path | None = None) -> Any:
+    """An MlflowClient; makes the tables of a new database, and finds its artifacts again, which may be in `out`."""
     from mlflow import MlflowClient
 
     if not is_sqlite(uri):
@@ -87,7 +88,7 @@ def connect(uri: str) -> Any:
     with locked(sqlite_file(uri)):
         client = MlflowClient(uri, registry_uri=uri)
         _open_anew(client, uri)
-        follow(sqlite_file(uri))
+        follow(sqlite_file(uri), out)
     return client
 
 
@@ -129,7 +130,7 @@ class MlflowStore:
         """How far each run of the sweep was sent, as recorded in the run itself. Raises Unreachable."""
         try:
             if self._client is None or self._moved():
-                self._client = connect(self.uri)
+                self._client = connect(self.uri, self.folder.resolve().parent)
                 self._file = self._on_disk()
             if self.identity.former:
                 bring_under_name(self._client, self.identity.uid, self.identity.experiment, self.identity.former)
@@ -201,6 +202,9 @@ class MlflowStore:
         for uid, run in self._known_runs():
             self._run_ids[uid] = run.info.run_id
             receipts |= {one: run.data.tags.get(receipt_tag(one)) for one in (uid, uid + FILES)}
+            files = tags_of(self.folder, uid)  # the folder may have been moved
+            if run.info.lifecycle_stage == "active" and not files.items() <= run.data.tags.items():
+                self._log(run.info.run_id, tags=files)
         return receipts
 
     def _known_runs(self) -> Iterator[tuple[str, Any]]:
@@ -248,6 +252,9 @@ class MlflowStore:
             self._run_ids[uid] = self._create(experiment, uid, time_ms)
         return self._run_ids[uid]
 
+    def _uid(self, run_id: str) -> str:
+        return next(uid for uid, known in self._run_ids.items() if known == run_id)
+
     def _create(self, experiment: str, uid: str, time_ms: int) -> str:
         tags = {UID_TAG: f"{self.identity.uid}-{uid}", "sweep": self.identity.sweep, "mlflow.source.type": "LOCAL"}
         tags |= {receipt_tag(uid): str(START), receipt_tag(uid + FILES): str(START), "kind": "sweep"}
@@ -279,7 +286,7 @@ class MlflowStore:
         [event] = events
         name = self.identity.sweep if run_id == self._run_ids.get(PARENT) else event["name"]  # the sweep may be renamed
         self._client.update_run(run_id, status="RUNNING", name=name)  # it may have ended, and is resumed
-        self._log(run_id, params=event["params"], tags=event["tags"])
+        self._log(run_id, params=event["params"], tags=event["tags"] | tags_of(self.folder, self._uid(run_id)))
 
     def _config(self, run_id: str, events: Sequence[Mapping[str, Any]]) -> None:
         [event] = events
@@ -347,7 +354,8 @@ class MlflowStore:
     def _ended(self, run_id: str, events: Sequence[Mapping[str, Any]]) -> None:
         [event] = events
         metrics = [(name, value, event["time"], event.get("step", 0)) for name, value in event["metrics"].items()]
-        self._log(run_id, metrics, tags={"status": event["status"], **event["tags"]})
+        files = tags_of(self.folder, self._uid(run_id))
+        self._log(run_id, metrics, tags={"status": event["status"], **event["tags"], **files})
         self._client.set_terminated(run_id, STATUS[event["status"]], event["time"])
 
 
