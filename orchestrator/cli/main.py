@@ -159,10 +159,10 @@ def evaluate(target, out, metrics, trials, settings, checkpoint, again, data_roo
 @click.option("--evaluations", is_flag=True, help="What `evaluate` found of its trials, and how it was made.")
 @format_option
 def results(name, out, evaluations, form) -> None:
-    """Print the leaderboard of the sweep NAME."""
-    from orchestrator.commands.results import print_evaluations, print_leaderboard
+    """Print the leaderboard of the sweep NAME, or all of one trial (SWEEP/ID) or run."""
+    from orchestrator.commands.results import print_evaluations, print_results
 
-    (print_evaluations if evaluations else print_leaderboard)(out, name, form)
+    (print_evaluations if evaluations else print_results)(out, name, form)
 
 
 @cli.command()

@@ -16,4 +16,5 @@ __all__ = [  # the modules that others import
     "paper_tables",
     "sweeps_side_by_side",
     "tables",
+    "trial_sheet",
 ]
