@@ -41,4 +41,24 @@ def rename(name, new, out) -> None:
     do(name, new, out)
 
 
-VERBS = (list_, remove, rename)
+@click.command()
+@click.argument("name")
+@out_option
+def watch(name, out) -> None:
+    """Show a sweep or run that another process trains, until it ends. Ctrl-C ends the watching alone."""
+    from orchestrator.commands.watch import watch as do
+
+    do(name, out)
+
+
+@click.command()
+@click.argument("name")
+@out_option
+def stop(name, out) -> None:
+    """Stop a running sweep or run in order; `resume` or `train` goes on with it."""
+    from orchestrator.commands.stop import stop as do
+
+    do(name, out)
+
+
+VERBS = (list_, remove, rename, watch, stop)

@@ -19,8 +19,10 @@ __all__ = [
     "resume",
     "send",
     "spec_file",
+    "stop",
     "store",
     "sweep",
     "train",
     "ui",
+    "watch",
 ]  # the modules that others import

@@ -7,7 +7,19 @@ from pathlib import Path
 from orchestrator.errors import UserError
 from orchestrator.shell import command_for
 from orchestrator.storage import layout, locks
-from orchestrator.sweep.inventory import kind_of, names_in
+from orchestrator.sweep.inventory import (
+    DIVERGED,
+    FAILED,
+    FINISHED,
+    INTERRUPTED,
+    ON_A_CLUSTER,
+    RUN,
+    SWEEP,
+    entry_of,
+    kind_of,
+    names_in,
+)
+from orchestrator.text import counted
 
 
 def place_of(out: Path, name: str) -> Path:
@@ -53,6 +65,24 @@ def said_of(holder: locks.Holder) -> str:
     verbs = {locks.EVALUATES: "is being evaluated", locks.WORKS: "is in use"}
     who = f"process {holder.pid} on {holder.host}" if holder.pid else "by an earlier version of vaeorch"
     return f"{verbs.get(holder.work, 'is running')} ({who})"
+
+
+def at_rest(folder: Path) -> str:
+    """How a sweep or run stands that nothing works on, and the command that goes on from there, in a line."""
+    entry = entry_of(folder)
+    if entry.state == ON_A_CLUSTER:
+        shown, stopped = command_for("cluster attach", folder), command_for("cluster stop", folder)
+        return f"It was sent to a cluster. Show it: {shown}. Stop it: {stopped}"
+    if entry.state == INTERRUPTED:
+        again = "the same `vaeorch train`" if entry.kind == RUN else command_for("resume", folder)
+        return f"It is interrupted after {counted(entry.done, UNIT[entry.kind])}. Go on: {again}"
+    if entry.state in VERBS:
+        return f"It has {VERBS[entry.state]}. Its results: {command_for('results', folder)}"
+    return entry.note or f"It is {entry.state}."
+
+
+VERBS = {FINISHED: "finished", FAILED: "finished without a result", DIVERGED: "diverged"}
+UNIT = {SWEEP: "trial", RUN: "epoch"}
 
 
 def known_in(out: Path) -> str:

@@ -11,6 +11,7 @@ __all__ = [  # the modules that others import
     "console",
     "event_log",
     "html.page",
+    "journal_view",
     "leaderboard",
     "paper_formats",
     "paper_tables",

@@ -30,7 +30,7 @@ OF_A_HOLDER = {locks.EVALUATES: EVALUATING, locks.WORKS: IN_USE}  # any other ho
 
 SWEEPS_FILES = (layout.SPEC, layout.JOURNAL, layout.RESULTS, layout.TRIALS)
 RUNS_FILES = (layout.CONFIG, layout.ORIGIN, layout.METRICS, *layout.WEIGHTS)
-EVENT, EPOCH = b'{"event":"', b'{"event":"epoch",'
+EPOCH = b'{"event":"epoch",'  # how most lines of a journal begin
 
 
 @dataclass(frozen=True)
@@ -192,10 +192,11 @@ def progress(folder: Path, metric: str | None = None) -> Progress:
         try:
             if line.startswith(EPOCH) and not metric:
                 continue
-            for event in events_of(folder, line):
-                known.take(event)
-            if not line.startswith(EVENT) and number < len(lines):
+            events = events_of(folder, line)
+            if not events and number < len(lines):
                 raise ValueError
+            for event in events:
+                known.take(event)
         except (LookupError, TypeError, AttributeError, ValueError):
             raise UserError(f"{file}:{number}: is damaged. The lines above it are sound: cut it off there.") from None
     return known
