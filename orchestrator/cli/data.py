@@ -6,11 +6,12 @@ Each function itself imports what is slow to import, so that `--help` is fast.
 import click
 
 from orchestrator import output
+from orchestrator.cli import completion
 from orchestrator.cli.options import data_option
 from orchestrator.errors import UserError
 from trainables.common.roots import Root, root_of
 
-name_argument = click.argument("name")
+name_argument = click.argument("name", shell_complete=completion.data_sets)
 set_option = click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting of the data set, as crop=148."
 )

@@ -5,7 +5,7 @@ Each function itself imports what is slow to import, so that `--help` is fast.
 
 import click
 
-from orchestrator.cli.options import out_option
+from orchestrator.cli.options import name_argument, out_option
 
 
 @click.command(name="list")
@@ -19,7 +19,7 @@ def list_(out, as_json) -> None:
 
 
 @click.command()
-@click.argument("name")
+@name_argument
 @out_option
 @click.option("--yes", is_flag=True, help="Do not ask, as in scripts.")
 @click.option("--keep-mlflow", is_flag=True, help="Leave its runs and pictures in MLflow.")
@@ -31,7 +31,7 @@ def remove(name, out, yes, keep_mlflow) -> None:
 
 
 @click.command()
-@click.argument("name")
+@name_argument
 @click.argument("new")
 @out_option
 def rename(name, new, out) -> None:
@@ -42,7 +42,7 @@ def rename(name, new, out) -> None:
 
 
 @click.command()
-@click.argument("name")
+@name_argument
 @out_option
 def watch(name, out) -> None:
     """Show a sweep or run that another process trains, until it ends. Ctrl-C ends the watching alone."""
@@ -52,7 +52,7 @@ def watch(name, out) -> None:
 
 
 @click.command()
-@click.argument("name")
+@name_argument
 @out_option
 def stop(name, out) -> None:
     """Stop a running sweep or run in order; `resume` or `train` goes on with it."""

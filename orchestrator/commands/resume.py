@@ -37,7 +37,7 @@ def resume(name: str, workspace: Workspace, json_wanted: bool, site: Site = HERE
     If the sweep has finished, print its results again. Returns what stopped it, or None. Raises UserError,
     TrackingError, DataError, and NoResult.
     """
-    out, folder = workspace.out, workspace.folder(name)
+    out, folder, named = workspace.out, workspace.folder(name), workspace.out / name
     if not (folder / layout.SPEC).is_file():
         site.refuse_elsewhere(folder)
         there = layout.names_with(out, layout.SPEC)
@@ -57,12 +57,12 @@ def resume(name: str, workspace: Workspace, json_wanted: bool, site: Site = HERE
         site.refuse_elsewhere(folder)
         facts = beginning(journal)
         root = workspace.data_root or root_of(facts["data_root"])
-        workspace = replace(workspace, out=folder.parent, data_root=root, tracking_uri=uri)
+        workspace = replace(workspace, out=named.parent, data_root=root, tracking_uri=uri)
         data = site.data(workspace)
         # First: if the files now have other shapes, `read_plan` would blame values of the spec.
         check_data(origin(journal.events), datasets(trial.run for trial in facts["trials"]), data)
         plan = read_plan(folder / layout.SPEC, data=data, recorded=True)
-        spec = plan.spec.model_copy(update={"name": folder.name})  # the folder may have been renamed
+        spec = plan.spec.model_copy(update={"name": named.name})  # the folder may have been renamed
         plan = Plan(spec, facts["trials"] or plan.trials)
         changes = checked_changes(journal, plan, data)
         report_odd_mode(console, plan.spec.objective)
