@@ -56,7 +56,11 @@ def driver(folder: Path, work: str = WORKS) -> Iterator[None]:
     """
     with (folder / layout.DRIVER_LOCK).open("a+") as file, (folder / layout.SLOTS_LOCK).open("w") as slots:
         if not _taken_in_time(file):
-            raise UserError(f"{folder}: another process trains or evaluates here. Let it end, or stop it by Ctrl-C.")
+            known = holder(folder) or Holder()
+            who = f" (process {known.pid} on {known.host})" if known.pid else ""
+            raise UserError(
+                f"{folder}: another process trains or evaluates here{who}. Let it end, or stop it by Ctrl-C."
+            )
         _write(file, json.dumps(asdict(Holder.own(work))))
         deadline = time.monotonic() + PATIENCE_S
         while not _taken(slots):
@@ -72,16 +76,16 @@ def driver(folder: Path, work: str = WORKS) -> Iterator[None]:
 
 
 def holder(folder: Path) -> Holder | None:
-    """The process that is the driver of the sweep in `folder` now; None if there is none.
-
-    Raises UserError where the file system has no locks.
-    """
+    """The process that is the driver of the sweep in `folder` now; None if there is none."""
     try:
         file = (folder / layout.DRIVER_LOCK).open()
     except OSError:  # nobody has ever taken it, or it is another user's: then it could not be told
         return None
     with file:
-        if _taken(file, fcntl.LOCK_SH):
+        try:
+            if _taken(file, fcntl.LOCK_SH):
+                return None
+        except UserError:  # where there are no locks, nobody holds one
             return None
         try:
             return Holder(**json.loads(file.read()))

@@ -137,9 +137,12 @@ def entry_of(folder: Path) -> Entry | None:
         known |= {"kind": kind, "begun": begun(folder), "bytes": size_of(folder)}
         return Entry(**known, **(_of_sweep(folder) if kind == SWEEP else _of_run(folder)))
     except UserError as error:
-        return Entry(**known, state=DAMAGED, note=error.lines[0])
+        note = error.lines[0]
     except OSError as error:
-        return Entry(**known, state=DAMAGED, note=f"{error.filename or folder}: cannot be read: {error.strerror}")
+        note = f"{error.filename or folder}: cannot be read: {error.strerror}"
+    except (LookupError, TypeError, ValueError, AttributeError) as error:  # JSON or YAML of another form
+        note = f"{folder}: its files are damaged ({error!r})"
+    return Entry(**known, state=state_of(folder, DAMAGED), note=note)
 
 
 def state_of(folder: Path, at_rest: str) -> str:

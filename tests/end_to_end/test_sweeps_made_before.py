@@ -17,7 +17,7 @@ def out(tmp_path, request) -> Path:
     shutil.copytree(MADE_BEFORE / which, tmp_path / (name or "before"))
     for file in tmp_path.rglob("*"):
         if file.suffix in (".json", ".jsonl", ".yaml"):
-            file.write_text(file.read_text().replace("OUT", str(tmp_path)))
+            file.write_text(file.read_text().replace("OUT", "/where/it/was"))
     return tmp_path
 
 
@@ -52,3 +52,7 @@ def test_a_whole_sweep_of_before_is_shown_evaluated_and_not_trained_again(out, v
     assert code == 0, error
     best = next(trial for trial in results_in(out / "before")["trials"] if trial["id"] == "0005")
     assert best["evaluations"]
+    assert vaeorch("sync", "before", "--out", out)[:2] == (0, "Everything is sent.\n")
+    code, page, error = vaeorch("report", "before", "--out", out, "--format", "html")
+    assert code == 0 and page.count("0005") and "/where/it/was" not in page, error
+    assert not Path("/where").exists() and not any("where" in path.name for path in out.iterdir())

@@ -1,5 +1,6 @@
 """What `vaeorch list` knows of folders: whole ones, running ones, and what is left of damaged ones."""
 
+import errno
 import json
 import math
 import shutil
@@ -80,6 +81,7 @@ def test_a_sweep_that_was_sent_to_a_cluster_is_there_until_its_results_are_home(
         (layout.SPEC, "name: ["),
         (layout.SPEC, None),
         (layout.RESULTS, "{"),
+        (layout.RESULTS, '{"name": "b", "objective": {}, "trials": []}'),
         (layout.JOURNAL, 'torn{\n{"event":"finished"}\n'),
         (layout.JOURNAL, '{"event":"ended"}\n{"event":"finished"}\n'),
     ],
@@ -92,7 +94,17 @@ def test_a_damaged_folder_is_shown_with_its_damage_and_does_not_break_the_list(t
         (tmp_path / "b" / file).write_text(content)
     found = {entry.name: entry for entry in inventory(tmp_path)}
     assert (found["a"].state, found["b"].state) == ("finished", "damaged")
-    assert file in found["b"].note and "\n" not in found["b"].note and found["b"].bytes > 0
+    assert str(tmp_path / "b") in found["b"].note and "\n" not in found["b"].note and found["b"].bytes > 0
+
+
+def test_folders_where_there_are_no_locks_are_listed(tmp_path, monkeypatch):
+    def flock(file, operation):
+        raise OSError(errno.ENOLCK, "No locks")
+
+    swept(tmp_path / "a", search=LOW, trials=2)
+    (tmp_path / "a" / layout.DRIVER_LOCK).touch()
+    monkeypatch.setattr("fcntl.flock", flock)
+    assert [entry.state for entry in inventory(tmp_path)] == ["finished"]
 
 
 def test_a_damaged_run_is_shown_with_its_damage(tmp_path):
