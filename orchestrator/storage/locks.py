@@ -56,11 +56,10 @@ def driver(folder: Path, work: str = WORKS) -> Iterator[None]:
     """
     with (folder / layout.DRIVER_LOCK).open("a+") as file, (folder / layout.SLOTS_LOCK).open("w") as slots:
         if not _taken_in_time(file):
-            known = holder(folder) or Holder()
-            who = f" (process {known.pid} on {known.host})" if known.pid else ""
-            raise UserError(
-                f"{folder}: another process trains or evaluates here{who}. Let it end, or stop it by Ctrl-C."
-            )
+            known = holder(folder)
+            who = f"process {known.pid} on {known.host}" if known and known.pid else "it"
+            told = f"{folder}: another process trains or evaluates here."
+            raise UserError(f"{told} Let {who} end, or stop it by Ctrl-C.")
         _write(file, json.dumps(asdict(Holder.own(work))))
         deadline = time.monotonic() + PATIENCE_S
         while not _taken(slots):
