@@ -30,6 +30,8 @@ from trainables.common.files import remove_half_written
 from trainables.common.roots import root_of
 from trainables.data.access import DataAccess
 
+AGAIN = "Free room, then try again."
+
 
 def resume(name: str, workspace: Workspace, json_wanted: bool, site: Site = HERE) -> KeyboardInterrupt | None:
     """Resume the sweep in OUT/NAME as it was started, except for a store or data root that `workspace` gives.
@@ -42,11 +44,7 @@ def resume(name: str, workspace: Workspace, json_wanted: bool, site: Site = HERE
         site.refuse_elsewhere(folder)
         there = layout.names_with(out, layout.SPEC)
         raise UserError(f"{folder}: no sweep was started here. Sweeps in {out}: {there}.")
-    with (
-        disk_errors_reported(folder, "Free room, then try again."),
-        locks.driver(folder, locks.TRAINS),
-        site.kept(folder),
-    ):
+    with disk_errors_reported(folder, AGAIN), locks.driver(folder, locks.TRAINS), site.kept(folder):
         journal, console = Journal(folder), terminal.console(stderr=json_wanted)
         uri = site.store(workspace, folder)
         finished = any(event["event"] == "finished" for event in journal.events)
