@@ -6,10 +6,27 @@ from collections.abc import Iterable
 from typing import Any
 
 MIB = 1 << 20
+KIB = 1 << 10
 
 
 def mebibytes(size: int) -> str:
     return f"{size / MIB:,.1f} MiB"
+
+
+def on_disk(size: int) -> str:
+    """A size as `du -h` has it: `812 B`, `3.4 MiB`."""
+    if size < KIB:
+        return f"{size} B"
+    exponent = min(4, int(math.log(size, KIB)))
+    return f"{size / KIB**exponent:.1f} {'KMGT'[exponent - 1]}iB"
+
+
+def duration(seconds: float) -> str:
+    """A time in its largest unit: `40 s`, `12 min`, `3 h`, `5 d`."""
+    for unit, length in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= length:
+            return f"{seconds // length:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
 
 
 def counted(number: float, noun: str) -> str:

@@ -54,6 +54,7 @@ def test_a_lazy_module_has_one_name_everywhere():
         ["schema", "--cluster"],
         ["sweep", "clusters/ssh.yaml"],
         ["methods"],
+        ["list"],
         ["data", "list"],
         ["data", "info", "mnist"],
         ["data", "prepare", "mnits"],

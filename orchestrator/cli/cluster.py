@@ -8,12 +8,13 @@ from pathlib import Path
 
 import click
 
+from orchestrator.cli import completion
 from orchestrator.cli.options import json_option, out_option, tracking_option, yes_option
 from orchestrator.errors import UserError
 from orchestrator.storage.workspace import Workspace
 
 file_argument = click.argument("file", type=click.Path(path_type=Path))
-name_argument = click.argument("name")
+name_argument = click.argument("name", shell_complete=completion.sent)
 
 
 @click.group()

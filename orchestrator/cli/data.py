@@ -8,11 +8,12 @@ from pathlib import Path
 import click
 
 from orchestrator import output
+from orchestrator.cli import completion
 from orchestrator.cli.options import data_option
 from orchestrator.errors import UserError
 from trainables.common.roots import Root, root_of
 
-name_argument = click.argument("name", metavar="NAME|SPEC")
+name_argument = click.argument("name", metavar="NAME|SPEC", shell_complete=completion.data_sets)
 set_option = click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting of the data set, as crop=148."
 )

@@ -9,8 +9,10 @@ from pathlib import Path
 import click
 
 from orchestrator import output, signals
+from orchestrator.cli import completion
 from orchestrator.cli.cluster import cluster as cluster_group
 from orchestrator.cli.data import data
+from orchestrator.cli.manage import VERBS
 from orchestrator.cli.models import encode, export, sample
 from orchestrator.cli.options import (
     checkpoint_option,
@@ -19,10 +21,12 @@ from orchestrator.cli.options import (
     file_option,
     format_option,
     json_option,
+    name_argument,
     name_option,
     out_option,
     set_option,
     spec_argument,
+    target_argument,
     tracking_option,
 )
 from orchestrator.errors import ClusterFailed, NoResult, UserError
@@ -42,7 +46,7 @@ def cli() -> None:
 
 cli.add_command(cluster_group)
 cli.add_command(data)
-for verb in (export, encode, sample):
+for verb in (*VERBS, export, encode, sample):
     cli.add_command(verb)
 
 
@@ -78,7 +82,7 @@ def sweep(spec, out, name, settings, data_root, tracking_uri, dry_run, reuse, cl
 
 
 @cli.command()
-@click.argument("name")
+@name_argument
 @out_option
 @data_option
 @tracking_option
@@ -101,7 +105,7 @@ def resume(name, out, data_root, tracking_uri, cluster, as_json) -> None:
 
 
 @cli.command()
-@click.argument("name")
+@name_argument
 @click.option("--trials", type=MORE, help="So many more draws of the search, at each point of its grids.")
 @click.option("--seeds", type=MORE, help="So many more seeds for each configuration.")
 @click.option("--epochs", type=MORE, help="So many more epochs for the best, see --top.")
@@ -155,10 +159,12 @@ def train(spec, out, name, settings, data_root, tracking_uri) -> None:
 
 
 @cli.command()
-@click.argument("target")
+@target_argument
 @out_option
 @click.option(
-    "--metrics", help="Names with commas between, as `methods` lists them, or all.  [default: the spec's, or all]"
+    "--metrics",
+    shell_complete=completion.metrics,
+    help="Names with commas between, as `methods` lists them, or all.  [default: the spec's, or all]",
 )
 @click.option("--trials", help="all, best:N, or ids with commas between.  [default: best:5]")
 @click.option(
@@ -189,19 +195,19 @@ def evaluate(target, out, metrics, trials, settings, checkpoint, again, data_roo
 
 
 @cli.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completion.targets)
 @out_option
 @click.option("--evaluations", is_flag=True, help="What `evaluate` found of its trials, and how it was made.")
 @format_option
 def results(name, out, evaluations, form) -> None:
-    """Print the leaderboard of the sweep NAME."""
-    from orchestrator.commands.results import print_evaluations, print_leaderboard
+    """Print the leaderboard of the sweep NAME, or all of one trial (SWEEP/ID) or run."""
+    from orchestrator.commands.results import print_evaluations, print_results
 
-    (print_evaluations if evaluations else print_leaderboard)(out, name, form)
+    (print_evaluations if evaluations else print_results)(out, name, form)
 
 
 @cli.command()
-@click.argument("name")
+@name_argument
 @out_option
 @click.option("--format", "form", type=click.Choice(REPORTS), default=REPORTS[0], show_default=True)
 @click.option("--evaluate", "measured", is_flag=True, help="First measure what is missing of all its models.")
@@ -220,8 +226,8 @@ def report(name, out, form, measured, file, data_root, tracking_uri) -> None:
 
 
 @cli.command()
-@click.argument("first")
-@click.argument("second")
+@click.argument("first", shell_complete=completion.names)
+@click.argument("second", shell_complete=completion.names)
 @out_option
 @click.option("--format", "form", type=click.Choice(COMPARISONS), default=COMPARISONS[0], show_default=True)
 @file_option
@@ -234,8 +240,8 @@ def compare(first, second, out, form, file) -> None:
 
 
 @cli.command()
-@click.argument("target", required=False)
-@click.argument("kind", required=False)
+@click.argument("target", required=False, shell_complete=completion.targets)
+@click.argument("kind", required=False, shell_complete=completion.figures)
 @out_option
 @click.option("-o", "file", type=click.Path(path_type=Path), help="The picture.  [default: KIND.png in its figures/]")
 @click.option(
@@ -267,7 +273,7 @@ def figure(target, kind, out, file, formats, trials, checkpoint, listing, data_r
 
 
 @cli.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completion.names)
 @out_option
 @tracking_option
 @click.option("--port", type=click.IntRange(1, 65535), default=PORT, show_default=True)
@@ -283,7 +289,7 @@ def ui(name, out, tracking_uri, port) -> None:
 
 
 @cli.command()
-@click.argument("name")
+@name_argument
 @out_option
 @tracking_option
 def sync(name, out, tracking_uri) -> None:

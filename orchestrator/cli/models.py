@@ -4,13 +4,11 @@ from pathlib import Path
 
 import click
 
-from orchestrator.cli.options import data_option, out_option, tracking_option
+from orchestrator.cli.options import data_option, out_option, target_argument, tracking_option
 from orchestrator.storage.workspace import Workspace
 
 FORMATS = ("safetensors", "torch", "onnx", "mlflow")
 SAMPLES = 64
-
-target_argument = click.argument("target")
 
 
 @click.command()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from orchestrator.cli import completion
 from orchestrator.clusters.options import ClusterOptions
 from orchestrator.errors import UserError
 from orchestrator.storage import layout
@@ -18,6 +19,8 @@ def one_line(context: click.Context, option: click.Parameter, folder: Path) -> P
     return folder
 
 
+name_argument = click.argument("name", shell_complete=completion.names)
+target_argument = click.argument("target", shell_complete=completion.targets)
 spec_argument = click.argument("spec", type=click.Path(path_type=Path))
 out_option = click.option(
     "--out",

@@ -65,7 +65,11 @@ def measure_models(
     evaluations = select_evaluations(asked.metrics, asked.settings, written)
     folder, models = trained_models(workspace.out, target, asked.trials, asked.checkpoint or written.checkpoint)
     output.log_to(folder)
-    with disk_errors_reported(folder, "Free room, then try again."), locks.driver(folder), site.kept(folder):
+    with (
+        disk_errors_reported(folder, "Free room, then try again."),
+        locks.driver(folder, locks.EVALUATES),
+        site.kept(folder),
+    ):
         orders, refused = orders_of(models, evaluations, asked.again)
         root = workspace.data_root or recorded_root(folder)
         data = site.data(replace(workspace, data_root=root))

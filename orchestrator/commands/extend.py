@@ -12,7 +12,7 @@ import click
 
 from orchestrator import terminal
 from orchestrator.checks.read import read_plan
-from orchestrator.commands.resume import Recorded, check_begun, read_recorded, report_odd_mode
+from orchestrator.commands.resume import AGAIN, Recorded, check_begun, read_recorded, report_odd_mode
 from orchestrator.commands.site import HERE
 from orchestrator.commands.sweep import run_and_report
 from orchestrator.errors import UserError
@@ -42,10 +42,11 @@ def extend(
     folder = workspace.folder(name)
     _refuse_sent(workspace, name)
     check_begun(folder, HERE)
-    with disk_errors_reported(folder, "Free room, then try again."), locks.driver(folder):
+    with disk_errors_reported(folder, AGAIN), locks.driver(folder, locks.TRAINS):
         journal, console = Journal(folder), terminal.console(stderr=json_wanted)
         _check_finished(journal)
-        recorded = read_recorded(journal, replace(workspace, tracking_uri=HERE.store(workspace, folder)), HERE)
+        located = replace(workspace, tracking_uri=HERE.store(workspace, folder))
+        recorded = read_recorded(journal, located, name, HERE)
         plan, state, what = _extended(recorded, wanted)
         report_odd_mode(console, plan.spec.objective)
         if dry_run:
@@ -76,6 +77,7 @@ def _extended(recorded: Recorded, wanted: Wanted) -> tuple[Plan, SweepState, Add
     before, data = recorded.plan, HERE.data(recorded.workspace)
     settings = settings_of(wanted, before.spec)
     spec = read_plan(recorded.folder / layout.SPEC, settings, data, recorded=True).spec
+    spec = spec.model_copy(update={"name": before.spec.name})
     HERE.cluster.slots(spec.resources)
     so_far = Plan(spec, before.trials, before.rounds)
     state = replayed(so_far, recorded.folder, data)

@@ -35,6 +35,7 @@ from trainables.common.lazy import LazyModule
 from trainables.common.roots import root_of
 from trainables.data.access import DataAccess
 
+AGAIN = "Free room, then try again."
 overview = LazyModule("orchestrator.figures.overview")
 
 
@@ -77,7 +78,7 @@ def resume(name: str, workspace: Workspace, json_wanted: bool, site: Site = HERE
     """
     out, folder = workspace.out, workspace.folder(name)
     check_begun(folder, site)
-    with disk_errors_reported(folder, "Free room, then try again."), locks.driver(folder), site.kept(folder):
+    with disk_errors_reported(folder, AGAIN), locks.driver(folder, locks.TRAINS), site.kept(folder):
         journal, console = Journal(folder), terminal.console(stderr=json_wanted)
         uri = site.store(workspace, folder)
         if is_finished(journal.events) and (results := _results(out, name)):
@@ -88,7 +89,7 @@ def resume(name: str, workspace: Workspace, json_wanted: bool, site: Site = HERE
             return site.close(console, outcome, out, sync(folder, uri) if uri else NOTHING_LEFT, json_wanted)
         site.refuse_elsewhere(folder)
         settle_spec(folder, journal.events)
-        recorded = read_recorded(journal, replace(workspace, tracking_uri=uri), site)
+        recorded = read_recorded(journal, replace(workspace, tracking_uri=uri), name, site)
         report_odd_mode(console, recorded.plan.spec.objective)
         start = recorded.start(recorded.plan, console, site)
         return run_and_report(recorded.plan, recorded.workspace, start, json_wanted, site)
@@ -102,15 +103,19 @@ def check_begun(folder: Path, site: Site) -> None:
         raise UserError(f"{folder}: no sweep was started here. Sweeps in {folder.parent}: {there}.")
 
 
-def read_recorded(journal: Journal, workspace: Workspace, site: Site) -> Recorded:
-    """The sweep whose journal this is. Raises UserError for a spec or data that contradict what was trained."""
-    file, facts = journal.path.with_name(layout.SPEC), beginning(journal)
-    workspace = replace(workspace, data_root=workspace.data_root or root_of(facts["data_root"]))
+def read_recorded(journal: Journal, workspace: Workspace, name: str, site: Site) -> Recorded:
+    """The sweep OUT/NAME, whose journal this is. It has the name of its folder, which may have been renamed.
+
+    Raises UserError for a spec or data that contradict what was trained.
+    """
+    file, facts, named = journal.path.with_name(layout.SPEC), beginning(journal), workspace.out / name
+    root = workspace.data_root or root_of(facts["data_root"])
+    workspace = replace(workspace, out=named.parent, data_root=root)
     data = site.data(workspace)
     # First: if the files now have other shapes, `read_plan` would blame values of the spec.
     check_data(origin(journal.events), datasets(trial.run for trial in facts["trials"]), data)
     plan = read_plan(file, data=data, recorded=True)
-    plan = Plan(plan.spec, facts["trials"]) if facts["trials"] else plan
+    plan = Plan(plan.spec.model_copy(update={"name": named.name}), facts["trials"] or plan.trials)
     plan = extended_plan(plan, journal.events)
     return Recorded(plan, workspace, journal, facts, checked_changes(journal, plan, data))
 

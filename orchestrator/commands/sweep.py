@@ -42,7 +42,7 @@ def sweep(
     workspace = replace(workspace, tracking_uri=site.store(workspace))
     made_with = prepare(plan, workspace, terminal.console(stderr=json_wanted), site)
     folder = claim(workspace.out, plan.spec)
-    with locks.driver(folder), site.kept(folder):
+    with locks.driver(folder, locks.TRAINS), site.kept(folder):
         start = Start(site.data(workspace), str(source), reuse, made_with)
         return run_and_report(plan, workspace, start, json_wanted, site)
 

@@ -15,7 +15,7 @@ from orchestrator.errors import NoResult, UserError
 from orchestrator.execution.oom import NO_ROOM, REFUSED
 from orchestrator.shell import command
 from orchestrator.signals import Noted
-from orchestrator.storage import layout
+from orchestrator.storage import layout, locks
 from orchestrator.storage.disk import disk_errors_reported
 from orchestrator.storage.within_epoch import Lines, ReportShare, share_text
 from orchestrator.storage.workspace import Workspace
@@ -66,8 +66,8 @@ def train(spec: "SweepSpec", workspace: Workspace, source: str) -> None:
     reporter = RunReporter(partial(open_run, uri, spec, folder, source, workspace.data), folder)
     with disk_errors_reported(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        note_run(folder, sets, workspace.data, made_with(data_root), taken_up)
-        with faults_reported(folder, console), Noted() as stop, reporter:
+        with training_in(folder, console), Noted() as stop, reporter:
+            note_run(folder, sets, workspace.data, made_with(data_root), taken_up)
             for result in results(config_of(spec, data_root), trial, shares_told(trial, console)):
                 if notice := result.get("notice"):
                     say(console, f"note         {notice}")
@@ -88,10 +88,14 @@ def train(spec: "SweepSpec", workspace: Workspace, source: str) -> None:
 
 
 @contextmanager
-def faults_reported(folder: Path, console: Console) -> Iterator[None]:
-    """Print how to resume an interrupted run. Raises UserError for errors that only the user can fix."""
+def training_in(folder: Path, console: Console) -> Iterator[None]:
+    """Hold the run's folder, and print how to resume an interrupted run.
+
+    Raises UserError for errors that only the user can fix, and if another process trains here.
+    """
     try:
-        yield
+        with locks.driver(folder, locks.TRAINS):
+            yield
     except KeyboardInterrupt:
         say(console, "Interrupted. The same command goes on from here.")
         raise

@@ -15,9 +15,11 @@ __all__ = [  # the modules that others import
     "html.content",
     "html.page",
     "html.parallel",
+    "journal_view",
     "leaderboard",
     "paper_formats",
     "paper_tables",
     "sweeps_side_by_side",
     "tables",
+    "trial_sheet",
 ]

@@ -23,7 +23,8 @@ from trainables.metrics import DIRECTIONS, Direction
 from trainables.run import Run
 
 
-def _folder_name(name: str) -> str:
+def folder_name(name: str) -> str:
+    """The name, if a sweep or run may have it. Raises ValueError."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
         raise ValueError(f"'{name}' is no plain folder name. Use letters, digits and . _ - only, at most 100 of them.")
     return name
@@ -143,7 +144,7 @@ class Resources(Record):
 class SweepSpec(Record):
     """A sweep: one run, what of it varies, and how the trials are chosen, ranked, stopped and placed."""
 
-    name: Annotated[str, AfterValidator(_folder_name)]
+    name: Annotated[str, AfterValidator(folder_name)]
     """The folder of the results."""
     description: str = ""
     """What the sweep is for, in a few words."""

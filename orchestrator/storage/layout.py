@@ -10,12 +10,14 @@ JOBS = ".jobs"  # a folder for each job of a cluster's driver
 JOB_CODE, JOB_LOG = "code", "job.log"  # in a job's folder: our packages, and what its driver has printed
 JOB_STARTED = "started"  # there once its driver has begun: a batch system may start it again
 SENT = ".clusters"  # a file for each sweep that runs on a cluster: which cluster, and which job
+REMOVED = ".removed"  # folders that are being removed
 TAKEN = {
     STORE,
     ARTIFACTS,
     SHARED,
     JOBS,
     SENT,
+    REMOVED,
     *(f"{STORE}-{end}" for end in ("journal", "wal", "shm")),
     "mlruns",
     "prepared",

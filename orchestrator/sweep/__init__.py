@@ -8,6 +8,7 @@ __all__ = [
     "events",
     "extension",
     "folder",
+    "inventory",
     "open",
     "ranking",
     "results",

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from orchestrator.spec.records import SweepSpec
 
 FACTS = ("sweep", "changed", "extended")  # events that hold them
-FREE = ("description", "paper", "overrides", "evaluate", "pictures_every", "budget", "resources")
+FREE = ("name", "description", "paper", "overrides", "evaluate", "pictures_every", "budget", "resources")
 """Of a spec, what no result depends on."""
 SHOWN, LONGEST, DIGITS = 3, 60, 8  # changes of a spec; characters of a value; digits of a digest
 NAMES = {"code": "code of trainables", "orchestrator": "code of orchestrator", "data_root": "data root"}

@@ -5,6 +5,7 @@
 
 import io
 import json
+import re
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -19,6 +20,7 @@ from orchestrator.storage import layout
 from orchestrator.storage.disk import disk_errors_reported
 from orchestrator.storage.json_files import write_whole
 
+NAME = re.compile(r"^name: .*$", re.MULTILINE)  # of the sweep: deeper names are indented
 ROOM_BYTES = 2**20  # written and removed before a sweep starts, to detect a full disk
 
 
@@ -47,6 +49,16 @@ def as_yaml(spec: SweepSpec) -> str:
     text = io.StringIO()
     YAML(typ="safe", pure=True).dump(spec.model_dump(mode="json"), text)
     return text.getvalue()
+
+
+def rename(folder: Path, name: str) -> None:
+    """Give the sweep in `folder` another name in its spec.yaml, and change nothing else there.
+
+    Raises UserError for a damaged one, and OSError.
+    """
+    spec, file = recorded_spec(folder), folder / layout.SPEC
+    text, lines = NAME.subn(f"name: {json.dumps(name)}", file.read_text(encoding="utf-8"))
+    write_whole(file, text if lines == 1 else as_yaml(spec.model_copy(update={"name": name})))
 
 
 def recorded_spec(folder: Path) -> SweepSpec:

@@ -129,6 +129,12 @@ def refresh(folder: Path) -> None:
         _write(folder, results | {"trials": trials})
 
 
+def rename(folder: Path, name: str) -> None:
+    """Give the sweep in `folder` another name in its results.json, if it has one. Raises OSError and ValueError."""
+    if (folder / layout.RESULTS).exists():
+        _write(folder, json.loads((folder / layout.RESULTS).read_text(encoding="utf-8")) | {"name": name})
+
+
 def _write(folder: Path, results: dict[str, Any]) -> None:
     write_whole(folder / layout.RESULTS, json.dumps(results, indent=2, allow_nan=False) + "\n")
 

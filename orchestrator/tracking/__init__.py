@@ -6,6 +6,7 @@
 
 __all__ = [
     "identity",
+    "managing",
     "mlflow_store",
     "spool",
     "start",

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import uuid
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -66,7 +67,7 @@ def opened(folder: Path, uri: str | None, new: Identity | None) -> tuple[Spool, 
 
     Without `uri` the sweep has the store beside it, whether that is there yet or not.
     """
-    known = kept(folder) if is_recorded(folder) else asdict(new)
+    known = _own(folder) if is_recorded(folder) else asdict(new)
     default = uri is None or same_store(uri, default_store(folder.resolve().parent))
     spool = Spool(folder / layout.SPOOL, "" if default else uri)
     try:
@@ -76,7 +77,40 @@ def opened(folder: Path, uri: str | None, new: Identity | None) -> tuple[Spool, 
     except OSError as error:
         spool.close()
         raise TrackingError(f"{folder}: the tracking events cannot be written here: {error.strerror}") from None
-    return spool, Identity(known["experiment"], known["sweep"], known["uid"])
+    return spool, Identity(known["experiment"], known["sweep"], known["uid"], tuple(known.get("former") or ()))
+
+
+def _own(folder: Path) -> dict[str, Any]:
+    """The content of identity.json; a new one for a copy of a sweep beside it, which else would be taken for it."""
+    known = kept(folder)
+    if known["sweep"] == folder.name:
+        return known
+    others = [file.parents[1] for file in folder.resolve().parent.glob(f"*/{layout.SPOOL}/{layout.IDENTITY}")]
+    if not any(_uid(other) == known["uid"] for other in others if other != folder.resolve()):
+        return known
+    return {**known, "experiment": folder.name, "sweep": folder.name, "uid": new_uid(), "former": []}
+
+
+def _uid(folder: Path) -> str | None:
+    with suppress(TrackingError):
+        return kept(folder)["uid"]
+    return None
+
+
+def new_uid() -> str:
+    return uuid.uuid4().hex[:12]
+
+
+def rename(folder: Path, name: str) -> None:
+    """Record that the sweep in `folder` has another name from now on; its store learns of it when it is next reached.
+
+    Raises TrackingError for a damaged identity, and OSError.
+    """
+    known = kept(folder)
+    former = [old for old in dict.fromkeys([*(known.get("former") or ()), known["experiment"]]) if old != name]
+    write_whole(
+        layout.identity_file(folder), json.dumps({**known, "experiment": name, "sweep": name, "former": former})
+    )
 
 
 def filter_of(folder: Path, uid: str) -> str:

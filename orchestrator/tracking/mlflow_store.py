@@ -8,12 +8,13 @@ import errno
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from orchestrator.tracking import saved_view
 from orchestrator.tracking.run_events import STATUS, well_formed
+from orchestrator.tracking.run_files import tags_of
 from orchestrator.tracking.saved_view import UID_TAG
 from orchestrator.tracking.sending import Changed, Refused, Unreachable
 from orchestrator.tracking.spool import FILES, PARENT, START, TrackingError
@@ -27,6 +28,7 @@ from orchestrator.tracking.store_address import (
     sqlite_file,
     without_password,
 )
+from orchestrator.tracking.sweep_runs import bring_under_name, runs_of
 from trainables.common.files import locked
 
 RECEIPT_TAG = "vaeorch.received"  # how much of the spool a run has received
@@ -43,11 +45,12 @@ ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class Identity:
-    """What a sweep is called in MLflow, and `uid`, which no other sweep has."""
+    """What a sweep is called in MLflow, `uid`, which no other sweep has, and what it was called before, if renamed."""
 
     experiment: str
     sweep: str
     uid: str
+    former: tuple[str, ...] = ()
 
 
 def set_environment() -> None:
@@ -75,8 +78,8 @@ def prepare_store(uri: str) -> None:
         raise TrackingError(f"{without_password(uri)}: {first_line(error, uri)}") from None
 
 
-def connect(uri: str) -> Any:
-    """An MlflowClient; makes the tables of a new database."""
+def connect(uri: str, out: Path | None = None) -> Any:
+    """An MlflowClient; makes the tables of a new database, and finds its artifacts again, which may be in `out`."""
     from mlflow import MlflowClient
 
     if not is_sqlite(uri):
@@ -85,7 +88,7 @@ def connect(uri: str) -> Any:
     with locked(sqlite_file(uri)):
         client = MlflowClient(uri, registry_uri=uri)
         _open_anew(client, uri)
-        follow(sqlite_file(uri))
+        follow(sqlite_file(uri), out)
     return client
 
 
@@ -96,6 +99,17 @@ def _open_anew(client: Any, uri: str) -> None:
     store = client._tracking_client.store
     store.engine.dispose()
     SqlAlchemyStore(uri, store.artifact_root_uri)  # makes the tables if they are not there
+
+
+@cache
+def failures() -> tuple[type[Exception], ...]:
+    """What MLflow raises when a store, a network, a disk or a bucket fails."""
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return MlflowException, OSError, ValueError, SQLAlchemyError, Boto3Error, BotoCoreError, ClientError
 
 
 class MlflowStore:
@@ -116,10 +130,12 @@ class MlflowStore:
         """How far each run of the sweep was sent, as recorded in the run itself. Raises Unreachable."""
         try:
             if self._client is None or self._moved():
-                self._client = connect(self.uri)
+                self._client = connect(self.uri, self.folder.resolve().parent)
                 self._file = self._on_disk()
+            if self.identity.former:
+                bring_under_name(self._client, self.identity.uid, self.identity.experiment, self.identity.former)
             return self._ask()
-        except self._failures as error:
+        except failures() as error:
             raise self._lost(error) from error
 
     def send(self, uid: str, events: Sequence[Mapping[str, Any]], before: str | None, after: str | None) -> None:
@@ -132,27 +148,17 @@ class MlflowStore:
         self._check_file()
         try:
             run_id = self._ready(uid, events[0]["time"], before)
-        except self._failures as error:
+        except failures() as error:
             raise self._judged(error, False) from error
         try:
             KINDS[events[0]["kind"]](self, run_id, events)
-        except self._failures as error:
+        except failures() as error:
             raise self._judged(error, True) from error
         try:
             self._client.set_tag(run_id, receipt_tag(uid), after or str(START))
-        except self._failures as error:
+        except failures() as error:
             raise self._judged(error, False) from error
         self._check_file()
-
-    @cached_property
-    def _failures(self) -> tuple[type[Exception], ...]:
-        """What MLflow raises when a store, a network, a disk or a bucket fails."""
-        from boto3.exceptions import Boto3Error
-        from botocore.exceptions import BotoCoreError, ClientError
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
-
-        return MlflowException, OSError, ValueError, SQLAlchemyError, Boto3Error, BotoCoreError, ClientError
 
     def _judged(self, error: Exception, by_event: bool) -> Exception:
         """Decide whether an error is the event's fault or the store's, by a request that any sound store answers.
@@ -166,7 +172,7 @@ class MlflowStore:
             return Refused(reason, for_good=True)
         try:
             self._client.search_experiments(max_results=1)
-        except self._failures:
+        except failures():
             return self._lost(error)
         return Refused(reason, for_good=False)
 
@@ -196,22 +202,19 @@ class MlflowStore:
         for uid, run in self._known_runs():
             self._run_ids[uid] = run.info.run_id
             receipts |= {one: run.data.tags.get(receipt_tag(one)) for one in (uid, uid + FILES)}
+            files = tags_of(self.folder, uid)  # the folder may have been moved
+            if run.info.lifecycle_stage == "active" and not files.items() <= run.data.tags.items():
+                self._log(run.info.run_id, tags=files)
         return receipts
 
     def _known_runs(self) -> Iterator[tuple[str, Any]]:
         """The uid and the run of each run of this sweep, also of deleted ones."""
-        from mlflow.entities import ViewType
-
-        experiment, page = self._client.get_experiment_by_name(self.identity.experiment), None
-        start, deleted = f"{self.identity.uid}-", experiment is not None and experiment.lifecycle_stage == "deleted"
+        experiment, start = self._client.get_experiment_by_name(self.identity.experiment), f"{self.identity.uid}-"
+        deleted = experiment is not None and experiment.lifecycle_stage == "deleted"
         self.experiment_id = None if experiment is None or deleted else experiment.experiment_id
-        while experiment is not None:
-            mine = f"tags.`{UID_TAG}` LIKE '{start}%'"
-            runs = self._client.search_runs([experiment.experiment_id], mine, ViewType.ALL, page_token=page)
-            yield from ((run.data.tags[UID_TAG].removeprefix(start), run) for run in runs)
-            page = runs.token
-            if not page:
-                return
+        if experiment is not None:
+            for run in runs_of(self._client, experiment.experiment_id, self.identity.uid):
+                yield run.data.tags[UID_TAG].removeprefix(start), run
 
     def _experiment(self) -> str:
         if self.experiment_id is None:
@@ -249,6 +252,9 @@ class MlflowStore:
             self._run_ids[uid] = self._create(experiment, uid, time_ms)
         return self._run_ids[uid]
 
+    def _uid(self, run_id: str) -> str:
+        return next(uid for uid, known in self._run_ids.items() if known == run_id)
+
     def _create(self, experiment: str, uid: str, time_ms: int) -> str:
         tags = {UID_TAG: f"{self.identity.uid}-{uid}", "sweep": self.identity.sweep, "mlflow.source.type": "LOCAL"}
         tags |= {receipt_tag(uid): str(START), receipt_tag(uid + FILES): str(START), "kind": "sweep"}
@@ -278,8 +284,9 @@ class MlflowStore:
 
     def _started(self, run_id: str, events: Sequence[Mapping[str, Any]]) -> None:
         [event] = events
-        self._client.update_run(run_id, status="RUNNING", name=event["name"])  # it may have ended, and is resumed
-        self._log(run_id, params=event["params"], tags=event["tags"])
+        name = self.identity.sweep if run_id == self._run_ids.get(PARENT) else event["name"]  # the sweep may be renamed
+        self._client.update_run(run_id, status="RUNNING", name=name)  # it may have ended, and is resumed
+        self._log(run_id, params=event["params"], tags=event["tags"] | tags_of(self.folder, self._uid(run_id)))
 
     def _config(self, run_id: str, events: Sequence[Mapping[str, Any]]) -> None:
         [event] = events
@@ -299,8 +306,7 @@ class MlflowStore:
             one.name for one in fields(saved_view.SavedView)
         }:
             view, identity = saved_view.SavedView(**event["view"]), self.identity
-            key = f"vaeorch-{identity.uid}"
-            tag, value = saved_view.view_tag(view, key, identity.sweep, identity.uid, event["time"])
+            tag, value = saved_view.view_tag(view, identity.sweep, identity.uid, event["time"])
             self._client.set_experiment_tag(self._experiment(), tag, value)
 
     def _page_version(self) -> str:
@@ -348,7 +354,8 @@ class MlflowStore:
     def _ended(self, run_id: str, events: Sequence[Mapping[str, Any]]) -> None:
         [event] = events
         metrics = [(name, value, event["time"], event.get("step", 0)) for name, value in event["metrics"].items()]
-        self._log(run_id, metrics, tags={"status": event["status"], **event["tags"]})
+        files = tags_of(self.folder, self._uid(run_id))
+        self._log(run_id, metrics, tags={"status": event["status"], **event["tags"], **files})
         self._client.set_terminated(run_id, STATUS[event["status"]], event["time"])
 
 

@@ -56,11 +56,21 @@ def known(version: str) -> bool:
     return version.startswith(KNOWN)
 
 
-def view_tag(view: SavedView, key: str, sweep: str, uid: str, time_ms: int) -> tuple[str, str]:
-    """The experiment tag (its name, its value) that makes the view `key` of the runs of `sweep`, which has `uid`."""
+def view_key(uid: str) -> str:
+    """The key of the view of the sweep `uid`."""
+    return f"vaeorch-{uid}"
+
+
+def view_tag_name(uid: str) -> str:
+    """The experiment tag that holds it."""
+    return f"mlflow.sharedViewState.{view_key(uid)}"
+
+
+def view_tag(view: SavedView, sweep: str, uid: str, time_ms: int) -> tuple[str, str]:
+    """The experiment tag (its name, its value) that makes the view of the runs of `sweep`, which has `uid`."""
     state = base64.b64encode(zlib.compress(json.dumps(page_state(view, uid)).encode(), 9)).decode()
     value = {"name": sweep, "createdAt": time_ms, "updatedAt": time_ms, "state": f"deflate;{state}"}
-    return f"mlflow.sharedViewState.{key}", json.dumps(value)
+    return view_tag_name(uid), json.dumps(value)
 
 
 def link(base: str, experiment_id: str, key: str | None) -> str:

@@ -84,12 +84,18 @@ def without_secrets(text: str, uri: str) -> str:
     return text
 
 
-def follow(file: Path) -> None:
-    """Update the artifact paths in an SQLite store that was moved with its artifacts: MLflow stores absolute paths."""
+def follow(file: Path, out: Path | None = None) -> None:
+    """Update the artifact paths in an SQLite store that was moved with its artifacts: MLflow stores absolute paths.
+
+    The artifacts are beside the store, or in `out` where a sweep was given a store elsewhere.
+    """
     with closing(sqlite3.connect(file, timeout=BUSY_S)) as database, database:
-        for number, name, old in database.execute("SELECT experiment_id, name, artifact_location FROM experiments"):
-            place, new = _place(old or ""), artifacts(file.parent, name)
-            known = place.parts[-2:] == (layout.ARTIFACTS, name) and place != _place(new)
+        for number, old in database.execute("SELECT experiment_id, artifact_location FROM experiments"):
+            place = _place(old or "")
+            # A sweep that is renamed keeps its artifacts where they are: the name of their folder stays.
+            places = [artifacts(beside, place.name) for beside in (file.parent, out) if beside]
+            new = next((one for one in places if _place(one).is_dir()), places[-1])
+            known = place.parent.name == layout.ARTIFACTS and place != _place(new)
             if known and (_place(new).is_dir() or not place.parent.parent.exists()):
                 moved = "UPDATE runs SET artifact_uri = ? || substr(artifact_uri, ?) WHERE experiment_id = ?"
                 database.execute("UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?", (new, number))

@@ -14,14 +14,13 @@ import os
 import platform
 import subprocess
 import time
-import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from operator import gt, lt
 from pathlib import Path
 from typing import Any
 
-from orchestrator.tracking.identity import is_recorded, opened, recorded_store
+from orchestrator.tracking.identity import is_recorded, new_uid, opened, recorded_store
 from orchestrator.tracking.mlflow_store import Identity, MlflowStore, set_environment
 from orchestrator.tracking.run_events import STATUS, well_formed
 from orchestrator.tracking.saved_view import BEST, PICTURE_PREFIX, SavedView
@@ -76,7 +75,7 @@ class Tracker:
         if uri:
             check_store(uri)
             set_environment()
-        new = Identity(experiment, sweep_name, uuid.uuid4().hex[:12])
+        new = Identity(experiment, sweep_name, new_uid())
         self._spool, self._identity = opened(folder, uri, new)
         self._folder, self._view = folder, None
         self._runs: dict[str, History] = {}

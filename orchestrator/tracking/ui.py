@@ -14,7 +14,7 @@ from orchestrator.storage import layout
 from orchestrator.tracking import guard
 from orchestrator.tracking.identity import is_recorded, kept
 from orchestrator.tracking.mlflow_store import connect, prepare_store, set_environment
-from orchestrator.tracking.saved_view import link
+from orchestrator.tracking.saved_view import link, view_key, view_tag_name
 from orchestrator.tracking.store_address import ENVIRONMENT_VARIABLE, check_store, first_line, without_password
 
 HOST = "127.0.0.1"
@@ -67,8 +67,8 @@ def page(folder: Path, uri: str, base: str) -> str:
     if experiment is None:
         cure = f"Send it: {command_for('sync', folder)}"
         raise UserError(f"{without_password(uri)}: has not received {folder.name}. {cure}")
-    key = f"vaeorch-{identity['uid']}"
-    return link(base, experiment.experiment_id, key if f"mlflow.sharedViewState.{key}" in experiment.tags else None)
+    uid = identity["uid"]
+    return link(base, experiment.experiment_id, view_key(uid) if view_tag_name(uid) in experiment.tags else None)
 
 
 def _experiment(uri: str, name: str) -> Any:

@@ -43,6 +43,8 @@ def test_a_run_is_in_results_and_in_mlflow(vaeorch, spec, out):
     run, steps = the_run(out)
     assert (steps, run.info.status, run.data.tags["kind"], run.info.run_name) == ([1, 2, 3], "FINISHED", "run", "tiny")
     assert run.data.metrics["best/val/elbo"] == entry["best"]["val/elbo"]
+    tags = {name: run.data.tags[name] for name in ("folder", "checkpoint", "dataset")}
+    assert tags == {"folder": str(out / "tiny"), "checkpoint": entry["checkpoint"], "dataset": "digits"}
     assert run.data.tags["mlflow.loggedImages"] == "True"
 
 

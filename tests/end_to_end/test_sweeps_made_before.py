@@ -12,11 +12,12 @@ COMPARED = ("id", "configuration", "config", "seed", "status", "epochs", "reason
 
 @pytest.fixture
 def out(tmp_path, request) -> Path:
-    """A folder of sweeps with the one that the test names, moved here from where it was made."""
-    shutil.copytree(MADE_BEFORE / request.param, tmp_path / "before")
+    """A folder of sweeps with the one that the test names, copied here, as `before` or as the test says."""
+    which, _, name = request.param.partition(" as ")
+    shutil.copytree(MADE_BEFORE / which, tmp_path / (name or "before"))
     for file in tmp_path.rglob("*"):
         if file.suffix in (".json", ".jsonl", ".yaml"):
-            file.write_text(file.read_text().replace("OUT", str(tmp_path)))
+            file.write_text(file.read_text().replace("OUT", "/where/it/was"))
     return tmp_path
 
 
@@ -24,11 +25,13 @@ def results_in(folder: Path) -> dict:
     return json.loads((folder / "results.json").read_text())
 
 
-@pytest.mark.parametrize("out", ["killed"], indirect=True)
-def test_a_killed_sweep_of_before_ends_like_the_whole_one(out, vaeorch):
-    code, said, error = vaeorch("resume", "before", "--out", out)
+@pytest.mark.parametrize("out", ["killed as renamed"], indirect=True)
+def test_a_killed_sweep_of_before_ends_like_the_whole_one_also_in_a_folder_of_another_name(out, vaeorch):
+    code, said, error = vaeorch("resume", "renamed", "--out", out)
     assert code == 0, error
-    resumed, whole = results_in(out / "before"), results_in(MADE_BEFORE / "whole")
+    assert 'changed      spec.yaml: name was "before", is "renamed"' in said or "nobody noted it" in said
+    assert not (out / "before").exists()
+    resumed, whole = results_in(out / "renamed"), results_in(MADE_BEFORE / "whole")
     assert len(resumed["trials"]) == 6
     for ours, theirs in zip(resumed["trials"], whole["trials"], strict=True):
         assert [ours[key] for key in COMPARED] == [theirs[key] for key in COMPARED]
@@ -49,3 +52,7 @@ def test_a_whole_sweep_of_before_is_shown_evaluated_and_not_trained_again(out, v
     assert code == 0, error
     best = next(trial for trial in results_in(out / "before")["trials"] if trial["id"] == "0005")
     assert best["evaluations"]
+    assert vaeorch("sync", "before", "--out", out)[:2] == (0, "Everything is sent.\n")
+    code, page, error = vaeorch("report", "before", "--out", out, "--format", "html")
+    assert code == 0 and page.count("0005") and "/where/it/was" not in page, error
+    assert not Path("/where").exists() and not any("where" in path.name for path in out.iterdir())

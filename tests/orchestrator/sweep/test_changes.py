@@ -116,6 +116,15 @@ def test_what_is_as_it_was_goes_on_without_a_word(begun):
     assert len((begun.folder / layout.JOURNAL).read_text().splitlines()) == 1
 
 
+def test_the_name_of_a_sweep_is_that_of_its_folder_whatever_its_spec_says(begun):
+    rewritten(begun)
+    begun.edit("name: own\n", "name: other\n")
+    assert begun.resume() == (0, []) and begun.went_on == 1
+    begun.folder = begun.folder.rename(begun.folder.with_name("moved"))
+    code, out, err = begun.vaeorch("resume", "moved", "--out", begun.out)
+    assert (code, out, err) == (0, 'changed      spec.yaml: name was "own", is "moved"\n', "") and begun.went_on == 2
+
+
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
@@ -126,7 +135,6 @@ def test_what_is_as_it_was_goes_on_without_a_word(begun):
         ("search_seed: 0", "search_seed: 1", "search_seed was 0, is 1"),
         ("metric: val/elbo", "metric: val/nll", 'objective.metric was "val/elbo", is "val/nll"'),
         ("scheduler: {name: none}", "scheduler: {name: asha}", 'scheduler.name was "none", is "asha"'),
-        ("name: own\n", "name: other\n", 'name was "own", is "other"'),
         ("beta: 0.5", "beta: 0.25", "run.method.beta was 0.5, is 0.25"),
     ],
 )
