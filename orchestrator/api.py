@@ -23,12 +23,14 @@ Spec = str | Path | Mapping[str, Any]
 """A spec: its file, or what such a file holds."""
 
 
-def sweep(spec: Spec, out: str | Path = USUAL_OUT, data_root: Root = None, reuse: bool = False, **settings: Any):
+def sweep(
+    spec: Spec, out: str | Path = USUAL_OUT, data_root: Root = None, reuse: bool = False, **settings: Any
+) -> pd.DataFrame:
     """Run a sweep here, with a live board, and return its results, a row per trial, as `results` does.
 
     Args:
         spec: as `vaeorch sweep` takes it, or a dict.
-        settings: other values of the spec, such as `trials=20`; `name` among them.
+        settings: other values of the spec, such as `trials=20` or `run__epochs=2` for `run.epochs`; `name` among them.
 
     An interrupted one goes on by `vaeorch resume`. Raises UserError for mistakes, and KeyboardInterrupt.
     """
@@ -51,7 +53,8 @@ def train(
 
     Args:
         run: a `Run`; or a spec, whose `run` is trained.
-        name: of the folder, where the spec has none.
+        name: of the folder, in place of the spec's.
+        settings: other values of the spec, as in `sweep`.
 
     The same call goes on where an interrupted one stopped. Raises UserError for mistakes.
     """

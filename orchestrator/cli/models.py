@@ -21,7 +21,9 @@ SAMPLES = 64
 @data_option
 @tracking_option
 def export(target, out, to, form, prune, register, data_root, tracking_uri) -> None:
-    """Write the model TARGET for use elsewhere: a sweep's best, a trial (SWEEP/ID, or SWEEP/ID@last), or a run.
+    """Write the model TARGET for use elsewhere.
+
+    TARGET is a sweep (its best model), a trial (SWEEP/ID, or SWEEP/ID@last for its last epoch), or a run.
 
     safetensors: weights, config and model card, which `vaeorch.load` reads. torch, onnx: graphs of encoder and decoder
     for any number of rows, checked against the model. mlflow: a pyfunc with encode, decode and sample.
@@ -38,9 +40,10 @@ def export(target, out, to, form, prune, register, data_root, tracking_uri) -> N
 @click.option("-o", "to", type=click.Path(path_type=Path), default=Path("z.npz"), show_default=True)
 @data_option
 def encode(target, file, out, to, data_root) -> None:
-    """Encode the rows of FILE (.npy, .npz, .parquet, or a folder of pictures) by the model TARGET.
+    """Encode the rows of FILE by the model TARGET.
 
-    The .npz has mean and variance (N, D) of q(y|x), representation (N, L), and y where the file has labels.
+    FILE is a .npy, .npz (key x) or .parquet file, or a folder of pictures. The .npz that is written has mean and
+    variance (N, D) of q(y|x), representation (N, L), and y where the file has labels.
     """
     from orchestrator.commands import models
 
@@ -55,7 +58,10 @@ def encode(target, file, out, to, data_root) -> None:
 @click.option("-o", "to", type=click.Path(path_type=Path), default=Path("samples.png"), show_default=True)
 @data_option
 def sample(target, out, count, seed, to, data_root) -> None:
-    """Generate rows by the model TARGET, as a grid of images (.png) or as arrays (.npz, key x)."""
+    """Generate rows by the model TARGET.
+
+    They are written as a grid of images (.png) or as arrays (.npz, key x).
+    """
     from orchestrator.commands import models
 
     models.sample(target, count, seed, Workspace(out, data_root), to)

@@ -74,17 +74,21 @@ def train(spec: "SweepSpec", workspace: Workspace, source: str) -> None:
                 say(console, epoch_line(result, spec.run.epochs))
                 reporter.report(result, trial.lines)
                 stop.check()
-    for line in overview.draw_overview(folder):
-        say(console, f"note         {line}")
-    pictures = folder / layout.PICTURES
-    places = [("checkpoint", folder / layout.BEST), ("pictures", pictures), ("curves", folder / layout.CURVES)]
-    there = [f"{name:<12} {place}" for name, place in places if place.exists()]
-    for line in [*there, f"compare      {command('ui', spec.name, out)}", *reporter.lines]:
+    for line in [*closing(folder), f"compare      {command('ui', spec.name, out)}", *reporter.lines]:
         say(console, line)
     if result["diverged"]:
         raise NoResult(f"{folder}: diverged: {result['diverged']}. Try a lower run.optimizer.lr.")
     if not math.isfinite(trial.best):
         raise NoResult(f"{folder}: {spec.objective.metric} was never finite.")
+
+
+def closing(folder: Path) -> Iterator[str]:
+    """Draw the curves of a run, and say what lies in its folder, a line each."""
+    for line in overview.draw_overview(folder):
+        yield f"note         {line}"
+    for name, file in (("checkpoint", layout.BEST), ("pictures", layout.PICTURES), ("curves", layout.CURVES)):
+        if (folder / file).exists():
+            yield f"{name:<12} {folder / file}"
 
 
 @contextmanager

@@ -128,11 +128,12 @@ class Model:
         """What `vaeorch evaluate` has found of it: a row per number, with the settings and rows it rests on."""
         import pandas as pd
 
-        return pd.DataFrame(
-            {"value": value, "metric": found["metric"], "provenance": found.get("provenance")} | {"name": name}
+        rows = [
+            (name, value, found["metric"], found["provenance"])
             for found in self.origin.findings
-            for name, value in found.get("values", {}).items()
-        )
+            for name, value in found["values"].items()
+        ]
+        return pd.DataFrame(rows, columns=["name", "value", "metric", "provenance"])
 
     @cached_property
     def fitted(self) -> Fitted:

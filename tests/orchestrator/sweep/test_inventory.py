@@ -7,10 +7,13 @@ import shutil
 
 import pytest
 
+from orchestrator.space.plan import Plan
+from orchestrator.space.trials import list_trials
 from orchestrator.storage import layout, locks
 from orchestrator.storage.locks import driver
+from orchestrator.sweep.extension import Wanted
 from orchestrator.sweep.inventory import begun, entry_of, inventory, names_in, size_of
-from tests.support.one_slot import LOW, RATES
+from tests.support.one_slot import LOW, RATES, drive, extended, opened, spec_of
 from tests.support.sweep_folders import swept, write_epochs
 
 
@@ -129,3 +132,14 @@ def test_the_newest_is_the_first(tmp_path):
         (spool / "sweep.jsonl").write_text(json.dumps({"kind": "started", "time": time}) + "\n")
     assert [entry.name for entry in inventory(tmp_path)] == ["b", "a", "c"]
     assert begun(tmp_path / "b") == 3.0
+
+
+def test_an_extended_sweep_counts_its_new_trials_until_it_has_ended_again(tmp_path):
+    spec = spec_of(LOW, trials=3, scheduler={"name": "none"})
+    folder = swept(tmp_path / "a", search=LOW, trials=3, scheduler={"name": "none"})
+    plan = Plan(spec, list_trials(spec))
+    plan = extended(folder, plan, Wanted(trials=2, epochs=1))
+    entry = entry_of(folder)
+    assert (entry.state, entry.done, entry.of) == ("interrupted", 2, 5)  # the best trains on
+    drive(opened(folder, plan.spec, plan=plan))
+    assert (entry_of(folder).state, entry_of(folder).done) == ("finished", 5)
