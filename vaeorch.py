@@ -8,10 +8,10 @@ See `Model` for what a model can do.
 """
 
 from orchestrator.api import results, sweep, train
-from orchestrator.errors import UserError
+from orchestrator.errors import NoResult, UserError
 from orchestrator.export.loading import load
 from trainables.common.errors import UsageError
 from trainables.inference.model import Axes, Code, Model
 from trainables.run import Run
 
-__all__ = ["Axes", "Code", "Model", "Run", "UsageError", "UserError", "load", "results", "sweep", "train"]
+__all__ = ["Axes", "Code", "Model", "NoResult", "Run", "UsageError", "UserError", "load", "results", "sweep", "train"]

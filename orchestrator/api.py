@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.export.loading import USUAL_OUT, load
 from orchestrator.storage import layout
 from orchestrator.storage.workspace import Workspace
-from trainables.common.roots import Root
+from trainables.common.roots import Root, root_of
 from trainables.inference.model import Model
 from trainables.run import Run
 
@@ -32,12 +32,13 @@ def sweep(
         spec: as `vaeorch sweep` takes it, or a dict.
         settings: other values of the spec, such as `trials=20` or `run__epochs=2` for `run.epochs`; `name` among them.
 
-    An interrupted one goes on by `vaeorch resume`. Raises UserError for mistakes, and KeyboardInterrupt.
+    An interrupted one goes on by `vaeorch resume`. Raises UserError for mistakes, NoResult where no trial came to
+    anything, and KeyboardInterrupt.
     """
     from orchestrator.commands.spec_file import read
     from orchestrator.commands.sweep import sweep as run
 
-    workspace = Workspace(Path(out), data_root)
+    workspace = Workspace(Path(out), root_of(data_root))
     with file_of(spec) as file:
         plan = read(file, None, written(settings), workspace.data)
         stop = run(plan, workspace, file, False, reuse)
@@ -56,12 +57,13 @@ def train(
         name: of the folder, in place of the spec's.
         settings: other values of the spec, as in `sweep`.
 
-    The same call goes on where an interrupted one stopped. Raises UserError for mistakes.
+    The same call goes on where an interrupted one stopped. Raises UserError for mistakes, and
+    NoResult where the run diverges.
     """
     from orchestrator.commands.spec_file import read
     from orchestrator.commands.train import train as train_run
 
-    workspace = Workspace(Path(out), data_root)
+    workspace = Workspace(Path(out), root_of(data_root))
     spec = {"name": name or "run", "run": run.model_dump(mode="json")} if isinstance(run, Run) else run
     with file_of(spec) as file:
         read_spec = read(file, name, written(settings), workspace.data).spec

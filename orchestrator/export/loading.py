@@ -69,7 +69,7 @@ def located(path: Path, out: Path) -> tuple[Path, str]:
 
 def opened(trained: TrainedModel, name: str, data_root: Root = None) -> Model:
     """A trained model in use. Raises UserError, CheckpointError and DataError."""
-    run, root = Run.model_validate(trained.run), data_root or recorded(trained.folder)
+    run, root = Run.model_validate(trained.run), root_of(data_root) or recorded(trained.folder)
     file = here(trained.checkpoint)
 
     def form() -> building.Form:

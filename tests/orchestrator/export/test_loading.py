@@ -16,8 +16,6 @@ from tests.support.small_runs import a_run
 from trainables import checkpoint
 from trainables.common.errors import UsageError
 
-SIGNED = {"name": "array", "path": ""}
-
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory) -> Path:
@@ -79,6 +77,13 @@ def trial(out, tmp_path) -> Path:
 def test_what_was_not_kept_is_measured_anew_where_the_data_are(out, trial):
     (trial / layout.FITTED).unlink()
     assert np.array_equal(loading.load(trial).sample(3), loading.load("pair/0002", out=out).sample(3))
+
+
+def test_a_data_root_may_be_given_as_text(trial, tmp_path):
+    config = json.loads((trial / layout.CONFIG).read_text()) | {"data_root": "/nowhere"}
+    (trial / layout.CONFIG).write_text(json.dumps(config))
+    (trial / layout.FITTED).unlink()
+    assert loading.load(trial, data_root=str(tmp_path)).relevance.score.shape == (6,)  # digits need no files
 
 
 def own_data(trial: Path, path: Path) -> None:
