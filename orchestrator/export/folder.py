@@ -12,6 +12,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from orchestrator.errors import UserError
 from orchestrator.export.card import card
 from orchestrator.storage import layout
@@ -24,7 +26,6 @@ from trainables.run import Run
 FORMAT = 1
 WEIGHTS, CONFIG, CARD = "model.safetensors", layout.CONFIG, "README.md"
 FITTED = "fitted."  # before the names of tensors that are no weights
-FOR_TRAINING = "vae.extras."  # a part of a model that is not used afterwards
 
 
 def is_one(folder: Path) -> bool:
@@ -36,7 +37,7 @@ def write(model: Model, to: Path, facts: dict[str, Any]) -> list[Path]:
     """Write a model into a folder that is there. `facts` go into its config. Returns the files. Raises OSError."""
     from safetensors.torch import save_file
 
-    weights = {name: value for name, value in model.module.state_dict().items() if not name.startswith(FOR_TRAINING)}
+    weights = building.plain_copy(model.module, model.run).state_dict()
     rows, why_not = model.known_fit()
     tensors = weights | {f"{FITTED}{name}": value for name, value in (fitted.state(rows) if rows else {}).items()}
     save_file({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}, to / WEIGHTS)
@@ -78,14 +79,10 @@ def read(folder: Path) -> Model:
         raise UserError(f"{file}: is of another version (format {config.get('format')}, not {FORMAT}).")
     try:
         run = Run.model_validate(config["run"])
-        learner = building.blank(run, building.form_of(config))
+        learner = building.plain(building.blank(run, building.form_of(config)))
+        learner.vae.extras = nn.Module()
         tensors = load_file(folder / WEIGHTS)
-        lacking, foreign = learner.load_state_dict(
-            {name: value for name, value in tensors.items() if not name.startswith(FITTED)}, strict=False
-        )
-        lacking = [name for name in lacking if not name.startswith(FOR_TRAINING)]
-        if lacking or foreign:
-            raise RuntimeError(f"lacks {lacking}, has {foreign}")
+        learner.load_state_dict({name: value for name, value in tensors.items() if not name.startswith(FITTED)})
         known = {name.removeprefix(FITTED): value for name, value in tensors.items() if name.startswith(FITTED)}
         axes = None if config["axes"] is None else tuple(config["axes"])
         lines = [

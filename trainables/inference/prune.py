@@ -11,10 +11,9 @@ import copy
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from trainables.common.errors import UsageError
-from trainables.inference.building import blank
+from trainables.inference.building import blank, plain, plain_copy
 from trainables.learner import Learner
 from trainables.model import VAE
 from trainables.run import Run
@@ -32,10 +31,7 @@ def prune(learner: Learner, run: Run, active_L: Tensor, held_L: Tensor) -> tuple
     """
     kept_K = active_L.nonzero()[:, 0].cpu()
     smaller = run_of(run, len(kept_K))
-    form = (learner.vae.shape, learner.vae.data_range)
-    large, small = blank(run, form), plain(blank(smaller, form))
-    large.load_state_dict(learner.state_dict(), strict=False)  # a pruned model has no `extras`
-    large = plain(large).vae
+    large, small = plain_copy(learner, run).vae, plain(blank(smaller, (learner.vae.shape, learner.vae.data_range)))
     small.vae.extras = nn.Module()
     try:
         fill(small.vae, large, kept_K, held_L.to(torch.get_default_dtype()).cpu())
@@ -53,14 +49,6 @@ def run_of(run: Run, kept: int) -> Run:
     for path, reason in smaller.method.mistakes(kept, MANY_ROWS):
         raise UsageError(f"prune: {run.method.name} does not work with the {kept} axes that are left: {path}: {reason}")
     return smaller
-
-
-def plain(learner: Learner) -> Learner:
-    """The same in place, with the weights that its layers compute from others (spectral norm) written out."""
-    for module in learner.modules():
-        for name in [*getattr(module, "parametrizations", {})]:
-            parametrize.remove_parametrizations(module, name)
-    return learner
 
 
 @torch.no_grad()
