@@ -3,6 +3,7 @@
 `spec/published.py` holds the printed tables, `verdicts.py` the rule; `paper_formats.py` renders what is made here.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from orchestrator.text import listed
 from trainables.metrics.provenance import differences
 from trainables.values import Value, value_named
 
+TRAINED = re.compile(r"(run|search)[.=\[]")  # what begins so decides what a training is; all else, how many there are
 NOT_COMPARABLE, NOT_MEASURED, NOT_TRAINED = "not comparable", "not measured", "not trained"
 
 
@@ -103,8 +105,8 @@ def trainings_of(results: dict[str, Any], folder: Path, spec: SweepSpec | None) 
 
 
 def _flaws(trial: dict[str, Any], run: dict[str, Any], overrides: Sequence[str]) -> Iterator[str]:
-    if overrides:
-        yield f"trained with --set {', '.join(overrides)}"
+    if changed := [setting for setting in overrides if TRAINED.match(setting)]:
+        yield f"trained with --set {', '.join(changed)}"
     if trial["epochs"] < run["epochs"]:
         yield f"trained for {trial['epochs']} of {run['epochs']} epochs"
     if more := trial.get("added_epochs"):

@@ -163,6 +163,8 @@ def sweep_folder(folder, trials: list[dict]) -> dict:
             ("run.epochs=5", "run.data.train_rows=2000"),
             ("trained with --set run.epochs=5, run.data.train_rows=2000",),
         ),
+        ({"epochs": 5, "of": 5}, ("search={}", "trials=3"), ("trained with --set search={}",)),
+        ({"epochs": 5, "of": 5}, ("trials=3", "seeds=2", "budget.epochs=9", "searcher.name=grid", "search_seed=1"), ()),
     ],
 )
 def test_fewer_epochs_or_rows_are_told(tmp_path, trial, overrides, flaws):
