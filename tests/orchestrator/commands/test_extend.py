@@ -78,7 +78,7 @@ def test_a_spec_that_was_edited_between_the_kill_and_resume_is_refused_as_it_is(
     (folder / "spec.yaml").write_text(before.replace("description: ''", "description: mine"))
     settle_spec(folder, Journal(folder).events)
     with pytest.raises(UserError, match="was changed since the sweep began: seeds was 2, is 1"):
-        read_recorded(Journal(folder), Workspace(out), HERE)
+        read_recorded(Journal(folder), Workspace(out), "tiny", HERE)
 
 
 def test_longer_trials_leave_the_spec_as_it_is(out, vaeorch):
@@ -95,7 +95,7 @@ def test_what_is_recorded_leads_to_the_plan_of_the_extended_sweep(out, vaeorch):
     for _ in range(2):
         assert vaeorch("extend", "tiny", "--out", out, "--trials", 2, "--seeds", 1)[0] == 0
         settle_spec(folder, Journal(folder).events)
-        recorded = read_recorded(Journal(folder), Workspace(out), HERE)
+        recorded = read_recorded(Journal(folder), Workspace(out), "tiny", HERE)
         drive(open_queue(recorded.plan, folder, Start()))
     assert len(recorded.plan) == 6 * 3 and recorded.changes == []
     results = open_queue(recorded.plan, folder, Start()).state.results_file.results()
@@ -114,12 +114,12 @@ def test_data_that_new_trials_bring_are_watched_like_the_others(out, vaeorch):
     assert len(journal_of(folder)[0]["data"]) == 1
     assert vaeorch("extend", "tiny", "--out", out, "--trials", 8)[0] == 0
     assert len(journal_of(folder)[-1]["data"]) == 2
-    read_recorded(Journal(folder), Workspace(out), HERE)
+    read_recorded(Journal(folder), Workspace(out), "tiny", HERE)
     for file in files:
         content = file.read_bytes()
         np.save(file, np.zeros((200, 4), np.float32))
         with pytest.raises(UserError, match=f"{file.name}: has changed since training began on it"):
-            read_recorded(Journal(folder), Workspace(out), HERE)
+            read_recorded(Journal(folder), Workspace(out), "tiny", HERE)
         file.write_bytes(content)
 
 
