@@ -21,13 +21,18 @@ COLUMNS = 8  # of a grid of images
 def read_rows(file: Path, model: Model) -> tuple[np.ndarray, np.ndarray | None]:
     """The rows (N, *X) of a file or of a folder of pictures, and labels (N,) if it has any.
 
-    Images may have their channels last, or none. Raises UserError.
+    They are cropped, resized and scaled as the rows that the model was trained on. Images may have their channels last,
+    or none. Raises UserError.
     """
+    own = model.run.data
     try:
-        if file.is_dir():
-            rows = folders.pictures(file)[0].read()
+        if file.is_dir() or (own.is_own and own.changes_rows):
+            found, _ = own.rows_in(file) if own.is_own else folders.pictures(file)
+            rows = found.read()
             return rows.x.numpy(), None if rows.y is None else rows.y.numpy()
         x, y, _ = arrays.read(file)
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read: {error.strerror or error}.") from None
     except (Unfit, DataError) as error:
         raise UserError(f"{file}: {error}") from None
     return as_images(x, model.shape), y

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -125,6 +125,18 @@ class Array(Dataset):
             raise DataError(f"{path}: cannot be read ({error.strerror}): mend the path.", field) from error
         val_rows = min(max(round(len(rows) * self.val_fraction), 1), len(rows) - 1)
         return replace(hold_out(rows, val_rows), notes=tuple(map(printable, notes)))
+
+    @property
+    def changes_rows(self) -> bool:
+        """Whether rows are cropped, resized or scaled."""
+        return bool(self.crop or self.resize or self.scale)
+
+    def rows_in(self, path: Path) -> tuple[Part, Sequence[str]]:
+        """All rows of another file, or of another folder of pictures, read as this record has its own, and notes.
+
+        Raises Unfit and OSError.
+        """
+        return pictures(path, self._framing) if path.is_dir() else self._numbers(path)
 
     @property
     def _framing(self) -> Framing:
