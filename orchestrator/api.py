@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.errors import UserError
 from orchestrator.export.loading import USUAL_OUT, load
 from orchestrator.storage import layout
 from orchestrator.storage.workspace import Workspace
@@ -71,38 +72,59 @@ def train(
     return load(Path(out) / read_spec.name, data_root)
 
 
-def results(name: str, out: str | Path = USUAL_OUT) -> pd.DataFrame:
+def results(name: str | Path, out: str | Path = USUAL_OUT) -> pd.DataFrame:
     """The trials of a sweep, or a run that was trained alone, the best first: a frame with a row for each, by id.
 
-    Columns: status, epochs, the values that were searched, and the metrics of the best epoch. Raises UserError.
+    `name` is that of a sweep or run in `out`, or its folder. Columns: status, epochs, the values that were searched,
+    and the metrics of the best epoch. Raises UserError.
     """
     import pandas as pd
 
     from orchestrator.sweep.ranking import ranked
     from orchestrator.sweep.results import read_results
 
-    trials = ranked(read_results(Path(out), name))
+    place = Path(name).expanduser()
+    where = (place.absolute().parent, place.name) if place.is_dir() else (Path(out), str(name))
+    trials = ranked(read_results(*where))
     facts = [
         {"id": trial["id"], "status": trial["status"], "epochs": trial["epochs"]}
         | trial["config"]
         | (trial["best"] or {})
         for trial in trials
     ]
-    return pd.DataFrame(facts).set_index("id")
+    return pd.DataFrame(facts, columns=None if facts else ["id", "status", "epochs"]).set_index("id")
 
 
 def written(settings: dict[str, Any]) -> tuple[str, ...]:
     """Settings as the command line's --set has them."""
-    return tuple(f"{path.replace('__', '.')}={json.dumps(value)}" for path, value in settings.items())
+    return tuple(f"{path.replace('__', '.')}={as_json(value)}" for path, value in settings.items())
 
 
 @contextmanager
 def file_of(spec: Spec) -> Iterator[Path]:
     """The file of a spec; for a dict one that is removed afterwards."""
-    if not isinstance(spec, Mapping):
+    if isinstance(spec, str | Path):
         yield Path(spec)
         return
+    if not isinstance(spec, Mapping):
+        raise UserError(f"{spec!r}: is neither a spec's file nor what one holds.")
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / layout.SPEC
-        file.write_text(json.dumps(spec), encoding="utf-8")
-        yield file
+        file.write_text(as_json(spec), encoding="utf-8")
+        try:
+            yield file
+        except UserError as error:  # a place in a file that nobody has written helps nobody
+            raise UserError(*(line.removeprefix(f"{file}:1: ") for line in error.lines)) from None
+
+
+def as_json(value: Any) -> str:
+    """A value of a spec as JSON, with numpy's numbers and paths as plain ones. Raises UserError for others."""
+
+    def plain(other: Any) -> Any:
+        if isinstance(other, Path):
+            return str(other)
+        if hasattr(other, "tolist"):
+            return other.tolist()
+        raise UserError(f"{other!r}: a spec holds text, numbers, lists and dicts.")
+
+    return json.dumps(value, default=plain)

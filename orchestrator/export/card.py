@@ -27,11 +27,14 @@ def lines(model: Model, config: dict[str, Any]) -> Iterator[str]:
     yield from ("", "## Data", "", f"`{data.name}`: {summary(type(data))}")
     yield from (f"Licence: {data.licence or 'not stated'}.", *([f"Cite: {data.citation}"] if data.citation else []), "")
     if kept := epoch_line(model):
-        yield from (f"## Metrics after epoch {model.origin.epoch}", "", "| metric | value |", "|---|---:|")
+        yield from (f"## Metrics after epoch {model.origin.epoch}", "")
+        if model.origin.axes is not None:
+            yield from ("These, and the evaluations, are of the model before it was pruned.", "")
+        yield from ("| metric | value |", "|---|---:|")
         yield from (f"| {name} | {show(value)} |" for name, value in kept.items())
         yield ""
     yield from evaluations(model)
-    if pruned := config.get("pruning"):
+    if pruned := model.origin.more.get("pruning"):
         yield from (
             "## Pruning",
             "",

@@ -6,12 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
 
 from orchestrator.errors import UserError
 from trainables.common.errors import DataError, Unfit
+from trainables.common.files import whole
+from trainables.data.base import Rows
 from trainables.data.formats import arrays, folders
 from trainables.inference.model import Model
 
@@ -27,15 +30,22 @@ def read_rows(file: Path, model: Model) -> tuple[np.ndarray, np.ndarray | None]:
     own = model.run.data
     try:
         if file.is_dir() or (own.is_own and own.changes_rows):
-            found, _ = own.rows_in(file) if own.is_own else folders.pictures(file)
+            found, _ = own.rows_in(file, least=1) if own.is_own else folders.pictures(file, least=1)
             rows = found.read()
-            return rows.x.numpy(), None if rows.y is None else rows.y.numpy()
+            return rows.x.numpy(), labels_of(rows)
         x, y, _ = arrays.read(file)
     except OSError as error:
         raise UserError(f"{file}: cannot be read: {error.strerror or error}.") from None
     except (Unfit, DataError) as error:
         raise UserError(f"{file}: {error}") from None
     return as_images(x, model.shape), y
+
+
+def labels_of(rows: Rows) -> np.ndarray | None:
+    """The labels of rows, by the names of their classes where these have any."""
+    if rows.y is None:
+        return None
+    return np.array(rows.classes)[rows.y.numpy()] if rows.classes else rows.y.numpy()
 
 
 def as_images(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -53,7 +63,7 @@ def write_arrays(file: Path, found: dict[str, np.ndarray | None]) -> None:
     if file.suffix.lower() != ".npz":
         raise UserError(f"{file}: arrays are written as .npz: name such a file.")
     known = {name: value for name, value in found.items() if value is not None}
-    write(file, lambda: np.savez(file, **known))
+    write(file, lambda stream: np.savez(stream, **known))
 
 
 def write_samples(file: Path, model: Model, x: np.ndarray) -> None:
@@ -68,13 +78,14 @@ def write_samples(file: Path, model: Model, x: np.ndarray) -> None:
     from trainables.pictures import grid  # imports matplotlib
 
     sheet = grid(torch.from_numpy(x), model.range or (float(x.min()), float(x.max())), COLUMNS)
-    write(file, lambda: sheet.save(file))
+    write(file, lambda stream: sheet.save(stream, "PNG"))
 
 
-def write(file: Path, save: Callable[[], None]) -> None:
-    """Write a file, in a folder that is made if need be. Raises UserError."""
+def write(file: Path, save: Callable[[BinaryIO], None]) -> None:
+    """Write a file whole or not at all, in a folder that is made if need be. Raises UserError."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        save()
+        with whole(file) as stream:
+            save(stream)
     except OSError as error:
         raise UserError(f"{file}: cannot be written: {error.strerror or error}.") from None

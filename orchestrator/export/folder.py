@@ -18,7 +18,7 @@ from orchestrator.errors import UserError
 from orchestrator.export.card import card
 from orchestrator.storage import layout
 from orchestrator.storage.json_files import read_object, write_whole
-from trainables.common.errors import UsageError
+from trainables.common.errors import UsageError, one_line
 from trainables.inference import building, fitted
 from trainables.inference.model import Model, Origin
 from trainables.run import Run
@@ -35,12 +35,16 @@ def is_one(folder: Path) -> bool:
 
 def write(model: Model, to: Path, facts: dict[str, Any]) -> list[Path]:
     """Write a model into a folder that is there. `facts` go into its config. Returns the files. Raises OSError."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     weights = building.plain_copy(model.module, model.run).state_dict()
     rows, why_not = model.known_fit()
     tensors = weights | {f"{FITTED}{name}": value for name, value in (fitted.state(rows) if rows else {}).items()}
-    save_file({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}, to / WEIGHTS)
+    try:
+        save_file({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}, to / WEIGHTS)
+    except SafetensorError as error:
+        raise OSError(one_line(error)) from None
     config = config_of(model, rows, why_not) | facts
     write_whole(to / CONFIG, json.dumps(config, indent=2, allow_nan=False) + "\n")
     (to / CARD).write_text(card(model, config), encoding="utf-8")
@@ -58,6 +62,7 @@ def config_of(model: Model, rows: fitted.Fitted | None, why_not: str) -> dict[st
         "data": {"shape": list(model.shape), "range": model.range},
         "epoch": origin.epoch,
         "axes": origin.axes,
+        "more": origin.more,
         "fitted": {"collapsed": rows.collapsed, "unfit": rows.unfit} if rows else {"absent": why_not},
         "history": history,
         "evaluations": list(origin.findings),
@@ -84,20 +89,23 @@ def read(folder: Path) -> Model:
         tensors = load_file(folder / WEIGHTS)
         learner.load_state_dict({name: value for name, value in tensors.items() if not name.startswith(FITTED)})
         known = {name.removeprefix(FITTED): value for name, value in tensors.items() if name.startswith(FITTED)}
+        about = {"collapsed": False, "unfit": "", "absent": ""} | config["fitted"]
         axes = None if config["axes"] is None else tuple(config["axes"])
         lines = [
             {name: math.nan if value is None else value for name, value in line.items()} for line in config["history"]
         ]
-        origin = Origin(config["name"], config["epoch"], lines, config["evaluations"], axes)
-    except (OSError, ValueError, LookupError, TypeError, RuntimeError, SafetensorError) as error:
+        findings = [found for found in config["evaluations"] if found["metric"] and found["values"] is not None]
+        if any("epoch" not in line for line in lines):
+            raise ValueError("an epoch has no number")
+        origin = Origin(config["name"], config["epoch"], lines, findings, axes, dict(config["more"]))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         raise UserError(
             f"{folder}: is damaged ({' '.join(str(error).split())[:200]}). Export the model again."
         ) from None
 
     def fit() -> fitted.Fitted:
-        about = config["fitted"]
         if not known:
-            raise UsageError(f"{folder}: {about['absent']}")
+            raise UsageError(f"{folder}: {about['absent'] or 'it was exported without what is known of its rows.'}")
         return fitted.from_state(known, config["epoch"], about["collapsed"], about["unfit"])
 
     return Model(learner, run, fit, origin)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -43,21 +44,23 @@ FORMATS: dict[str, Write] = {
 
 def export(model: Model, to: Path, form: str, facts: dict[str, Any]) -> list[Path]:
     """Write a model into a new folder, whole or not at all. Raises UserError for a folder that is there."""
-    if to.exists() and not (to.is_dir() and not any(to.iterdir())):
-        raise UserError(f"{to}: is there already. Choose another --to, or remove it.")
-    beside = to.with_name(f".{to.name}.part")
-    shutil.rmtree(beside, ignore_errors=True)
+    told, to = to, to.absolute()
+    if os.path.lexists(to) and not (to.is_dir() and not any(to.iterdir())):
+        raise UserError(f"{told}: is there already. Choose another --to, or remove it.")
+    beside = to.with_name(f".{to.name}.{os.getpid()}")
     try:
         beside.mkdir(parents=True)
         files = FORMATS[form](model, beside, facts)
-        if to.exists():
-            to.rmdir()
-        beside.rename(to)
+        if to.exists():  # and empty; it may be the working directory
+            for file in beside.iterdir():
+                file.rename(to / file.name)
+        else:
+            beside.rename(to)
     except OSError as error:
         raise UserError(f"{to}: cannot be written: {error.strerror or error}.") from None
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-    return [to / file.relative_to(beside) for file in files]
+    return [told / file.relative_to(beside) for file in files]
 
 
 def made_with() -> dict[str, Any]:

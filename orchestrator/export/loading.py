@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,18 +13,23 @@ from orchestrator.export import folder as exported
 from orchestrator.spec.evaluations import Checkpoint
 from orchestrator.storage import layout
 from orchestrator.storage.blobs import here
+from orchestrator.storage.journal import JournalError, events_of
 from orchestrator.storage.json_files import read_object
 from orchestrator.storage.metric_lines import from_json
+from orchestrator.sweep.changes import Origin, check_data, origin, origin_of_run
 from trainables.common.errors import CheckpointError, DataError, UsageError
 from trainables.common.roots import Root, root_of
 from trainables.common.roots import recorded as recorded_root
+from trainables.data.access import DataAccess
 from trainables.data.loading import load_splits, read_facts
 from trainables.inference import building, fitted
+from trainables.inference import model as models
 from trainables.inference.fitted import Fitted
-from trainables.inference.model import Model, Origin
+from trainables.inference.model import Model
 from trainables.run import Run
 
 USUAL_OUT = Path("runs")
+EPOCH = b'{"event":"epoch",'  # how most lines of a journal begin
 
 
 def load(place: str | Path, data_root: Root = None, out: Path = USUAL_OUT) -> Model:
@@ -32,10 +38,10 @@ def load(place: str | Path, data_root: Root = None, out: Path = USUAL_OUT) -> Mo
     A place is a path, or is looked for in `out`; `@last` after it means the model of the last epoch. `data_root` is
     only needed where training did not end, so that nothing was kept of its training rows. Raises UserError.
     """
-    text, _, of = str(place).partition("@")
-    if of not in ("", *layout.EVALUATED):
-        raise UserError(f"{place}: after @ comes 'best' or 'last', the epoch whose model is meant.")
+    text, of = parted(place)
     if exported.is_one(Path(text)):
+        if of:
+            raise UserError(f"{place}: was exported: it holds the model of one epoch. Leave out @{of}.")
         return exported.read(Path(text))
     name, trained = found(text, of or "best", out)
     try:
@@ -44,27 +50,45 @@ def load(place: str | Path, data_root: Root = None, out: Path = USUAL_OUT) -> Mo
         raise UserError(str(error)) from None
 
 
+def parted(place: str | Path) -> tuple[str, str]:
+    """The path or name of a place, and the epoch asked for after @, empty where there is none. Raises UserError."""
+    text = str(Path(place).expanduser())
+    before, sign, of = text.rpartition("@")
+    if not sign or "/" in of or Path(text).exists():
+        return text, ""
+    if of not in layout.EVALUATED:
+        raise UserError(f"{place}: after @ comes 'best' or 'last', the epoch whose model is meant.")
+    return before, of
+
+
 def found(text: str, of: Checkpoint, out: Path) -> tuple[str, TrainedModel]:
     """The name, and the files, of the model of a sweep, trial or run. Raises UserError."""
-    where, target = located(Path(text), out)
-    trials = None if "/" in target or (where / target / layout.BEST).is_file() else "best:1"
-    _, [model] = trained_models(where, target, trials, of)
+    try:
+        where, target = located(Path(text), out)
+        trials = None if "/" in target or (where / target / layout.BEST).is_file() else "best:1"
+        _, [model] = trained_models(where, target, trials, of)
+    except (OSError, ValueError):  # a name that no file can have
+        raise UserError(f"{text[:100]!r}: is no name of a sweep, run or folder.") from None
     return target, model
 
 
 def folder_of(place: str | Path, out: Path = USUAL_OUT) -> Path:
     """The folder of the trial or run whose model is at a place. Raises UserError."""
-    return found(str(place).partition("@")[0], "best", out)[1].folder
+    text, _ = parted(place)
+    if exported.is_one(Path(text)):
+        raise UserError(f"{place}: was exported, and has no run in MLflow. Register the trial that it comes from.")
+    return found(text, "best", out)[1].folder
 
 
 def located(path: Path, out: Path) -> tuple[Path, str]:
     """The folder of all sweeps, and the target in it, that a path means; else those in `out`."""
-    if (path / layout.RESULTS).exists() or (path / layout.BEST).exists() and path.parent.name != layout.TRIALS:
-        return path.absolute().parent, path.absolute().name
-    sweep = path.parent.parent if path.parent.name == layout.TRIALS else path.parent
+    there = Path(os.path.normpath(path.absolute()))
+    sweep = there.parent.parent if there.parent.name == layout.TRIALS else there.parent
     if (sweep / layout.RESULTS).exists():
-        return sweep.absolute().parent, f"{sweep.absolute().name}/{path.name}"
-    return out, str(path)
+        return sweep.parent, f"{sweep.name}/{there.name}"
+    known = any((there / name).exists() for name in (layout.RESULTS, layout.BEST, layout.CONFIG))
+    names_out = len(path.parts) > 1 and there.parent.is_dir() and not (out / path.parts[0]).exists()
+    return (there.parent, there.name) if known or names_out else (out, str(path))
 
 
 def opened(trained: TrainedModel, name: str, data_root: Root = None) -> Model:
@@ -78,8 +102,8 @@ def opened(trained: TrainedModel, name: str, data_root: Root = None) -> Model:
 
     learner, epoch = building.load(file, run, form)
     known = {"data_root": recorded_root(root)}
-    origin = Origin(name, epoch, history(trained.folder), current(trained), more=known)
-    return Model(learner, run, fit_of(trained, learner, epoch, run, root), origin)
+    source = models.Origin(name, epoch, history(trained.folder), current(trained), more=known)
+    return Model(learner, run, fit_of(trained, learner, epoch, run, root), source)
 
 
 def fit_of(trained: TrainedModel, learner, epoch: int, run: Run, root: Root) -> Callable[[], Fitted]:
@@ -89,13 +113,31 @@ def fit_of(trained: TrainedModel, learner, epoch: int, run: Run, root: Root) -> 
         kept = fitted.read(trained.folder / layout.FITTED, trained.of, epoch)
         if kept is not None:
             return kept
+        told = f"{trained.folder}: was not trained to its end, so nothing was kept of its training rows"
         try:
-            return fitted.fit(learner, load_splits(run.data, root).train, epoch)
+            check_data(began(trained.folder), [run.data], DataAccess(root))
+            rows = load_splits(run.data, root).train
         except DataError as error:
-            told = "was not trained to its end, so nothing was kept of its training rows, which are not here either"
-            raise UsageError(f"{trained.folder}: {told}: {error}") from None
+            raise UsageError(f"{told}, which are not here either: {error}") from None
+        except UserError as error:
+            raise UsageError(f"{told}; and {error}") from None
+        if (rows.shape, rows.range) != (learner.vae.shape, learner.vae.data_range):
+            raise UsageError(f"{told}; and the data that are here have another shape or range.")
+        return fitted.fit(learner, rows, epoch)
 
     return fit
+
+
+def began(folder: Path) -> Origin:
+    """With which data the training in the folder of a trial or run began."""
+    if folder.parent.name != layout.TRIALS:
+        return origin_of_run(folder)
+    sweep = folder.parents[1]
+    try:
+        lines = (sweep / layout.JOURNAL).read_bytes().splitlines()
+        return origin(event for line in lines if not line.startswith(EPOCH) for event in events_of(sweep, line))
+    except (OSError, JournalError):  # it is being written, or is lost: then nothing is known
+        return origin([])
 
 
 def root_of_model(model: Model) -> Root:

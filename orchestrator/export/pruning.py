@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,13 @@ from trainables.inference.model import Model
 
 ROWS = 1000  # most of those that are encoded and decoded
 ROUNDS = 5  # of the time, of which the fastest counts
+
+
+def pruned(model: Model, root: Root) -> Model:
+    """The model without the axes that it does not use; its origin has the report as `pruning`. Raises UsageError."""
+    small = model.prune()
+    more = {**small.origin.more, "pruning": report(model, small, root)}
+    return small.with_origin(replace(small.origin, more=more))
 
 
 def report(model: Model, pruned: Model, root: Root) -> dict[str, tuple[Any, Any]]:

@@ -24,7 +24,7 @@ class VAE(PythonModel):
         asked = {"op": "encode", "n": 1, "seed": 0} | (params or {})
         if asked["op"] == "sample":
             return self.model.sample(int(asked["n"]), int(asked["seed"]))
-        value = np.asarray(model_input, dtype=np.float32)
+        value = np.asarray(model_input)
         if asked["op"] == "encode":
             code = self.model.encode(value)
             return np.stack([part for part in code if part is not None], axis=1)

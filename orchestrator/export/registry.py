@@ -67,15 +67,24 @@ def register(model: Model, name: str, facts: dict[str, Any], run_folder: Path, u
     check_store(uri)
     prepare_store(uri)
     client = connect(uri)
-    run = run_of(client, sweep, PARENT if sweep == run_folder else run_folder.name, uri)
+    info = run_of(client, sweep, PARENT if sweep == run_folder else run_folder.name, uri).info
     try:
         mlflow.set_tracking_uri(uri)
-        with quiet(), described(model, facts) as known, mlflow.start_run(run_id=run.info.run_id):
+        with quiet(), described(model, facts) as known, mlflow.start_run(run_id=info.run_id):
             made = mlflow.pyfunc.log_model(name="model", registered_model_name=name, **known)
-        client.set_terminated(run.info.run_id, status=run.info.status, end_time=run.info.end_time)
     except mlflow.exceptions.MlflowException as error:
         raise UserError(f"--register {name}: MLflow refused it: {first_line(error, uri)}") from None
+    except OSError as error:
+        raise UserError(f"--register {name}: {error.strerror or error}.") from None
+    finally:  # the run is as it was: `start_run` ends it anew
+        client.set_terminated(info.run_id, status=info.status, end_time=info.end_time)
     return f"{name}, version {made.registered_model_version}"
+
+
+def check_name(name: str) -> None:
+    """Raises UserError for a name that MLflow's registry does not take."""
+    if not name.strip() or {"/", ":"} & set(name):
+        raise UserError(f"--register {name!r}: a model's name is not empty, and has neither / nor :. Choose another.")
 
 
 def run_of(client: Any, sweep: Path, uid: str, uri: str) -> Any:
@@ -107,20 +116,19 @@ def quiet() -> Iterator[None]:
 def described(model: Model, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """What MLflow saves of a model: the exported folder, our code, signature, example and requirements."""
     from mlflow.models import ModelSignature
-    from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
+    from mlflow.types import ParamSchema, ParamSpec
 
     with tempfile.TemporaryDirectory() as scratch:
         folder, code = Path(scratch) / "model", Path(scratch) / "code"
         folder.mkdir(), code.mkdir()
         exported.write(model, folder, facts)
         example = model.sample(EXAMPLES)
-        rows = Schema([TensorSpec(example.dtype, (-1, *model.shape))])
         params = [ParamSpec("op", "string", "encode"), ParamSpec("n", "long", 1), ParamSpec("seed", "long", 0)]
         yield {
             "python_model": str(Path(__file__).with_name("pyfunc.py")),
             "artifacts": {"model": str(folder)},
             "code_paths": [str(copied(HOUSE / part, code)) for part in CODE],
-            "signature": ModelSignature(rows, None, ParamSchema(params)),
+            "signature": ModelSignature(params=ParamSchema(params)),  # rows or latents: the shape depends on `op`
             "input_example": (example, {"op": "encode", "n": 1, "seed": 0}),
             "pip_requirements": [f"{name}=={version(name)}" for name in NEEDED],
         }

@@ -30,8 +30,7 @@ class Holder:
     """The process that holds a folder's lock. All is empty of one that an earlier version of vaeorch has started."""
 
     work: str = ""
-    """MOMENT_S = 0.2  # for a process that only asks who holds a lock
-TRAINS, EVALUATES or WORKS."""
+    """TRAINS, EVALUATES or WORKS."""
     host: str = ""
     pid: int = 0
     born: str = ""
@@ -54,7 +53,8 @@ def driver(folder: Path, work: str = WORKS) -> Iterator[None]:
 
     Raises UserError if another process is the driver, or if slots of an earlier one do not end.
     """
-    with (folder / layout.DRIVER_LOCK).open("a+") as file, (folder / layout.SLOTS_LOCK).open("w") as slots:
+    lock = os.open(folder / layout.DRIVER_LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    with open(lock, "r+", encoding="utf-8") as file, (folder / layout.SLOTS_LOCK).open("w") as slots:
         if not _taken_in_time(file):
             known = holder(folder)
             who = f"process {known.pid} on {known.host}" if known and known.pid else "it"

@@ -60,9 +60,14 @@ def latents(z: Array, width: int, device: torch.device) -> tuple[Tensor, Form]:
 def tensor(value: Array, what: str) -> tuple[Tensor, Form]:
     """A tensor with the values of an array or tensor, and the form of results. Raises UsageError for other types."""
     if isinstance(value, Tensor):
+        if value.layout != torch.strided or value.is_meta:
+            raise UsageError(f"{what}: a tensor of {value.layout} on {value.device}: pass a dense one with values.")
         return value, Form(False, value.device)
     try:
-        return torch.from_numpy(np.ascontiguousarray(value)), Form(True, torch.device("cpu"))
+        array = np.ascontiguousarray(value)
+        kind = np.dtype(np.float64) if array.dtype == np.longdouble else array.dtype.newbyteorder("=")
+        array = np.require(array.astype(kind, copy=False), requirements="W")  # torch wants it writable
+        return torch.from_numpy(array), Form(True, torch.device("cpu"))
     except (TypeError, ValueError):
         kind = getattr(value, "dtype", type(value).__name__)
         raise UsageError(f"{what}: {kind} is no type of numbers: pass a numpy array or a torch tensor.") from None

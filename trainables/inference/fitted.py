@@ -80,9 +80,11 @@ def keep(path: Path, training: Training, best: Path) -> None:
 
 def read(path: Path, of: str, epoch: int) -> Fitted | None:
     """What was kept for the `best` or `last` epoch; None if there is nothing, or it is of another epoch."""
-    found = _readable(path)
-    kept = found.get(of) if found else None
-    return Fitted(**kept) if kept and kept["epoch"] == epoch else None
+    kept = (_readable(path) or {}).get(of)
+    try:
+        return Fitted(**kept) if kept and kept["epoch"] == epoch else None
+    except (TypeError, LookupError):  # another version kept it
+        return None
 
 
 def _readable(path: Path) -> dict[str, Any] | None:

@@ -5,15 +5,18 @@
 from __future__ import annotations
 
 import copy
+import math
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from trainables.common.errors import UsageError
+from trainables.common.errors import UsageError, one_line
 from trainables.data.base import Range
 from trainables.inference import arrays
 from trainables.inference.arrays import Array
@@ -25,7 +28,6 @@ from trainables.noise import Noise
 from trainables.run import Run
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
 BLOCK = 500  # rows whose noise is drawn together, as in evaluations: a sample depends on its number alone
@@ -162,6 +164,8 @@ class Model:
             raise UsageError(
                 f"{self.origin.name}: {method.name} mixes latent axes: none of them can be told irrelevant."
             )
+        if self.origin.axes is not None:  # the others were cut out
+            return torch.ones(self.latent_dim, dtype=torch.bool)
         if hasattr(mapping, "opened"):
             return mapping.opened().bool().cpu()
         if not self.fitted.score_D.isfinite().all():
@@ -200,10 +204,12 @@ class Model:
         return form.of(self._decoded(self._by_blocks(self._learner.vae.represent, x_BX)))
 
     def sample(self, n: int, seed: int = 0) -> np.ndarray:
-        """Generate `n` rows (n, *shape) as the method's paper does. Row i depends on the seed and i alone.
+        """Generate `n` rows (n, *shape) as the method's paper does; evaluations with this seed count the same ones.
 
-        Those of the evaluations with the same seed are the same. Raises UsageError.
+        Row i depends on the seed and i alone, but for rounding. Those of a likelihood with a learned variance have its
+        noise, and may leave `range`. Raises UsageError.
         """
+        n, seed = whole(n, "sample: n"), whole(seed, "sample: seed")
         if n < 1:
             raise UsageError(f"sample: {n} rows: ask for 1 or more.")
         vae, sampler = self._learner.vae, self._sampler
@@ -212,8 +218,8 @@ class Model:
             made = [self._generated(vae, sampler, seed, start, min(BLOCK, n - start)) for start in blocks]
         return torch.cat(made).cpu().numpy()
 
-    def traverse(self, axis: int, steps: int = 10, sds: float = 3.0, at: Array | None = None) -> np.ndarray:
-        """Decode points along a latent axis: (steps, *shape).
+    def traverse(self, axis: int, steps: int = 10, sds: float = 3.0, at: Array | None = None) -> Array:
+        """Decode points along a latent axis: (steps, *shape), as numpy unless `at` is a tensor.
 
         Args:
             sds: how far from the codes' mean to go to either side, in their standard deviations on that axis.
@@ -221,21 +227,33 @@ class Model:
 
         Raises UsageError for an axis that it does not have.
         """
+        axis, steps = whole(axis, "traverse: axis"), whole(steps, "traverse: steps")
         if not 0 <= axis < self.latent_dim:
             raise UsageError(f"traverse: axis {axis}: this model has the axes 0 to {self.latent_dim - 1}.")
-        if steps < 1:
-            raise UsageError(f"traverse: {steps} steps: ask for 1 or more.")
-        fitted = self.fitted
-        centre_L = fitted.mean_D if at is None else arrays.latents(at[None], self.latent_dim, self.device)[0][0]
+        if steps < 1 or not math.isfinite(sds):
+            raise UsageError(f"traverse: {steps} steps over {sds} deviations: ask for 1 step or more, and a number.")
+        fitted, form = self.fitted, arrays.Form(True, torch.device("cpu"))
+        centre_L = fitted.mean_D
+        if at is not None:
+            rows = at[None] if isinstance(at, Tensor) else np.asarray(at)[None]
+            [centre_L], form = arrays.latents(rows, self.latent_dim, self.device)
         z_SL = centre_L.to(self.device, torch.get_default_dtype()).repeat(steps, 1)
         z_SL[:, axis] = torch.linspace(-sds, sds, steps).to(z_SL) * fitted.sd_D[axis] + fitted.mean_D[axis]
-        return self._decoded(z_SL).cpu().numpy()
+        return form.of(self._decoded(z_SL))
 
     # What can be made of it
 
     def to(self, device: torch.device | str) -> Model:
-        """The same model on a device, such as "cuda"."""
-        return Model(copy.deepcopy(self._learner).to(device), self.run, lambda: self.fitted, self.origin)
+        """The same model on a device, such as "cuda". Raises UsageError where there is none."""
+        try:
+            learner = copy.deepcopy(self._learner).to(device)
+        except (RuntimeError, AssertionError) as error:
+            raise UsageError(f"{device}: is no device of this machine: {one_line(error)[:200]}") from None
+        return Model(learner, self.run, lambda: self.fitted, self.origin)
+
+    def with_origin(self, origin: Origin) -> Model:
+        """The same model with other facts about where it comes from."""
+        return Model(self._learner, self.run, lambda: self.fitted, origin)
 
     def prune(self) -> Model:
         """A smaller model without the axes that are not `active`, each of which is held at its mean over training rows.
@@ -271,11 +289,22 @@ class Model:
             return method.sampler_of(vae, {})
         if self.fitted.unfit:
             raise UsageError(f"{self.origin.name}: cannot generate: {self.fitted.unfit}")
-        return method.sampler_of(vae, {name: value.to(self.device) for name, value in self.fitted.sampler.items()})
+        try:
+            return method.sampler_of(vae, {name: value.to(self.device) for name, value in self.fitted.sampler.items()})
+        except (TypeError, LookupError):
+            raise UsageError(f"{self.origin.name}: what was kept for its samples is of another version.") from None
 
     def _generated(self, vae: Any, sampler: Sampler, seed: int, start: int, rows: int) -> Tensor:
         noise = Noise(seed, "generated", 0, start, rows=slice(rows), total=BLOCK, device=self.device)
         return vae.decode(sampler(noise)).sample(noise.normal("data", *vae.shape))
+
+
+def whole(value: Any, what: str) -> int:
+    """A whole number of any type. Raises UsageError for others."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise UsageError(f"{what}: {value!r} is no whole number.") from None
 
 
 def needs_data(method: Any) -> bool:

@@ -42,7 +42,7 @@ class Head:
     moving: bool  # several frames
 
 
-def pictures(folder: Path, framing: Framing = AS_THEY_ARE) -> tuple[Stored, tuple[str, ...]]:
+def pictures(folder: Path, framing: Framing = AS_THEY_ARE, least: int = 2) -> tuple[Stored, tuple[str, ...]]:
     """The pictures in the order of their names, grey if all are, and notes. Raises Unfit at the first invalid one.
 
     Unless `framing` makes them equally large, they must be.
@@ -53,8 +53,9 @@ def pictures(folder: Path, framing: Framing = AS_THEY_ARE) -> tuple[Stored, tupl
         raise Unfit("there is no such folder: mend the path.")
     archive = open_archive(folder)
     names = [name for name in archive.names if name.lower().endswith(SUFFIXES)]
-    if len(names) < 2:
-        raise Unfit(f"{len(names)} pictures ({', '.join(SUFFIXES)}): one to train on and one to validate are needed.")
+    if len(names) < least:
+        need = "one to train on and one to validate are" if least == 2 else f"{least} is"
+        raise Unfit(f"{len(names)} pictures ({', '.join(SUFFIXES)}): {need} needed.")
     steps_N = _classes(names)
     heads = list(_heads(archive, names))
     size = _size(names, heads, framing)

@@ -131,21 +131,21 @@ class Array(Dataset):
         """Whether rows are cropped, resized or scaled."""
         return bool(self.crop or self.resize or self.scale)
 
-    def rows_in(self, path: Path) -> tuple[Part, Sequence[str]]:
-        """All rows of another file, or of another folder of pictures, read as this record has its own, and notes.
+    def rows_in(self, path: Path, least: int) -> tuple[Part, Sequence[str]]:
+        """All rows of another file or folder of pictures, read as this record has its own, and notes.
 
         Raises Unfit and OSError.
         """
-        return pictures(path, self._framing) if path.is_dir() else self._numbers(path)
+        return pictures(path, self._framing, least) if path.is_dir() else self._numbers(path, least)
 
     @property
     def _framing(self) -> Framing:
         return Framing(self.crop, self.resize)
 
-    def _numbers(self, path: Path) -> tuple[Part, list[str]]:
+    def _numbers(self, path: Path, least: int = 2) -> tuple[Part, list[str]]:
         x, y, notes = read(path)
         notes += _taken_for(x.shape)
-        x = _placed(x)
+        x = _placed(x, least)
         _check_type(x, self.scale)
         notes += _stretched(x, self._framing)
         x = _finite(_typed(_framed(x, self._framing), self.scale))
@@ -160,11 +160,11 @@ class Array(Dataset):
         return Rows(torch.from_numpy(x), y_N, values, classes=classes), notes
 
 
-def _placed(x: np.ndarray) -> np.ndarray:
+def _placed(x: np.ndarray, least: int) -> np.ndarray:
     """`x` as vectors (N, D) or images (N, C, H, W)."""
     if x.ndim not in (2, 3, 4):
         raise Unfit(f"x has {x.ndim} dimensions {x.shape}: write (N, D), (N, H, W), (N, H, W, C) or (N, C, H, W).")
-    if x.size == 0 or len(x) < 2:
+    if x.size == 0 or len(x) < least:
         raise Unfit(f"x of shape {x.shape} is too small: at least one row to train on and one to validate are needed.")
     if x.ndim == 4:
         return np.moveaxis(x, _channel_axis(x.shape), 1)
