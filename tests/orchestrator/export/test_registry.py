@@ -58,7 +58,8 @@ def test_an_mlflow_model_holds_all_that_it_needs(vaeorch, out, tmp_path):
     np.save(tmp_path / "x.npy", model.sample(4))
     words = [sys.executable, "-c", USE, str(tmp_path / "moved")]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    ran = subprocess.run(words, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True)
+    ran = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
     assert "op: 'dream' is unknown" in ran.stdout
     found, x = np.load(tmp_path / "found.npz"), np.load(tmp_path / "x.npy")
     assert str(found["code"]).startswith(str(tmp_path / "moved" / "code"))
@@ -66,6 +67,25 @@ def test_an_mlflow_model_holds_all_that_it_needs(vaeorch, out, tmp_path):
     assert np.allclose(found["reconstruct"], model.reconstruct(x), atol=1e-6)
     assert np.allclose(found["decode"], model.reconstruct(x), atol=1e-6)
     assert np.array_equal(found["sample"], model.sample(5, seed=3))
+
+
+@pytest.mark.parametrize("name", ["", " ", "a/b", "a:b"])
+def test_a_name_that_the_registry_refuses_is_told_before_anything_is_logged(vaeorch, out, name):
+    code, said, told = vaeorch("export", "tiny", "--out", out, "--register", name)
+    assert (code, said) == (2, "") and "Choose another" in told
+
+
+def test_a_registration_that_fails_leaves_the_run_as_it_was(vaeorch, out, monkeypatch):
+    client = connect(f"sqlite:///{out / 'mlflow.db'}")
+    before = [(run.info.status, run.info.end_time) for run in runs_of(client)]
+    monkeypatch.setattr("mlflow.pyfunc.log_model", lambda **values: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        vaeorch("export", "tiny", "--out", out, "--register", "other")
+    assert [(run.info.status, run.info.end_time) for run in runs_of(client)] == before
+
+
+def runs_of(client):
+    return client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
 
 
 def test_what_was_never_recorded_cannot_be_registered(vaeorch, out, tmp_path):

@@ -128,11 +128,10 @@ def test_relevant_axes_are_the_fewest_with_99_percent_of_the_score():
     assert model.prune().prune().origin.axes == (0, 2, 4)  # nothing is left to cut
 
 
-def test_a_pruned_model_names_the_axes_of_the_one_before():
-    smaller = with_scores("vae", 10.0, 0.01, 5.0, 0.02, 3.0, 0.03).prune()
-    rows = vars(smaller.fitted) | {"score_D": torch.tensor([9.0, 0.001, 9.0], dtype=torch.float64)}
-    again = Model(smaller.module, smaller.run, lambda: Fitted(**rows), smaller.origin).prune()
-    assert again.origin.axes == (0, 4)
+def test_all_axes_of_a_pruned_model_are_active_though_their_total_is_smaller():
+    smaller = with_scores("vae", 97.5, 1.0, 0.9, 0.6, 0.0, 0.0).prune()
+    assert smaller.origin.axes == (0, 1, 2) and smaller.active.tolist() == [True] * 3
+    assert smaller.fitted.relevance.active().sum() == 2  # of those three alone the third would not be
 
 
 def test_a_collapsed_model_has_nothing_to_keep():

@@ -176,9 +176,13 @@ def noise(rows):
     return Noise(0, rows=slice(rows), total=rows)
 
 
+def fitted(components, seed):
+    return Mixture.of(fit(two_clusters(), components, seed), like=two_clusters())
+
+
 def test_fitted_mixture_has_the_mean_and_covariance_of_the_codes():
     """Exactly so, whatever EM has found: each of its steps keeps the first two moments (less sklearn's ridge 1e-6)."""
-    z, mixture = two_clusters(), fit(two_clusters(), 3, seed=0)
+    z, mixture = two_clusters(), fitted(3, seed=0)
     mean = mixture.weight_K @ mixture.mean_KL
     spread = mixture.mean_KL - mean
     within = mixture.root_KLL @ mixture.root_KLL.transpose(1, 2)
@@ -188,7 +192,7 @@ def test_fitted_mixture_has_the_mean_and_covariance_of_the_codes():
 
 
 def test_fitted_mixture_finds_the_clusters():
-    mixture = fit(two_clusters(), 2, seed=3)
+    mixture = fitted(2, seed=3)
     far = int(mixture.mean_KL[:, 0].argmax())
     assert mixture.weight_K[far].item() == pytest.approx(0.25, abs=1e-3)
     assert mixture.mean_KL[far].tolist() == pytest.approx([9.0, -4.0], abs=0.03)
@@ -207,7 +211,7 @@ def test_samples_have_the_moments_of_the_mixture():
 
 
 def test_a_samples_row_does_not_depend_on_who_draws_it():
-    mixture = fit(two_clusters(), 3, seed=0)
+    mixture = fitted(3, seed=0)
     shares = [mixture.sample(Noise(0, rows=slice(*rows), total=9)) for rows in ((0, 4), (4, 4), (4, 9))]
     assert torch.equal(torch.cat(shares), mixture.sample(noise(9)))
 
