@@ -17,14 +17,17 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in what a script sta
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 END_TO_END = ROOT / "tests" / "end_to_end"
-LONGEST = ("test_kill_chain.py", "test_ssh_cluster.py", "test_worker_groups.py")
+LONGEST = ("test_kill_chain.py", "test_ssh_cluster.py")
 """They take minutes each: of two processes none is to end with one."""
+LAST = ("test_sweeps_over_nodes.py", "test_worker_groups.py")
+"""They start a Ray of several nodes in the tests' own process. Where its client is left behind it ends the process."""
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts whole sweeps on real Ray last, as they take minutes, the longest first; the others keep their order."""
-    items.sort(key=lambda item: (END_TO_END in item.path.parents) * (1 + (item.path.name not in LONGEST)))
+    """Puts whole sweeps on real Ray last, as they take minutes; see LONGEST and LAST. The others keep their order."""
+    ranks = dict.fromkeys(LONGEST, 1) | dict.fromkeys(LAST, 3)
+    items.sort(key=lambda item: ranks.get(item.path.name, 2) if END_TO_END in item.path.parents else 0)
 
 
 @pytest.fixture(scope="session")

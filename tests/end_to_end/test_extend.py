@@ -1,21 +1,21 @@
 """A finished sweep that is extended on real Ray, killed before its spec.yaml is written, and resumed."""
 
 import json
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from ruamel.yaml import YAML
 
-from orchestrator.checks.read import read_plan
 from orchestrator.clusters.resources import cpus
 from orchestrator.commands import extend as verb
-from orchestrator.commands.resume import resume
-from orchestrator.commands.sweep import sweep
 from orchestrator.storage.workspace import Workspace
 from orchestrator.sweep.extension import Wanted
 from orchestrator.tracking.mlflow_store import connect
+from tests.support import ROOT, warm
 from tests.support.journals import Killed, journal_of
 from trainables.run import Run
 from trainables.train import train
@@ -37,14 +37,20 @@ resources: {{cpus_per_worker: {cpus()}}}
 WANTED = Wanted(trials=1, seeds=1, epochs=2, settings=("description=and more", "resources.placement=SPREAD"))
 
 
+def vaeorch(*words) -> None:
+    """Run a command line in a process of its own."""
+    environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    ran = warm.run([sys.executable, "-m", "orchestrator", *words], cwd=ROOT, env=environment, capture_output=True)
+    assert ran.returncode == 0, ran.stderr.decode()
+
+
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory, a_store) -> Path:
     """The folder of all sweeps, with one that has finished."""
     out = tmp_path_factory.mktemp("runs")
     shutil.copy(a_store, out / "mlflow.db")
     (out / "tiny.yaml").write_text(SPEC)
-    workspace = Workspace(out)
-    assert sweep(read_plan(out / "tiny.yaml"), workspace, out / "tiny.yaml", False, False) is None
+    vaeorch("sweep", out / "tiny.yaml", "--out", out)
     shutil.copytree(out / "tiny", out / "before")
     return out
 
@@ -66,7 +72,7 @@ def killed(swept) -> list[dict]:
 @pytest.fixture(scope="module")
 def resumed(swept, killed) -> dict:
     """The results of the whole sweep."""
-    assert resume("tiny", Workspace(swept), False) is None
+    vaeorch("resume", "tiny", "--out", swept)
     return json.loads((swept / "tiny" / "results.json").read_text())
 
 
