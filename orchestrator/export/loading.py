@@ -29,6 +29,7 @@ from trainables.inference.model import Model
 from trainables.run import Run
 
 USUAL_OUT = Path("runs")
+LONGEST = 1024  # characters of a path
 EPOCH = b'{"event":"epoch",'  # how most lines of a journal begin
 
 
@@ -39,6 +40,8 @@ def load(place: str | Path, data_root: Root = None, out: Path = USUAL_OUT) -> Mo
     only needed where training did not end, so that nothing was kept of its training rows. Raises UserError.
     """
     text, of = parted(place)
+    if len(text) > LONGEST or "\0" in text:
+        raise UserError(f"{text[:100]!r}: is no name of a sweep, run or folder.")
     if exported.is_one(Path(text)):
         if of:
             raise UserError(f"{place}: was exported: it holds the model of one epoch. Leave out @{of}.")
@@ -54,7 +57,7 @@ def parted(place: str | Path) -> tuple[str, str]:
     """The path or name of a place, and the epoch asked for after @, empty where there is none. Raises UserError."""
     text = str(Path(place).expanduser())
     before, sign, of = text.rpartition("@")
-    if not sign or "/" in of or Path(text).exists():
+    if not sign or "/" in of or os.path.lexists(text):
         return text, ""
     if of not in layout.EVALUATED:
         raise UserError(f"{place}: after @ comes 'best' or 'last', the epoch whose model is meant.")
@@ -63,12 +66,9 @@ def parted(place: str | Path) -> tuple[str, str]:
 
 def found(text: str, of: Checkpoint, out: Path) -> tuple[str, TrainedModel]:
     """The name, and the files, of the model of a sweep, trial or run. Raises UserError."""
-    try:
-        where, target = located(Path(text), out)
-        trials = None if "/" in target or (where / target / layout.BEST).is_file() else "best:1"
-        _, [model] = trained_models(where, target, trials, of)
-    except (OSError, ValueError):  # a name that no file can have
-        raise UserError(f"{text[:100]!r}: is no name of a sweep, run or folder.") from None
+    where, target = located(Path(text), out)
+    trials = None if "/" in target or (where / target / layout.BEST).is_file() else "best:1"
+    _, [model] = trained_models(where, target, trials, of)
     return target, model
 
 

@@ -91,6 +91,32 @@ def test_a_failed_export_leaves_nothing(vaeorch, out, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_model_is_exported_again_with_all_that_was_known_and_has_one_epoch(vaeorch, out, tmp_path, monkeypatch):
+    assert export(vaeorch, out, "--prune", "--to", tmp_path / "m")[0] == 0
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert vaeorch("export", tmp_path / "m", "--to", ".")[0] == 0  # an empty folder that is there
+    assert (tmp_path / "here" / "README.md").read_text() == (tmp_path / "m" / "README.md").read_text()
+    assert (
+        "These, and the evaluations, are of the model before it was pruned."
+        in (tmp_path / "m" / "README.md").read_text()
+    )
+    code, _, told = vaeorch("export", f"{tmp_path}/m@last", "--to", tmp_path / "n")
+    assert code == 2 and "Leave out @last" in told
+    code, _, told = vaeorch("export", tmp_path / "m", "--register", "x")
+    assert code == 2 and "has no run in MLflow" in told
+
+
+def test_codes_are_never_written_over_the_rows_that_they_are_of(vaeorch, out, tmp_path):
+    np.savez(tmp_path / "in.npz", x=np.zeros((3, 8, 8), np.float32))
+    before = (tmp_path / "in.npz").read_bytes()
+    code, _, told = vaeorch("encode", "two/0001", tmp_path / "in.npz", "--out", out, "-o", tmp_path / "in.npz")
+    assert code == 2 and "would be written over by its codes" in told
+    assert (tmp_path / "in.npz").read_bytes() == before
+    assert vaeorch("encode", "two/0001", tmp_path / "in.npz", "--out", out, "-o", tmp_path / "Z.NPZ")[0] == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["Z.NPZ", "in.npz"]
+
+
 def test_an_export_needs_a_place(vaeorch, out):
     code, _, told = export(vaeorch, out)
     assert code == 2 and told.startswith("say where to: --to DIR for files")

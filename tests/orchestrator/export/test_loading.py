@@ -37,6 +37,24 @@ def test_a_model_is_found_by_name_and_by_path(out, place):
     assert np.array_equal(by_name.sample(3), by_path.sample(3))
 
 
+def test_a_path_may_be_written_in_any_way(out, tmp_path, monkeypatch):
+    there = shutil.copytree(out / "pair", tmp_path / "a@b" / "pair")
+    (tmp_path / "link").symlink_to(there)
+    monkeypatch.chdir(there / "trials")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    ways = [
+        f"{there}/",
+        f"{there}/0001/../0002",
+        "0002",
+        "../0002",
+        "~/a@b/pair",
+        tmp_path / "link",
+        f"{there}/0002@best",
+    ]
+    assert [loading.load(way).run.seed for way in ways] == [1] * len(ways)
+    assert loading.load("0002").origin.name == loading.load("../0002").origin.name == "pair/0002"
+
+
 def test_the_model_of_the_last_epoch_is_asked_for_by_name(out):
     model = loading.load("pair/0001@last", out=out)
     assert model.origin.name == "pair/0001@last" and model.run.seed == 0
@@ -57,6 +75,8 @@ MISTAKES = {
     "nowhere": "no trained models here",
     "pair/0009": "no trained trial of pair",
     "pair/0001@first": "after @ comes 'best' or 'last'",
+    "a\0b": "is no name of a sweep",
+    "x" * 5000: "is no name of a sweep",
 }
 
 
@@ -76,6 +96,20 @@ def trial(out, tmp_path) -> Path:
 
 def test_what_was_not_kept_is_measured_anew_where_the_data_are(out, trial):
     (trial / layout.FITTED).unlink()
+    assert np.array_equal(loading.load(trial).sample(3), loading.load("pair/0002", out=out).sample(3))
+
+
+def test_rows_that_are_not_those_of_the_training_are_not_taken_for_them(trial, tmp_path):
+    own_data(trial, tmp_path / "rows.npy")
+    (trial / layout.FITTED).unlink()
+    np.save(tmp_path / "rows.npy", np.zeros((40, 5), np.float32))
+    with pytest.raises(UsageError, match="have another shape or range"):
+        _ = loading.load(trial).relevance
+
+
+def test_what_another_version_kept_is_measured_anew(out, trial):
+    kept = checkpoint.load(trial / layout.FITTED)
+    checkpoint.save(trial / layout.FITTED, {"best": kept["best"] | {"new": 1}, "last": kept["last"]})
     assert np.array_equal(loading.load(trial).sample(3), loading.load("pair/0002", out=out).sample(3))
 
 
