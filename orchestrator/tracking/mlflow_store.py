@@ -25,6 +25,7 @@ from orchestrator.tracking.store_address import (
     follow,
     is_server,
     is_sqlite,
+    sqlite_address,
     sqlite_file,
     without_password,
 )
@@ -86,10 +87,27 @@ def connect(uri: str, out: Path | None = None) -> Any:
         return MlflowClient(uri, registry_uri=uri)
     # Processes that make the tables of one SQLite file at once break it: MLflow's migrations take no lock.
     with locked(sqlite_file(uri)):
+        if not sqlite_file(uri).exists():
+            _make(sqlite_file(uri))
         client = MlflowClient(uri, registry_uri=uri)
         _open_anew(client, uri)
         follow(sqlite_file(uri), out)
     return client
+
+
+def _make(file: Path) -> None:
+    """Make a database with MLflow's tables, whole or not at all. The caller holds its lock.
+
+    Its migrations take seconds. A process that ends meanwhile would leave a database that no later one opens.
+    """
+    from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    beside = file.with_name(f".{file.name}.new")
+    for left in beside.parent.glob(f"{beside.name}*"):
+        left.unlink()
+    SqlAlchemyStore(sqlite_address(beside), DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH).engine.dispose()
+    beside.replace(file)
 
 
 def _open_anew(client: Any, uri: str) -> None:

@@ -7,13 +7,14 @@ from contextlib import closing
 
 import pytest
 
-from orchestrator.tracking.mlflow_store import prepare_store
+from orchestrator.tracking.mlflow_store import connect, prepare_store
 from orchestrator.tracking.saved_view import SECTIONS, SavedView, known, link, page_state
 from orchestrator.tracking.spool import TrackingError
 from orchestrator.tracking.start import axes_of
 from orchestrator.tracking.store_address import check_store
 from orchestrator.tracking.tracker import Tracker
 from tests.support import ROOT
+from tests.support.waiting import until
 
 MAKE_STORE = """
 import os, sys
@@ -147,3 +148,14 @@ def test_parallel_coordinates_are_what_varies_and_places_every_trial():
 def test_the_view_is_for_the_page_that_it_was_read_from():
     assert known("3.17.2") and not known("3.18.0") and not known("<html>404</html>")
     assert link("http://host/", "7", None) == "http://host/#/experiments/7/runs?workflowType=machine_learning"
+
+
+def test_a_store_whose_making_was_killed_is_made_by_the_next_process(tmp_path):
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    code = f"from orchestrator.tracking.mlflow_store import prepare_store; prepare_store({uri!r})"
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) as maker:
+        until(lambda: (tmp_path / ".mlflow.db.new").is_file() and (tmp_path / ".mlflow.db.new").stat().st_size)
+        maker.kill()
+    assert not (tmp_path / "mlflow.db").exists()
+    prepare_store(uri)
+    assert connect(uri).search_experiments()[0].name == "Default"
