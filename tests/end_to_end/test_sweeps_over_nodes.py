@@ -180,7 +180,8 @@ def test_a_lost_head_changes_no_number_and_no_weights_were_on_it(cluster, whole,
     assert list(first.rglob("checkpoint.pt.blob")) and not list(first.rglob("*.pt"))
     shutil.rmtree(first)
     drive(0, cluster.address, str(second), bucket.root)
-    assert not list(second.rglob("*.pt"))
+    assert {file.name for file in second.rglob("*.pt")} <= {"fitted.pt"}  # a few statistics
+    assert all(file.stat().st_size < 10_000 for file in second.rglob("*.pt"))
     for file in list(second.rglob("*.pt.blob")):
         here(file.with_suffix(""))
     results = json.loads((second / "killed" / "results.json").read_text())
