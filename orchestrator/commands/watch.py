@@ -18,8 +18,6 @@ from orchestrator.reporting import console as views
 from orchestrator.reporting.console import Board
 from orchestrator.reporting.journal_view import Growing, JournalReader, show
 from orchestrator.shell import command_for
-from orchestrator.space.plan import Plan
-from orchestrator.space.trials import Trial
 from orchestrator.spec.records import SweepSpec
 from orchestrator.storage import layout, locks
 from orchestrator.storage.json_files import read_object
@@ -75,8 +73,7 @@ def follow(folder: Path, look: Callable[[], None]) -> None:
 
 def board_of(folder: Path, spec: SweepSpec) -> Board:
     """An empty board of a sweep, of the sizes that its own process shows."""
-    trials = [Trial(**trial) for trial in progress(folder).trials]
-    planned = described(Plan(spec, trials) if trials else Plan.of(spec), folder, None)
+    planned = described(progress(folder).plan(spec), folder, None)
     started = begun(folder) or time.time()
     objective, sizes = spec.objective, (planned["trials"], planned["epochs_expected"])
     return Board(folder.name, objective.metric, objective.mode, *sizes, clock=time.time, started=started)

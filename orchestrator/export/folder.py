@@ -39,20 +39,26 @@ def write(model: Model, to: Path, facts: dict[str, Any]) -> list[Path]:
     from safetensors.torch import save_file
 
     weights = building.plain_copy(model.module, model.run).state_dict()
-    rows, why_not = model.known_fit()
+    rows, _ = model.known_fit()
     tensors = weights | {f"{FITTED}{name}": value for name, value in (fitted.state(rows) if rows else {}).items()}
     try:
         save_file({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}, to / WEIGHTS)
     except SafetensorError as error:
         raise OSError(one_line(error)) from None
-    config = config_of(model, rows, why_not) | facts
+    return [to / WEIGHTS, *write_facts(model, to, facts)]
+
+
+def write_facts(model: Model, to: Path, facts: dict[str, Any]) -> list[Path]:
+    """Write what is known of a model, and its card. Returns the files. Raises OSError."""
+    config = config_of(model) | facts
     write_whole(to / CONFIG, json.dumps(config, indent=2, allow_nan=False) + "\n")
     (to / CARD).write_text(card(model, config), encoding="utf-8")
-    return [to / name for name in (WEIGHTS, CONFIG, CARD)]
+    return [to / CONFIG, to / CARD]
 
 
-def config_of(model: Model, rows: fitted.Fitted | None, why_not: str) -> dict[str, Any]:
+def config_of(model: Model) -> dict[str, Any]:
     """The facts of a model in plain values; numbers that are not finite are null."""
+    rows, why_not = model.known_fit()
     origin = model.origin
     history = [{name: finite(value) for name, value in line.items()} for line in origin.history]
     return {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable
@@ -12,8 +11,6 @@ from typing import Any
 from orchestrator.errors import UserError
 from orchestrator.export import folder as exported
 from orchestrator.export import graphs, registry
-from orchestrator.export.card import card
-from orchestrator.storage.json_files import write_whole
 from orchestrator.sweep.reuse import software
 from trainables.inference.model import Model
 
@@ -24,11 +21,7 @@ def as_graphs(write: Callable[[Model, Path], list[Path]]) -> Write:
     """Graphs, with the facts and the card of the model beside them."""
 
     def written(model: Model, to: Path, facts: dict[str, Any]) -> list[Path]:
-        files = write(model, to)
-        config = exported.config_of(model, *model.known_fit()) | facts
-        write_whole(to / exported.CONFIG, json.dumps(config, indent=2, allow_nan=False) + "\n")
-        (to / exported.CARD).write_text(card(model, config), encoding="utf-8")
-        return [*files, to / exported.CONFIG, to / exported.CARD]
+        return [*write(model, to), *exported.write_facts(model, to, facts)]
 
     return written
 

@@ -4,16 +4,14 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from orchestrator.errors import UserError
+from orchestrator.export.quiet import quiet
 from trainables.common.errors import one_line
 from trainables.inference.model import Model
 
@@ -29,7 +27,7 @@ Check = Callable[[Path, Tensor], list[Tensor]]
 class Encoder(nn.Module):
     """x (B, *X) -> mean and variance of q(y|x), (B, D), and the representation z, (B, L)."""
 
-    outputs = ("mean", "variance", "representation")
+    title, input, outputs = "encoder", "x", ("mean", "variance", "representation")
 
     def __init__(self, model: Model):
         super().__init__()
@@ -44,7 +42,7 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """z (B, L) -> the decoded mean, (B, *X), in the data's range."""
 
-    outputs = ("decoded",)
+    title, input, outputs = "decoder", "z", ("decoded",)
 
     def __init__(self, model: Model):
         super().__init__()
@@ -52,6 +50,11 @@ class Decoder(nn.Module):
 
     def forward(self, z: Tensor) -> tuple[Tensor, ...]:
         return (self.vae.decode(z).mean_BX,)
+
+
+Part = Encoder | Decoder
+Save = Callable[[Part, Tensor, Path], None]
+"""Writes the graph of a part, traced with an example, to a file."""
 
 
 def examples(model: Model, rows: int) -> tuple[Tensor, Tensor]:
@@ -65,7 +68,7 @@ def examples(model: Model, rows: int) -> tuple[Tensor, Tensor]:
 def write_torch(model: Model, to: Path) -> list[Path]:
     """Write encoder.pt2 and decoder.pt2. Raises UserError where a graph cannot be made or computes something else."""
 
-    def save(part: nn.Module, example: Tensor, file: Path) -> None:
+    def save(part: Part, example: Tensor, file: Path) -> None:
         torch.export.save(traced(part, example), file)
 
     def compute(file: Path, value: Tensor) -> list[Tensor]:
@@ -84,8 +87,8 @@ def write_onnx(model: Model, to: Path) -> list[Path]:
 
     lacking = {torch.ops.prims.hypot.default: lambda a, b: onnx.Sqrt(a * a + b * b)}  # of torch's own translations
 
-    def save(part: nn.Module, example: Tensor, file: Path) -> None:
-        names = {"input_names": [name_of(part)], "output_names": outputs_of(part, example)}
+    def save(part: Part, example: Tensor, file: Path) -> None:
+        names = {"input_names": [part.input], "output_names": outputs_of(part, example)}
         graph = traced(part, example)
         torch.onnx.export(
             graph,
@@ -105,18 +108,20 @@ def write_onnx(model: Model, to: Path) -> list[Path]:
     return written(model, to, "onnx", save, compute)
 
 
-def written(model: Model, to: Path, suffix: str, save: Callable[[nn.Module, Tensor, Path], None], compute: Check):
+def written(
+    model: Model, to: Path, suffix: str, save: Callable[[Part, Tensor, Path], None], compute: Check
+) -> list[Path]:
     """Write both graphs, and compare what they compute with the model. Returns the files."""
     model, files = model.to("cpu"), []
     model.module.vae.precision = "fp32"
     for number, part in enumerate((Encoder(model).eval(), Decoder(model).eval())):
-        file = to / f"{name(part)}.{suffix}"
+        file = to / f"{part.title}.{suffix}"
         try:
-            with quiet():
+            with quiet("torch.onnx", "torch.export", "onnxscript", "onnx_ir"):
                 save(part, examples(model, ROWS[0])[number], file)
                 off = max(difference(part, compute, file, examples(model, rows)[number]) for rows in ROWS)
         except Exception as error:  # an exporter raises anything
-            what = f"{model.origin.name}: the {name(part)} of {model.run.method.name} cannot be written as {suffix}"
+            what = f"{model.origin.name}: the {part.title} of {model.run.method.name} cannot be written as {suffix}"
             raise UserError(f"{what}: {reason(error)}") from None
         if not off <= TOLERANCE:
             raise UserError(f"{file}: computes something else than the model (difference {off:.1e}): do not use it.")
@@ -125,14 +130,14 @@ def written(model: Model, to: Path, suffix: str, save: Callable[[nn.Module, Tens
 
 
 @torch.no_grad()
-def difference(part: nn.Module, compute: Check, file: Path, value: Tensor) -> float:
+def difference(part: Part, compute: Check, file: Path, value: Tensor) -> float:
     """The largest difference between a graph's outputs and the model's, relative to values above 1."""
     expected, found = part(value), compute(file, value)
     pairs = zip(found, expected, strict=True)
     return max(((mine - theirs).abs() / theirs.abs().clamp_min(1)).max().item() for mine, theirs in pairs)
 
 
-def traced(part: nn.Module, example: Tensor) -> torch.export.ExportedProgram:
+def traced(part: Part, example: Tensor) -> torch.export.ExportedProgram:
     """The graph of a part, for any number of rows."""
     with torch.no_grad():
         return torch.export.export(part, (example,), dynamic_shapes=({0: torch.export.Dim("rows", min=1)},))
@@ -145,32 +150,8 @@ def reason(error: Exception) -> str:
     return one_line(error)[:LONGEST_REASON]
 
 
-def name(part: nn.Module) -> str:
-    return type(part).__name__.lower()
-
-
-def name_of(part: nn.Module) -> str:
-    return "x" if isinstance(part, Encoder) else "z"
-
-
 @torch.no_grad()
-def outputs_of(part: nn.Module, example: Tensor) -> list[str]:
+def outputs_of(part: Part, example: Tensor) -> list[str]:
     """The names of a part's outputs; a flow's encoder gives no variance."""
     there = len(part(example))
     return list(part.outputs) if there == len(part.outputs) else [part.outputs[0], *part.outputs[1 - there :]]
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Exporters say much that is no user's concern."""
-    loggers = [logging.getLogger(known) for known in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
-    before = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, before, strict=True):
-                logger.setLevel(level)

@@ -13,13 +13,12 @@ from orchestrator.export import folder as exported
 from orchestrator.spec.evaluations import Checkpoint
 from orchestrator.storage import layout
 from orchestrator.storage.blobs import here
-from orchestrator.storage.journal import JournalError, events_of
-from orchestrator.storage.json_files import read_object
-from orchestrator.storage.metric_lines import from_json
+from orchestrator.storage.journal import OF_AN_EPOCH, JournalError, events_of
+from orchestrator.storage.metric_lines import history
+from orchestrator.storage.sweep_folder import recorded_root
 from orchestrator.sweep.changes import Origin, check_data, origin, origin_of_run
 from trainables.common.errors import CheckpointError, DataError, UsageError
-from trainables.common.roots import Root, root_of
-from trainables.common.roots import recorded as recorded_root
+from trainables.common.roots import Root, recorded, root_of
 from trainables.data.access import DataAccess
 from trainables.data.loading import load_splits, read_facts
 from trainables.inference import building, fitted
@@ -30,7 +29,6 @@ from trainables.run import Run
 
 USUAL_OUT = Path("runs")
 LONGEST = 1024  # characters of a path
-EPOCH = b'{"event":"epoch",'  # how most lines of a journal begin
 
 
 def load(place: str | Path, data_root: Root = None, out: Path = USUAL_OUT) -> Model:
@@ -93,7 +91,7 @@ def located(path: Path, out: Path) -> tuple[Path, str]:
 
 def opened(trained: TrainedModel, name: str, data_root: Root = None) -> Model:
     """A trained model in use. Raises UserError, CheckpointError and DataError."""
-    run, root = Run.model_validate(trained.run), root_of(data_root) or recorded(trained.folder)
+    run, root = Run.model_validate(trained.run), root_of(data_root) or recorded_root(trained.folder)
     file = here(trained.checkpoint)
 
     def form() -> building.Form:
@@ -101,7 +99,7 @@ def opened(trained: TrainedModel, name: str, data_root: Root = None) -> Model:
         return facts.shape, facts.range
 
     learner, epoch = building.load(file, run, form)
-    known = {"data_root": recorded_root(root)}
+    known = {"data_root": recorded(root)}
     source = models.Origin(name, epoch, history(trained.folder), current(trained), more=known)
     return Model(learner, run, fit_of(trained, learner, epoch, run, root), source)
 
@@ -135,7 +133,7 @@ def began(folder: Path) -> Origin:
     sweep = folder.parents[1]
     try:
         lines = (sweep / layout.JOURNAL).read_bytes().splitlines()
-        return origin(event for line in lines if not line.startswith(EPOCH) for event in events_of(sweep, line))
+        return origin(event for line in lines if not line.startswith(OF_AN_EPOCH) for event in events_of(sweep, line))
     except (OSError, JournalError):  # it is being written, or is lost: then nothing is known
         return origin([])
 
@@ -143,17 +141,3 @@ def began(folder: Path) -> Origin:
 def root_of_model(model: Model) -> Root:
     """The root of the data that a model was trained on."""
     return root_of(model.origin.more.get("data_root"))
-
-
-def recorded(folder: Path) -> Root:
-    """The data root with which a trial or run was trained."""
-    return root_of(read_object(folder / layout.CONFIG, "Give the data root.").get("data_root"))
-
-
-def history(folder: Path) -> list[dict[str, float]]:
-    """The metrics of each epoch; empty where the file is not there. Raises UserError."""
-    file = folder / layout.METRICS
-    try:
-        return [from_json(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file}: cannot be read ({error}).") from None

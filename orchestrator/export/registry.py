@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import io
-import logging
-import os
 import shutil
 import tempfile
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from orchestrator.clusters.local import inherited
 from orchestrator.errors import UserError
 from orchestrator.export import folder as exported
+from orchestrator.export.quiet import quiet
+from orchestrator.shell import command_for
 from orchestrator.storage import layout
 from orchestrator.tracking.identity import filter_of, is_recorded, recorded_store
 from orchestrator.tracking.mlflow_store import connect, prepare_store, set_environment
@@ -46,7 +46,7 @@ def write_mlflow(model: Model, to: Path, facts: dict[str, Any]) -> list[Path]:
     set_environment()
     import mlflow
 
-    with quiet(), described(model, facts) as known:
+    with silent(), described(model, facts) as known:
         mlflow.pyfunc.save_model(path=str(to), **known)
     return [to]
 
@@ -70,7 +70,7 @@ def register(model: Model, name: str, facts: dict[str, Any], run_folder: Path, u
     info = run_of(client, sweep, PARENT if sweep == run_folder else run_folder.name, uri).info
     try:
         mlflow.set_tracking_uri(uri)
-        with quiet(), described(model, facts) as known, mlflow.start_run(run_id=info.run_id):
+        with silent(), described(model, facts) as known, mlflow.start_run(run_id=info.run_id):
             made = mlflow.pyfunc.log_model(name="model", registered_model_name=name, **known)
     except mlflow.exceptions.MlflowException as error:
         raise UserError(f"--register {name}: MLflow refused it: {first_line(error, uri)}") from None
@@ -92,24 +92,15 @@ def run_of(client: Any, sweep: Path, uid: str, uri: str) -> Any:
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     found = client.search_runs(experiments, filter_string=filter_of(sweep, uid))
     if not found:
-        raise UserError(f"{uri}: has no run of {sweep.name}/{uid}: send it first: vaeorch sync {sweep.name}")
+        raise UserError(f"{uri}: has no run of {sweep.name}/{uid}: send it first: {command_for('sync', sweep)}")
     return found[0]
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def silent() -> Iterator[None]:
     """Without MLflow's bars, warnings and greetings."""
-    logger = logging.getLogger("mlflow")
-    level, shown = logger.level, os.environ.get(BARS)
-    logger.setLevel(logging.CRITICAL)
-    os.environ[BARS] = "false"
-    try:
-        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
-        os.environ.pop(BARS) if shown is None else os.environ.update({BARS: shown})
+    with quiet("mlflow"), inherited({BARS: "false"}), redirect_stderr(io.StringIO()):
+        yield
 
 
 @contextmanager

@@ -15,10 +15,9 @@ from orchestrator.evaluation.orders import current
 from orchestrator.evaluation.selection import written_in
 from orchestrator.shell import command_for
 from orchestrator.spec.evaluations import Checkpoint
-from orchestrator.storage import layout
 from orchestrator.storage.blobs import here
 from orchestrator.storage.evaluations_file import EvaluatedModel, StoredResult
-from orchestrator.storage.metric_lines import from_json
+from orchestrator.storage.metric_lines import history
 from orchestrator.sweep.results import read_results
 from orchestrator.text import listed
 from trainables.common.errors import CheckpointError, DataError
@@ -82,11 +81,7 @@ class Model:
 
     def history(self) -> list[dict[str, float]]:
         """The metrics of each epoch, with its number as `epoch`. Raises UserError."""
-        file = self.trained.folder / layout.METRICS
-        try:
-            return [from_json(line) for line in file.read_text(encoding="utf-8").splitlines()]
-        except (OSError, ValueError) as error:
-            raise UserError(f"{file}: cannot be read ({error}). Train the model again.") from None
+        return history(self.trained.folder)
 
     def table(self, metric: str, name: str) -> Table | None:
         """The rows of a table that an evaluation has kept; None where there is none. Raises UserError."""

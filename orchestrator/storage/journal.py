@@ -17,6 +17,7 @@ from orchestrator.storage.metric_lines import from_json, metrics_of
 from trainables.common import files
 
 START = rb'(?<=.)(?=\{"event":)'  # of a second event within one line
+OF_AN_EPOCH = b'{"event":"epoch",'  # how most lines begin
 EPOCH = re.compile(rb'\{"event":"epoch","trial":"(\w+)","epoch":(\d+),')
 
 

@@ -100,6 +100,8 @@ def settings_of(wanted: Wanted, spec: SweepSpec) -> list[str]:
     lines = [line for setting in wanted.settings if (line := _contradiction(setting))]
     if wanted.trials and (why := _walks(spec)):
         lines.append(f"--trials: {why} There are no further trials; for others sweep anew with another --name.")
+    if wanted.top != 1 and not wanted.epochs:
+        lines.append(f"--top {wanted.top}: of the best rows that are trained for longer: say for how many --epochs.")
     if lines:
         raise UserError(*lines)
     more = {"trials": wanted.trials, "seeds": wanted.seeds}

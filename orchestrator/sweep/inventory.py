@@ -13,8 +13,10 @@ from typing import Any
 
 from orchestrator.errors import UserError
 from orchestrator.space.plan import Plan
+from orchestrator.space.trials import Trial
+from orchestrator.spec.records import SweepSpec
 from orchestrator.storage import layout, locks
-from orchestrator.storage.journal import events_of, parsed
+from orchestrator.storage.journal import OF_AN_EPOCH, events_of, parsed
 from orchestrator.storage.json_files import read_object
 from orchestrator.sweep.extension import extended_plan
 from orchestrator.sweep.folder import recorded_spec
@@ -31,7 +33,6 @@ OF_A_HOLDER = {locks.EVALUATES: EVALUATING, locks.WORKS: IN_USE}  # any other ho
 
 SWEEPS_FILES = (layout.SPEC, layout.JOURNAL, layout.RESULTS, layout.TRIALS)
 RUNS_FILES = (layout.CONFIG, layout.ORIGIN, layout.METRICS, *layout.WEIGHTS)
-EPOCH = b'{"event":"epoch",'  # how most lines of a journal begin
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,11 @@ class Progress:
                 self.finished = False
                 for trial in event["longer"]:
                     self.ended.pop(trial, None)
+
+    def plan(self, spec: SweepSpec) -> Plan:
+        """All trials that the sweep with this spec is to have by now."""
+        trials = [Trial(**trial) for trial in self.trials]
+        return extended_plan(Plan(spec, trials) if trials else Plan.of(spec), self.extensions)
 
     def best(self, sign: float) -> float | None:
         """The best value of all trials that neither diverged nor failed; None if there is no finite one."""
@@ -174,8 +180,7 @@ def _of_sweep(folder: Path) -> dict[str, Any]:
     over = known.finished or (results is not None and not (folder / layout.JOURNAL).is_file())
     at_rest = (FINISHED if best is not None else FAILED) if over else INTERRUPTED
     done = len(known.ended) or (len(results["trials"]) if over and results else 0)
-    plan = Plan(spec, known.trials) if known.trials else Plan.of(spec)
-    of = len(extended_plan(plan, known.extensions))
+    of = len(known.plan(spec))
     return {"state": state_of(folder, at_rest), "done": done, "of": of, "metric": metric, "best": best}
 
 
@@ -203,7 +208,7 @@ def progress(folder: Path, metric: str | None = None) -> Progress:
     lines = file.read_bytes().splitlines(keepends=True) if file.exists() else []
     for number, line in enumerate(lines, start=1):
         try:
-            if line.startswith(EPOCH) and not metric:
+            if line.startswith(OF_AN_EPOCH) and not metric:
                 continue
             events = events_of(folder, line)
             if not events and number < len(lines):

@@ -23,7 +23,7 @@ from trainables.inference.arrays import Array
 from trainables.inference.fitted import Fitted, chosen
 from trainables.inference.prune import prune
 from trainables.learner import Learner
-from trainables.methods import Sampler
+from trainables.methods import Method, Sampler
 from trainables.noise import Noise
 from trainables.run import Run
 
@@ -307,8 +307,6 @@ def whole(value: Any, what: str) -> int:
         raise UsageError(f"{what}: {value!r} is no whole number.") from None
 
 
-def needs_data(method: Any) -> bool:
+def needs_data(method: Method) -> bool:
     """Whether the method fits its sampler to training rows."""
-    from trainables.methods.base import Method
-
     return type(method).fit_sampler is not Method.fit_sampler

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from orchestrator.export import loading
+from orchestrator.cli.models import FORMATS
+from orchestrator.export import formats, loading
 from orchestrator.storage import layout
 from tests.support.figures import a_sweep
 from tests.support.small_runs import a_run
@@ -196,3 +197,8 @@ def test_vectors_are_no_picture(vaeorch, out, tmp_path):
     assert code == 2 and "samples are written as .png or .npz" in told
     code, _, told = vaeorch("encode", "two/0002", tmp_path / "x.npy", "--out", out)
     assert code == 2 and "there is no such file" in told
+
+
+def test_the_command_line_knows_the_formats_that_there_are():
+    """It has them in words of its own, as it is to import nothing slow."""
+    assert tuple(formats.FORMATS) == FORMATS

@@ -1,9 +1,12 @@
-"""A cluster in the place of a real one, and a folder from which verbs are sent to it."""
+"""A cluster in the place of a real one, and a folder from which verbs are sent to it; two sweeps with their store."""
+
+import shutil
 
 import pytest
 
 from orchestrator.commands import cluster, cluster_jobs, send
 from tests.support.fake_clusters import World
+from tests.support.managed import recorded
 from tests.support.specs import TINY
 
 
@@ -30,3 +33,18 @@ def here(vaeorch, tmp_path, monkeypatch):
 def there(here):
     """Runs a verb on that cluster."""
     return lambda *words: here(*words, "--cluster", "far.yaml")
+
+
+@pytest.fixture(scope="session")
+def two_recorded(tmp_path_factory, a_store):
+    """A folder with the sweeps `a` and `b` and their store: tests work on copies of it."""
+    out = tmp_path_factory.mktemp("made") / "runs"
+    for name in ("a", "b"):
+        recorded(out, name, a_store)
+    return out
+
+
+@pytest.fixture
+def out(two_recorded, tmp_path):
+    """A copy of that folder."""
+    return shutil.copytree(two_recorded, tmp_path / "runs")

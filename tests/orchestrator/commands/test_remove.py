@@ -13,20 +13,6 @@ from tests.support.one_slot import LOW
 from tests.support.sweep_folders import swept
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory, a_store):
-    """A folder with two sweeps and their store: the tests work on copies of it."""
-    out = tmp_path_factory.mktemp("made") / "runs"
-    for name in ("a", "b"):
-        recorded(out, name, a_store)
-    return out
-
-
-@pytest.fixture
-def out(made, tmp_path):
-    return shutil.copytree(made, tmp_path / "runs")
-
-
 def left_in(out):
     return sorted(path.name for path in out.iterdir() if not path.name.startswith((".mlflow", "mlflow.db")))
 

@@ -1,7 +1,6 @@
 """`vaeorch rename`: a sweep is the same under its new name, here and in MLflow, whenever it is broken off."""
 
 import json
-import shutil
 import socket
 
 import pytest
@@ -16,25 +15,11 @@ from orchestrator.tracking.mlflow_store import connect
 from orchestrator.tracking.store_address import default_store
 from orchestrator.tracking.tracker import Tracker, sync
 from orchestrator.tracking.ui import page
-from tests.support.managed import VIEW, in_store, parent_of, recorded
+from tests.support.managed import VIEW, in_store, parent_of
 from tests.support.one_slot import LOW
 from tests.support.sweep_folders import swept, write_epochs
 
 BOTH = ["sweep", "trial"]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory, a_store):
-    """A folder with two sweeps and their store: the tests work on copies of it."""
-    out = tmp_path_factory.mktemp("made") / "runs"
-    for name in ("a", "b"):
-        recorded(out, name, a_store)
-    return out
-
-
-@pytest.fixture
-def out(made, tmp_path):
-    return shutil.copytree(made, tmp_path / "runs")
 
 
 def renamed(out):

@@ -299,6 +299,10 @@ def test_what_contradicts_the_trials_is_refused_with_the_reason(setting, told):
     assert line.startswith(f"--set {setting}: ") and told in line and "\n" not in line
 
 
+def test_how_many_rows_train_on_is_said_with_their_epochs():
+    assert "say for how many --epochs" in refusal(spec_of(trials=3), Wanted(trials=1, top=2))
+
+
 def test_what_no_result_depends_on_may_be_set():
     settings = (
         "description=x",
