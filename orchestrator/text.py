@@ -48,6 +48,11 @@ def show(value: Any) -> str:
     return str(value)
 
 
+def cut(text: str, most: int) -> str:
+    """A text of at most so many characters; what is left out is marked."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def short_names(paths: Iterable[str]) -> dict[str, str]:
     """Each path, and the shortest name of it that is unambiguous among them: its last key, or the whole path."""
     shorts = {path: path.removesuffix(".name").rpartition(".")[2] for path in paths}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import UserError
 from orchestrator.figures.output import write
 from orchestrator.figures.panels import Curve, Drawing, Plot, Points, Sheet
+from orchestrator.text import cut
 from trainables.common.lazy import LazyModule, np, torch
 from trainables.data.base import class_name
 from trainables.data.formats.framing import Framing
@@ -78,7 +79,7 @@ def _of_images(title: str, rows: Rows, by_class: dict[str, torch.Tensor]) -> She
     starts = np.cumsum([0, *counts])
     for row, count in enumerate(counts):
         shown_RCHWK[row, :count] = images_NHWK[starts[row] : starts[row] + count]
-    return Sheet(title, shown_RCHWK, [_short(name) for name in names])
+    return Sheet(title, shown_RCHWK, [cut(name, LONGEST_NAME) for name in names])
 
 
 def _smaller(images_NHWK: np.ndarray) -> np.ndarray:
@@ -94,7 +95,7 @@ def _of_vectors(title: str, rows: Rows, by_class: dict[str, torch.Tensor]) -> Dr
     """A plot for each class; points of the plane have one plot together."""
     x_ND = rows.batch(torch.arange(len(rows))).numpy()
     parts = np.split(x_ND, np.cumsum([len(index) for index in by_class.values()])[:-1])
-    named = dict(zip(map(_short, by_class), parts, strict=True))
+    named = dict(zip((cut(name, LONGEST_NAME) for name in by_class), parts, strict=True))
     if rows.shape == (2,):
         clouds = [Points(name, part_N2) for name, part_N2 in named.items()]
         return Drawing([Plot(title, clouds, "$x_1$", "$x_2$", equal=True)], 1)
@@ -109,7 +110,3 @@ def _of_vectors(title: str, rows: Rows, by_class: dict[str, torch.Tensor]) -> Dr
 
 def _curves(part_ND: np.ndarray) -> list[Curve]:
     return [Curve(str(number), range(len(x_D)), x_D.tolist(), style="thin") for number, x_D in enumerate(part_ND)]
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"

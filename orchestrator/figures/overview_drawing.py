@@ -14,6 +14,7 @@ from orchestrator.reporting.html.axes import Numbers, is_finite, objective_axis
 from orchestrator.reporting.html.charts import thinned
 from orchestrator.reporting.html.content import COLORED, SweepData, TrialData
 from orchestrator.reporting.html.parallel import ABSENT, Column, columns_of
+from orchestrator.text import cut
 
 POINTS, FEWEST_POINTS = 6_000, 12  # of all curves together, and of one
 MARGIN = 0.04  # beyond the worst and the best value, of their distance
@@ -36,7 +37,11 @@ def curves(sweep: SweepData) -> Figure:
         if trial not in best:
             _curve(axes, sweep, trial, most, color=OTHERS, linewidth=0.7, zorder=1)
     for place, trial in reversed(list(enumerate(best))):
-        look = {"linewidth": 1.2 if place else 2.4, "zorder": 3 - place / COLORED, "label": _cut(trial.title)}
+        look = {
+            "linewidth": 1.2 if place else 2.4,
+            "zorder": 3 - place / COLORED,
+            "label": cut(trial.title, LONGEST_TITLE),
+        }
         _curve(axes, sweep, trial, most, color=COLOURS[place], **look)
     span = objective_axis([value for trial in trials for _, value in trial.curve(sweep.metric)], sweep.sign)
     margin = MARGIN * (span.high - span.low)
@@ -80,7 +85,7 @@ def parallel(sweep: SweepData) -> Figure:
 def _caption(sweep: SweepData) -> str:
     """What the colours mean."""
     best = next((trial for trial in sweep.trials if sweep.counts(trial)), None)
-    told = [f"red: {_cut(best.title)}; blue: the darker, the better"] if best else []
+    told = [f"red: {cut(best.title, LONGEST_TITLE)}; blue: the darker, the better"] if best else []
     odd = [] if all(map(sweep.counts, sweep.trials)) else ["dashed: without an objective, or gone wrong"]
     return "; ".join(told + odd)
 
@@ -108,10 +113,10 @@ def _axis(axes: Axes, column: Column, place: int) -> None:
     axes.plot([place, place], [0, 1], color="0.2", linewidth=1.0, zorder=4, clip_on=False)
     for share, label in column.axis.ticks():
         axes.plot([place - 0.02, place], [share, share], color="0.2", linewidth=1.0, zorder=4, clip_on=False)
-        text = _cut(label, LONGEST_TICK)
+        text = cut(label, LONGEST_TICK)
         axes.text(place - 0.04, share, text, ha="right", va="center", fontsize="x-small", **look)
     log = " (log)" if isinstance(column.axis, Numbers) and column.axis.log else ""
-    name = _cut(column.name, LONGEST_TICK) + log
+    name = cut(column.name, LONGEST_TICK) + log
     axes.text(place, TOP, name, ha="center", va="center", fontsize="small", parse_math=False)
 
 
@@ -119,8 +124,4 @@ def _title(sweep: SweepData, drawn: int) -> str:
     """The name of the sweep and, where not all trials are drawn, how many are."""
     all_trials = len(sweep.results["trials"])
     count = f"the best {drawn} of {all_trials} trials" if drawn < all_trials else f"{drawn} trials"
-    return _cut(f"{sweep.results['name']}: {count}" if all_trials > 1 else sweep.results["name"])
-
-
-def _cut(text: str, most: int = LONGEST_TITLE) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    return cut(f"{sweep.results['name']}: {count}" if all_trials > 1 else sweep.results["name"], LONGEST_TITLE)

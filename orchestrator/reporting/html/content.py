@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError
-from orchestrator.reporting.html.markup import cut
 from orchestrator.spec.yaml_file import read_yaml
 from orchestrator.storage import layout
 from orchestrator.storage.journal import events_of
@@ -18,7 +17,7 @@ from orchestrator.storage.metric_lines import COUNTS, from_json
 from orchestrator.sweep.ranking import RANKED, best_value, ranked
 from orchestrator.sweep.results import read_results
 from orchestrator.sweep.single_run import USUAL, is_single
-from orchestrator.text import label_of
+from orchestrator.text import cut, label_of
 
 COLORED = 5  # of the best trials have a colour of their own
 NOT_ENDED = "not ended"  # the status of a trial that runs, waits at a rung, or was interrupted by a kill

@@ -71,11 +71,6 @@ def details(summary: str, *children: Child) -> Markup:
     return element("details", element("summary", summary), *children)
 
 
-def cut(text: str, most: int) -> str:
-    """A text of at most so many characters; what is left out is marked."""
-    return text if len(text) <= most else f"{text[: most - 1]}…"
-
-
 def bullets(lines: Iterable[str]) -> Markup | None:
     """A list; None for no lines."""
     items = [element("li", line) for line in lines]

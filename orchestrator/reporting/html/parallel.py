@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 from orchestrator.reporting.html.axes import Axis, Numbers, axis_of, objective_axis
 from orchestrator.reporting.html.charts import LEAST, MANY, beyond, line, path_of, svg, text
 from orchestrator.reporting.html.content import SweepData, TrialData
-from orchestrator.reporting.html.markup import Child, Markup, Section, cut, element, joined, paragraph, scrolled
-from orchestrator.text import short_names, show
+from orchestrator.reporting.html.markup import Child, Markup, Section, element, joined, paragraph, scrolled
+from orchestrator.text import cut, short_names, show
 
 HEIGHT, TOP, BOTTOM = 330.0, 46.0, 34.0
 WIDE, SIDE = 880.0, 84.0  # of a chart with few axes; beside the outer ones
