@@ -21,6 +21,13 @@ def exit_code(stop: KeyboardInterrupt) -> int:
     return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
 
 
+def behind(error: BaseException | None) -> KeyboardInterrupt | None:
+    """The signal during whose handling an error was raised, if any: torch.save, broken off, raises its own over it."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error
+
+
 def _raise(number: int, frame: FrameType | None) -> None:
     raise SIGNALS[signal.Signals(number)]
 
@@ -63,8 +70,14 @@ class Deferred:
 class Noted(Deferred):
     """Records signals: inside this context a signal raises at once, as usual, and `check` raises it again.
 
-    The first exception may be lost in C code that calls Python.
+    The first exception may be lost in C code that calls Python, or in the error of a library that it broke off: an
+    error that leaves this context after a signal is that signal.
     """
+
+    def __exit__(self, kind, error, trace) -> None:
+        super().__exit__()
+        if isinstance(error, Exception):
+            self.check()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.number = number

@@ -30,6 +30,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: ranks.get(item.path.name, 2) if END_TO_END in item.path.parents else 0)
 
 
+@pytest.fixture(autouse=True)
+def same_store() -> Iterator[None]:
+    """No test leaves the address of its MLflow store to those after it."""
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    yield
+    left = os.environ.get("MLFLOW_TRACKING_URI")
+    assert left == before, f"MLFLOW_TRACKING_URI is {left} after this test"
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The data root with the published MNIST and Fashion-MNIST files; skips where there is none."""

@@ -351,6 +351,10 @@ def main() -> None:
         _end(signals.exit_code(error.__cause__))
     except KeyboardInterrupt as stop:
         _end(signals.exit_code(stop))
+    except Exception as error:
+        if (stop := signals.behind(error)) is None:
+            raise
+        _end(signals.exit_code(stop))
 
 
 def _sender(cluster, workspace, json_wanted):

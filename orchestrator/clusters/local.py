@@ -227,7 +227,7 @@ def inherited(known: dict[str, str]) -> Iterator[None]:
     finally:
         os.environ.update({name: value for name, value in before.items() if value is not None})
         for name in (name for name, value in before.items() if value is None):
-            del os.environ[name]
+            os.environ.pop(name, None)
 
 
 def free_port() -> int:

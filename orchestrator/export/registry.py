@@ -20,7 +20,7 @@ from orchestrator.storage import layout
 from orchestrator.tracking.identity import filter_of, is_recorded, recorded_store
 from orchestrator.tracking.mlflow_store import connect, prepare_store, set_environment
 from orchestrator.tracking.spool import PARENT
-from orchestrator.tracking.store_address import check_store, first_line
+from orchestrator.tracking.store_address import ENVIRONMENT_VARIABLE, check_store, first_line
 from trainables.inference.model import Model
 
 HOUSE = Path(__file__).parents[2]
@@ -69,8 +69,7 @@ def register(model: Model, name: str, facts: dict[str, Any], run_folder: Path, u
     client = connect(uri)
     info = run_of(client, sweep, PARENT if sweep == run_folder else run_folder.name, uri).info
     try:
-        mlflow.set_tracking_uri(uri)
-        with silent(), described(model, facts) as known, mlflow.start_run(run_id=info.run_id):
+        with silent(), described(model, facts) as known, current(uri), mlflow.start_run(run_id=info.run_id):
             made = mlflow.pyfunc.log_model(name="model", registered_model_name=name, **known)
     except mlflow.exceptions.MlflowException as error:
         raise UserError(f"--register {name}: MLflow refused it: {first_line(error, uri)}") from None
@@ -94,6 +93,15 @@ def run_of(client: Any, sweep: Path, uid: str, uri: str) -> Any:
     if not found:
         raise UserError(f"{uri}: has no run of {sweep.name}/{uid}: send it first: {command_for('sync', sweep)}")
     return found[0]
+
+
+@contextmanager
+def current(uri: str) -> Iterator[None]:
+    """MLflow's own functions use this store; afterwards those of before, in this process and in what it starts."""
+    from mlflow.tracking._tracking_service.utils import _use_tracking_uri
+
+    with inherited({ENVIRONMENT_VARIABLE: uri}), _use_tracking_uri(uri):
+        yield
 
 
 @contextmanager

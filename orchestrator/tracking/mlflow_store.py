@@ -87,12 +87,17 @@ def connect(uri: str, out: Path | None = None) -> Any:
         return MlflowClient(uri, registry_uri=uri)
     # Processes that make the tables of one SQLite file at once break it: MLflow's migrations take no lock.
     with locked(sqlite_file(uri)):
-        if not sqlite_file(uri).exists():
+        if _is_empty(sqlite_file(uri)):
             _make(sqlite_file(uri))
         client = MlflowClient(uri, registry_uri=uri)
         _open_anew(client, uri)
         follow(sqlite_file(uri), out)
     return client
+
+
+def _is_empty(file: Path) -> bool:
+    """Whether a database has nothing in it yet: looking whether it can be written makes an empty file."""
+    return not file.exists() or file.stat().st_size == 0
 
 
 def _make(file: Path) -> None:

@@ -10,6 +10,7 @@ import time
 from contextlib import suppress
 
 import pytest
+import torch
 from rich.console import Console
 
 from orchestrator import signals as stopping
@@ -139,3 +140,40 @@ def test_a_signal_that_raised_where_it_was_lost_is_raised_again():
             time.sleep(5)
         with pytest.raises(KeyboardInterrupt):
             stop.check()
+
+
+class Interrupting(io.RawIOBase):
+    """A file to whose writer SIGTERM comes, in the middle."""
+
+    pieces = 0
+
+    def write(self, piece) -> int:
+        self.pieces += 1
+        if self.pieces == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        return len(piece)
+
+
+@pytest.fixture
+def terminated_by_sigterm():
+    before = signal.getsignal(signal.SIGTERM)
+    stopping.listen()
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_a_signal_that_breaks_off_torch_save_is_not_hidden_by_its_error(terminated_by_sigterm):
+    with pytest.raises(RuntimeError) as hidden:
+        torch.save({"weights": torch.zeros(4)}, Interrupting())
+    assert isinstance(stopping.behind(hidden.value), Terminated)
+    with pytest.raises(Terminated), Noted():
+        torch.save({"weights": torch.zeros(4)}, Interrupting())
+    assert stopping.behind(ValueError()) is None
+
+
+def test_a_command_that_is_ended_in_torch_save_says_so_by_its_exit_code(terminated_by_sigterm, monkeypatch, vaeorch):
+    monkeypatch.setattr(
+        "orchestrator.commands.listing.print_list", lambda *_: torch.save(torch.zeros(4), Interrupting())
+    )
+    assert vaeorch("list") == (143, "", "")

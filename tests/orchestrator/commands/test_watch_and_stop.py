@@ -114,7 +114,7 @@ def test_a_real_run_is_stopped_in_order_and_goes_on(spec, tmp_path, vaeorch):
         assert vaeorch("list", "--out", tmp_path)[1].count(" running ") == 1
         code, said, _ = vaeorch("stop", "tiny", "--out", tmp_path)
         told = process.communicate()[0]
-    assert (code, process.returncode) == (0, 143) and "The same command goes on from here." in told
+    assert (code, process.returncode) == (0, 143) and "The same command goes on from here." in told, told
     assert "Go on: the same `vaeorch train`" in said.splitlines()[-1]
     [entry] = json.loads(vaeorch("list", "--out", tmp_path, "--json")[1])
     assert (entry["kind"], entry["state"]) == ("run", "interrupted") and 0 < entry["done"] < entry["of"] == 4000

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pytest
 
@@ -82,6 +83,16 @@ def test_a_registration_that_fails_leaves_the_run_as_it_was(vaeorch, out, monkey
     with pytest.raises(ZeroDivisionError):
         vaeorch("export", "tiny", "--out", out, "--register", "other")
     assert [(run.info.status, run.info.end_time) for run in runs_of(client)] == before
+
+
+@pytest.mark.parametrize("own", [None, "sqlite:////tmp/of-the-notebook.db"])
+def test_a_registration_leaves_the_address_that_a_notebook_uses(vaeorch, out, monkeypatch, own):
+    mlflow.set_tracking_uri(own)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////tmp/of-the-shell.db")
+    assert vaeorch("export", "tiny", "--out", out, "--register", "kept")[0] == 0
+    assert os.environ["MLFLOW_TRACKING_URI"] == "sqlite:////tmp/of-the-shell.db"
+    assert mlflow.get_tracking_uri() == (own or "sqlite:////tmp/of-the-shell.db")
+    mlflow.set_tracking_uri(None)
 
 
 def runs_of(client):
