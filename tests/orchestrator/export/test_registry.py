@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import mlflow
 import numpy as np
 import pytest
 
@@ -87,6 +86,8 @@ def test_a_registration_that_fails_leaves_the_run_as_it_was(vaeorch, out, monkey
 
 @pytest.mark.parametrize("own", [None, "sqlite:////tmp/of-the-notebook.db"])
 def test_a_registration_leaves_the_address_that_a_notebook_uses(vaeorch, out, monkeypatch, own):
+    import mlflow  # not before `set_environment` has made it quiet
+
     mlflow.set_tracking_uri(own)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////tmp/of-the-shell.db")
     assert vaeorch("export", "tiny", "--out", out, "--register", "kept")[0] == 0
