@@ -149,6 +149,10 @@ class MlflowStore:
         self._run_ids: dict[str, str] = {}
         self._images: dict[str, set[str]] = {}  # run id -> the names of its image files
 
+    @property
+    def opened(self) -> bool:
+        return self._client is not None
+
     def receipts(self) -> dict[str, str | None]:
         """How far each run of the sweep was sent, as recorded in the run itself. Raises Unreachable."""
         try:

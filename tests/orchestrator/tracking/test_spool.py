@@ -1,6 +1,8 @@
 """The spool's files and the order, patience and bookkeeping of its sender, with receivers that do as they are told."""
 
 import json
+import math
+import threading
 
 import pytest
 
@@ -12,6 +14,8 @@ from tests.support.waiting import until
 
 class Receiver:
     """Takes events; refuses a request that holds a value of `refusals` as many times as it says."""
+
+    opened = True
 
     def __init__(self, refusals=(), for_good=False):
         self.refusals, self.for_good = dict(refusals), for_good
@@ -273,3 +277,34 @@ def test_a_folder_that_cannot_be_used_is_told(tmp_path):
     with pytest.raises(TrackingError, match="another process"):
         Spool(tmp_path / "spool", "store")
     assert opened.unsent() == 1
+
+
+class Slow(Receiver):
+    """It is opened once it is told to be."""
+
+    def __init__(self):
+        super().__init__()
+        self.opened, self.may = False, threading.Event()
+
+    def receipts(self):
+        self.may.wait()
+        self.opened = True
+        return super().receipts()
+
+
+def test_a_store_that_is_still_being_opened_is_waited_for_beyond_the_patience(tmp_path):
+    receiver = Slow()
+    sender = Sender(filled(tmp_path, (1, 2)), receiver)
+    sender.start()
+    threading.Timer(1.0, receiver.may.set).start()
+    sender.close(patience_s=0.1, longest_s=math.inf)
+    assert receiver.taken == [1, 2]
+
+
+def test_an_interrupted_sweep_does_not_wait_for_a_store_to_be_opened(tmp_path):
+    receiver = Slow()
+    sender = Sender(opened := filled(tmp_path, (1, 2)), receiver)
+    sender.start()
+    sender.close(patience_s=0.1, longest_s=0.1)
+    assert receiver.taken == [] and opened.unsent() == 2
+    receiver.may.set()
