@@ -22,7 +22,7 @@ Floors = tuple[tuple[str, ...], ...]
 # of its own where modules of the package lie on several floors.
 TRAINABLES: Floors = (
     ("values", "figures"),
-    ("evaluations", "inference"),
+    ("evaluations", "inference", "stacked"),
     ("train",),
     ("pictures", "run"),
     ("metrics",),

@@ -4,7 +4,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,33 +71,18 @@ def train(
     training = Training(run, data_root)
     if resume:
         training.restore(resume)
-    model, splits = training.distributed(), training.splits
-    held = run.method.held_out(len(splits.train))
-
+    model = training.distributed()
     while training.epoch < run.epochs:
-        started = time.perf_counter()
-        drawn = (run.seed, training.epoch, run.method.passes())
-        train_index, held_index = plan(len(splits.train), held.rows, held.every_epochs, *drawn)
-        steps = math.ceil(len(train_index) / run.batch_size)
-        progress(0, steps)
-        if held.rows and training.epoch % held.every_epochs == 0:
-            training.learner.absorb(training.held_out_sums(held_index))
-
-        training.learner.train()
-        tally = Tally(training.step, run.method.phases[0].name, run.method.term_names)
-        for done, (x_BX, noise, rows) in enumerate(training.batches(train_index, "train"), start=1):
-            phase = run.method.phase(training.step, training.learner.vae)
+        epoch = Epoch(training)
+        progress(0, epoch.steps)
+        for done, (x_BX, noise, rows) in enumerate(epoch.batches(), start=1):
+            phase = epoch.phase()
             terms = model(x_BX, noise, training.kl_scale(), phase.name)
             sums = sums_of(terms, len(x_BX))
-            training.update(loss_of(terms, sums, rows), rows, phase)
-            training.learner.after_step(phase, sums, rows)
-            tally.add(phase.name, terms, sums, len(x_BX))
-            progress(done, steps)
-        training.epoch += 1
-
-        metrics = tally.means() | training.validate()
-        training.schedule(metrics["val/loss"])
-        yield Report(training.epoch, training.images, time.perf_counter() - started, metrics, training)
+            training.backward(loss_of(terms, sums, rows))
+            epoch.step(phase, terms, sums, len(x_BX), rows)
+            progress(done, epoch.steps)
+        yield epoch.report()
 
 
 def reopen(run: Run, data_root: Root, saved: Path) -> Report:
@@ -186,14 +171,20 @@ class Training:
         rows_per_epoch = (rows - self.run.method.held_out(rows).rows) * self.run.method.passes()
         return min(1.0, self.images / rows_per_epoch / self.run.warmup_epochs)
 
-    def update(self, loss: Tensor, rows: int, phase: Phase) -> None:
-        """One gradient step on a batch of `rows`, on the phase's parameters."""
-        optimizer = self.optimizers[phase.name]
+    def backward(self, loss: Tensor) -> None:
+        """Compute the gradients of a batch's loss."""
         self.learner.zero_grad(set_to_none=True)
         loss.backward()
+
+    def update(self, phase: Phase, rows: int, step: Callable[[], None] | None = None) -> None:
+        """One step along the gradients of a batch of `rows`, of the phase's parameters.
+
+        `step` takes it in place of the optimizer.
+        """
+        optimizer = self.optimizers[phase.name]
         if self.run.optimizer.clip_norm:
             nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], self.run.optimizer.clip_norm)
-        optimizer.step()
+        (step or optimizer.step)()
         self.step, self.images = self.step + 1, self.images + rows
 
     def schedule(self, val_loss: float) -> None:
@@ -208,6 +199,52 @@ class Training:
         """The metrics of the validation rows. They may be non-finite: only training losses raise Diverged."""
         view = look(self.learner, self.splits.val, self.run.batch_size, self.run.seed, self.device)
         return {f"val/{metric.name}": metric.compute(view) for metric in metrics_of(self.run.method)}
+
+
+class Epoch:
+    """One epoch of a training: its batches, the sums of its terms, and its report.
+
+    Making it draws the rows, and updates the prior from those that are held out.
+    """
+
+    def __init__(self, training: Training):
+        self.training, self.started = training, time.perf_counter()
+        run, rows = training.run, len(training.splits.train)
+        held = run.method.held_out(rows)
+        drawn = (run.seed, training.epoch, run.method.passes())
+        self.index, held_index = plan(rows, held.rows, held.every_epochs, *drawn)
+        self.steps = math.ceil(len(self.index) / run.batch_size)
+        if held.rows and training.epoch % held.every_epochs == 0:
+            training.learner.absorb(training.held_out_sums(held_index))
+        training.learner.train()
+        self.tally = Tally(training.step, run.method.phases[0].name, run.method.term_names)
+
+    def batches(self) -> Iterator[tuple[Tensor, Noise, int]]:
+        """This worker's share of each batch, its noise, and the rows of the whole batch."""
+        return self.training.batches(self.index, "train")
+
+    def phase(self) -> Phase:
+        """The phase of the next step."""
+        return self.training.run.method.phase(self.training.step, self.training.learner.vae)
+
+    def step(
+        self, phase: Phase, terms: Terms, sums: Sums, mine: int, rows: int, step: Callable[[], None] | None = None
+    ) -> None:
+        """Step along the gradients of a batch, `mine` of whose `rows` are this worker's. Raises Diverged.
+
+        `step` takes it in place of the optimizer.
+        """
+        self.training.update(phase, rows, step)
+        self.training.learner.after_step(phase, sums, rows)
+        self.tally.add(phase.name, terms, sums, mine)
+
+    def report(self) -> Report:
+        """End the epoch, and report it. Raises Diverged."""
+        training = self.training
+        training.epoch += 1
+        metrics = self.tally.means() | training.validate()
+        training.schedule(metrics["val/loss"])
+        return Report(training.epoch, training.images, time.perf_counter() - self.started, metrics, training)
 
 
 def is_of(saved: Any, run: Run) -> bool:
