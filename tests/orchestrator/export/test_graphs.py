@@ -40,7 +40,13 @@ def by_kind() -> list[str]:
     return list(known.values())
 
 
-@pytest.mark.parametrize("name", by_kind())
+USUAL = ("vae", "intel_vae sectors", "intel_vae sparse", "rae sn", "geco_l0_arm_vae", "sylvester_vae")
+"""Of the kinds, those whose operations differ most: the others are for `make thorough-tests`."""
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in USUAL else pytest.param(name, marks=pytest.mark.thorough) for name in by_kind()]
+)
 def test_both_graphs_of_every_kind_of_model_compute_what_it_does(name, tmp_path):
     model = model_of(a_run(name), (1, 8, 8), name)
     graphs.write_torch(model, tmp_path), graphs.write_onnx(model, tmp_path)

@@ -71,7 +71,8 @@ def test_forests_are_the_mean_of_ten_draws_of_training_rows(example):
         forest = RandomForestClassifier(50, max_depth=4, random_state=0).fit(codes[rows], labels[rows])
         scores.append(forest.score(mean_codes(training), training.splits.val.y.numpy()))
     assert values(training, "forest", sizes=[20]) == {"forest_20": pytest.approx(np.mean(scores))}
-    assert list(values(training, "forest", sizes=None)) == [f"forest_{n}" for n in (10, 20, 50, 100, 500, 1000)]
+    if example == "vae":
+        assert list(values(training, "forest", sizes=None)) == [f"forest_{n}" for n in (10, 20, 50, 100, 500, 1000)]
 
 
 @MAPPED
