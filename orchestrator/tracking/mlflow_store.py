@@ -150,8 +150,8 @@ class MlflowStore:
         self._images: dict[str, set[str]] = {}  # run id -> the names of its image files
 
     @property
-    def opened(self) -> bool:
-        return self._client is not None
+    def local(self) -> bool:
+        return self._client is None or is_sqlite(self.uri)
 
     def receipts(self) -> dict[str, str | None]:
         """How far each run of the sweep was sent, as recorded in the run itself. Raises Unreachable."""

@@ -16,7 +16,7 @@ TOGETHER = "epoch"  # the one kind of event that is sent many at a time
 STATES = ("started", "ended")  # the kinds of event that set a run's state: the last one counts
 PAUSE_S, LONGEST_PAUSE_S, CLOSING_PAUSE_S = 1.0, 15.0, 0.2
 PATIENCE_S = 10.0  # how long the end of a sweep waits for a store that takes nothing
-OPENING_S = 120.0  # and for one to be opened: importing MLflow and making a database take long on a busy machine
+LOCAL_PATIENCE_S = 120.0  # for one that is only slow: importing MLflow, and a file, on a busy machine
 
 
 class Unreachable(Exception):
@@ -36,8 +36,8 @@ class Refused(Exception):
 
 
 class Receiver(Protocol):
-    opened: bool
-    """Whether it can be asked: its libraries are imported, and its file, if it is one, is there."""
+    local: bool
+    """Whether its silence is this machine's own: it is a file, or its libraries are still being imported."""
 
     def receipts(self) -> dict[str, str | None]:
         """The receipt of each run that is there; None if it has none. Raises Unreachable."""
@@ -75,15 +75,15 @@ class Sender:
     def close(self, patience_s: float, longest_s: float) -> None:
         """Send the rest, then stop the thread.
 
-        The thread is stopped anyway once nothing was sent for `patience_s` seconds, and after `longest_s` seconds. A
-        receiver that is still being opened is waited for longer, see OPENING_S.
+        The thread is stopped anyway once nothing was sent for `patience_s` seconds, and after `longest_s` seconds. One
+        whose silence is this machine's own is waited for longer, see LOCAL_PATIENCE_S.
         """
         self._progress_s = begun = time.monotonic()
         self._patience_s = patience_s
         self._closing.set()
         while self._thread.is_alive() and (now := time.monotonic()) - begun <= longest_s:
-            opening = not self.receiver.opened and not self.trouble
-            if now - self._progress_s >= (max(patience_s, OPENING_S) if opening else patience_s):
+            slow = self.receiver.local and not self.trouble
+            if now - self._progress_s >= (max(patience_s, LOCAL_PATIENCE_S) if slow else patience_s):
                 break
             self._thread.join(0.02)
         self._abandoned.set()

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,8 @@ def out(tmp_path_factory) -> Path:
     (out / "tiny.yaml").write_text(RUN)
     words = ["-m", "orchestrator", "train", out / "tiny.yaml", "--out", out]
     environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
-    subprocess.run([sys.executable, *words], check=True, capture_output=True, env=environment)
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0 and "unsent" not in done.stdout, (done.stdout, done.stderr)
     return out
 
 
@@ -84,16 +86,26 @@ def test_a_registration_that_fails_leaves_the_run_as_it_was(vaeorch, out, monkey
     assert [(run.info.status, run.info.end_time) for run in runs_of(client)] == before
 
 
-@pytest.mark.parametrize("own", [None, "sqlite:////tmp/of-the-notebook.db"])
-def test_a_registration_leaves_the_address_that_a_notebook_uses(vaeorch, out, monkeypatch, own):
+SHELLS = "sqlite:////tmp/of-the-shell.db"
+
+
+@pytest.fixture(params=[None, "sqlite:////tmp/of-the-notebook.db"])
+def own_store(request, monkeypatch) -> Iterator[str]:
+    """The store that MLflow's own functions use: the shell's, or that of a notebook."""
     import mlflow  # not before `set_environment` has made it quiet
 
-    mlflow.set_tracking_uri(own)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////tmp/of-the-shell.db")
-    assert vaeorch("export", "tiny", "--out", out, "--register", "kept")[0] == 0
-    assert os.environ["MLFLOW_TRACKING_URI"] == "sqlite:////tmp/of-the-shell.db"
-    assert mlflow.get_tracking_uri() == (own or "sqlite:////tmp/of-the-shell.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", SHELLS)
+    mlflow.set_tracking_uri(request.param)
+    os.environ["MLFLOW_TRACKING_URI"] = SHELLS
+    yield request.param or SHELLS
     mlflow.set_tracking_uri(None)
+
+
+def test_a_registration_leaves_the_address_that_a_notebook_uses(vaeorch, out, own_store):
+    import mlflow
+
+    assert vaeorch("export", "tiny", "--out", out, "--register", "kept")[0] == 0
+    assert os.environ["MLFLOW_TRACKING_URI"] == SHELLS and mlflow.get_tracking_uri() == own_store
 
 
 def runs_of(client):

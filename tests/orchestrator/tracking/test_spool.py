@@ -15,7 +15,7 @@ from tests.support.waiting import until
 class Receiver:
     """Takes events; refuses a request that holds a value of `refusals` as many times as it says."""
 
-    opened = True
+    local = False
 
     def __init__(self, refusals=(), for_good=False):
         self.refusals, self.for_good = dict(refusals), for_good
@@ -280,19 +280,20 @@ def test_a_folder_that_cannot_be_used_is_told(tmp_path):
 
 
 class Slow(Receiver):
-    """It is opened once it is told to be."""
+    """It answers once it is told to."""
+
+    local = True
 
     def __init__(self):
         super().__init__()
-        self.opened, self.may = False, threading.Event()
+        self.may = threading.Event()
 
     def receipts(self):
         self.may.wait()
-        self.opened = True
         return super().receipts()
 
 
-def test_a_store_that_is_still_being_opened_is_waited_for_beyond_the_patience(tmp_path):
+def test_a_store_that_is_only_slow_is_waited_for_beyond_the_patience(tmp_path):
     receiver = Slow()
     sender = Sender(filled(tmp_path, (1, 2)), receiver)
     sender.start()
@@ -301,7 +302,7 @@ def test_a_store_that_is_still_being_opened_is_waited_for_beyond_the_patience(tm
     assert receiver.taken == [1, 2]
 
 
-def test_an_interrupted_sweep_does_not_wait_for_a_store_to_be_opened(tmp_path):
+def test_an_interrupted_sweep_does_not_wait_for_a_slow_store(tmp_path):
     receiver = Slow()
     sender = Sender(opened := filled(tmp_path, (1, 2)), receiver)
     sender.start()
