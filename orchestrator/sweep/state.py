@@ -14,7 +14,7 @@ from orchestrator.schedulers.base import CONTINUE, PAUSE
 from orchestrator.schedulers.run_all import RunAll
 from orchestrator.storage.journal import Journal, JournalError
 from orchestrator.sweep.budget import UNLIMITED, BudgetMeter
-from orchestrator.sweep.results_file import ResultsFile, known_numbers
+from orchestrator.sweep.results_file import ENDS, ResultsFile, known_numbers
 
 WORST = ("diverged", "failed")  # a trial that ends so takes the last place at its next rung
 STOPPED = "stopped"  # the status of a trial that did not go on to its last epoch
@@ -151,10 +151,20 @@ class SweepState:
         answer = APPLY[kind](self, facts)
         if self.error is None and not (kind == "closing" and answer is None):
             try:
-                self.journal.append({"event": kind, **facts, "answer": answer})
+                self.journal.append({"event": kind, **facts, "answer": answer} | self._for_readers(kind, facts))
+                self.results_file.events += 1
             except OSError as error:  # raised by `check`: here Tune would take it for the trial's failure
                 self.error = error
         return answer
+
+    def _for_readers(self, kind: str, facts: dict) -> dict[str, Any]:
+        """What an event has for `results_file.up_to_date` alone."""
+        if kind in ENDS:
+            return {"outcome": self.results_file.outcome(facts["trial"])}
+        if kind == "extended":  # all had ended
+            entries = self.results_file.entries.items()
+            return {"reopened": [trial for trial, entry in entries if entry["status"] is None]}
+        return {}
 
     def _again(self, number: int, event: dict) -> None:
         place = f"{self.journal.path}:{number}"
@@ -166,6 +176,7 @@ class SweepState:
         if "seconds" in event:  # `Journal` restored the event, without its price
             event["price"] = self.budget.price(event["seconds"])
         found = APPLY[kind](self, event)
+        self.results_file.events = number
         if found != event.get("answer", found):
             raise JournalError(
                 f"{place}: the journal says {kind} -> {event['answer']}, the spec.yaml beside it leads to {found}."
