@@ -59,6 +59,7 @@ class SweepState:
         self.said: set[str] = set()  # names of the facts that are in the journal
         self.over = False  # the sweep came to its end
         self.news: list[Event] = []  # not yet passed to listeners
+        self.changed: dict[str, None] = {}  # trials that are new, or of which more is known, since they were taken
         self.error: OSError | None = None  # of the journal, or of a trial's folder; no event is written after it
         for number, event in enumerate(journal.events, start=1):
             try:
@@ -147,6 +148,11 @@ class SweepState:
         news, self.news = self.news, []
         return news
 
+    def take_changed(self) -> list[str]:
+        """The trials that are new, or of which more is known, since the last call."""
+        changed, self.changed = list(self.changed), {}
+        return changed
+
     def _do(self, kind: str, **facts: Any) -> Any:
         answer = APPLY[kind](self, facts)
         if self.error is None and not (kind == "closing" and answer is None):
@@ -213,6 +219,7 @@ class SweepState:
         for trial in [trial for trial, paused in self.standing.items() if not paused]:
             self._reopen(trial)
         self.cut.clear()
+        self.changed |= dict.fromkeys(self.results_file.entries)
 
     def _reopen(self, trial: str) -> None:
         """A trial that had ended goes on: what was said of its end holds no more."""
@@ -223,6 +230,7 @@ class SweepState:
     def _enter(self, trials: list[dict]) -> list[str]:
         configs = {config["id"]: config for config in map(self.slot_config, trials)}
         self.results_file.trials |= configs
+        self.changed |= dict.fromkeys(configs)
         self.names |= {config["number"]: trial for trial, config in configs.items()}
         return list(configs)
 
@@ -230,6 +238,7 @@ class SweepState:
         trial = facts["trial"]
         self.results_file.begin(trial)
         self.standing[trial] = False
+        self.changed[trial] = None
         self.news.append(("trial_started", trial, self.results_file.trials[trial]["parameters"], trial))
 
     def _reused(self, facts: dict) -> None:
@@ -285,6 +294,7 @@ class SweepState:
         if status in WORST:
             self._core(trial).abandon(self._number(trial))
         del self.standing[trial]
+        self.changed[trial] = None
         entry = self.results_file.end(trial, status, reason)
         self.news.append(("trial_ended", trial, status, reason, known_numbers(entry["best"])))
 
@@ -301,6 +311,7 @@ class SweepState:
     def _stands(self, trial: str, paused: bool) -> None:
         self.standing.pop(trial)
         self.standing[trial] = paused
+        self.changed[trial] = None
 
 
 APPLY = {
