@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from orchestrator.space.candidates import Point
     from orchestrator.spec.records import SweepSpec
 
-BEST, MOST = 25, 1_000  # the most trials that TPE counts as good, and the most that it is given
+BEST, MOST = 25, 500  # the most trials that TPE counts as good, and the most that it is given
 RUNNING, HALFWAY, DONE, WORST = "running", "halfway", "done", "worst"
 
 Params = dict[str, float]
