@@ -151,14 +151,13 @@ def swept(folder: Path, spec: SweepSpec, windows: Windows) -> None:
 
 def resumed(folder: Path, spec: SweepSpec) -> None:
     """Print what it takes to come back to where the sweep stood, and to read its results."""
-    started = time.perf_counter()
+    before = time.process_time()
     _, _, tracker = opened(folder, spec)
-    seconds = time.perf_counter() - started
+    print(f"| resume: at most {peak_mb():.0f} MB | {1000 * (time.process_time() - before):.0f} |")
     tracker.close()
-    started = time.perf_counter()
+    before = time.process_time()
     read_results(folder.parent, folder.name)
-    print(f"| resume, {peak_mb():.0f} MB | {seconds:.1f} s |")
-    print(f"| read results | {time.perf_counter() - started:.2f} s |")
+    print(f"| read results | {1000 * (time.process_time() - before):.0f} |")
 
 
 def peak_mb() -> float:

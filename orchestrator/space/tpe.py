@@ -4,9 +4,9 @@ A draw is a function of a seed (which `sweep/trial_queue.py` makes from search_s
 of what is known. No sampler is kept between draws, so a resumed sweep draws what it would have drawn: its journal holds
 all that is known.
 
-TPE reads all that it is given at each draw. Where more than MOST trials are known, it is given the best ones, all that
-it ever counts as good, and the latest of the others, which it weighs most. So a draw costs the same however long a
-sweep goes on.
+TPE reads all that it is given at each draw. It counts a tenth of the trials as good, but at most BEST, so from MOST
+trials on always as many. Where more are known at a point of the grids, it is given those good ones and the latest of
+the others, which it weighs most. So a draw costs the same however long a sweep goes on.
 """
 
 import warnings
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from orchestrator.space.candidates import Point
     from orchestrator.spec.records import SweepSpec
 
-BEST, MOST = 25, 500  # the most trials that TPE counts as good, and the most that it is given
+BEST, MOST = 25, 250  # the most trials that TPE counts as good, and the most that it is given
 RUNNING, HALFWAY, DONE, WORST = "running", "halfway", "done", "worst"
 
 Params = dict[str, float]
