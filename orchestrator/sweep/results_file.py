@@ -142,9 +142,10 @@ class ResultsFile:
         self.written, self.unwritten = len(results["trials"]), 0
 
     def outcome(self, trial: str) -> dict[str, Any]:
-        """What the journal keeps of a trial's end, so that `up_to_date` needs no more."""
+        """What the journal keeps of a trial's end, so that `up_to_date` needs no more: no path, as folders move."""
+        entry = self.entries[trial]
         budget = {"budget": self._budget()} if self.budget.limits else {}
-        return {"entry": self.entries[trial]} | budget
+        return {"entry": entry | {"checkpoint": entry["checkpoint"] and Path(entry["checkpoint"]).name}} | budget
 
 
 def first_run(trial: dict[str, Any]) -> dict[str, Any]:
@@ -176,7 +177,9 @@ def _take(event: dict[str, Any], trials: dict[str, dict], made_with: dict | None
     if kind in ("promoted", "closing") and event.get("answer") is not None:
         trials.pop(trial_name(event["answer"]), None)  # one that had ended, in a sweep that was extended
     if outcome:
-        trials[event["trial"]] = with_findings(outcome["entry"], layout.trial_folder(folder, event["trial"]))
+        entry, home = outcome["entry"], layout.trial_folder(folder, event["trial"])
+        kept = entry["checkpoint"] and str(home / entry["checkpoint"])
+        trials[event["trial"]] = with_findings(entry | {"checkpoint": kept}, home)
     changes = {"data": event["data"]} if event.get("data") else {}
     changes |= {"budget": outcome["budget"]} if outcome and "budget" in outcome else {}
     return changes | ({"made_with": None} if event.get("made_with", made_with) != made_with else {})

@@ -123,10 +123,12 @@ def test_results_json_is_written_at_the_first_end_and_then_a_number_of_times_tha
 def test_what_is_measured_of_a_trial_that_ended_later_is_kept_with_it(tmp_path, fast_disk):
     queue = opened(tmp_path, spec_of(LOW, trials=2, scheduler={"name": "none"}))
     for trial in ("0001", "0002"):
+        (tmp_path / layout.TRIALS / trial).mkdir(parents=True)
+        (tmp_path / layout.TRIALS / trial / layout.BEST).touch()
         occupy(queue.state, trial)
         if trial == "0001":
             queue.state.results_file.write()
-    (tmp_path / layout.TRIALS / "0002").mkdir(parents=True)
+    assert str(tmp_path) not in queue.state.journal.path.read_text()
     EvaluationsFile(tmp_path / layout.TRIALS / "0002").keep("key", finding("mig", mig=1.0) | {"epoch": 4}, {})
     refresh(tmp_path)
     first, second = written(tmp_path)["trials"]
