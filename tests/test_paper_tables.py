@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 
 from orchestrator.checks.read import read_spec, schema
 from orchestrator.space.plan import Plan
-from orchestrator.space.trials import list_trials, notes, selected
+from orchestrator.space.trials import RunTable, list_trials, notes
 from orchestrator.spec.published import PrintedTable
 from orchestrator.spec.records import SweepSpec
 from tests.support import BESIDE, ROOT
@@ -159,14 +159,16 @@ def number_of(table: PrintedTable) -> str:
 
 def key_of(spec: SweepSpec, runs: list[dict], row: Cell, metric: str) -> tuple:
     """The same for the same number, however its row is written."""
-    return spec.name, tuple(runs.index(run) for run in selected(row, runs)), metric
+    return spec.name, tuple(RunTable(runs).selected(row)), metric
 
 
 def keyed(cell: Cell, number: Number, concerned: dict) -> Iterator[tuple[tuple, Number]]:
     """A cell of the paper with the key that its number has in each sweep that trains it."""
     row = {path: value for path, value in cell.items() if path != "metric"}
     found = [
-        (key_of(spec, runs, row, cell["metric"]), number) for spec, runs in concerned.values() if selected(row, runs)
+        (key_of(spec, runs, row, cell["metric"]), number)
+        for spec, runs in concerned.values()
+        if RunTable(runs).selected(row)
     ]
     assert found, f"no sweep trains {cell}"
     yield from found

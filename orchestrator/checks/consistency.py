@@ -1,13 +1,13 @@
 """Finds values of a spec that are valid alone, but not together, and numbers of `paper` that no configuration has."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.space.candidates import MOST_TRAININGS, is_random, trainings
-from orchestrator.space.entries import ABSENT, value_at
+from orchestrator.space.entries import ABSENT
 from orchestrator.space.entries import mistakes as search_mistakes
 from orchestrator.space.plan import Plan
-from orchestrator.space.trials import selected
+from orchestrator.space.trials import RunTable
 from orchestrator.spec.diagnostics import KeyPath, cure, near, read_path, show_value
 from orchestrator.spec.domains import domain_name, domains_in, is_countable, paths_of
 from orchestrator.spec.records import Budget, GridSearch
@@ -90,11 +90,11 @@ def paper_mistakes(plan: Plan) -> Iterator[tuple[KeyPath, str]]:
     """
     if not plan.spec.paper or plan.spec.overrides:
         return
-    runs, told = [trial.run for trial in plan.examples], set()
+    runs, told = RunTable([trial.run for trial in plan.examples]), set()
     for index, table in enumerate(plan.spec.paper):
         for cell in table.cells():
             found = list(_unknown(cell.of, runs))
-            if not found and not selected(cell.of, runs):
+            if not found and not runs.selected(cell.of):
                 found = [((), "no configuration has all of these together. Remove one, or mend the search.")]
             for below, text in found:
                 where = table.place_of(cell, *below)
@@ -103,14 +103,15 @@ def paper_mistakes(plan: Plan) -> Iterator[tuple[KeyPath, str]]:
                     yield ("paper", index, *where), text
 
 
-def _unknown(row: dict[str, Any], runs: list[dict[str, Any]]) -> Iterator[tuple[KeyPath, str]]:
+def _unknown(row: dict[str, Any], runs: RunTable) -> Iterator[tuple[KeyPath, str]]:
     """Paths that no configuration has, and values that none has at a path."""
     for path, value in row.items():
-        there = [value_at(run, read_path(path)) for run in runs]
-        known = [one for one in there if one is not ABSENT]
+        if runs.having(path, value):
+            continue
+        known = [one for one in runs.column(path) if one is not ABSENT]
         if not known:
-            yield (path,), f"no configuration has this path.{_meant(path, runs)}"
-        elif value not in known:
+            yield (path,), f"no configuration has this path.{_meant(path, runs.runs)}"
+        else:
             words = dict.fromkeys(map(_word, known))
             yield (path,), f"no configuration has {show_value(value)} here. {cure(_word(value), words)}"
 
@@ -119,7 +120,7 @@ def _word(value: Any) -> str:
     return value if isinstance(value, str) else show_value(value)
 
 
-def _meant(path: str, runs: list[dict[str, Any]]) -> str:
+def _meant(path: str, runs: Sequence[dict[str, Any]]) -> str:
     meant = near(path, dict.fromkeys(known for run in runs for known in _paths(run)))
     return f" Did you mean '{meant}'?" if meant else " Write one such as network.latent_dim."
 

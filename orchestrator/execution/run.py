@@ -1,4 +1,4 @@
-"""Runs a sweep in its folder: a private Ray, Tune's loop, and results.json written at every trial's end.
+"""Runs a sweep in its folder: a private Ray, Tune's loop, and results.json.
 
 `tune.py` is what Tune calls; `sweep/state.py` holds the state of the sweep.
 """

@@ -86,7 +86,8 @@ class Source(SearchAlgorithm):
     """
 
     def __init__(self, queue: TrialQueue, place: dict[str, Any]):
-        self.state, self.waiting, self.given, self.place = queue.state, deque(queue.left()), [], place
+        self.state, self.waiting, self.place = queue.state, deque(queue.left()), place
+        self.given: deque[Trial] = deque()  # but the first ones, if they have ended
 
     def add_configurations(self, experiments: list[Experiment]) -> None:
         [self.experiment] = experiments
@@ -110,6 +111,8 @@ class Source(SearchAlgorithm):
         return trial
 
     def is_finished(self) -> bool:
+        while self.given and self.given[0].is_finished():
+            self.given.popleft()
         return not self.waiting and all(trial.is_finished() for trial in self.given)
 
 
@@ -120,6 +123,7 @@ class Scheduler(TrialScheduler):
         super().__init__()
         self.queue, self.state, self.slots = queue, queue.state, slots
         self.trials: dict[int, Trial] = {}
+        self.chosen: dict[Trial, bool] = {}  # those with a slot -> whether Tune has given it to them yet
         self.broken: deque[Trial] = deque()  # those that an earlier process left running, or pausing
         self.new: deque[Trial] = deque()  # never started
         self.later: deque[Trial] = deque()  # never started; they start once all others have ended
@@ -127,6 +131,7 @@ class Scheduler(TrialScheduler):
 
     def on_trial_add(self, tune_controller, trial: Trial) -> None:
         if number(trial) in self.trials:  # a retry: it has its slot, and Tune itself restarts it
+            self.chosen[trial] = False
             return
         self.trials[number(trial)] = trial
         if trial.config.get("id") not in self.state.standing:
@@ -156,7 +161,8 @@ class Scheduler(TrialScheduler):
         busy = self._busy()
         if len(busy) >= self.slots:
             return None
-        trial = self._next(tune_controller)
+        if trial := self._next(tune_controller):
+            self.chosen[trial] = False
         if not (trial or busy or self.promoted):
             self._close(tune_controller)
         return trial
@@ -208,7 +214,12 @@ class Scheduler(TrialScheduler):
         return None
 
     def _busy(self) -> list[Trial]:
-        return [trial for trial in self.trials.values() if trial.status in (Trial.RUNNING, Trial.PENDING)]
+        """The trials that have a slot now: they are looked for among those that were chosen, not among all."""
+        for trial, given in list(self.chosen.items()):
+            self.chosen[trial] = trial.status in (Trial.RUNNING, Trial.PENDING)
+            if not self.chosen[trial] and (given or trial.is_finished()):
+                del self.chosen[trial]
+        return [trial for trial, given in self.chosen.items() if given]
 
     def _all_began(self) -> bool:
         """Whether every trial with a slot has begun there: SweepState knows of those only."""

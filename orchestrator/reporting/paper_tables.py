@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.reporting.verdicts import Sample, Verdict, judge
-from orchestrator.space.trials import selected
+from orchestrator.space.trials import RunTable
 from orchestrator.spec.published import PrintedNumber, PrintedTable
 from orchestrator.spec.records import SweepSpec
 from orchestrator.storage import layout
@@ -118,22 +118,24 @@ def _flaws(trial: dict[str, Any], run: dict[str, Any], overrides: Sequence[str])
 
 def judged(tables: Sequence[PrintedTable], trainings: Sequence[Training]) -> list[JudgedTable]:
     """The printed tables with our numbers."""
-    return [_table(table, trainings) for table in tables]
+    runs = RunTable([one.run for one in trainings])
+    return [_table(table, trainings, runs) for table in tables]
 
 
-def _table(table: PrintedTable, trainings: Sequence[Training]) -> JudgedTable:
+def _table(table: PrintedTable, trainings: Sequence[Training], runs: RunTable) -> JudgedTable:
     cells = list(table.cells())
     decimals = {
         metric: max(cell.decimals for cell in cells if cell.metric == metric) for metric in {c.metric for c in cells}
     }
-    made = {(one.row, one.column): _cell(one, table, decimals[one.metric], trainings) for one in cells}
+    having = [[trainings[index] for index in runs.selected(one.of)] for one in cells]
+    pairs = zip(cells, having, strict=True)
+    made = {(one.row, one.column): _cell(one, table, decimals[one.metric], mine) for one, mine in pairs}
     return JudgedTable(table, made)
 
 
-def _cell(printed: PrintedNumber, table: PrintedTable, decimals: int, trainings: Sequence[Training]) -> JudgedCell:
+def _cell(printed: PrintedNumber, table: PrintedTable, decimals: int, mine: Sequence[Training]) -> JudgedCell:
+    """A number beside ours, which are of the trainings `mine`."""
     other, value = Sample(printed.mean, printed.std, table.trainings), value_named(printed.metric)
-    runs = selected(printed.of, [one.run for one in trainings])
-    mine = [one for one in trainings if any(one.run is run for run in runs)]
     name = next((name for name in (value.name, *value.stand_ins()) if any(one.finding(name) for one in mine)), None)
     if name is None:
         why = NOT_MEASURED if mine else NOT_TRAINED

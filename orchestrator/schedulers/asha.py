@@ -12,6 +12,7 @@ as if the closing promotions had not been made; only their training is not repea
 """
 
 import math
+from bisect import bisect_left, insort
 from collections.abc import Collection, Container
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -81,28 +82,68 @@ class Asha(SchedulerRecord):
         ]
 
 
+Place = tuple[float, int]
+"""Sorts trials from best to worst, equal ones by number: minus the score, and the trial's number."""
+
+
 @dataclass(slots=True, eq=False)
 class Rung:
-    """The trials that reached an epoch, their scores there, and which of them went on."""
+    """The trials that reached an epoch, their scores there, and which of them went on.
+
+    A trial counts here once it went on from the rung below by Algorithm 2. These are kept in order, so a decision
+    costs the same whatever their number.
+    """
 
     epoch: int
     below: "Rung | None" = None
+    above: "Rung | None" = None
     scores: dict[int, float] = field(default_factory=dict)  # trial number -> score, more is better; -inf: not finite
     promoted: set[int] = field(default_factory=set)  # by Algorithm 2
     closed: set[int] = field(default_factory=set)  # by closing: no further trial could come
+    counted: list[Place] = field(default_factory=list)  # the trials that count here, the best first
+    waiting: list[Place] = field(default_factory=list)  # those of them with a finite score that were not promoted
+
+    def put(self, trial: int, score: float) -> None:
+        """Give a trial its score, or another one."""
+        if trial in self.scores:
+            _take_out(self.counted, self._place(trial))
+            _take_out(self.waiting, self._place(trial))
+        self.scores[trial] = score
+        self.count(trial)
+
+    def promote(self, trial: int) -> None:
+        """Let a trial go on, which then counts at the rung above."""
+        if trial in self.promoted:
+            return
+        self.promoted.add(trial)
+        if trial in self.scores:
+            _take_out(self.waiting, self._place(trial))
+        if self.above:
+            self.above.count(trial)
+
+    def count(self, trial: int) -> None:
+        """Count a trial if it is here and went on from the rung below."""
+        if trial in self.scores and (self.below is None or trial in self.below.promoted):
+            insort(self.counted, self._place(trial))
+            if trial not in self.promoted and self.scores[trial] > -math.inf:
+                insort(self.waiting, self._place(trial))
+
+    def promotable(self, eta: float) -> int | None:
+        """The best trial that may go on and has not yet. One with a non-finite score counts in n, but never goes on."""
+        if not self.waiting:
+            return None
+        best = self.waiting[0]
+        return best[1] if bisect_left(self.counted, best) < len(self.counted) // eta else None
+
+    def _place(self, trial: int) -> Place:
+        return -self.scores[trial], trial
 
     def best(self, trials: Collection[int], eta: float) -> list[int]:
         """The top floor(n / eta) of these n trials, best first; of equal ones the lower number first."""
         return self.ranked(trials)[: int(len(trials) // eta)]
 
     def ranked(self, trials: Collection[int]) -> list[int]:
-        return sorted(trials, key=lambda trial: (-self.scores[trial], trial))
-
-    def promotable(self, eta: float) -> int | None:
-        """The best trial that may go on and has not yet. One with a non-finite score counts in n, but never goes on."""
-        here = self.scores if self.below is None else self.scores.keys() & self.below.promoted
-        best = self.best(here, eta)
-        return next((trial for trial in best if trial not in self.promoted and self.scores[trial] > -math.inf), None)
+        return sorted(trials, key=self._place)
 
     def closable(self, eta: float, sound: Container[int]) -> int | None:
         """The best trial that is to go on when no further one comes here, and has not yet.
@@ -132,6 +173,8 @@ class PromotionAsha:
         self.rungs: list[Rung] = []
         for epoch in rung_epochs(grace_epochs, reduction_factor, max_epochs):
             self.rungs.append(Rung(epoch, self.rungs[-1] if self.rungs else None))
+        for below, above in pairwise(self.rungs):
+            below.above = above
         self.full: set[int] = set()  # trials that trained for max_epochs
 
     def report(self, trial: int, epoch: int, value: float) -> str:
@@ -149,18 +192,19 @@ class PromotionAsha:
         if not reached:
             return CONTINUE
         for rung in reached:
-            rung.scores.setdefault(trial, self.sign * value if math.isfinite(value) else -math.inf)
+            if trial not in rung.scores:
+                rung.put(trial, self.sign * value if math.isfinite(value) else -math.inf)
         *passed, top = reached
         self._passes(trial, passed)
         if self._first() == (top, trial):
-            top.promoted.add(trial)
+            top.promote(trial)
         return CONTINUE if top.let_pass(trial) else PAUSE
 
     def abandon(self, trial: int) -> None:
         """The trial diverged or failed: it takes the last place at the first rung that it was not promoted from."""
         rung = next((rung for rung in self.rungs if not rung.let_pass(trial)), None)
         if rung:
-            rung.scores[trial] = -math.inf
+            rung.put(trial, -math.inf)
 
     def next(self) -> int | None:
         """Promote a paused trial and return its number, or None when no rung has one to promote.
@@ -170,7 +214,7 @@ class PromotionAsha:
         """
         while first := self._first():
             rung, trial = first
-            rung.promoted.add(trial)
+            rung.promote(trial)
             if trial not in rung.closed:
                 return trial
         return None
@@ -207,12 +251,19 @@ class PromotionAsha:
         """Count the trial as promoted from these rungs, except where closing let it pass."""
         for rung in rungs:
             if trial not in rung.closed:
-                rung.promoted.add(trial)
+                rung.promote(trial)
 
     def _first(self) -> tuple[Rung, int] | None:
         """The next promotion, searched from the top rung down (get_job in Algorithm 2)."""
         due = ((rung, rung.promotable(self.eta)) for rung in reversed(self.rungs))
         return next(((rung, trial) for rung, trial in due if trial is not None), None)
+
+
+def _take_out(places: list[Place], place: Place) -> None:
+    """Remove a place from sorted ones, if it is there."""
+    index = bisect_left(places, place)
+    if places[index : index + 1] == [place]:
+        del places[index]
 
 
 def rung_epochs(grace_epochs: int, reduction_factor: float, max_epochs: int) -> list[int]:

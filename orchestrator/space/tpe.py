@@ -3,9 +3,14 @@
 A draw is a function of a seed (which `sweep/trial_queue.py` makes from search_seed and the configuration's number) and
 of what is known. No sampler is kept between draws, so a resumed sweep draws what it would have drawn: its journal holds
 all that is known.
+
+TPE reads all that it is given at each draw. It counts a tenth of the trials as good, but at most BEST, so from MOST
+trials on always as many. Where more are known at a point of the grids, it is given those good ones and the latest of
+the others, which it weighs most. So a draw costs the same however long a sweep goes on.
 """
 
 import warnings
+from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,10 +28,18 @@ if TYPE_CHECKING:
     from orchestrator.space.candidates import Point
     from orchestrator.spec.records import SweepSpec
 
+BEST, MOST = 25, 250  # the most trials that TPE counts as good, and the most that it is given
 RUNNING, HALFWAY, DONE, WORST = "running", "halfway", "done", "worst"
 
 Params = dict[str, float]
 """What was drawn: the place of each domain in the spec -> a number on the domain's scale."""
+
+
+Place = tuple[int, ...]
+"""Sorts trials in the order in which TPE is to have them."""
+
+Rank = tuple[float, float, float, Place]
+"""Sorts trials from best to worst."""
 
 
 class Known(NamedTuple):
@@ -45,9 +58,51 @@ class Draw(NamedTuple):
     found: Candidate
 
 
-def draw(spec: "SweepSpec", point: "Point", known: list[Known], seed: list[int]) -> Draw:
+class History:
+    """What is known of the trials at one point of the grids of a search, in Optuna's form: each is told once."""
+
+    def __init__(self, spec: "SweepSpec"):
+        self.spec, self.sign = spec, {"max": -1.0, "min": 1.0}[spec.objective.mode]
+        self.distributions = {
+            show_path(where): _distribution(domain.scale()) for where, domain in _drawn_from(spec.search)
+        }
+        self.trials: dict[Place, FrozenTrial] = {}
+        self.order: list[Place] = []  # of all trials
+        self.ranks: dict[Place, Rank] = {}  # of those that do not run
+        self.best: list[Rank] = []  # the same, the best first
+
+    def tell(self, place: Place, known: Known) -> None:
+        """Tell what is known of a trial, anew or for the first time."""
+        if place not in self.trials:
+            insort(self.order, place)
+        elif place in self.ranks:
+            del self.best[bisect_left(self.best, self.ranks.pop(place))]
+        if known.value is None and known.state != RUNNING:
+            known = known._replace(state=WORST)
+        self.trials[place] = _frozen(known, self.distributions)
+        if known.state != RUNNING:
+            self.ranks[place] = self._rank(place, known)
+            insort(self.best, self.ranks[place])
+
+    def known(self) -> list["FrozenTrial"]:
+        """The trials that TPE is given, in their order."""
+        places = self.order
+        if len(places) > MOST:
+            best = {place for *_, place in self.best[:BEST]}
+            places = sorted({*places[BEST - MOST :], *best})
+        return [self.trials[place] for place in places]
+
+    def _rank(self, place: Place, known: Known) -> Rank:
+        """As Optuna ranks them: those that were trained in full, then those that came further."""
+        if known.state == WORST:
+            return 1, 1, 0.0, place
+        group = (0, 0) if known.state == DONE else (1, -known.epoch)
+        return *group, self.sign * known.value, place
+
+
+def draw(spec: "SweepSpec", point: "Point", history: History, seed: list[int]) -> Draw:
     """Draw a configuration by TPE at a point of the grids; `seed` is whole numbers. It may repeat an earlier one."""
-    asked = _study(spec, known, seed).ask()
+    asked = _study(spec, history.known(), seed).ask()
     return _drawn(spec, point, lambda name, scale: _suggested(asked, name, scale))
 
 
@@ -85,8 +140,10 @@ def _suggested(asked: "Trial", name: str, scale: Scale) -> float:
     return (asked.suggest_int if whole else asked.suggest_float)(name, low, high, log=log)
 
 
-def _study(spec: "SweepSpec", known: list[Known], seed: list[int]):
+def _study(spec: "SweepSpec", known: list["FrozenTrial"], seed: list[int]):
     import optuna
+
+    from orchestrator.space.optuna_storage import GivenTrials
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     state = int(np.random.SeedSequence(seed).generate_state(1)[0])
@@ -95,10 +152,8 @@ def _study(spec: "SweepSpec", known: list[Known], seed: list[int]):
         sampler = optuna.samplers.TPESampler(
             seed=state, n_startup_trials=spec.searcher.startup_trials, multivariate=True, group=True
         )
-    study = optuna.create_study(sampler=sampler, direction={"max": "maximize", "min": "minimize"}[spec.objective.mode])
-    distributions = {show_path(where): _distribution(domain.scale()) for where, domain in _drawn_from(spec.search)}
-    study.add_trials([_frozen(one, distributions) for one in known])
-    return study
+    direction = {"max": "maximize", "min": "minimize"}[spec.objective.mode]
+    return optuna.create_study(storage=GivenTrials(known), sampler=sampler, direction=direction)
 
 
 def _frozen(known: Known, distributions: dict[str, "BaseDistribution"]) -> "FrozenTrial":
@@ -112,9 +167,8 @@ def _frozen(known: Known, distributions: dict[str, "BaseDistribution"]) -> "Froz
         DONE: {"state": TrialState.COMPLETE, "value": known.value},
         WORST: worst,
     }
-    state = WORST if known.value is None and known.state != RUNNING else known.state
     return create_trial(
-        params=known.params, distributions={name: distributions[name] for name in known.params}, **words[state]
+        params=known.params, distributions={name: distributions[name] for name in known.params}, **words[known.state]
     )
 
 

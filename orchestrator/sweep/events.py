@@ -34,7 +34,7 @@ class Listeners:
             getattr(self.console, name)(*values)
             self._record(name, *values)
             if name == "trial_ended":
-                self.results_file.write()
+                self.results_file.write_if_due()
 
     def look(self, state: SweepState, nodes: Callable[[], list[dict]] = list) -> None:
         """Notify the console, every LOOK_S at most, how far the trials are within a long epoch, and of the `nodes`."""

@@ -7,6 +7,7 @@ from orchestrator.errors import UserError
 from orchestrator.shell import command
 from orchestrator.storage import layout
 from orchestrator.storage.json_files import holds, read_object
+from orchestrator.sweep.results_file import EVENTS, up_to_date
 from orchestrator.sweep.single_run import is_single, results_of
 
 PARTS = {"name": str, "objective": dict, "trials": list}  # of results.json
@@ -16,7 +17,9 @@ OF_A_TRIAL = {"id": str, "config": dict, "status": str, "epochs": int, "best": d
 
 
 def read_results(out: Path, name: str) -> dict[str, Any]:
-    """The content of OUT/NAME/results.json, with the paths of checkpoints as they are now, wherever it was written.
+    """The content of OUT/NAME/results.json, and the trials that have ended since it was written.
+
+    The paths of checkpoints are as they are now, wherever it was written.
 
     Raises UserError if there is no such sweep or the file is damaged.
     """
@@ -31,6 +34,8 @@ def read_results(out: Path, name: str) -> dict[str, Any]:
     if not (holds(found, PARTS) and all(holds(trial, OF_A_TRIAL) for trial in found["trials"])):
         raise UserError(f"{file}: is damaged: it holds no sweep's results. {cure}")
     folder = (out / name).resolve()
+    found = up_to_date(folder, found)
+    found.pop(EVENTS, None)
     return found | {"trials": [with_path(trial, folder) for trial in found["trials"]]}
 
 

@@ -1,19 +1,29 @@
-"""results.json: what became of each trial. Only this module writes the file; `results.py` and others read it."""
+"""results.json: what became of each trial. Only this module writes the file; `results.py` and others read it.
+
+To write it takes as long as there are trials, so while a sweep runs it is written at some of their ends only. The
+journal has each end: `up_to_date` adds to the content of the file those that came later.
+"""
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from orchestrator.space.trials import trial_name
 from orchestrator.storage import layout
 from orchestrator.storage.blobs import exists
 from orchestrator.storage.evaluations_file import with_findings
+from orchestrator.storage.journal import OF_AN_EPOCH, events_of
 from orchestrator.storage.json_files import finite_or_null, write_whole
 from orchestrator.sweep.budget import UNLIMITED, BudgetMeter
 from orchestrator.sweep.ranking import configurations, replicated
 
 PLACED = ("configuration", "config", "seed", "stage")  # of a trial's config, in results.json
 INTERRUPTED = "interrupted"  # the reason of a trial that is `stopped` because the sweep was
+EVENTS = "events"  # in results.json: how many events of the journal it contains
+ENDS = ("ended", "reused")  # the events with which a trial has ended
+SHARE = 0.05  # of the trials that have ended: after so many further ends results.json is written again
 
 
 class ResultsFile:
@@ -41,6 +51,8 @@ class ResultsFile:
         self.scores: dict[str, float] = {}  # sign * best objective so far
         self.made_with: list[dict] = []  # code, packages and device of each process that trained, where they changed
         self.data: dict | None = None  # the fingerprint of the data files
+        self.events = 0  # of the journal that are contained; none of a run that is trained alone
+        self.written, self.unwritten = 0, 0  # trials that had ended when results.json was written; ends since then
 
     def begin(self, trial: str) -> bool:
         """The trial has a slot. False if it had one before."""
@@ -103,17 +115,37 @@ class ResultsFile:
         results = {"name": self.name, "objective": self.objective, "made_with": self._made_with()}
         results |= {"data": self.data} if self.data else {}
         if self.budget.limits:
-            results["budget"] = self.budget.statement() | {"used_up": self.budget.empty is not None}
-        results["trials"] = ended
-        return results | ({"configurations": configurations(results)} if replicated(results) else {})
+            results["budget"] = self._budget()
+        return _with_trials(results, ended)
+
+    def _budget(self) -> dict[str, Any]:
+        return self.budget.statement() | {"used_up": self.budget.empty is not None}
 
     def _made_with(self) -> dict | None:
         """What all trials were made with; None if that changed between them."""
         return self.made_with[0] if len(self.made_with) == 1 else None
 
+    def write_if_due(self) -> None:
+        """A trial has ended: write results.json if enough have since it was written. Raises OSError.
+
+        All these writes together take as long as to write a constant number of lines for each trial. The first end in
+        a process is always due.
+        """
+        self.unwritten += 1
+        if self.unwritten > SHARE * self.written:
+            self.write()
+
     def write(self) -> None:
         """Write results.json. Raises OSError."""
-        _write(self.folder, self.results())
+        results = self.results()
+        _write(self.folder, results | ({EVENTS: self.events} if self.events else {}))
+        self.written, self.unwritten = len(results["trials"]), 0
+
+    def outcome(self, trial: str) -> dict[str, Any]:
+        """What the journal keeps of a trial's end, so that `up_to_date` needs no more: no path, as folders move."""
+        entry = self.entries[trial]
+        budget = {"budget": self._budget()} if self.budget.limits else {}
+        return {"entry": entry | {"checkpoint": entry["checkpoint"] and Path(entry["checkpoint"]).name}} | budget
 
 
 def first_run(trial: dict[str, Any]) -> dict[str, Any]:
@@ -121,10 +153,61 @@ def first_run(trial: dict[str, Any]) -> dict[str, Any]:
     return trial.get("first_run", trial["run"])
 
 
+def up_to_date(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
+    """The content of results.json as it would be if it had been written at the last end of a trial in the journal.
+
+    `results` is what the file of the sweep in `folder` contains. The journal may be growing meanwhile, or be lost.
+    """
+    later = list(_later(folder, results.get(EVENTS)))
+    last = max((place for place, (_, event) in enumerate(later) if "outcome" in event), default=None)
+    if last is None:
+        return results
+    trials = {trial["id"]: trial for trial in results["trials"] if trial.get("reason") != INTERRUPTED}
+    known = {key: value for key, value in results.items() if key != "configurations"}
+    for number, event in later[: last + 1]:
+        known |= {EVENTS: number} | _take(event, trials, known["made_with"], folder)
+    return _with_trials(known, sorted(trials.values(), key=lambda trial: int(trial["id"])))
+
+
+def _take(event: dict[str, Any], trials: dict[str, dict], made_with: dict | None, folder: Path) -> dict[str, Any]:
+    """Apply an event to the trials that have ended; what else it changes in results.json is returned."""
+    kind, outcome = event["event"], event.get("outcome")
+    for trial in event.get("reopened", ()):
+        trials.pop(trial, None)
+    if kind in ("promoted", "closing") and event.get("answer") is not None:
+        trials.pop(trial_name(event["answer"]), None)  # one that had ended, in a sweep that was extended
+    if outcome:
+        entry, home = outcome["entry"], layout.trial_folder(folder, event["trial"])
+        kept = entry["checkpoint"] and str(home / entry["checkpoint"])
+        trials[event["trial"]] = with_findings(entry | {"checkpoint": kept}, home)
+    changes = {"data": event["data"]} if event.get("data") else {}
+    changes |= {"budget": outcome["budget"]} if outcome and "budget" in outcome else {}
+    return changes | ({"made_with": None} if event.get("made_with", made_with) != made_with else {})
+
+
+def _later(folder: Path, known: int | None) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The events of the journal after the first `known`, each with its number; epochs are left out.
+
+    None are later than results.json of an earlier version, which was written at each end.
+    """
+    if not isinstance(known, int) or not (folder / layout.JOURNAL).is_file():
+        return
+    with (folder / layout.JOURNAL).open("rb") as journal:
+        for number, line in enumerate(journal, start=1):
+            if number > known and not line.startswith(OF_AN_EPOCH):
+                yield from ((number, event) for event in events_of(folder, line))
+
+
+def _with_trials(results: dict[str, Any], ended: list[dict[str, Any]]) -> dict[str, Any]:
+    """results.json with these trials and, if there are several of a configuration, their means."""
+    results = results | {"trials": ended}
+    return results | ({"configurations": configurations(results)} if replicated(results) else {})
+
+
 def refresh(folder: Path) -> None:
     """Add evaluations that were made after a sweep's end to its results.json. Does nothing for a single run."""
     if (folder / layout.RESULTS).exists():
-        results = json.loads((folder / layout.RESULTS).read_text(encoding="utf-8"))
+        results = up_to_date(folder, json.loads((folder / layout.RESULTS).read_text(encoding="utf-8")))
         trials = [with_findings(trial, folder / layout.TRIALS / trial["id"]) for trial in results["trials"]]
         _write(folder, results | {"trials": trials})
 
@@ -136,7 +219,15 @@ def rename(folder: Path, name: str) -> None:
 
 
 def _write(folder: Path, results: dict[str, Any]) -> None:
-    write_whole(folder / layout.RESULTS, json.dumps(results, indent=2, allow_nan=False) + "\n")
+    """Write results.json with a line for each trial: an indented one takes ten times as long."""
+    facts = (f"{json.dumps(key)}: {_text(value)}" for key, value in results.items())
+    write_whole(folder / layout.RESULTS, "{\n" + ",\n".join(facts) + "\n}\n")
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, list):
+        return json.dumps(value, allow_nan=False)
+    return "[\n" + ",\n".join(json.dumps(one, allow_nan=False) for one in value) + "\n]"
 
 
 def known_numbers(metrics: dict[str, float | None]) -> dict[str, float]:

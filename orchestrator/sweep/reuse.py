@@ -18,6 +18,7 @@ from orchestrator.space.candidates import same_run
 from orchestrator.storage import layout
 from orchestrator.storage.blobs import exists
 from orchestrator.storage.metric_lines import from_json, metrics_of
+from orchestrator.sweep.results_file import up_to_date
 from trainables.common.errors import DataError
 from trainables.common.roots import Root, recorded, root_of
 from trainables.data.fingerprints import Fingerprint, changed
@@ -109,7 +110,7 @@ class FinishedTrials:
 
     def _of_sweep(self, file: Path) -> dict[tuple[str, int], Finished]:
         try:
-            results = json.loads(file.read_text(encoding="utf-8"))
+            results = up_to_date(file.parent, json.loads(file.read_text(encoding="utf-8")))
             if (numbers(results["made_with"]), results["objective"]) != (numbers(self.made_with), self.objective):
                 return {}
             completed = [trial for trial in results["trials"] if trial["status"] == "completed"]

@@ -14,7 +14,7 @@ from orchestrator.schedulers.base import CONTINUE, PAUSE
 from orchestrator.schedulers.run_all import RunAll
 from orchestrator.storage.journal import Journal, JournalError
 from orchestrator.sweep.budget import UNLIMITED, BudgetMeter
-from orchestrator.sweep.results_file import ResultsFile, known_numbers
+from orchestrator.sweep.results_file import ENDS, ResultsFile, known_numbers
 
 WORST = ("diverged", "failed")  # a trial that ends so takes the last place at its next rung
 STOPPED = "stopped"  # the status of a trial that did not go on to its last epoch
@@ -59,6 +59,7 @@ class SweepState:
         self.said: set[str] = set()  # names of the facts that are in the journal
         self.over = False  # the sweep came to its end
         self.news: list[Event] = []  # not yet passed to listeners
+        self.changed: dict[str, None] = {}  # trials that are new, or of which more is known, since they were taken
         self.error: OSError | None = None  # of the journal, or of a trial's folder; no event is written after it
         for number, event in enumerate(journal.events, start=1):
             try:
@@ -147,14 +148,29 @@ class SweepState:
         news, self.news = self.news, []
         return news
 
+    def take_changed(self) -> list[str]:
+        """The trials that are new, or of which more is known, since the last call."""
+        changed, self.changed = list(self.changed), {}
+        return changed
+
     def _do(self, kind: str, **facts: Any) -> Any:
         answer = APPLY[kind](self, facts)
         if self.error is None and not (kind == "closing" and answer is None):
             try:
-                self.journal.append({"event": kind, **facts, "answer": answer})
+                self.journal.append({"event": kind, **facts, "answer": answer} | self._for_readers(kind, facts))
+                self.results_file.events += 1
             except OSError as error:  # raised by `check`: here Tune would take it for the trial's failure
                 self.error = error
         return answer
+
+    def _for_readers(self, kind: str, facts: dict) -> dict[str, Any]:
+        """What an event has for `results_file.up_to_date` alone."""
+        if kind in ENDS:
+            return {"outcome": self.results_file.outcome(facts["trial"])}
+        if kind == "extended":  # all had ended
+            entries = self.results_file.entries.items()
+            return {"reopened": [trial for trial, entry in entries if entry["status"] is None]}
+        return {}
 
     def _again(self, number: int, event: dict) -> None:
         place = f"{self.journal.path}:{number}"
@@ -166,6 +182,7 @@ class SweepState:
         if "seconds" in event:  # `Journal` restored the event, without its price
             event["price"] = self.budget.price(event["seconds"])
         found = APPLY[kind](self, event)
+        self.results_file.events = number
         if found != event.get("answer", found):
             raise JournalError(
                 f"{place}: the journal says {kind} -> {event['answer']}, the spec.yaml beside it leads to {found}."
@@ -202,6 +219,7 @@ class SweepState:
         for trial in [trial for trial, paused in self.standing.items() if not paused]:
             self._reopen(trial)
         self.cut.clear()
+        self.changed |= dict.fromkeys(self.results_file.entries)
 
     def _reopen(self, trial: str) -> None:
         """A trial that had ended goes on: what was said of its end holds no more."""
@@ -212,6 +230,7 @@ class SweepState:
     def _enter(self, trials: list[dict]) -> list[str]:
         configs = {config["id"]: config for config in map(self.slot_config, trials)}
         self.results_file.trials |= configs
+        self.changed |= dict.fromkeys(configs)
         self.names |= {config["number"]: trial for trial, config in configs.items()}
         return list(configs)
 
@@ -219,6 +238,7 @@ class SweepState:
         trial = facts["trial"]
         self.results_file.begin(trial)
         self.standing[trial] = False
+        self.changed[trial] = None
         self.news.append(("trial_started", trial, self.results_file.trials[trial]["parameters"], trial))
 
     def _reused(self, facts: dict) -> None:
@@ -274,6 +294,7 @@ class SweepState:
         if status in WORST:
             self._core(trial).abandon(self._number(trial))
         del self.standing[trial]
+        self.changed[trial] = None
         entry = self.results_file.end(trial, status, reason)
         self.news.append(("trial_ended", trial, status, reason, known_numbers(entry["best"])))
 
@@ -290,6 +311,7 @@ class SweepState:
     def _stands(self, trial: str, paused: bool) -> None:
         self.standing.pop(trial)
         self.standing[trial] = paused
+        self.changed[trial] = None
 
 
 APPLY = {

@@ -7,6 +7,7 @@ the best, or reused from an earlier sweep. Each is recorded in the journal, so n
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from orchestrator.sweep import reuse
 from orchestrator.sweep.ranking import configurations
 from orchestrator.sweep.results_file import INTERRUPTED, first_run
 from orchestrator.sweep.state import WORST, SweepState
+
+Point = frozenset[tuple]
+"""A point of the grids: the place of each active grid, and the position of its option."""
 
 TPE_DRAWS, RANDOM_DRAWS = 20, 1_000  # draws by TPE, then at random, after which none is assumed to be left
 
@@ -42,6 +46,10 @@ class TrialQueue:
     ):
         self.plan, self.spec, self.state = plan, plan.spec, state
         self.allowed, self.finished_trials = allowed, finished_trials
+        self.histories: dict[Point, tpe.History] = {}
+        self.taken: set[str] = set()  # the Runs that were found, by `same_run`
+        self.exhausted: set[Point] = set()  # where a draw found nothing new
+        self.learnt = 0, 0  # trials, and draws, that are in these
 
     def __len__(self) -> int:
         return len(self.plan)
@@ -102,35 +110,44 @@ class TrialQueue:
 
     def _draw(self, configuration: int) -> tpe.Draw | None:
         """A configuration that can run and has not been drawn before, if one is found."""
-        beside = self._beside(configuration)
-        if None in beside.values():  # an earlier draw at this point found none
+        self._learn()
+        if self._point(configuration) in self.exhausted:
             return None
-        searched = self._searched()
-        known = [self._standing(params, name) for other, params in beside.items() for name in searched[other]]
-        taken = {same_run(first_run(trial)) for trial in self.state.results_file.trials.values()}
-        new = (drawn for drawn in self._draws(configuration, known) if identity(drawn.found) not in taken)
+        new = (drawn for drawn in self._draws(configuration) if identity(drawn.found) not in self.taken)
         return next((drawn for drawn in new if self.allowed(drawn.found)), None)
 
-    def _draws(self, configuration: int, known: list[tpe.Known]) -> Iterator[tpe.Draw]:
-        point = self.plan.places[configuration - 1]
+    def _draws(self, configuration: int) -> Iterator[tpe.Draw]:
+        point, history = self.plan.places[configuration - 1], self._history(configuration)
         for attempt in range(TPE_DRAWS + RANDOM_DRAWS):
             seed = [self.spec.search_seed, configuration, attempt]
             guided = attempt < TPE_DRAWS
-            yield tpe.draw(self.spec, point, known, seed) if guided else tpe.draw_random(self.spec, point, seed)
+            yield tpe.draw(self.spec, point, history, seed) if guided else tpe.draw_random(self.spec, point, seed)
 
-    def _beside(self, configuration: int) -> dict[int, tpe.Params | None]:
-        """The configurations drawn so far at the same point of the grids, with the parameters of their draws."""
-        point = _where(self.plan.places[configuration - 1])
-        drawn = self.state.params.items()
-        return {other: params for other, params in drawn if _where(self.plan.places[other - 1]) == point}
+    def _learn(self) -> None:
+        """Take in what is new since the last draw: all that a draw looks at is kept, and never read through again."""
+        trials, params = self.state.results_file.trials, self.state.params
+        for trial in islice(trials.values(), self.learnt[0], None):
+            self.taken.add(same_run(first_run(trial)))
+        for configuration, found in islice(params.items(), self.learnt[1], None):
+            if found is None:  # none was left at this point
+                self.exhausted.add(self._point(configuration))
+        self.learnt = len(trials), len(params)
+        for name in self.state.take_changed():
+            number, configuration = trials[name]["number"], trials[name]["configuration"]
+            if trials[name]["stage"] == SEARCH and params.get(configuration) is not None:
+                known = self._standing(params[configuration], name)
+                self._history(configuration).tell((configuration, number), known)
 
-    def _searched(self) -> dict[int, list[str]]:
-        """Configuration -> its trials that do not confirm it."""
-        found: dict[int, list[str]] = {}
-        for name, of in self.state.results_file.trials.items():
-            if of["stage"] == SEARCH:
-                found.setdefault(of["configuration"], []).append(name)
-        return found
+    def _history(self, configuration: int) -> tpe.History:
+        """What is known of the configurations drawn at the same point of the grids."""
+        point = self._point(configuration)
+        if point not in self.histories:
+            self.histories[point] = tpe.History(self.spec)
+        return self.histories[point]
+
+    def _point(self, configuration: int) -> Point:
+        """The point of the grids at which a configuration is drawn: the positions of its options."""
+        return frozenset((where, pick.below) for where, pick in self.plan.places[configuration - 1].items())
 
     def _standing(self, params: tpe.Params, name: str) -> tpe.Known:
         entry = self._entries.get(name, {"status": None, "epochs": 0, "last": {}})
@@ -157,8 +174,3 @@ class TrialQueue:
 
 STATES = dict.fromkeys(WORST, tpe.WORST) | {"completed": tpe.DONE}
 """The status of an ended trial -> its state for TPE. With any other status it counts as HALFWAY."""
-
-
-def _where(point: dict) -> dict:
-    """A point of the grids by the positions of its options, without their values."""
-    return {where: pick.below for where, pick in point.items()}

@@ -122,7 +122,7 @@ class Sender:
         if self._receipts is None:
             self._ask()
         emptied = True
-        for uid in self.spool.uids():  # a failure of one run does not delay the others
+        for uid in self.spool.unsent_uids():  # a failure of one run does not delay the others
             emptied = self._drain(uid) and emptied
         if emptied and self._closing.is_set() and not self._verified:
             self._verified = True

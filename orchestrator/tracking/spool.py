@@ -7,7 +7,7 @@ be lost, and a store that was deleted, or restored from an older copy, is sent w
 
 One folder per sweep holds
     <uid>.jsonl           the events of one run, one JSON object per line, in the order in which they happened
-    sent-<store>.json     how far that store had got when it last answered
+    sent-<store>.json     how far that store had got, or a little less: it is written after every so many answers
     rejected-<store>.log  the events that it refuses, each with its reason
     lock                  held by the one process that writes or sends
 """
@@ -30,6 +30,7 @@ from trainables.common import files
 
 PARENT = "sweep"  # the uid whose events are sent first: the runs of all others are children of its run
 FILES = ".files"  # after a uid: its events with files, so that a failing artifact store delays no metrics
+SHARE = 0.05  # of the runs that the store has: after so many further answers sent-<store>.json is written again
 LINES = 200  # the most events that are read, and so acknowledged, at a time
 
 
@@ -101,6 +102,8 @@ class Spool:
             (folder / "rejected.log").replace(self.rejected_file)
         self._set_aside: set[tuple[str, str]] | None = None  # what rejected_file holds, once it is read
         self._sent = {uid: self._mark(uid, said) for uid, said in _object(self._sent_file).items()}
+        self._answers = 0  # of the store since its file was written
+        self._unsent = dict.fromkeys(filter(self._lacks, self._size))
 
     def _path(self, uid: str) -> Path:
         return self.folder / f"{uid}.jsonl"
@@ -130,6 +133,11 @@ class Spool:
             files.append(self._path(uid), line, settled=False)
             self._size[uid] = size + len(line)
             self._unsynced.add(uid)
+            self._unsent[uid] = None
+
+    def _lacks(self, uid: str) -> bool:
+        """Whether the store has not acknowledged all events of a run."""
+        return self._sent.get(uid, START).end < self._size.get(uid, 0)
 
     def settle(self) -> None:
         """Force new lines to the disk, so that they survive a loss of power. Slow: for the sending thread."""
@@ -144,6 +152,11 @@ class Spool:
         """All runs with events, the parent first."""
         with self._mutex:
             return sorted(self._size, key=lambda uid: uid != PARENT)
+
+    def unsent_uids(self) -> list[str]:
+        """The runs with events that the store has not acknowledged, the parent first."""
+        with self._mutex:
+            return sorted(self._unsent, key=lambda uid: uid != PARENT)
 
     def lines(self, uid: str) -> Iterator[Line]:
         """All events of a run, sent or not."""
@@ -177,7 +190,11 @@ class Spool:
         with self._mutex:
             if not self._lock_file.closed:
                 self._sent[uid] = mark
-                self._write_sent()
+                if not self._lacks(uid):
+                    self._unsent.pop(uid, None)
+                self._answers += 1
+                if self._answers > SHARE * len(self._sent):
+                    self._write_sent()
 
     def believe(self, receipts: Mapping[str, str | None]) -> None:
         """Replace the marks by the store's own receipts; a run without one is sent from the start."""
@@ -185,9 +202,11 @@ class Spool:
         with self._mutex:
             if not self._lock_file.closed:
                 self._sent = marks
+                self._unsent = dict.fromkeys(filter(self._lacks, self._size))
                 self._write_sent()
 
     def _write_sent(self) -> None:
+        self._answers = 0
         with suppress(OSError):  # it only serves to count unsent events while the store does not answer
             write_whole(self._sent_file, json.dumps({uid: str(mark) for uid, mark in self._sent.items()}))
 
@@ -216,11 +235,13 @@ class Spool:
 
     def unsent(self) -> int:
         """The number of events that the store has neither acknowledged nor rejected."""
-        return sum(sum(1 for _ in self._lines(uid, self.mark(uid).end)) for uid in self.uids())
+        return sum(sum(1 for _ in self._lines(uid, self.mark(uid).end)) for uid in self.unsent_uids())
 
     def close(self) -> None:
         """Release the folder's lock. A request that is still running may end later, and changes nothing here."""
         with self._mutex:
+            if self._answers and not self._lock_file.closed:
+                self._write_sent()
             self._lock_file.close()
 
 

@@ -26,13 +26,21 @@ def spec_of(search: dict = SEARCH, **changes) -> SweepSpec:
     return SweepSpec.model_validate_json(json.dumps(known | changes))
 
 
+def history(spec: SweepSpec, known: list[tpe.Known]) -> tpe.History:
+    """These trials, told one after the other."""
+    told = tpe.History(spec)
+    for number, one in enumerate(known):
+        told.tell((number,), one)
+    return told
+
+
 def searched(spec: SweepSpec, draws: int, score, state: str = tpe.DONE) -> list[dict]:
     """One draw after the other at the first point of the grids, each told before the next."""
-    point, known, configs = places(spec)[0], [], []
+    point, known, configs = places(spec)[0], tpe.History(spec), []
     for number in range(draws):
         drawn = tpe.draw(spec, point, known, [spec.search_seed, number])
         configs.append(drawn.found.config)
-        known.append(tpe.Known(drawn.params, state, 3, score(drawn.found.config)))
+        known.tell((number,), tpe.Known(drawn.params, state, 3, score(drawn.found.config)))
     return configs
 
 

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from orchestrator.checks.read import read_spec
 from orchestrator.cli.main import cli
-from orchestrator.space.trials import selected
+from orchestrator.space.trials import RunTable
 from orchestrator.spec.diagnostics import SpecError
 from tests.support.specs import with_search
 
@@ -122,9 +122,10 @@ def test_what_set_leaves_out_of_a_table_is_no_mistake_and_what_it_changed_is_kep
 
 def test_a_row_selects_the_runs_that_have_all_of_its_values():
     runs = [{"a": {"b": 1, "c": [5, 2]}, "d": 1}, {"a": {"b": 1, "c": [2, 5]}}, {"a": None}]
-    assert selected({"a.b": 1}, runs) == runs[:2]
-    assert selected({"a.b": 1, "a.c": [2, 5]}, runs) == runs[1:2]
-    assert selected({"a.b": 1, "d": 2}, runs) == []
+    table = RunTable(runs)
+    assert table.selected({"a.b": 1}) == [0, 1] and table.selected({}) == [0, 1, 2]
+    assert table.selected({"a.b": 1, "a.c": [2, 5]}) == [1]
+    assert table.selected({"a.b": 1, "d": 2}) == []
 
 
 def test_the_plan_says_how_many_trainings_and_how_many_numbers_there_are(tmp_path):

@@ -133,3 +133,19 @@ def test_a_paused_trial_whose_last_epoch_is_not_all_here_after_a_kill_is_taken_u
     if lacking != "metrics":
         (home / "metrics.jsonl").write_text("" if lacking == "line" else '{"epoch": 1}\n')
     assert Stage(opened(tmp_path, spec), slots=1).choose() == (1 if lacking else 2)
+
+
+def test_no_more_trials_run_than_there_are_slots_however_late_tune_starts_the_chosen_ones(stage):
+    assert stage.choose() == 1  # Tune waits for its actor
+    stage.start(2)
+    stage.trials[1].status = Trial.RUNNING
+    assert stage.choose() is None
+    stage.trials[2].status = Trial.PAUSED
+    stage.start(3)
+    assert stage.choose() is None
+    stage.trials[1].status = Trial.ERROR
+    stage.start(4)
+    stage.trials[3].status = Trial.PAUSED
+    stage.trials[1].status = Trial.PENDING  # it is tried again
+    stage.scheduler.on_trial_add(stage, stage.trials[1])
+    assert stage.choose() is None

@@ -125,6 +125,47 @@ def test_at_the_end_the_promoted_are_the_first_to_be_in_the_top_and_nothing_is_l
     assert set(reached.values()) <= {*epochs, setting["max_epochs"]}
 
 
+def next_by_sorting(core):
+    """What `next` answers, from the scores and the promotions alone: each rung is sorted anew."""
+    promoted = [set(rung.promoted) for rung in core.rungs]
+    while True:
+        found = None
+        for level, rung in enumerate(core.rungs):
+            here = [trial for trial in rung.scores if level == 0 or trial in promoted[level - 1]]
+            order = sorted(here, key=lambda trial: (-rung.scores[trial], trial))
+            due = [trial for trial in order[: int(len(order) // core.eta)] if trial not in promoted[level]]
+            found = next(((level, trial) for trial in due if rung.scores[trial] > -math.inf), found)
+        if found is None or found[1] not in core.rungs[found[0]].closed:
+            return found and found[1]
+        promoted[found[0]].add(found[1])
+
+
+@settings(max_examples=200, deadline=None)
+@given(searches())
+def test_what_is_kept_in_order_decides_as_what_is_sorted_anew(search):
+    """With trials that fail, that are promoted by closing, that skip epochs, and whose epochs come again."""
+    table, setting, _, order = search
+    core = PromotionAsha(setting["mode"], setting["max_epochs"], setting["grace"], setting["eta"])
+    done, paused, failed = [0] * len(table), {}, set()
+    for _ in range(8 * len(table)):
+        trial, act = order.randrange(len(table)), order.random()
+        if act < 0.6 and trial not in failed and not paused.get(trial) and done[trial] < setting["max_epochs"]:
+            step = 1 if act < 0.5 else order.randint(0, 2)
+            done[trial] = max(1, min(done[trial] + step, setting["max_epochs"]))
+            paused[trial] = core.report(trial, done[trial], table[trial][done[trial] - 1]) == PAUSE
+        elif act < 0.7:
+            core.abandon(trial)
+            failed.add(trial)
+            paused.pop(trial, None)
+        elif act < 0.85:
+            expected = next_by_sorting(core)
+            assert core.next() == expected
+            paused |= {} if expected is None else {expected: False}
+        elif (closed := core.close(paused)) is not None:
+            paused[closed] = False
+        assert next_by_sorting(core) is None or core.due()
+
+
 @settings(max_examples=200, deadline=None)
 @given(searches())
 def test_no_trial_runs_an_epoch_twice_or_is_promoted_twice_from_a_rung(search):

@@ -189,7 +189,10 @@ def twin(core: PromotionAsha, mode, shape) -> PromotionAsha:
     """A core in the same state."""
     other = PromotionAsha(mode, *shape)
     for rung, of in zip(other.rungs, core.rungs, strict=True):
-        rung.scores, rung.promoted = dict(of.scores), set(of.promoted)
+        for trial, score in of.scores.items():
+            rung.put(trial, score)
+        for trial in of.promoted:
+            rung.promote(trial)
     return other
 
 

@@ -255,6 +255,33 @@ def test_a_note_of_what_was_sent_or_set_aside_that_is_damaged_loses_no_event(tmp
     assert [one["uid"] for one in again.rejected()] == [PARENT, PARENT]
 
 
+def test_how_far_the_store_has_got_is_written_a_number_of_times_that_grows_as_a_logarithm(tmp_path, monkeypatch):
+    sizes, opened = [], Spool(tmp_path, "store")
+    monkeypatch.setattr(spool, "write_whole", lambda path, text: sizes.append(len(json.loads(text))))
+    for run in range(1_000):
+        opened.append(f"{run:04d}", {"kind": "epoch", "value": run})
+        assert opened.unsent_uids() == [f"{run:04d}"]
+        opened.acknowledge(f"{run:04d}", START.after(opened.unsent_lines(f"{run:04d}")))
+    assert opened.unsent() == 0 and len(sizes) < 150 and sum(sizes) < 25 * 1_000
+    opened.close()
+    assert sizes[-1] == 1_000
+
+
+def test_after_a_kill_no_event_is_taken_for_sent_that_was_not(tmp_path):
+    opened, noted = Spool(tmp_path, "store"), []
+    for run in range(60):
+        opened.append(f"{run:04d}", {"kind": "epoch", "value": run})
+        opened.append(f"{run:04d}", {"kind": "epoch", "value": run})
+    for run in range(50):
+        first, _ = opened.unsent_lines(f"{run:04d}")
+        opened.acknowledge(f"{run:04d}", START.after([first]))
+        noted.append(len(json.loads(opened._sent_file.read_text())))
+    opened._lock_file.close()  # as a kill does
+    again = Spool(tmp_path, "store")
+    assert again.unsent() == 120 - noted[-1] and run - 3 <= noted[-1] <= run + 1
+    assert len(again.unsent_uids()) == 60
+
+
 def test_a_late_answer_changes_nothing_once_the_folder_is_let_go(tmp_path):
     opened = filled(tmp_path, (1,))
     [line] = opened.unsent_lines("0000")
