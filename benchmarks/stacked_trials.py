@@ -45,8 +45,9 @@ def steps_alone(training: Training) -> Epoch:
     epoch = Epoch(training)
     for x_BX, noise, rows in epoch.batches():
         terms = training.learner(x_BX, noise, training.kl_scale(), epoch.phase().name)
-        sums = sums_of(terms, len(x_BX))
-        training.backward(loss_of(terms, sums, rows))
+        with torch.no_grad():
+            sums = sums_of(terms, len(x_BX))
+        training.backward(loss_of(terms, rows))
         epoch.step(epoch.phase(), terms, sums, len(x_BX), rows)
     return epoch
 

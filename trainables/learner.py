@@ -69,10 +69,11 @@ class Learner(nn.Module):
         """The parameters that a phase updates, in the model's order."""
         return [value for name, value in self.vae.named_parameters() if name.startswith(phase.parts)]
 
-    @torch.no_grad()
     def after_step(self, phase: Phase, sums: Sums, rows: int) -> None:
-        """Run the method's own update after a gradient step; see `Method.after_step`."""
-        self.method.after_step(self.vae, phase, sums, rows)
+        """Run the method's own update, if it has one, after a gradient step; see `Method.after_step`."""
+        if type(self.method).after_step is not Method.after_step:
+            with torch.no_grad():
+                self.method.after_step(self.vae, phase, sums, rows)
 
     @torch.no_grad()
     def statistics(self, x_BX: Tensor, noise: Noise) -> Sums:

@@ -3,6 +3,7 @@
 So a resumed run, or one on another number of workers, draws the same numbers.
 """
 
+import threading
 from collections.abc import Callable
 from hashlib import blake2b
 
@@ -15,6 +16,16 @@ Key = tuple[int | str, ...]
 def seed_of(*key: int | str) -> int:
     """A 63-bit seed that depends on every word of the key."""
     return int.from_bytes(blake2b(repr(key).encode(), digest_size=8).digest(), "big") >> 1
+
+
+class _Own(threading.local):
+    """Each thread's generator. It is seeded before each draw."""
+
+    def __init__(self):
+        self.generator = torch.Generator()
+
+
+_own = _Own()
 
 
 class Noise:
@@ -44,5 +55,7 @@ class Noise:
         return Noise(*self.key, "shared", rows=slice(rows), total=rows, device=self.device)
 
     def _rows(self, draw: Callable[..., Tensor], stream: str, shape: tuple[int, ...]) -> Tensor:
-        generator = torch.Generator().manual_seed(seed_of(*self.key, stream))
-        return draw(self.total, *shape, generator=generator)[self.rows].to(self.device, non_blocking=True)
+        drawn = draw(self.total, *shape, generator=_own.generator.manual_seed(seed_of(*self.key, stream)))
+        if self.rows != slice(0, self.total):
+            drawn = drawn[self.rows]
+        return drawn.to(self.device, non_blocking=True)

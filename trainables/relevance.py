@@ -30,7 +30,7 @@ MOMENT_ROWS = 10_000
 INFORMATIVE = 0.01  # least variance over rows of an axis's mean, relative to that of its samples (Burda et al. 2016),
 #                     and of decoded data, relative to that of the data
 ROUNDING = 1e-12  # relative to an axis's second moment: a smaller variance is rounding error of a constant
-JACOBIAN_BYTES = 128 << 20  # bound of the decoder's activations and their derivatives in memory at once
+JACOBIAN_BYTES = 64 << 20  # bound of the decoder's activations and their derivatives in memory at once
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,7 @@ def at_rows(vae: VAE, z_BD: Tensor, x_BX: Tensor) -> Sums:
     return sensitivity(vae, z_BD) | spread(decoded_BX, x_BX)
 
 
+@torch.no_grad()  # else the weights' graph would hold the activations of all rows and axes
 def sensitivity(vae: VAE, z_BD: Tensor) -> Sums:
     """Sums over rows of the Jacobian J of the decoded mean at z: |J| (O, D), and J^2 summed over outputs (D,)."""
     rows, axes = at_once(vae, z_BD)

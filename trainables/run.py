@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from trainables.common.lazy import torch
-from trainables.common.records import Mistake, Record, choice, within
+from trainables.common.records import Mistake, Record, choice, unwritten, within
 from trainables.data import DATASETS, Facts
 from trainables.distributions.likelihoods import LIKELIHOODS, Bernoulli, SquaredError
 from trainables.methods import METHODS
@@ -97,6 +97,9 @@ class Run(Record):
     """Passes over the training rows."""
     batch_size: PositiveInt = 100
     """Rows of a batch, over all workers."""
+    validation_batch_size: PositiveInt | None = unwritten(None)
+    """Rows that validation takes at a time; None: `batch_size`, of which small ones are slow. Compare runs of equal
+    sizes: the draws depend on it, and so do terms of a whole batch, such as an MMD, `tc` or `sparsity`."""
     precision: Precision = "fp32"
     """Precision of the networks' arithmetic."""
     kl_warmup_epochs: NonNegativeFloat | None = None

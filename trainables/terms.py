@@ -2,6 +2,10 @@
 
 # Shapes: B rows.
 
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
 from torch import Tensor
 
 from trainables.sums import Sums, rank_and_world
@@ -18,11 +22,30 @@ def sums_of(terms: Terms, rows: int) -> Sums:
     return {name: value.sum() if value.ndim else value * rows for name, (_, value) in terms.items()}
 
 
-def loss_of(terms: Terms, sums: Sums, total: int) -> Tensor:
-    """This worker's loss on a batch of `total` rows over all workers; `sums` are those of its terms.
+@dataclass(frozen=True)
+class Loss:
+    """The sum over `parts`, pairs of a number and a tensor, of the number times the sum of the tensor."""
+
+    parts: list[tuple[float, Tensor]]
+
+    def backward(self) -> None:
+        """Compute the gradients. They need no value of the loss, so none is computed: a small step costs less."""
+        parts = [(factor, value) for factor, value in self.parts if value.requires_grad]
+        gradients = [_filled(factor, value.shape, value.dtype, value.device) for factor, value in parts]
+        torch.autograd.backward([value for _, value in parts], gradients)
+
+
+def loss_of(terms: Terms, total: int) -> Loss:
+    """This worker's loss on a batch of `total` rows over all workers.
 
     DistributedDataParallel averages gradients over workers. The mean of this loss over workers is the loss that one
     worker would compute, however unevenly the rows are shared.
     """
     scale = rank_and_world()[1] / total
-    return sum(weight * scale * sums[name] if value.ndim else weight * value for name, (weight, value) in terms.items())
+    return Loss([(weight * scale if value.ndim else weight, value) for weight, value in terms.values()])
+
+
+@lru_cache(maxsize=64)
+def _filled(number: float, shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """A tensor of one number. Autograd does not write to it, as the cache holds it, too."""
+    return torch.full((), number, dtype=dtype, device=device).expand(shape)

@@ -28,7 +28,7 @@ from trainables.noise import Noise, seed_of
 from trainables.precision import set_matrix_products
 from trainables.run import Run
 from trainables.sums import Sums, add, all_reduce, rank_and_world, share
-from trainables.terms import Terms, loss_of, sums_of
+from trainables.terms import Loss, Terms, loss_of, sums_of
 
 EXAMPLES = 1000  # training rows from which a model may take initial values
 LEARNER = "learner"  # key of the model in a checkpoint
@@ -78,8 +78,9 @@ def train(
         for done, (x_BX, noise, rows) in enumerate(epoch.batches(), start=1):
             phase = epoch.phase()
             terms = model(x_BX, noise, training.kl_scale(), phase.name)
-            sums = sums_of(terms, len(x_BX))
-            training.backward(loss_of(terms, sums, rows))
+            with torch.no_grad():
+                sums = sums_of(terms, len(x_BX))
+            training.backward(loss_of(terms, rows))
             epoch.step(phase, terms, sums, len(x_BX), rows)
             progress(done, epoch.steps)
         yield epoch.report()
@@ -107,6 +108,7 @@ class Training:
         self.splits: Splits = load_splits(run.data, data_root)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.learner = build(run, self.splits).to(self.device)
+        self.parameters = list(self.learner.parameters())
         phases, of = dict.fromkeys(run.method.phases), run.optimizer
         self.optimizers = {phase.name: of.build(self.learner.parameters_of(phase), phase.lr_scale) for phase in phases}
         self.plateaus = {name: of.plateau.build(some) for name, some in self.optimizers.items() if of.plateau}
@@ -151,11 +153,16 @@ class Training:
 
     def batches(self, index: Tensor, stream: str) -> Iterator[tuple[Tensor, Noise, int]]:
         """This worker's share of each batch of an epoch: its rows, their noise, and the rows of the whole batch."""
+        train, to, key = (
+            self.splits.train,
+            (self.device, torch.get_default_dtype()),
+            (self.run.seed, stream, self.epoch),
+        )
         for number, some in enumerate(batches(index, self.run.batch_size)):
-            mine = share(len(some))
-            x_BX = self.splits.train.batch(some[mine]).to(self.device, torch.get_default_dtype(), non_blocking=True)
-            noise = Noise(self.run.seed, stream, self.epoch, number, rows=mine, total=len(some), device=self.device)
-            yield x_BX, noise, len(some)
+            rows = len(some)
+            mine = share(rows)
+            x_BX = train.batch(some[mine]).to(*to, non_blocking=True)
+            yield x_BX, Noise(*key, number, rows=mine, total=rows, device=self.device), rows
 
     def held_out_sums(self, index: Tensor) -> Sums:
         """The statistics of D_z, each worker encoding its share (ARD-VAE, Algorithm 2)."""
@@ -171,9 +178,10 @@ class Training:
         rows_per_epoch = (rows - self.run.method.held_out(rows).rows) * self.run.method.passes()
         return min(1.0, self.images / rows_per_epoch / self.run.warmup_epochs)
 
-    def backward(self, loss: Tensor) -> None:
+    def backward(self, loss: Loss) -> None:
         """Compute the gradients of a batch's loss."""
-        self.learner.zero_grad(set_to_none=True)
+        for parameter in self.parameters:  # as `zero_grad`, which walks over all modules first
+            parameter.grad = None
         loss.backward()
 
     def update(self, phase: Phase, rows: int, step: Callable[[], None] | None = None) -> None:
@@ -197,7 +205,8 @@ class Training:
 
     def validate(self) -> dict[str, float]:
         """The metrics of the validation rows. They may be non-finite: only training losses raise Diverged."""
-        view = look(self.learner, self.splits.val, self.run.batch_size, self.run.seed, self.device)
+        rows = self.run.validation_batch_size or self.run.batch_size
+        view = look(self.learner, self.splits.val, rows, self.run.seed, self.device)
         return {f"val/{metric.name}": metric.compute(view) for metric in metrics_of(self.run.method)}
 
 
@@ -285,13 +294,12 @@ class Tally:
         self.step, self.main = first_step, main
         self.names = {main: [*promised, "loss"]}  # phase -> its terms, and "loss"
         self.totals: dict[str, Tensor] = {}  # phase -> sums of its terms, its loss and its rows
-        self.pending: list[tuple[str, int, list[float], Tensor, int]] = []  # phase, step, weights, sums, rows
+        self.pending: list[tuple[str, int, list[float], Sums, int]] = []  # phase, step, weights, sums, rows
 
     def add(self, phase: str, terms: Terms, sums: Sums, rows: int) -> None:
-        """Count one step of this worker."""
+        """Count one step of this worker. `sums` are those of its terms, without gradient."""
         self.names[phase] = [*terms, "loss"]
-        weights = [weight for weight, _ in terms.values()]
-        self.pending.append((phase, self.step, weights, torch.stack(list(sums.values())).detach(), rows))
+        self.pending.append((phase, self.step, [weight for weight, _ in terms.values()], sums, rows))
         self.step += 1
         if len(self.pending) == SETTLE_EVERY:
             self.settle()
@@ -302,7 +310,7 @@ class Tally:
         for phase in dict.fromkeys(phase for phase, *_ in self.pending):
             mine = [entry for some, *entry in self.pending if some == phase]
             steps[phase], weights, sums, rows = zip(*mine, strict=True)
-            sums = torch.stack(sums).double()
+            sums = torch.stack([value for some in sums for value in some.values()]).double().view(len(rows), -1)
             loss = (sums * sums.new_tensor(weights)).sum(1)
             tables[phase] = torch.column_stack([sums, loss, sums.new_tensor(rows)])
         self.pending = []

@@ -54,7 +54,8 @@ def assert_steps(learner, x_BX, phases) -> None:
     noise = Noise(0, "train", 0, 0, rows=slice(0, len(x_BX)), total=len(x_BX), device=CUDA)
     for phase in dict.fromkeys(phases):
         terms = learner(x_BX, noise, 0.5, phase.name)
-        assert loss_of(terms, sums_of(terms, len(x_BX)), len(x_BX)).device == torch.device("cuda", 0)
+        for part in (*loss_of(terms, len(x_BX)).parts, *zip(terms, sums_of(terms, len(x_BX)).values(), strict=True)):
+            assert part[1].device == torch.device("cuda", 0)
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name not in (*READERS, *DIFFERENTIATES)])

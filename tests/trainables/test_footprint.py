@@ -29,14 +29,14 @@ vae = SimpleNamespace(
 def kilobytes():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
+x = torch.ones(120, 4, 32, 32)
 with torch.no_grad():
-    x = torch.ones(120, 4, 32, 32)
     vae.encode(x)
-    before = kilobytes()
-    if sys.argv[1] == "relevance":
-        relevance.sensitivity(vae, torch.ones(20, 8))
-    else:
-        rate.linearised(vae, x)
+before = kilobytes()
+if sys.argv[1] == "relevance":
+    relevance.sensitivity(vae, torch.ones(20, 8))
+else:
+    rate.linearised(vae, x)
 print(kilobytes() - before)
 """
 

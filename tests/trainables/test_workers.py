@@ -79,7 +79,7 @@ def numbers_of(case, images):
     return state, report.metrics | estimates
 
 
-def naive_loss(terms, sums, total):
+def naive_loss(terms, total):
     """What one writes at first: each worker's own averages, averaged by DDP."""
     return sum(weight * (value.mean() if value.ndim else value) for weight, value in terms.values())
 

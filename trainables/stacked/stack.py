@@ -27,7 +27,7 @@ from trainables.stacked.draws import Draw, Recorder, Replay, draw_all
 from trainables.stacked.linear import batch_layers
 from trainables.stacked.numbers import CannotStack, Numbers
 from trainables.sums import Sums, rank_and_world
-from trainables.terms import Terms, sums_of
+from trainables.terms import Terms
 from trainables.train import Epoch, Report, Training
 
 State = dict[str, Tensor]
@@ -113,16 +113,16 @@ class Stack:
         scale = scales[0] if same else torch.tensor(scales, dtype=torch.float64)
         mapped = vmap(self._of_one(noises[0]), in_dims=(0, 0, 0, 0, 0, None if same else 0))
         try:
-            values, sums, weights, replaced = mapped(parameters, buffers, x_KBX, drawn, self.numbers.values_K, scale)
+            values, weights, replaced = mapped(parameters, buffers, x_KBX, drawn, self.numbers.values_K, scale)
         except RuntimeError as error:  # of `vmap`: code that branches on a value, or an operation that it has not
             raise CannotStack(one_line(error)) from error
         weights = self.weights | weights
-        self._loss(values, sums, weights, rows).sum().backward()
+        backpropagate(values, weights, rows)
         self._hand_out(parameters, {k: v for k, v in buffers.items() if v._version != versions[k]} | replaced)
-        return self._each(sums, weights)
+        return self._each(values, weights, rows)
 
-    def _of_one(self, noise: Noise) -> Callable[..., tuple[State, Sums, State, State]]:
-        """What `vmap` calls once for all models: a model's terms, their sums, weights, and buffers that it replaced.
+    def _of_one(self, noise: Noise) -> Callable[..., tuple[State, State, State]]:
+        """What `vmap` calls once for all models: a model's terms, their weights, and the buffers that it replaced.
 
         Weights are those that are the model's own; the others are in `self.weights`.
         """
@@ -135,7 +135,7 @@ class Stack:
             self.weights = {name: weight for name, weight in weights.items() if not isinstance(weight, Tensor)}
             own = {name: weight for name, weight in weights.items() if isinstance(weight, Tensor)}
             replaced = {name: state[name] for name, value in buffers.items() if state[name] is not value}
-            return {name: value for name, (_, value) in terms.items()}, sums_of(terms, len(x_BX)), own, replaced
+            return {name: value for name, (_, value) in terms.items()}, own, replaced
 
         return terms_of_one
 
@@ -145,11 +145,6 @@ class Stack:
         with torch.no_grad():
             copy.deepcopy(self.models[0]).train()(x_BX, Recorder(noise, drawn), 1.0, self.phase.name)
         return list(drawn)
-
-    def _loss(self, values: State, sums: Sums, weights: Weights, rows: int) -> Tensor:
-        """The models' losses, (K,), as `loss_of` has them for one."""
-        scaled = {name: weights[name] * (1 / rows) if values[name].ndim > 1 else weights[name] for name in values}
-        return sum(_times(scaled[name], sums[name] if values[name].ndim > 1 else values[name]) for name in values)
 
     def _hand_out(self, parameters: State, changed: State) -> None:
         """Give the models their gradients, and the buffers that the step has changed."""
@@ -182,17 +177,28 @@ class Stack:
             return None
         return lambda: self.adams.step(k, [self.own[name][k].grad for name in self.updated])
 
-    def _each(self, sums: Sums, weights: Weights) -> list[tuple[Terms, Sums]]:
+    def _each(self, values: State, weights: Weights, rows: int) -> list[tuple[Terms, Sums]]:
         """The terms of each model, without their values, and their sums."""
-        sums_KT = torch.stack([*sums.values()], 1).detach()
-        weights_KT = zip(*(_spread(weights[name], len(self.models)) for name in sums), strict=True)
+        totals = [(value.sum(1) if value.ndim > 1 else value * rows).detach() for value in values.values()]
+        weights_KT = zip(*(_spread(weights[name], len(self.models)) for name in values), strict=True)
         return [
-            (
-                {name: (weight, None) for name, weight in zip(sums, own, strict=True)},
-                dict(zip(sums, sums_T, strict=True)),
-            )
-            for own, sums_T in zip(weights_KT, sums_KT, strict=True)
+            (dict(zip(values, zip(own, repeat(None)), strict=False)), dict(zip(values, sums_T, strict=True)))
+            for own, sums_T in zip(weights_KT, torch.stack(totals, 1), strict=True)
         ]
+
+
+def backpropagate(values: State, weights: Weights, rows: int) -> None:
+    """Compute the gradients of the models' losses, as `Loss.backward` does for one."""
+    scaled = {name: weights[name] * (1 / rows) if values[name].ndim > 1 else weights[name] for name in values}
+    parts = [(_filled(scaled[name], value), value) for name, value in values.items() if value.requires_grad]
+    torch.autograd.backward([value for _, value in parts], [gradient for gradient, _ in parts])
+
+
+def _filled(weight: Tensor | float, like_K: Tensor) -> Tensor:
+    """A gradient of each model's weight, in the shape of K models' values."""
+    if isinstance(weight, Tensor):
+        return weight.to(like_K).reshape(-1, *[1] * (like_K.ndim - 1)).expand_as(like_K)
+    return like_K.new_full((), weight).expand_as(like_K)
 
 
 def _report(epoch: Epoch, seconds: float) -> Report | Diverged:
@@ -213,8 +219,3 @@ def _at(model: nn.Module, name: str) -> Tensor:
 def _spread(weight: Tensor | float, models: int) -> list[float]:
     """A term's weight of each model."""
     return weight.tolist() if isinstance(weight, Tensor) else [weight] * models
-
-
-def _times(weight: Tensor | float, value_K: Tensor) -> Tensor:
-    """The product, rounded as that of a Python number and a tensor of one model is."""
-    return (weight.to(value_K.dtype) if isinstance(weight, Tensor) else weight) * value_K

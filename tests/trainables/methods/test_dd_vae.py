@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy import integrate, stats
 
+from tests.support.losses import total
 from tests.support.small_runs import a_run
 from trainables.distributions import mmd
 from trainables.distributions.divergences import kl
@@ -18,7 +19,6 @@ from trainables.distributions.priors import Normal, SparseMixture
 from trainables.methods.dd_vae import DDVAE
 from trainables.methods.vae import VAE
 from trainables.noise import Noise
-from trainables.terms import loss_of, sums_of
 from trainables.train import Training, train
 
 
@@ -92,7 +92,7 @@ def test_loss_is_the_papers():
     log_p = np.log(0.8 * stats.norm.pdf(z, scale=0.05) + 0.2 * stats.norm.pdf(z)).sum(1)
     discrepancy = mmd.AXIS_BY_AXIS.between(seen.z_BL, seen.vae.prior.sample(noise.shared(rows)))
     by_hand = seen.decoded.nll(x).mean() + 0.5 * (log_q - log_p).mean() + 7 * discrepancy
-    assert loss_of(terms, sums_of(terms, rows), rows).item() == pytest.approx(by_hand.item(), rel=1e-5)
+    assert total(terms, rows).item() == pytest.approx(by_hand.item(), rel=1e-5)
 
 
 def test_without_spike_and_mmd_it_is_the_vae_with_the_same_posterior(monkeypatch):

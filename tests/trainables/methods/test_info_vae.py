@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from tests.support.losses import total
 from tests.support.small_runs import a_run
 from trainables.distributions import mmd
 from trainables.methods.info_vae import InfoVAE
-from trainables.terms import loss_of, sums_of
 from trainables.train import Training, train
 
 
@@ -24,10 +24,6 @@ def one_batch(run):
     x, noise, _ = next(training.batches(torch.arange(32), "train"))
     training.learner.train()
     return training.learner, x, noise
-
-
-def total(terms, rows):
-    return loss_of(terms, sums_of(terms, rows), rows)
 
 
 def mean_kl(learner, x):

@@ -12,7 +12,7 @@ from trainables.mappings import MAPPINGS
 from trainables.methods import METHODS
 from trainables.noise import Noise
 from trainables.run import Run
-from trainables.terms import loss_of, sums_of
+from trainables.terms import loss_of
 from trainables.train import Training, train
 
 
@@ -53,7 +53,7 @@ def test_every_parameter_gets_a_finite_gradient_in_each_phase_that_moves_it_and_
     for phase in dict.fromkeys(run.method.phases):
         _, terms, rows = terms_of(run, training, phase.name)
         training.learner.zero_grad(set_to_none=True)
-        loss_of(terms, sums_of(terms, rows), rows).backward()
+        loss_of(terms, rows).backward()
         for name, parameter in training.learner.vae.named_parameters():
             if name.startswith(phase.parts):
                 assert parameter.grad is not None, (phase.name, name)
