@@ -141,6 +141,13 @@ class Resources(Record):
     """A trial's workers are PACKed on few machines or SPREAD over many; STRICT: all on one, or each on its own."""
 
 
+class Pictures(Record):
+    """Which trials are drawn, once the sweep has ended: each from the model of its best epoch."""
+
+    top: PositiveInt | Literal["all"] = 5
+    """How many of the best trials; `vaeorch draw` draws others."""
+
+
 class SweepSpec(Record):
     """A sweep: one run, what of it varies, and how the trials are chosen, ranked, stopped and placed."""
 
@@ -164,8 +171,10 @@ class SweepSpec(Record):
     objective: Objective = Objective()
     scheduler: choice(SCHEDULERS) = Asha()
     resources: Resources = Resources()
+    pictures: Pictures | None = Pictures()
+    """Of the best trials. null: of every trial, whenever it pauses or ends, as sweeps of earlier versions have it."""
     pictures_every: PositiveInt | None = None
-    """Epochs between pictures; default: pictures at a trial's end alone."""
+    """Epochs between pictures of a trial while it trains, and also when it pauses or ends; default: it draws none."""
     evaluate: Evaluate | None = None
     paper: tuple[PrintedTable, ...] = ()
     """Tables that a paper prints for these trainings; `vaeorch report` sets our numbers beside them."""
@@ -176,3 +185,8 @@ class SweepSpec(Record):
     def replicated(self) -> bool:
         """Whether there are configurations with more than one training."""
         return self.seeds > 1 or self.confirm is not None
+
+    @property
+    def trials_draw(self) -> bool:
+        """Whether trials draw pictures themselves, when they pause or end."""
+        return self.pictures is None or self.pictures_every is not None
