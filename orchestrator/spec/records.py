@@ -1,10 +1,12 @@
 """The spec of a sweep: what a user writes in YAML, as records. `checks/read.py` reads and checks a spec."""
 
+import json
 import re
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
@@ -141,10 +143,16 @@ class Resources(Record):
     """A trial's workers are PACKed on few machines or SPREAD over many; STRICT: all on one, or each on its own."""
 
 
+def _some_or_all(top: Any) -> Any:
+    if top == "all" or (type(top) is int and top > 0):
+        return top
+    raise ValueError(f"must be a whole number above 0, or all, not {json.dumps(top)}.")
+
+
 class Pictures(Record):
     """Which trials are drawn, once the sweep has ended: each from the model of its best epoch."""
 
-    top: PositiveInt | Literal["all"] = 5
+    top: Annotated[PositiveInt | Literal["all"], BeforeValidator(_some_or_all)] = 5
     """How many of the best trials; `vaeorch draw` draws others."""
 
 
