@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from orchestrator.errors import UserError
-from orchestrator.spec.earlier import as_now
+from orchestrator.spec.earlier import as_begun
 from orchestrator.spec.yaml_file import read_yaml
 from orchestrator.storage import layout
 from orchestrator.storage.journal import Journal
@@ -96,7 +96,7 @@ def check_spec(of: Origin, spec: "SweepSpec", file: Path) -> list[str]:
     if of.spec is None:
         return [f"whether {file.name} has changed since the sweep began is not known: nobody noted it"]
     try:
-        before = type(spec).model_validate_json(json.dumps(as_now(of.spec)))
+        before = type(spec).model_validate_json(json.dumps(as_begun(of.spec)))
     except ValidationError:
         return [f"{file.name} cannot be compared with what another version of vaeorch has noted of it"]
     changes = different(before.model_dump(mode="json"), spec.model_dump(mode="json"))
