@@ -19,7 +19,7 @@ from orchestrator.space.plan import Plan
 from orchestrator.space.trials import trials_of
 from orchestrator.spec.diagnostics import Problem, SpecError, findings
 from orchestrator.spec.domains import Search
-from orchestrator.spec.published import without_old_numbers
+from orchestrator.spec.earlier import as_now
 from orchestrator.spec.records import Objective, SweepSpec
 from orchestrator.spec.yaml_file import Document, override, read_yaml
 from trainables.data.access import HERE, DataAccess
@@ -47,14 +47,14 @@ def read_plan(
     Args:
         data: the data sets.
         taken: names that the sweep may not have.
-        recorded: whether the spec is of a sweep that has begun; then its objective may have an odd mode, numbers of a
-            paper may have an earlier form, in which nothing used them, and no setting changes a training that was made.
+        recorded: whether the spec is of a sweep that has begun; then it may be one of an earlier version, its objective
+            may have an odd mode, and no setting changes a training that was made.
     """
     written = read_yaml(file)
     _refuse_cluster(written)
     document = _noted(_without_notes(override(written, settings)), () if recorded else settings)
     if recorded:
-        document.values.update(without_old_numbers(document.values))
+        document.values.update(as_now(document.values))
     spec, problems = _validated(document)
     if spec and spec.name.casefold() in taken:
         what = f"'{spec.name}' is a name of vaeorch's own in --out. Choose another."

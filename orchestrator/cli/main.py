@@ -13,7 +13,7 @@ from orchestrator.cli import completion
 from orchestrator.cli.cluster import cluster as cluster_group
 from orchestrator.cli.data import data
 from orchestrator.cli.manage import VERBS
-from orchestrator.cli.models import encode, export, sample
+from orchestrator.cli.models import draw, encode, export, sample
 from orchestrator.cli.options import (
     checkpoint_option,
     cluster_options,
@@ -46,7 +46,7 @@ def cli() -> None:
 
 cli.add_command(cluster_group)
 cli.add_command(data)
-for verb in (*VERBS, export, encode, sample):
+for verb in (*VERBS, draw, export, encode, sample):
     cli.add_command(verb)
 
 

@@ -1,14 +1,32 @@
-"""The verbs `export`, `encode` and `sample` of the command line."""
+"""The verbs `draw`, `export`, `encode` and `sample` of the command line."""
 
 from pathlib import Path
 
 import click
 
+from orchestrator import output
 from orchestrator.cli.options import data_option, out_option, target_argument, tracking_option
 from orchestrator.storage.workspace import Workspace
 
 FORMATS = ("safetensors", "torch", "onnx", "mlflow")
 SAMPLES = 64
+
+
+@click.command()
+@target_argument
+@out_option
+@click.option("--trials", help="all, best:N, or ids with commas between.  [default: best:5]")
+@data_option
+@tracking_option
+def draw(target, out, trials, data_root, tracking_uri) -> None:
+    """Draw the pictures of TARGET: a sweep, a trial (SWEEP/ID), or a run, each model as it was after its best epoch.
+
+    A sweep draws those of its best trials by itself. They go to pictures/EPOCH/ of the trial, and to MLflow.
+    """
+    output.outlive()
+    from orchestrator.commands.draw import draw as verb
+
+    verb(target, Workspace(out, data_root, tracking_uri), trials)
 
 
 @click.command()

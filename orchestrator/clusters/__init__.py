@@ -22,6 +22,7 @@ __all__ = [
     "jobs",
     "lease",
     "local",
+    "model_file",
     "options",
     "orphans",
     "read",

@@ -7,6 +7,7 @@ __all__ = [
     "catalogue",
     "cluster",
     "datasets",
+    "draw",
     "driver",
     "dry_run",
     "evaluate",

@@ -33,7 +33,8 @@ def close(
     lines = [f"results      {outcome.folder / layout.RESULTS}"]
     if best:
         lines.insert(0, f"checkpoint   {best['checkpoint']}")
-        lines.insert(1, f"pictures     {layout.trial_folder(outcome.folder, best['id']) / layout.PICTURES}")
+        if (pictures := layout.trial_folder(outcome.folder, best["id"]) / layout.PICTURES).is_dir():
+            lines.insert(1, f"pictures     {pictures}")
     drawn = [file for name in (layout.CURVES, layout.PARALLEL) if (file := outcome.folder / name).exists()]
     lines += [f"{file.stem:<12} {file}" for file in drawn]
     lines.append(f"compare      {command('ui', name, out)}")

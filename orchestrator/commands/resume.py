@@ -18,7 +18,7 @@ from orchestrator.errors import UserError
 from orchestrator.execution.run import Outcome
 from orchestrator.space.plan import Plan
 from orchestrator.space.trials import Trial
-from orchestrator.spec.records import Objective
+from orchestrator.spec.records import Objective, SweepSpec
 from orchestrator.storage import layout, locks
 from orchestrator.storage.disk import disk_errors_reported
 from orchestrator.storage.journal import Journal, JournalError
@@ -115,9 +115,17 @@ def read_recorded(journal: Journal, workspace: Workspace, name: str, site: Site)
     # First: if the files now have other shapes, `read_plan` would blame values of the spec.
     check_data(origin(journal.events), datasets(trial.run for trial in facts["trials"]), data)
     plan = read_plan(file, data=data, recorded=True)
-    plan = Plan(plan.spec.model_copy(update={"name": named.name}), facts["trials"] or plan.trials)
+    own = {"name": named.name} | draws_as_begun(plan.spec, journal)
+    plan = Plan(plan.spec.model_copy(update=own), facts["trials"] or plan.trials)
     plan = extended_plan(plan, journal.events)
     return Recorded(plan, workspace, journal, facts, checked_changes(journal, plan, data))
+
+
+def draws_as_begun(spec: SweepSpec, journal: Journal) -> dict[str, None]:
+    """What a sweep of an earlier version has of `pictures`, unless its spec was given some since: see `as_begun`."""
+    known = origin(journal.events).spec or {}
+    began_before = bool(journal.events) and "pictures" not in known
+    return {"pictures": None} if began_before and "pictures" not in spec.model_fields_set else {}
 
 
 def checked_changes(journal: Journal, plan: Plan, data: DataAccess) -> list[str]:

@@ -132,6 +132,7 @@ def config_of(spec: "SweepSpec", data_root: Root) -> dict[str, Any]:
         "objective": spec.objective.model_dump(),
         "run": spec.run.model_dump(mode="json"),
         "data_root": recorded(data_root),
+        "draws": True,
         "pictures_every": spec.pictures_every,
     }
 

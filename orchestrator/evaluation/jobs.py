@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.clusters.connection import THIS_MACHINE, Connection, node_lost
+from orchestrator.clusters.model_file import model_file
 from orchestrator.clusters.resources import cpus
-from orchestrator.clusters.scratch import scratch_folder
 from orchestrator.evaluation.selection import of_plain
 from orchestrator.storage import layout
-from orchestrator.storage.blobs import here
 from orchestrator.storage.disk import fault_in, place
 from trainables.common.roots import cache_folder, root_of
 from trainables.run import Run
@@ -76,14 +75,8 @@ def examine(job: Job, threads: int) -> Iterator[Answer]:
 @contextmanager
 def files_of(job: Job) -> Iterator[tuple[Path, Path]]:
     """Yields the checkpoint of a job's model and the cache that models share, both on this machine."""
-    if "store" not in job:
-        yield here(Path(job["checkpoint"])), Path(job["kept"])
-        return
-    from orchestrator.clusters.lease import fetch, store_of
-
-    with scratch_folder() as scratch:
-        fetch(store_of(job["store"]), job["path"], scratch / layout.BEST)
-        yield scratch / layout.BEST, cache_folder() / layout.SHARED
+    with model_file(job) as checkpoint:
+        yield checkpoint, cache_folder() / layout.SHARED if "store" in job else Path(job["kept"])
 
 
 def _on_ray(jobs: list[Job], folder: Path, cluster: Connection) -> Iterator[Answer]:

@@ -1,7 +1,8 @@
 """Runs a sweep on Ray.
 
 Start with `run.py`. `tune.py` is what Ray Tune calls in this process. Trials train in `slot.py`; with several workers
-each, in the groups of `workers.py`, which get their orders through `mailbox.py`.
+each, in the groups of `workers.py`, which get their orders through `mailbox.py`. `drawing.py` draws the best of them
+when all have ended.
 """
 
-__all__ = ["handshake", "oom", "run"]  # the modules that others import
+__all__ = ["drawing", "handshake", "oom", "run"]  # the modules that others import

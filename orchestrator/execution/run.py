@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrator.clusters.connection import THIS_MACHINE, Connection
 from orchestrator.clusters.resources import slot_share
+from orchestrator.execution.drawing import BestPictures
 from orchestrator.signals import Deferred
 from orchestrator.space.plan import Plan
 from orchestrator.storage.disk import disk_errors_reported, faults_raised
@@ -50,15 +51,18 @@ def run_sweep(
         state, results_file = queue.state, queue.state.results_file
         listeners = Listeners(results_file, tracker, console)
         listeners.recall(state)
+        pictures = BestPictures(plan.spec, listeners)
         try:
-            if not queue.complete():
+            if not queue.complete() or pictures.left():
                 software = None if cluster is THIS_MACHINE else start.made_with
-                tune_all(queue, listeners, slots, cluster, software)
+                tune_all(queue, pictures, slots, cluster, software)
+            pictures.tell()
         except KeyboardInterrupt as signal:
             stop = signal
             listeners.notify(state.take_news())
         finally:
-            stop = None if queue.complete() else stop or KeyboardInterrupt()
+            over = queue.complete() and not pictures.left()
+            stop = None if over else stop or KeyboardInterrupt()
             results_file.interrupt()
             results_file.write()
         finish(results_file, "aborted" if stop else "completed", tracker, console)
@@ -76,11 +80,12 @@ def finish(results_file: ResultsFile, status: str, tracker, console) -> None:
 
 
 def tune_all(
-    queue: TrialQueue, listeners: Listeners, slots: int, cluster: Connection, software: dict[str, Any] | None
+    queue: TrialQueue, pictures: BestPictures, slots: int, cluster: Connection, software: dict[str, Any] | None
 ) -> None:
-    """Run Tune's loop until every trial has ended. `software` is what all nodes of a cluster must have, if known.
+    """Run Tune's loop until every trial has ended, then draw the best.
 
-    Raises KeyboardInterrupt, and UserError for a node that differs.
+    `software` is what all nodes of a cluster must have, if known. Raises KeyboardInterrupt, and UserError for a node
+    that differs.
     """
     resources = queue.spec.resources
     again = f"Go on with it: {cluster.resume(queue.state.results_file.folder)}"
@@ -96,15 +101,18 @@ def tune_all(
         class_cache.ENV_VARS_TO_PROPAGATE = {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name[:3] != "AWS"}
         place = place_of(queue.state.results_file.folder, cluster)
         with node_faults_reported(again), place as known, Deferred() as stop, faults_raised():
-            tune.run(
-                tune.with_resources(Slot, slot_share(resources)),
-                name="tune",
-                storage_path=str(scratch),
-                search_alg=Source(queue, known | ({"software": software} if software else {})),
-                scheduler=Scheduler(queue, slots),
-                callbacks=[Listener(queue.state, listeners, stop, cluster), Silence()],
-                max_failures=RETRIES,
-                reuse_actors=True,
-                raise_on_failed_trial=False,
-                verbose=0,
-            )
+            if not queue.complete():
+                tune.run(
+                    tune.with_resources(Slot, slot_share(resources)),
+                    name="tune",
+                    storage_path=str(scratch),
+                    search_alg=Source(queue, known | ({"software": software} if software else {})),
+                    scheduler=Scheduler(queue, slots),
+                    callbacks=[Listener(queue.state, pictures.listeners, stop, cluster), Silence()],
+                    max_failures=RETRIES,
+                    reuse_actors=True,
+                    raise_on_failed_trial=False,
+                    verbose=0,
+                )
+            if queue.complete():
+                pictures.draw(known, cluster, stop.check)

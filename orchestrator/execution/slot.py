@@ -21,10 +21,10 @@ class Slot(tune.Trainable):
     """Trains in this process, or with its own group of workers. Tune reuses it from trial to trial.
 
     Its config is plain values: `id`, `number`, `folder`, `run`, `config`, `seed`, `last_epoch`, `objective` {metric,
-    mode}, `data_root`, `pictures_every`, `threads`, `resources` of the spec. A trial's folder alone says how far it
-    is, so any slot can resume it. On a cluster it has `software`, which all nodes must have; and, where they do not
-    share the driver's files, `store`, the name of the TrialStore, `checkpoint_minutes`, and where there is a bucket for
-    weights `blobs`, their place in it.
+    mode}, `data_root`, `draws` (whether the trial draws itself), `pictures_every`, `threads`, `resources` of the spec.
+    A trial's folder alone says how far it is, so any slot can resume it. On a cluster it has `software`, which all
+    nodes must have; and, where they do not share the driver's files, `store`, the name of the TrialStore,
+    `checkpoint_minutes`, and where there is a bucket for weights `blobs`, their place in it.
     """
 
     def setup(self, config: dict) -> None:
@@ -47,11 +47,12 @@ class Slot(tune.Trainable):
         return {"nodes": [ray.util.get_node_ip_address()]} | next(self.results)
 
     def save(self, checkpoint_dir: str | None = None) -> _TrainingResult:
-        """Called when the trial pauses. It may never run again, so its pictures are drawn now.
+        """Called when the trial pauses. It may never run again: so if it `draws`, it does so now.
 
         The trial's own folder holds its state. So Tune, which could not store one off the driver's node, gets none.
         """
-        self.trainer.draw(self.config)
+        if self.config["draws"]:
+            self.trainer.draw(self.config)
         self.trainer.settle()
         return _TrainingResult(None, {})
 

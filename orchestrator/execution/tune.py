@@ -231,7 +231,8 @@ class Scheduler(TrialScheduler):
         paused, epochs = self.state.standing[name], self.state.results_file.entries[name]["epochs"]
         metrics = folder / layout.METRICS
         behind = not metrics.exists() or metrics.read_bytes().count(b"\n") < epochs
-        return not paused or behind or not layout.pictures_folder(folder, epochs).exists()
+        drawn = not trial.config["draws"] or layout.pictures_folder(folder, epochs).exists()
+        return not paused or behind or not drawn
 
 
 class Listener(Callback):

@@ -48,6 +48,9 @@ class Board:
     epochs: int = 0
     recalled: int = 0  # epochs among these that were trained before this process
     nodes: dict[str, NodeRow] = field(default_factory=dict)  # by name; none where the sweep runs on this machine alone
+    drawn: tuple[int, int] | None = (
+        None  # trials whose pictures are drawn, of those that are to be, once all have ended
+    )
     clock: Callable[[], float] = time.monotonic  # in seconds; `started` and `first_epoch` are its times
     started: float = field(default_factory=time.monotonic)
     first_epoch: float | None = None  # when the first epoch of this process was done
@@ -70,6 +73,10 @@ class Board:
         counts = Counter(self.states.values())
         counts["waiting"] = self.trials - len(self.states)
         return ", ".join(f"{counts[state]} {SHOWN.get(state, state)}" for state in STATES if counts[state])
+
+    def drawing(self) -> str:
+        """How many pictures are drawn; empty while trials train."""
+        return "pictures of {} of the {} best trials are drawn".format(*self.drawn) if self.drawn else ""
 
     def share(self) -> float:
         """How much of the sweep is done, between 0 and 1."""
@@ -130,6 +137,10 @@ class View:
         """The nodes of the cluster that are alive."""
         self.board.nodes = {row["node"]: row for row in rows}
 
+    def drawing(self, done: int, total: int) -> None:
+        """So many of `total` trials are drawn, now that all have ended."""
+        self.board.drawn = (done, total)
+
     def sweep_ended(self, status: str, best_metrics: dict[str, float], tags: dict[str, str]) -> None:
         """Does nothing here: the verbs print the closing summary."""
 
@@ -183,6 +194,11 @@ class PlainLines(View):
         for name in sorted(before.keys() - self.board.nodes.keys()):
             self.say(f"node {name} lost")
 
+    def drawing(self, done: int, total: int) -> None:
+        if self.board.drawn is None:
+            self.say(f"drawing the pictures of {total} trials")
+        super().drawing(done, total)
+
     def sweep_ended(self, status: str, best_metrics: dict[str, float], tags: dict[str, str]) -> None:
         self.say(f"{self.board.times()}, best so far: {self.board.best_so_far()}")
 
@@ -221,7 +237,7 @@ class LivePanel(PlainLines):
             at = f"epoch {epoch}" if share is None else f"epoch {epoch + 1}: {share:.0%}"
             rows.add_row(trial, at, show(value), cut(listed(board.configs.get(trial, {}))))
         best = cut(f"best so far: {board.best_so_far()}")
-        return Group(head, Text(board.counts()), best, rows, *node_rows(board.nodes))
+        return Group(head, Text(board.drawing() or board.counts()), best, rows, *node_rows(board.nodes))
 
 
 def node_rows(nodes: dict[str, NodeRow]) -> list[Table]:

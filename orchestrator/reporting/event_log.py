@@ -25,6 +25,7 @@ EVENTS = {  # name -> how many values it has; all but `board` are methods of the
     "trial_ended": 4,
     "epoch": 3,
     "nodes": 1,
+    "drawing": 2,
     "sweep_ended": 3,
     "close": 0,
 }
@@ -37,6 +38,7 @@ class EventLog:
         self.metric, self.stream, self.clock = board.metric, stream, clock
         self.within: dict[str, tuple] = {}  # trial -> what was last written of its epoch
         self.rows: list[NodeRow] = []
+        self.drawn: tuple[int, int] | None = None
         self._write("board", board.name, board.metric, board.mode, board.trials, board.expected_epochs)
 
     def recall(self, news: list[tuple], paused: list[str]) -> None:
@@ -71,6 +73,12 @@ class EventLog:
         if list(rows) != self.rows:
             self.rows = list(rows)
             self._write("nodes", self.rows)
+
+    def drawing(self, done: int, total: int) -> None:
+        """Written when it has changed: it is looked at more often."""
+        if (done, total) != self.drawn:
+            self.drawn = (done, total)
+            self._write("drawing", done, total)
 
     def sweep_ended(self, status: str, best_metrics: dict[str, float], tags: dict[str, str]) -> None:
         self._write("sweep_ended", status, best_metrics, tags)

@@ -6,6 +6,7 @@
 __all__ = [
     "diagnostics",
     "domains",
+    "earlier",
     "evaluations",
     "published",
     "records",

@@ -157,9 +157,3 @@ class PrintedNumber:
     decimals: int
     """Digits after the point with which the mean is printed."""
     std: float | None
-
-
-def without_old_numbers(spec: dict[str, Any]) -> dict[str, Any]:
-    """A spec in plain values without numbers in the form of earlier versions, in which each stood alone."""
-    tables = [one for one in spec.get("paper") or () if not (isinstance(one, dict) and "row" in one)]
-    return spec | {"paper": tables} if "paper" in spec else spec

@@ -1,10 +1,12 @@
 """The spec of a sweep: what a user writes in YAML, as records. `checks/read.py` reads and checks a spec."""
 
+import json
 import re
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
@@ -141,6 +143,19 @@ class Resources(Record):
     """A trial's workers are PACKed on few machines or SPREAD over many; STRICT: all on one, or each on its own."""
 
 
+def _some_or_all(top: Any) -> Any:
+    if top == "all" or (type(top) is int and top > 0):
+        return top
+    raise ValueError(f"must be a whole number above 0, or all, not {json.dumps(top)}.")
+
+
+class Pictures(Record):
+    """Which trials are drawn, once the sweep has ended: each from the model of its best epoch."""
+
+    top: Annotated[PositiveInt | Literal["all"], BeforeValidator(_some_or_all)] = 5
+    """How many of the best trials; `vaeorch draw` draws others."""
+
+
 class SweepSpec(Record):
     """A sweep: one run, what of it varies, and how the trials are chosen, ranked, stopped and placed."""
 
@@ -164,8 +179,10 @@ class SweepSpec(Record):
     objective: Objective = Objective()
     scheduler: choice(SCHEDULERS) = Asha()
     resources: Resources = Resources()
+    pictures: Pictures | None = Pictures()
+    """Of the best trials. null: of every trial, whenever it pauses or ends, as sweeps of earlier versions have it."""
     pictures_every: PositiveInt | None = None
-    """Epochs between pictures; default: pictures at a trial's end alone."""
+    """Epochs between pictures of a trial while it trains, and also when it pauses or ends; default: it draws none."""
     evaluate: Evaluate | None = None
     paper: tuple[PrintedTable, ...] = ()
     """Tables that a paper prints for these trainings; `vaeorch report` sets our numbers beside them."""
@@ -176,3 +193,8 @@ class SweepSpec(Record):
     def replicated(self) -> bool:
         """Whether there are configurations with more than one training."""
         return self.seeds > 1 or self.confirm is not None
+
+    @property
+    def trials_draw(self) -> bool:
+        """Whether trials draw pictures themselves, when they pause or end."""
+        return self.pictures is None or self.pictures_every is not None

@@ -6,7 +6,7 @@ checkpoint.pt           the state after the last epoch
 checkpoint.previous.pt  the state an epoch earlier, in case the other is damaged
 best.pt                 the model after the epoch with the best objective
 fitted.pt               once trained to its end: what these models need of the training rows, to be used without them
-pictures/0009/          the pictures drawn after epoch 9
+pictures/0009/          the pictures of the model after epoch 9
 error.txt               the traceback of a failure
 workers.jsonl           of a trial with many workers: who took it up, after which epoch, and where they ran
 within_epoch.json       how far a long epoch is, while it runs
@@ -180,8 +180,7 @@ def results(config: dict, folder: TrialFolder, report_share: ReportShare | None 
         yield result(folder, folder.lines[-1], last_epoch)
     try:
         for report in train(run, data_root, resume, Pace(report_share or folder.note)):
-            every = config["pictures_every"] or last_epoch
-            folder.keep(report, draw=report.epoch == last_epoch or report.epoch % every == 0)
+            folder.keep(report, draw=draws_after(report.epoch, config, last_epoch))
             if report.epoch == last_epoch:
                 folder.fit()
             yield result(folder, folder.lines[-1], last_epoch)
@@ -190,6 +189,12 @@ def results(config: dict, folder: TrialFolder, report_share: ReportShare | None 
         folder.settle()
         known = {"epoch": len(folder.lines), "value": math.nan, "metrics": {}, "finished": False}
         yield known | {"diverged": str(error), "done": True}
+
+
+def draws_after(epoch: int, config: dict, last_epoch: int) -> bool:
+    """Whether a trial that `draws` does so after an epoch: after every `pictures_every` of them, and the last."""
+    every = config["pictures_every"] or last_epoch
+    return config["draws"] and (epoch == last_epoch or epoch % every == 0)
 
 
 def result(folder: TrialFolder, line: dict, last_epoch: int) -> dict:

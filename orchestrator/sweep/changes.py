@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from orchestrator.errors import UserError
-from orchestrator.spec.published import without_old_numbers
+from orchestrator.spec.earlier import as_begun
 from orchestrator.spec.yaml_file import read_yaml
 from orchestrator.storage import layout
 from orchestrator.storage.journal import Journal
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from orchestrator.spec.records import SweepSpec
 
 FACTS = ("sweep", "changed", "extended")  # events that hold them
-FREE = ("name", "description", "paper", "overrides", "evaluate", "pictures_every", "budget", "resources")
+FREE = ("name", "description", "paper", "overrides", "evaluate", "pictures", "pictures_every", "budget", "resources")
 """Of a spec, what no result depends on."""
 SHOWN, LONGEST, DIGITS = 3, 60, 8  # changes of a spec; characters of a value; digits of a digest
 NAMES = {"code": "code of trainables", "orchestrator": "code of orchestrator", "data_root": "data root"}
@@ -96,7 +96,7 @@ def check_spec(of: Origin, spec: "SweepSpec", file: Path) -> list[str]:
     if of.spec is None:
         return [f"whether {file.name} has changed since the sweep began is not known: nobody noted it"]
     try:
-        before = type(spec).model_validate_json(json.dumps(without_old_numbers(of.spec)))
+        before = type(spec).model_validate_json(json.dumps(as_begun(of.spec)))
     except ValidationError:
         return [f"{file.name} cannot be compared with what another version of vaeorch has noted of it"]
     changes = different(before.model_dump(mode="json"), spec.model_dump(mode="json"))

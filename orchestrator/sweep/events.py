@@ -20,8 +20,8 @@ class Listeners:
 
     Both have `trial_started(id, params, name)`, `epoch(id, epoch, metrics)` and `trial_ended(id, status, reason,
     best)`; the tracker also `pictures(id, epoch, paths)` and `ended(id, params)`, the console `trial_paused(id)`,
-    `trial_resumed(id)`, `trial_noticed(id, text)`, `trial_within(id, epoch, share, seconds)`, `nodes(rows)` and
-    `recall(news, paused)`.
+    `trial_resumed(id)`, `trial_noticed(id, text)`, `trial_within(id, epoch, share, seconds)`, `nodes(rows)`,
+    `drawing(done, total)` and `recall(news, paused)`.
     """
 
     def __init__(self, results_file: ResultsFile, tracker, console, clock: Callable[[], float] = time.monotonic):
@@ -72,6 +72,10 @@ class Listeners:
             getattr(self.tracker, name)(trial, *values)
         if name in ("epoch", "trial_paused"):
             epoch = self.results_file.entries[trial]["epochs"] if name == "trial_paused" else values[0]
-            folder = layout.pictures_folder(Path(self.results_file.trials[trial]["folder"]), epoch)
-            if paths := sorted(folder.glob("*.png")):
-                self.tracker.pictures(trial, epoch, paths)
+            self.drawn(trial, epoch)
+
+    def drawn(self, trial: str, epoch: int) -> None:
+        """Notify the tracker of the pictures of a trial's epoch, if there are some. Raises OSError."""
+        folder = layout.pictures_folder(Path(self.results_file.trials[trial]["folder"]), epoch)
+        if paths := sorted(folder.glob("*.png")):
+            self.tracker.pictures(trial, epoch, paths)

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 
 from orchestrator.errors import UserError
 from orchestrator.shell import command_for
-from orchestrator.spec.published import without_old_numbers
+from orchestrator.spec.earlier import as_now
 from orchestrator.spec.records import SweepSpec
 from orchestrator.spec.yaml_file import read_yaml
 from orchestrator.storage import layout
@@ -63,7 +63,7 @@ def rename(folder: Path, name: str) -> None:
 
 def recorded_spec(folder: Path) -> SweepSpec:
     """The spec of the sweep in `folder`, as resolved; no data set is looked at. Raises UserError."""
-    values = without_old_numbers(read_yaml(folder / layout.SPEC).values)
+    values = as_now(read_yaml(folder / layout.SPEC).values)
     try:
         return SweepSpec.model_validate_json(json.dumps(values))
     except ValidationError as error:

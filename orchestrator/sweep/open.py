@@ -103,6 +103,7 @@ def slot_config(spec: "SweepSpec", folder: Path, data_root: Root, trial: Trial) 
         "last_epoch": min(most, epochs),
         "objective": spec.objective.model_dump(),
         "data_root": recorded(data_root),
+        "draws": spec.trials_draw,
         "pictures_every": spec.pictures_every,
         "threads": max(1, int(spec.resources.cpus_per_worker)),
         "resources": spec.resources.model_dump(),

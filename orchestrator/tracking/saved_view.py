@@ -38,7 +38,8 @@ class SavedView:
     """What to show of a sweep: its objective (`mode` "min" or "max"), its parameters, further metrics as curves.
 
     `axes` are the parameters for parallel coordinates; `pictures` are names such as `samples`; `first_epoch` is the one
-    after which the first of them are drawn. Runs that share the parameter `grouped_by` are shown as one: their means.
+    after which the first of them are likely drawn. Runs that share the parameter `grouped_by` are shown as one: their
+    means.
     """
 
     objective: str

@@ -57,6 +57,7 @@ def view_of(spec: "SweepSpec", trials: "list[Trial]", data: DataAccess) -> Saved
     """What MLflow's page shows of a sweep with such trials. Raises DataError."""
     configs, metric = [parameters(spec, trial) for trial in trials], spec.objective.metric
     shape, epochs = data.facts(spec.run.data).shape, spec.run.epochs
+    first_pause = spec.scheduler.first_decision(epochs) if spec.trials_draw else epochs
     return SavedView(
         objective=metric,
         mode=spec.objective.mode,
@@ -64,7 +65,7 @@ def view_of(spec: "SweepSpec", trials: "list[Trial]", data: DataAccess) -> Saved
         axes=axes_of([trial.config for trial in trials]) if trials else [],
         curves=[name for name in CURVES if name != metric],
         pictures=OF_IMAGES if len(shape) == 3 else OF_A_PLANE if shape == (2,) else (),
-        first_epoch=min(spec.pictures_every or epochs, spec.scheduler.first_decision(epochs)),
+        first_epoch=min(spec.pictures_every or epochs, first_pause),
         grouped_by="configuration" if spec.replicated else None,
     )
 

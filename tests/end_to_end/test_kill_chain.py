@@ -140,8 +140,8 @@ def line_of(out: Path, *facts) -> int:
 def points(out: Path) -> list[dict]:
     """Where the driver is struck, in the order of the sweep; the lines are those of the unbroken journal.
 
-    "alone": in a life with a Ray of its own. The last ones come when every trial has ended, and need none. "thorough":
-    only where all are asked for.
+    "alone": in a life with a Ray of its own. The last ones come when every trial has ended. "thorough": only where all
+    are asked for.
     """
     more = {"thorough": True}
     at = {"signal": signal.SIGKILL, "alone": False}
@@ -152,7 +152,6 @@ def points(out: Path) -> list[dict]:
         line | alone | {"line": line_of(out, "began", "0001"), "when": "after"},
         at | {"at": "checkpoint", "epoch": ["0001", 1]},
         line | {"line": line_of(out, "epoch", "0001", 1), "when": "before"},  # its rung is reached, and not yet decided
-        at | more | {"at": "picture", "epoch": ["0001", 1]},  # it was decided
         line | more | {"line": line_of(out, "promoted"), "when": "after"},
         at | more | {"at": "recalled"},
         at | {"at": "metrics", "epoch": ["0001", 2]},
@@ -164,6 +163,7 @@ def points(out: Path) -> list[dict]:
         line | alone | {"line": line_of(out, "epoch", "0001", 4), "when": "after", "signal": signal.SIGINT},
         at | more | {"at": "acknowledged", "trial": "0005", "line": line_of(out, "epoch", "0005", 2)},
         at | more | {"at": "results", "trial": "0004"},
+        at | {"at": "picture"},
         at | {"at": "last results"},
         at | {"at": "sweep ended"},
         line | {"line": line_of(out, "finished"), "when": "amid"},

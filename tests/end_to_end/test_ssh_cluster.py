@@ -155,8 +155,8 @@ def test_a_trial_that_paused_went_on_from_its_checkpoint(laptop, whole):
 def test_pictures_and_the_best_models_come_home_and_checkpoints_do_not(alone, whole):
     pictures = drawn(whole[3])
     known = drawn(alone)
-    last = {f"trials/{trial['id']}/pictures/{trial['epochs']:04d}" for trial in results_of(whole[3])["trials"]}
-    assert last <= {str(Path(name).parent) for name in pictures}
+    best = {f"trials/{trial['id']}/pictures/{trial['best']['epoch']:04d}" for trial in results_of(whole[3])["trials"]}
+    assert best == {str(Path(name).parent) for name in pictures}
     assert {name: known[name] for name in pictures if name in known} == {
         name: content for name, content in pictures.items() if name in known
     }

@@ -36,7 +36,7 @@ def swept(tmp_path_factory):
     """Five trials under ASHA on one slot, so that their order is known: outcome, tracker, console."""
     asha = {"name": "asha", "grace_epochs": 1, "reduction_factor": 2, "max_epochs": EPOCHS}
     one_slot = {"cpus_per_worker": cpus()}
-    spec = spec_of("tiny", scheduler=asha, resources=one_slot)
+    spec = spec_of("tiny", scheduler=asha, resources=one_slot, pictures={"top": 2})
     tracker, console = Recorder(), Recorder()
     folder = claim(tmp_path_factory.mktemp("out"), spec)
     outcome = run_sweep(Plan(spec, trials_of(GOOD, BAD, DIVERGES, FAILS, BEST)), folder, tracker, console)
@@ -107,11 +107,17 @@ def test_each_epoch_is_told_once_and_in_order(swept):
         assert of_each == {"0001": [1, 2, 3, 4], "0002": [1, 2], "0005": [1, 2, 3, 4]}
 
 
-def test_pictures_are_told_of_at_each_pause_and_at_the_end(swept):
-    told = [event[1:] for event in swept[1] if event[0] == "pictures"]
-    assert all(path.suffix == ".png" and path.exists() for _, _, paths in told for path in paths)
-    drawn = [("0001", 1), ("0001", 2), ("0001", 4), ("0002", 1), ("0002", 2), ("0005", 4)]
-    assert sorted((name, epoch) for name, epoch, _ in told) == drawn
+def test_the_best_trials_alone_are_drawn_from_their_best_epochs_once_all_have_ended(swept):
+    outcome, tracker, console = swept
+    names = [event[0] for event in tracker]
+    told = [event[1:] for event in tracker if event[0] == "pictures"]
+    best = {trial["id"]: trial["best"].get("epoch") for trial in outcome.results["trials"]}
+    assert [(name, epoch) for name, epoch, _ in told] == [("0005", best["0005"]), ("0001", best["0001"])]
+    assert names.index("pictures") > max(at for at, name in enumerate(names) if name == "trial_ended")
+    assert [event[1:] for event in console if event[0] == "drawing"] == [(0, 2), (1, 2), (2, 2)]
+    paths = [path for *_, paths in told for path in paths]
+    assert sorted(paths) == sorted(outcome.folder.glob("trials/*/pictures/*/*")) and paths
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
 
 
 def test_listeners_hear_of_ends_and_of_the_best_trial(swept):

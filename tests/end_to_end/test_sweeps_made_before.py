@@ -37,6 +37,8 @@ def test_a_killed_sweep_of_before_ends_like_the_whole_one_also_in_a_folder_of_an
         assert [ours[key] for key in COMPARED] == [theirs[key] for key in COMPARED]
         assert ours["best"] == pytest.approx(theirs["best"], rel=1e-4)  # another processor may round otherwise
     assert "unsent" not in said
+    for trial in resumed["trials"]:  # as its spec says: each was drawn when it paused or ended
+        assert list((out / "renamed" / "trials" / trial["id"] / "pictures" / f"{trial['epochs']:04d}").iterdir())
 
 
 @pytest.mark.parametrize("out", ["whole"], indirect=True)

@@ -19,12 +19,16 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from orchestrator.clusters.connection import ConnectedCluster
 from orchestrator.clusters.resources import count_slots
+from orchestrator.clusters.serving import place_of
 from orchestrator.errors import UserError
+from orchestrator.execution.drawing import Drawing, draw, drawn_by_tasks
 from orchestrator.execution.run import run_sweep
 from orchestrator.space.plan import Plan
+from orchestrator.spec.records import Resources
 from orchestrator.sweep.folder import claim
 from tests.support import ROOT
 from tests.support.exposure import CANARY, SECRETS, assert_private
@@ -68,7 +72,7 @@ class Killer(Recorder):
 if name == "long":
     spec, trials = spec_of(name, 10_000, scheduler={"name": "none"}, resources=resources), trials_of({}, epochs=10_000)
 else:
-    spec, trials = spec_of(name, scheduler=ASHA, resources=resources), three()
+    spec, trials = spec_of(name, scheduler=ASHA, resources=resources, pictures=None), three()
 first, slot.Slot = not (out / name).exists(), MortalSlot
 folder = claim(out, spec) if first else out / name
 with locks.driver(folder):
@@ -134,7 +138,8 @@ def cluster(started):
 
 def swept(name: str, out: Path, resources: dict, tracker=None, shares_files: bool = False):
     """A sweep on the cluster, whose nodes are taken not to share the driver's files, unless they are said to."""
-    spec, nodes = spec_of(name, scheduler=ASHA, resources=resources), ConnectedCluster(shares_files=shares_files)
+    spec = spec_of(name, scheduler=ASHA, resources=resources, pictures=None)  # they are drawn when they pause
+    nodes = ConnectedCluster(shares_files=shares_files)
     return run_sweep(Plan(spec, three()), claim(out, spec), tracker or Recorder(), Recorder(), cluster=nodes)
 
 
@@ -256,7 +261,7 @@ def test_pictures_drawn_by_a_group_started_anew_are_the_same(tmp_path):
     from orchestrator.execution.workers import Leader, shared_folder
 
     known = {"id": "0001", "config": {}, "seed": 0, "run": a_run().model_dump(mode="json"), "data_root": None}
-    known |= {"objective": {"metric": "val/elbo", "mode": "max"}, "pictures_every": None}
+    known |= {"objective": {"metric": "val/elbo", "mode": "max"}, "draws": True, "pictures_every": None}
     sweeps = [claim(tmp_path, spec_of(name)) for name in ("sound", "lost")]
     trials = [known | {"folder": str(sweep / "trials" / "0001")} for sweep in sweeps]
 
@@ -269,6 +274,20 @@ def test_pictures_drawn_by_a_group_started_anew_are_the_same(tmp_path):
     sound.draw(), anew.draw()
     drawn = [{path.name: path.read_bytes() for path in leader.folder.path.rglob("*.png")} for leader in (sound, anew)]
     assert drawn[0] == drawn[1] != {}
+
+
+def test_tasks_draw_on_nodes_that_do_not_share_the_driver_s_files_what_this_process_draws(apart):
+    found = Drawing("0003", apart.folder / "trials" / "0003", 1)
+    lost = Drawing("0004", apart.folder / "trials" / "0004", 1)
+    job = found.job(json.loads((found.folder / "config.json").read_text())["run"], None, threads=1)
+    threads = torch.get_num_threads()
+    known = draw(job)
+    torch.set_num_threads(threads)
+    with place_of(apart.folder, ConnectedCluster(shares_files=False)) as place:
+        jobs = {found: job | place, lost: job | place | {"path": "trials/0004/best.pt"}}
+        answers = dict(filter(None, drawn_by_tasks(jobs, Resources())))
+    assert answers.pop(lost).startswith("FileNotFoundError: ")
+    assert answers == {found: known}
 
 
 def test_the_other_workers_take_the_trial_up_when_worker_0_does(monkeypatch):

@@ -20,12 +20,12 @@ from unittest import mock
 
 from orchestrator.cli import main as cli
 from orchestrator.clusters import local as local_ray
-from orchestrator.execution import slot
+from orchestrator.execution import drawing, slot
 from orchestrator.storage import journal, trial_folder
 from orchestrator.sweep import events, results_file
 from orchestrator.tracking import mlflow_store, sending, spool
 from orchestrator.tracking import tracker as tracking
-from trainables import checkpoint, pictures
+from trainables import checkpoint
 
 POINT = {}
 
@@ -82,13 +82,14 @@ def save(true, path, state) -> None:
     true(path, state)
 
 
-def write(true, picture, path):
-    """In a slot: amid the pictures of an epoch."""
-    found = [path.parents[2].name, int(path.parent.name.strip(".").partition(".")[0])] == POINT["epoch"]
-    if found and list(path.parent.glob("*.png")):
-        path.write_bytes(b"half a picture")
+def keep_pictures(true, self, files) -> None:
+    """Amid the pictures of the second trial that is drawn."""
+    if any(self.folder.parent.glob("*/pictures/[0-9]*")):
+        half = self.place.with_name(f".{self.place.name}.{os.getpid()}")
+        half.mkdir(parents=True)
+        (half / next(iter(files))).write_bytes(b"half a picture")
         strike()
-    return true(picture, path)
+    true(self, files)
 
 
 def spool_append(true, self, uid, event) -> None:
@@ -162,7 +163,7 @@ AT = {
     "journal": (journal.Journal, "append", append),
     "metrics": (trial_folder.TrialFolder, "keep", keep),
     "checkpoint": (checkpoint, "save", save),
-    "picture": (pictures, "write", write),
+    "picture": (drawing.Drawing, "keep", keep_pictures),
     "spool": (spool.Spool, "append", spool_append),
     "acknowledged": (spool.Spool, "acknowledge", acknowledge),
     "results": (results_file, "write_whole", write_whole),
@@ -173,7 +174,7 @@ AT = {
     "told": (tracking.Tracker, "epoch", told),
     "ray": (local_ray, "start", overdue),
 }
-IN_SLOTS = ("metrics", "checkpoint", "picture")
+IN_SLOTS = ("metrics", "checkpoint")
 
 
 class Server:

@@ -22,6 +22,7 @@ ASHA = {"name": "asha", "grace_epochs": 1, "reduction_factor": 2, "max_epochs": 
 SPEC = spec_of(
     RATES,
     scheduler=ASHA,
+    pictures=None,
     run=a_run(epochs=EPOCHS, data={"name": "digits", "train_rows": 64, "val_rows": 32}).model_dump(mode="json"),
 )
 

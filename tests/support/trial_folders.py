@@ -11,7 +11,7 @@ from trainables.run import Run
 
 def config_of(run: Run, **changes) -> dict:
     known = {"id": "0001", "config": {"epochs": run.epochs}, "seed": 0, "run": run.model_dump(mode="json")}
-    return known | {"data_root": None, "pictures_every": None} | changes
+    return known | {"data_root": None, "draws": True, "pictures_every": None} | changes
 
 
 def folder_in(path: Path, mode: str = "max") -> TrialFolder:

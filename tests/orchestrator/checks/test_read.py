@@ -28,6 +28,8 @@ MISTAKES = {
         ("", "1: trials: is missing. Say how often"),
         ("trials: 4\nsearch_seed: -1", "16: search_seed: must be at least 0, not -1."),
         ("trials: 4\npictures_every: 1.5", "16: pictures_every: must be a whole number, not 1.5."),
+        ("trials: 4\npictures: {top: 0}", "16: pictures.top: must be a whole number above 0, or all, not 0."),
+        ("trials: 4\npictures: {top: best}", '16: pictures.top: must be a whole number above 0, or all, not "best".'),
         ("trials: 20_000", "8: search: asks for more than 10,000 trainings."),
         ("trials: 4\nseeds: 2_501", "8: search: asks for more than 10,000 trainings."),
         ("trials: 4\nseeds: 0", "16: seeds: must be above 0, not 0."),

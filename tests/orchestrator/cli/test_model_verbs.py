@@ -1,4 +1,4 @@
-"""The verbs `export`, `encode` and `sample`, and models that are read from what they wrote."""
+"""The verbs `draw`, `export`, `encode` and `sample`, and models that are read from what they wrote."""
 
 import json
 import shutil
@@ -28,6 +28,28 @@ def out(tmp_path_factory) -> Path:
     score[[1, 3, 5]] = 0.0
     fitted.checkpoint.save(file, {"best": vars(known) | {"score_D": score}})
     return out
+
+
+def test_draw_makes_the_pictures_of_one_trial_or_of_all_and_makes_none_again(vaeorch, out):
+    places = {trial: out / "two" / "trials" / trial / "pictures" / "0002" for trial in ("0001", "0002")}
+    code, said, error = vaeorch("draw", "two/0001", "--out", out)
+    assert (code, said.split(), error) == (0, ["0001", str(places["0001"])], "")
+    names = {"reconstructions.png", "samples.png", "samples_pruned.png", "traversals.png", "variances.png"}
+    assert {path.name for path in places["0001"].iterdir()} == names and not places["0002"].exists()
+    before = {path: path.stat().st_mtime_ns for path in places["0001"].iterdir()}
+    code, said, _ = vaeorch("draw", "two", "--out", out)
+    assert code == 0 and set(said.split()) == {"0001", "0002", *map(str, places.values())}
+    assert {path: path.stat().st_mtime_ns for path in places["0001"].iterdir()} == before
+    assert {path.name for path in places["0002"].iterdir()} == {"samples.png"}
+
+
+def test_draw_of_no_trial_or_of_a_damaged_model_is_one_line_each(vaeorch, out, tmp_path):
+    code, _, error = vaeorch("draw", "two/0009", "--out", out)
+    assert code == 2 and error.startswith("two/0009: no trained trial of two.")
+    shutil.copytree(out / "two", tmp_path / "two", ignore=shutil.ignore_patterns("pictures"))
+    (tmp_path / "two" / "trials" / "0001" / "best.pt").write_bytes(b"no model")
+    code, _, error = vaeorch("draw", "two/0001", "--out", tmp_path)
+    assert code == 2 and error.startswith("0001: ") and "not a whole checkpoint" in error
 
 
 def export(vaeorch, out, *words):

@@ -121,8 +121,8 @@ def test_a_sweep_with_nothing_to_close_stops_what_pauses(tmp_path):
 
 @pytest.mark.parametrize("lacking", ["pictures", "metrics", "line", None])
 def test_a_paused_trial_whose_last_epoch_is_not_all_here_after_a_kill_is_taken_up_first(tmp_path, lacking):
-    """Its node may have sent the pictures, and not yet the rest."""
-    spec = spec_of(LOW, trials=2, scheduler=ASHA | {"reduction_factor": 3})
+    """Its node may have sent the pictures, which it draws itself here, and not yet the rest."""
+    spec = spec_of(LOW, trials=2, scheduler=ASHA | {"reduction_factor": 3}, pictures=None)
     stage = Stage(opened(tmp_path, spec), slots=1)
     stage.start(1)
     assert stage.report(1, 0.0) == "PAUSE"

@@ -53,6 +53,19 @@ def panel_of(*rows) -> str:
     return written()
 
 
+def test_a_panel_says_how_many_of_the_best_are_drawn_and_lines_say_it_once():
+    console, written = screen(width=60, force_terminal=True, color_system=None)
+    panel = LivePanel(board_of(), console)
+    panel.drawing(1, 5)
+    panel.close()
+    assert "pictures of 1 of the 5 best trials are drawn" in written()
+    console, written = screen(width=60)
+    lines = PlainLines(board_of(), console)
+    for done in range(6):
+        lines.drawing(done, 5)
+    assert written().splitlines() == ["a: 4 trials", "drawing the pictures of 5 trials"]
+
+
 def test_a_panel_has_a_row_for_each_node_and_none_without_a_cluster():
     shown = panel_of(node("gpu1", gpus=2, busy=1.5, trials=["0001", "0002"]), node("[red]cpu1", busy=3))
     assert "gpu1       1.5/2 GPUs  0001 0002" in shown

@@ -46,6 +46,7 @@ events = st.one_of(
     st.tuples(st.just("trial_within"), trials, st.integers(1, 9), shares, st.sampled_from([5.0, 31.0, 62.0, 90.0])),
     st.tuples(st.just("trial_noticed"), trials, words),
     st.tuples(st.just("nodes"), st.lists(rows, max_size=3, unique_by=lambda row: row["node"])),
+    st.tuples(st.just("drawing"), st.integers(0, 5), st.just(5)),
     st.tuples(st.just("sweep_ended"), st.just("finished"), metrics, st.just({})),
 )
 recalls = st.tuples(
@@ -239,8 +240,9 @@ def test_each_event_is_one_line_of_ascii_and_written_once_when_it_repeats():
     for _ in range(3):
         log.trial_within("0001", 2, 0.5, 30.0)
         log.nodes([{"node": "gpu1", "cpus": 8, "gpus": 1, "busy": 1, "trials": ["0001"]}])
+        log.drawing(0, 5)
     lines = stream.getvalue().splitlines()
-    assert len(lines) == 5
+    assert len(lines) == 6
     assert all(line.startswith(PREFIX) and line.isascii() for line in lines)
     assert "other" not in lines[2]
 
