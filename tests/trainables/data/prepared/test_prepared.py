@@ -166,7 +166,7 @@ def test_a_set_larger_than_memory_trains(tmp_path, monkeypatch):
     np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.uint8, (100_000, 3, 32, 32))
     data = {"name": "array", "path": str(tmp_path / "x.npy")}
     network = {"name": "mlp", "hidden": [2], "latent_dim": 2}
-    run = {"method": {"name": "vae"}, "network": network, "data": data, "epochs": 1, "batch_size": 1000}
+    run = {"method": {"name": "vae"}, "network": network, "data": data, "epochs": 1, "batch_size": 250}
     prepared_in(tmp_path, Run.model_validate(run).data, tmp_path, monkeypatch, 64 << 20)
 
     def trained(root: Path) -> subprocess.CompletedProcess:
