@@ -17,8 +17,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in what a script sta
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 END_TO_END = ROOT / "tests" / "end_to_end"
-LONGEST = ("test_kill_chain.py", "test_ssh_cluster.py")
-"""They take minutes each: of two processes none is to end with one."""
+LONGEST = ("test_kill_chain.py",)
+"""It takes minutes: of two processes none is to end with it."""
 LAST = ("test_sweeps_over_nodes.py", "test_worker_groups.py")
 """They start a Ray of several nodes in the tests' own process. Where its client is left behind it ends the process."""
 

@@ -154,7 +154,7 @@ def points(out: Path) -> list[dict]:
         line | {"line": line_of(out, "epoch", "0001", 1), "when": "before"},  # its rung is reached, and not yet decided
         line | more | {"line": line_of(out, "promoted"), "when": "after"},
         at | more | {"at": "recalled"},
-        at | {"at": "metrics", "epoch": ["0001", 2]},
+        at | more | {"at": "metrics", "epoch": ["0001", 2]},
         line | lost | {"line": line_of(out, "began", "0003"), "victim": "gcs_server"},
         {"at": "ray", "signal": None, "alone": True},  # it does not start
         line | alone | {"line": line_of(out, "began", "0004"), "when": "after", "signal": signal.SIGTERM},
@@ -164,8 +164,8 @@ def points(out: Path) -> list[dict]:
         at | more | {"at": "acknowledged", "trial": "0005", "line": line_of(out, "epoch", "0005", 2)},
         at | more | {"at": "results", "trial": "0004"},
         at | {"at": "picture"},
-        at | {"at": "last results"},
-        at | {"at": "sweep ended"},
+        at | more | {"at": "last results"},
+        at | more | {"at": "sweep ended"},
         line | {"line": line_of(out, "finished"), "when": "amid"},
         at | {"at": "sending"},
     ]
@@ -185,7 +185,7 @@ def broken(request, vaeorch, unbroken, tmp_path_factory) -> tuple[Path, list[tup
 
 def test_every_process_ended_by_its_signal_and_the_last_by_itself(broken):
     *struck, (_, last) = broken[1]
-    assert sum(point["signal"] == signal.SIGKILL for point, _ in struck) >= 8
+    assert sum(point["signal"] == signal.SIGKILL for point, _ in struck) >= 6
     for point, said in struck:
         assert said.code == CODES.get(point["signal"], -signal.SIGKILL), (point, said.words)
         assert "Traceback" not in said.words

@@ -34,7 +34,7 @@ from tests.support.tracked_sweeps import client_of
 from tests.support.waiting import until
 from tests.support.worker_groups import workers_of
 
-pytestmark = pytest.mark.skipif(unavailable() is not None, reason=str(unavailable()))
+pytestmark = [pytest.mark.skipif(unavailable() is not None, reason=str(unavailable())), pytest.mark.slow_lab]
 
 SOON_MISSED = {"RAY_health_check_timeout_ms": "4000", "RAY_health_check_period_ms": "1000"}  # a node; 10 s and 3 s
 ROUNDING = 1e-5  # see test_worker_groups.py
@@ -192,7 +192,6 @@ def test_ls_tells_of_cluster_and_job_and_pull_brings_the_checkpoints(laptop, who
     assert all((layout.trial_folder(whole[3], f"000{number}") / layout.CHECKPOINT).is_file() for number in range(1, 5))
 
 
-@pytest.mark.slow_lab
 def test_stop_ends_with_143_and_brings_home_what_there_is(laptop, faulty):
     attached, _, stopped, told = faulty[0]["stopped"]
     assert (attached, stopped) == (143, 143)
@@ -203,7 +202,6 @@ def test_stop_ends_with_143_and_brings_home_what_there_is(laptop, faulty):
     assert any(trial["epochs"] for trial in trials) and any(trial["status"] == "stopped" for trial in trials)
 
 
-@pytest.mark.slow_lab
 def test_a_lost_driver_is_told_in_a_line_with_the_cure(faulty):
     code, said = faulty[0]["driver lost"]
     assert code == 3
@@ -213,7 +211,6 @@ def test_a_lost_driver_is_told_in_a_line_with_the_cure(faulty):
     assert resume == "resume       vaeorch resume faulty --out out --cluster gpus.yaml"
 
 
-@pytest.mark.slow_lab
 def test_a_trial_whose_host_was_lost_goes_on_elsewhere_and_keeps_its_own_retries(laptop, faulty):
     said = faulty[0]["driver lost"][1]
     assert "Its node was lost. It goes on elsewhere from its last checkpoint." in said
@@ -221,14 +218,12 @@ def test_a_trial_whose_host_was_lost_goes_on_elsewhere_and_keeps_its_own_retries
     assert {event["of"] for event in laptop.events("faulty", "retried")} == {"node"}
 
 
-@pytest.mark.slow_lab
 def test_a_host_that_starts_again_rejoins_with_the_next_command(faulty):
     code, said = faulty[0]["finished"]
     assert code == 0
     assert said.splitlines()[0] == "Starting Ray on gpu3."
 
 
-@pytest.mark.slow_lab
 def test_a_sweep_through_all_faults_equals_an_unbroken_one_to_the_bit(laptop, alone, faulty):
     assert metrics_of(faulty[1]) == metrics_of(alone)
     assert decisions_of(faulty[1]) == decisions_of(alone)
@@ -245,7 +240,6 @@ def other_package(laptop, cluster):
     gpu3.run(f"rm -r {OTHER_PACKAGES}")
 
 
-@pytest.mark.slow_lab
 def test_a_host_with_another_package_is_named_before_the_first_trial(laptop, other_package):
     assert other_package.returncode == 2
     [line] = [line for line in other_package.stderr.splitlines() + other_package.stdout.splitlines() if "numpy" in line]
@@ -254,7 +248,6 @@ def test_a_host_with_another_package_is_named_before_the_first_trial(laptop, oth
     assert laptop.events("refused") == []
 
 
-@pytest.mark.slow_lab
 def test_a_host_without_the_data_is_named_before_the_first_trial(laptop, cluster):
     rows = "import numpy as np; np.save('/srv/rows.npy', np.random.default_rng(0).random((200, 6), dtype=np.float32))"
     for name in ("gpu1", "gpu3"):
@@ -317,7 +310,6 @@ def test_no_secret_is_where_others_may_see_it(laptop, whole):
     assert [seen[f"{name}: logs"] for name in laptop.lab.hosts] == ["", "", ""]
 
 
-@pytest.mark.slow_lab
 def test_full_disks_are_told_with_their_host_and_nothing_is_lost(laptop, alone):
     where = ("--cluster", "gpus.yaml", "--out", "out")
     gpu3 = laptop.lab.hosts["gpu3"]
@@ -345,7 +337,6 @@ def test_full_disks_are_told_with_their_host_and_nothing_is_lost(laptop, alone):
     assert decisions_of(home) == decisions_of(alone)
 
 
-@pytest.mark.slow_lab
 def test_two_workers_on_two_hosts_give_the_table_of_one(laptop, cluster):
     groups = SWEEP.replace("batch_size: 1", "batch_size: 32").replace("scheduler: {name: none}\n", ASHA)
     laptop.write("one.yaml", f"{groups}resources: {{cpus_per_worker: {cpus()}}}\n")
