@@ -29,10 +29,11 @@ def batch_layers(module: nn.Module) -> None:
 class BatchedLinear(nn.Linear):
     """A linear layer that several models share under `vmap`, each with its own weights."""
 
-    def forward(self, x_BI: Tensor) -> Tensor:
-        if x_BI.ndim != 2 or self.bias is None:
-            return super().forward(x_BI)
-        return Linear.apply(x_BI, self.weight, self.bias)
+    def forward(self, x: Tensor) -> Tensor:
+        """The layer's output for inputs (..., I)."""
+        if x.ndim < 2 or self.bias is None:
+            return super().forward(x)
+        return Linear.apply(x.flatten(0, -2), self.weight, self.bias).unflatten(0, x.shape[:-1])
 
 
 class Linear(Function):
