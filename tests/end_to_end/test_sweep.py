@@ -23,6 +23,7 @@ from orchestrator.spec.records import SweepSpec
 from orchestrator.sweep.folder import claim
 from tests.support import ROOT
 from tests.support.exposure import CANARY, SECRETS, assert_private
+from tests.support.journals import journal_of
 from tests.support.processes import processes_with
 from tests.support.small_runs import a_run
 from tests.support.sweeps import BAD, BEST, EPOCHS, GOOD, Recorder, spec_of, trials_of
@@ -56,7 +57,9 @@ def test_every_trial_ends_with_its_status_and_reason(swept):
 
 def test_results_file_is_the_outcome_with_its_checkpoints(swept):
     outcome = swept[0]
-    assert json.loads((outcome.folder / "results.json").read_text()) == outcome.results
+    written = json.loads((outcome.folder / "results.json").read_text())
+    assert 0 < written.pop("events") <= len(journal_of(outcome.folder))
+    assert written == outcome.results
     assert outcome.results["name"] == "tiny" and outcome.results["objective"] == {"metric": "val/elbo", "mode": "max"}
     for trial in outcome.results["trials"]:
         keys = ["id", "configuration", "config", "seed", "stage", "status", "epochs", "last", "best", "checkpoint"]
@@ -132,6 +135,7 @@ def test_listeners_hear_of_ends_and_of_the_best_trial(swept):
 SCRIPT = """
 import json, sys
 from pathlib import Path
+from tests.support.journals import journal_of
 from tests.support.sweeps import Recorder, spec_of, trials_of
 from orchestrator.execution.run import run_sweep
 from orchestrator.sweep.folder import claim
