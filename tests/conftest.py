@@ -52,7 +52,7 @@ def real_data() -> Path:
 @pytest.fixture(scope="session")
 def a_store(tmp_path_factory) -> Path:
     """The file of an MLflow store with its tables: making one takes seconds, copying it none."""
-    from orchestrator.tracking.mlflow_store import prepare_store
+    from orchestrator.tracking.client import prepare_store
 
     file = tmp_path_factory.mktemp("store") / "mlflow.db"
     prepare_store(f"sqlite:///{file}")

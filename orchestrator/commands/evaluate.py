@@ -31,8 +31,8 @@ from orchestrator.sweep.changes import check_data, datasets, recorded_origin
 from orchestrator.sweep.results_file import refresh
 from orchestrator.terminal import description_column, say
 from orchestrator.text import show
+from orchestrator.tracking.client import prepare_store
 from orchestrator.tracking.identity import is_recorded
-from orchestrator.tracking.mlflow_store import prepare_store
 from orchestrator.tracking.tracker import Tracker
 from trainables.common.roots import recorded
 

@@ -21,8 +21,8 @@ from orchestrator.storage.stored_sweep import StoredSweep
 from orchestrator.storage.workspace import Workspace
 from orchestrator.sweep.results import read_results
 from orchestrator.terminal import say
+from orchestrator.tracking.client import prepare_store
 from orchestrator.tracking.identity import is_recorded
-from orchestrator.tracking.mlflow_store import prepare_store
 from orchestrator.tracking.spool import SpoolInUse
 from orchestrator.tracking.store_address import is_server, store_for_new
 from orchestrator.tracking.tracker import NOTHING_LEFT, Left, sync

@@ -22,7 +22,7 @@ from orchestrator.sweep.changes import datasets
 from orchestrator.sweep.folder import claim
 from orchestrator.sweep.open import Start
 from orchestrator.terminal import say
-from orchestrator.tracking.mlflow_store import prepare_store
+from orchestrator.tracking.client import prepare_store
 from orchestrator.tracking.start import open_tracker
 from orchestrator.tracking.store_address import check_early
 from orchestrator.tracking.tracker import HASTE_S

@@ -17,8 +17,8 @@ from orchestrator.export import folder as exported
 from orchestrator.export.quiet import quiet
 from orchestrator.shell import command_for
 from orchestrator.storage import layout
+from orchestrator.tracking.client import connect, prepare_store, set_environment
 from orchestrator.tracking.identity import filter_of, is_recorded, recorded_store
-from orchestrator.tracking.mlflow_store import connect, prepare_store, set_environment
 from orchestrator.tracking.spool import PARENT
 from orchestrator.tracking.store_address import ENVIRONMENT_VARIABLE, check_store, first_line
 from trainables.inference.model import Model

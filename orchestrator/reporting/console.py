@@ -48,9 +48,7 @@ class Board:
     epochs: int = 0
     recalled: int = 0  # epochs among these that were trained before this process
     nodes: dict[str, NodeRow] = field(default_factory=dict)  # by name; none where the sweep runs on this machine alone
-    drawn: tuple[int, int] | None = (
-        None  # trials whose pictures are drawn, of those that are to be, once all have ended
-    )
+    drawn: tuple[int, int] | None = None  # trials whose pictures are drawn, of those to be; once all have ended
     clock: Callable[[], float] = time.monotonic  # in seconds; `started` and `first_epoch` are its times
     started: float = field(default_factory=time.monotonic)
     first_epoch: float | None = None  # when the first epoch of this process was done

@@ -1,13 +1,13 @@
 """Logs sweeps and runs to MLflow.
 
 `tracker.py` takes events and appends them to a spool (`spool.py`), from which `sending.py` sends them to the store of
-`mlflow_store.py`.
+`mlflow_store.py`, which `client.py` opens.
 """
 
 __all__ = [
+    "client",
     "identity",
     "managing",
-    "mlflow_store",
     "spool",
     "start",
     "store_address",

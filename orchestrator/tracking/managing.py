@@ -5,8 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from orchestrator.tracking.client import connect, failures, set_environment
 from orchestrator.tracking.identity import is_recorded, opened, recorded_store
-from orchestrator.tracking.mlflow_store import Identity, connect, failures, set_environment
+from orchestrator.tracking.mlflow_store import Identity
 from orchestrator.tracking.spool import TrackingError
 from orchestrator.tracking.store_address import check_store, first_line, is_sqlite, sqlite_file, without_password
 from orchestrator.tracking.sweep_runs import bring_under_name, remove

@@ -20,8 +20,9 @@ from operator import gt, lt
 from pathlib import Path
 from typing import Any
 
+from orchestrator.tracking.client import set_environment
 from orchestrator.tracking.identity import is_recorded, new_uid, opened, recorded_store
-from orchestrator.tracking.mlflow_store import Identity, MlflowStore, set_environment
+from orchestrator.tracking.mlflow_store import Identity, MlflowStore
 from orchestrator.tracking.run_events import STATUS, well_formed
 from orchestrator.tracking.saved_view import BEST, PICTURE_PREFIX, SavedView
 from orchestrator.tracking.sending import PATIENCE_S, Sender

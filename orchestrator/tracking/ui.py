@@ -12,8 +12,8 @@ from orchestrator.errors import UserError
 from orchestrator.shell import command_for
 from orchestrator.storage import layout
 from orchestrator.tracking import guard
+from orchestrator.tracking.client import connect, prepare_store, set_environment
 from orchestrator.tracking.identity import is_recorded, kept
-from orchestrator.tracking.mlflow_store import connect, prepare_store, set_environment
 from orchestrator.tracking.saved_view import link, view_key, view_tag_name
 from orchestrator.tracking.store_address import ENVIRONMENT_VARIABLE, check_store, first_line, without_password
 

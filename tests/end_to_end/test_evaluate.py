@@ -22,7 +22,7 @@ from orchestrator.storage import layout
 from orchestrator.storage.evaluations_file import key_of
 from orchestrator.storage.sweep_folder import recorded_root
 from orchestrator.sweep.results import read_results
-from orchestrator.tracking.mlflow_store import connect
+from orchestrator.tracking.client import connect
 from orchestrator.tracking.tracker import sync
 from tests.support import ROOT, warm
 from tests.support.waiting import until

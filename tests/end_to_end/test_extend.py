@@ -14,7 +14,7 @@ from orchestrator.clusters.resources import cpus
 from orchestrator.commands import extend as verb
 from orchestrator.storage.workspace import Workspace
 from orchestrator.sweep.extension import Wanted
-from orchestrator.tracking.mlflow_store import connect
+from orchestrator.tracking.client import connect
 from tests.support import ROOT, warm
 from tests.support.journals import Killed, journal_of
 from trainables.run import Run

@@ -23,7 +23,7 @@ import torch
 
 from orchestrator.clusters import local as local_ray
 from orchestrator.clusters.resources import cpus
-from orchestrator.tracking.mlflow_store import connect, set_environment
+from orchestrator.tracking.client import connect, set_environment
 from tests.support import ROOT
 from tests.support.fatal import Server
 from tests.support.journals import journal_of

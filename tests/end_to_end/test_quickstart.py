@@ -35,7 +35,7 @@ def results(quickstart):
 @pytest.fixture(scope="module")
 def store(quickstart):
     """An MLflow client on the sweep's own store, the parent run, and the trials' runs by trial id."""
-    from orchestrator.tracking.mlflow_store import connect, set_environment
+    from orchestrator.tracking.client import connect, set_environment
 
     set_environment()
     client = connect(f"sqlite:///{quickstart[0] / 'mlflow.db'}")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.tracking.mlflow_store import connect
+from orchestrator.tracking.client import connect
 from orchestrator.tracking.store_address import default_store
 from tests.support import ROOT
 from tests.support.waiting import until

@@ -23,7 +23,7 @@ from orchestrator.clusters import local as local_ray
 from orchestrator.execution import drawing, slot
 from orchestrator.storage import journal, trial_folder
 from orchestrator.sweep import events, results_file
-from orchestrator.tracking import mlflow_store, sending, spool
+from orchestrator.tracking import client, sending, spool
 from orchestrator.tracking import tracker as tracking
 from trainables import checkpoint
 
@@ -244,7 +244,7 @@ def serve() -> None:
 
     Each has a process of its own, made by a fork of this one: so only the first waits for imports.
     """
-    mlflow_store.set_environment()
+    client.set_environment()
     import mlflow  # noqa: F401
 
     from orchestrator.execution import tune as tuning  # noqa: F401

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from orchestrator.storage import layout
-from orchestrator.tracking.mlflow_store import connect
+from orchestrator.tracking.client import connect
 from orchestrator.tracking.saved_view import UID_TAG
 from orchestrator.tracking.store_address import default_store
 from orchestrator.tracking.tracker import SavedView, Tracker

@@ -135,7 +135,7 @@ def begin(order: dict, streams: list[int]) -> None:
 
 
 def main() -> None:
-    from orchestrator.tracking.mlflow_store import set_environment
+    from orchestrator.tracking.client import set_environment
 
     set_environment()
     for name in IMPORTED:

@@ -1,7 +1,7 @@
 """Nothing computes with tensors of two devices: all is tried on fake tensors of a `cuda` device, without a GPU.
 
 Fake tensors have a shape, a type and a device, and refuse to be mixed like real ones. They have no values: what reads
-one is tried up to there. Gradients would need a CUDA context.
+one, as most metrics do, is tried up to there. Gradients would need a CUDA context.
 """
 
 from contextlib import suppress

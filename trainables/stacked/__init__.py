@@ -1,4 +1,5 @@
-"""Trains several small runs of equal shape as one computation: `train_epoch`, bit for bit as each would train alone.
+"""Trains several small runs of equal shape as one computation, with the numbers that each would have alone: `Stack`.
 
-`stack.py` does it; `linear.py`, `numbers.py` and `draws.py` are its layers, its differing hyper-parameters, its noise.
+`stack.py` does it; `linear.py`, `numbers.py`, `draws.py` and `adam.py` are its layers, the hyper-parameters in which
+the runs differ, its noise, and its optimizers' steps. No sweep uses it yet.
 """

@@ -48,9 +48,8 @@ class Stack:
             raise CannotStack("several workers, or steps of several phases, are trained alone")
         self.phase = run.method.phases[0]
         self.models = [training.learner for training in trainings]
-        shapes = [{name: value.shape for name, value in model.state_dict().items()} for model in self.models]
-        if any(other != shapes[0] for other in shapes):
-            raise CannotStack("their models have other shapes")
+        if any(_form(training) != _form(trainings[0]) for training in trainings):
+            raise CannotStack("their models or batches have other shapes")
         self.template = copy.deepcopy(self.models[0]).train()
         batch_layers(self.template)
         self.numbers = Numbers(self.models, self.template)
@@ -209,6 +208,13 @@ def _report(epoch: Epoch, seconds: float) -> Report | Diverged:
     except Diverged as error:
         return error
     return replace(report, seconds=seconds + time.perf_counter() - started)
+
+
+def _form(training: Training) -> tuple:
+    """The shapes of a training's parameters, buffers and rows, and what decides those of its batches."""
+    run, rows = training.run, training.splits.train
+    shapes = {name: value.shape for name, value in training.learner.state_dict().items()}
+    return shapes, rows.shape, len(rows), run.method.held_out(len(rows)).rows, run.method.passes(), run.batch_size
 
 
 def _at(model: nn.Module, name: str) -> Tensor:

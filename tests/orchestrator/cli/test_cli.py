@@ -217,7 +217,7 @@ def test_sweep_runs_on_without_its_tracking_server_and_sync_sends_the_rest(vaeor
     assert (trial["status"], trial["epochs"]) == ("completed", 3)
     assert "unsent" in said.stderr and "vaeorch sync tiny" in said.stderr
     assert vaeorch("sync", "tiny", "--out", out, "--tracking-uri", store)[:2] == (0, "Everything is sent.\n")
-    from orchestrator.tracking.mlflow_store import connect
+    from orchestrator.tracking.client import connect
 
     runs = connect(store).search_runs(["1"], "tags.kind = 'trial'")
     assert [run.data.metrics["val/elbo"] for run in runs] == [trial["last"]["val/elbo"]]

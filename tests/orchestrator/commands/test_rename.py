@@ -10,8 +10,8 @@ from orchestrator.storage import layout, locks
 from orchestrator.storage.locks import driver
 from orchestrator.sweep.folder import recorded_spec
 from orchestrator.tracking import sweep_runs
+from orchestrator.tracking.client import connect
 from orchestrator.tracking.identity import recorded_store
-from orchestrator.tracking.mlflow_store import connect
 from orchestrator.tracking.store_address import default_store
 from orchestrator.tracking.tracker import Tracker, sync
 from orchestrator.tracking.ui import page

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from orchestrator.export import loading
-from orchestrator.tracking.mlflow_store import connect
+from orchestrator.tracking.client import connect
 from tests.support.specs import RUN
 
 USE = """

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from orchestrator.tracking import sending
+from orchestrator.tracking.client import connect
 from orchestrator.tracking.identity import recorded_store
-from orchestrator.tracking.mlflow_store import connect
 from orchestrator.tracking.saved_view import SavedView
 from orchestrator.tracking.store_address import default_store, sqlite_file
 from orchestrator.tracking.tracker import Tracker, sync

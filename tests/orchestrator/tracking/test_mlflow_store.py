@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from orchestrator.tracking.mlflow_store import connect, prepare_store
+from orchestrator.tracking.client import connect, prepare_store
 from orchestrator.tracking.saved_view import SECTIONS, SavedView, known, link, page_state
 from orchestrator.tracking.spool import TrackingError
 from orchestrator.tracking.start import axes_of
@@ -18,7 +18,7 @@ from tests.support.waiting import until
 
 MAKE_STORE = """
 import os, sys
-from orchestrator.tracking.mlflow_store import prepare_store
+from orchestrator.tracking.client import prepare_store
 prepare_store(sys.argv[1])
 assert "MLFLOW_RUN_ID" not in os.environ
 """
@@ -152,7 +152,7 @@ def test_the_view_is_for_the_page_that_it_was_read_from():
 
 def test_a_store_whose_making_was_killed_is_made_by_the_next_process(tmp_path):
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    code = f"from orchestrator.tracking.mlflow_store import prepare_store; prepare_store({uri!r})"
+    code = f"from orchestrator.tracking.client import prepare_store; prepare_store({uri!r})"
     with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) as maker:
         until(lambda: (tmp_path / ".mlflow.db.new").is_file() and (tmp_path / ".mlflow.db.new").stat().st_size)
         maker.kill()

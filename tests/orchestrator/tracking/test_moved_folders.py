@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from orchestrator.storage import layout
+from orchestrator.tracking.client import connect
 from orchestrator.tracking.identity import recorded_store
-from orchestrator.tracking.mlflow_store import connect
 from orchestrator.tracking.store_address import default_store, sqlite_address
 from orchestrator.tracking.tracker import Tracker, sync
 from orchestrator.tracking.ui import page

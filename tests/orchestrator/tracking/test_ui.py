@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.tracking.mlflow_store import prepare_store
+from orchestrator.tracking.client import prepare_store
 from orchestrator.tracking.ui import HOST
 from tests.support import ROOT
 from tests.support.waiting import until

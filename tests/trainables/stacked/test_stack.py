@@ -130,6 +130,9 @@ def test_a_mapping_s_numbers_may_differ():
     ("one", "other"),
     [
         (a_run("vae"), a_run("vae", network={"name": "mlp", "hidden": [8], "latent_dim": 6})),
+        (a_run("vae"), a_run("vae", batch_size=31)),
+        (a_run("vae"), a_run("vae", data={"name": "digits", "train_rows": 299, "val_rows": 90})),
+        (a_run("ard_vae"), a_run("ard_vae", method=METHODS["ard_vae"] | {"dz_size": 102})),
         (a_run("intel_vae holes"), a_run("intel_vae sphere")),
         (a_run("vae"), a_run("beta_vae")),
         (a_run("ard_vae"), a_run("ard_vae", method=METHODS["ard_vae"] | {"prior_form": "student_t"})),
