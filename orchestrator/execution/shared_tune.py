@@ -31,11 +31,14 @@ class SlotTrial(Trial):
 
 
 class SlotSource(SearchAlgorithm):
-    """Gives Tune a trial for each slot. `config` is what all have."""
+    """Gives Tune a trial for each slot; `config` is what all have. It is finished when the sweep is.
+
+    Until then Tune keeps the actor of a slot that pauses, with the state of the trials that stay there.
+    """
 
     def __init__(self, slots: SharedSlots, config: dict[str, Any]):
-        self.waiting, self.config = list(range(len(slots.members))), config
-        self.given: list[Trial] = []
+        self.slots, self.config = slots, config
+        self.waiting = list(range(len(slots.members)))
 
     def add_configurations(self, experiments: list[Experiment]) -> None:
         [self.experiment] = experiments
@@ -44,7 +47,7 @@ class SlotSource(SearchAlgorithm):
         if not self.waiting:
             return None
         slot, spec = self.waiting.pop(0), self.experiment.spec
-        trial = SlotTrial(
+        return SlotTrial(
             spec["run"],
             config=self.config | {"slot": slot, "trials": [], "decided": True},
             trial_id=f"slot-{slot + 1}",
@@ -52,11 +55,9 @@ class SlotSource(SearchAlgorithm):
             placement_group_factory=spec["resources_per_trial"],
             max_failures=-1,  # it is always started again
         )
-        self.given.append(trial)
-        return trial
 
     def is_finished(self) -> bool:
-        return not self.waiting and all(trial.is_finished() for trial in self.given)
+        return self.slots.over
 
 
 class SlotScheduler(TrialScheduler):

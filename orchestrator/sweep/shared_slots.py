@@ -40,6 +40,8 @@ class SharedSlots:
         self.later = deque(number for number in left if number in waits)  # they start once all others have ended
         self.entered: set[str] = set()  # those that have been given a place, and do not train there yet
         self.alone: set[str] = set()  # trials that share no slot any more
+        self.kinds: dict[str, str] = {}  # trial -> its kind
+        self.over = False  # no trial is left
 
     def fill(self, slot: int) -> list[dict[str, Any]]:
         """The configs of the trials that train in a slot from now on: those that stayed, and new ones."""
@@ -82,7 +84,11 @@ class SharedSlots:
             if not self._goes_on(result):
                 self.members[slot].remove(result["id"])
         members = self.members[slot]
-        return len(members) == before and (self._room(members) <= before or not (self.waiting or self.new))
+        return (
+            bool(members)
+            and len(members) == before
+            and (self._room(members) <= before or not self._others_fit(members))
+        )
 
     def failed(self, slot: int, part: str, text: str, reason: str) -> None:
         """The process of a slot failed: its MEMORY or its NODE, or what is in the SLOT. `text` says how.
@@ -109,7 +115,8 @@ class SharedSlots:
         for name in list(self.state.standing):
             self.state.end(name, STOPPED, self.state.reason(name))
         self.new, self.later = self.later, deque()
-        return bool(self.new)
+        self.over = not self.new
+        return not self.over
 
     def _decide(self, name: str, stacked: bool, **why: Any) -> None:
         """Record what holds for trials like this one; a slot may find a number of them that cannot be stacked."""
@@ -130,11 +137,20 @@ class SharedSlots:
         if found := next((name for name in self.waiting if self._fit(members, name)), None):
             self.waiting.remove(found)
             return found
-        while len(self.waiting) < self.most * len(self.members) and (name := self._found()):
+        while not self._full() and (name := self._found()):
             if self._fit(members, name):
                 return name
             self.waiting.append(name)
         return None
+
+    def _others_fit(self, members: list[str]) -> bool:
+        """Whether a trial that waits or is new may join these; what is yet to be drawn may."""
+        known = [*self.waiting] if self._full() else [*self.waiting, *map(self.state.names.get, self.new)]
+        return any(name is None or self._fit(members, name) for name in known)
+
+    def _full(self) -> bool:
+        """Whether so many wait that no further one is looked for."""
+        return len(self.waiting) >= self.most * len(self.members)
 
     def _fit(self, members: list[str], name: str) -> bool:
         return not members or (name not in self.alone and self._kind(name) == self._kind(members[0]))
@@ -183,4 +199,6 @@ class SharedSlots:
         return self._trial(name) | {"kind": self._kind(name)}
 
     def _kind(self, name: str) -> str:
-        return kind_of(self._trial(name)["run"])
+        if name not in self.kinds:
+            self.kinds[name] = kind_of(self._trial(name)["run"])
+        return self.kinds[name]

@@ -213,3 +213,18 @@ def test_one_that_goes_on_is_not_told_to_be_resumed(tmp_path):
     machine.run()
     promoted = [event for event in events_in(tmp_path) if event["event"] in ("promoted", "closing")]
     assert len(machine.resumed) == len(promoted) > 0
+
+
+def test_a_slot_without_trials_pauses(tmp_path):
+    shared = SharedSlots(opened(tmp_path, spec_of(LOW, trials=1, scheduler=NONE)), slots=2, most=4)
+    assert [len(shared.fill(slot)) for slot in (0, 1)] == [1, 0]
+    assert not shared.report(1, [])
+
+
+def test_a_slot_does_not_pause_for_trials_of_another_kind(tmp_path):
+    shapes = {"batch_size": {"grid": [30, 31]}}
+    shared = SharedSlots(opened(tmp_path, spec_of(shapes, scheduler=NONE)), slots=1, most=4)
+    [config] = shared.fill(0)
+    shared.begin(0, list)
+    told = {"epoch": 1, "metrics": {"val/elbo": 0.0}, "seconds": 1.0, "diverged": None, "finished": False}
+    assert shared.report(0, [{"id": config["id"]} | told])
