@@ -74,16 +74,22 @@ def train(
     model = training.distributed()
     while training.epoch < run.epochs:
         epoch = Epoch(training)
-        progress(0, epoch.steps)
-        for done, (x_BX, noise, rows) in enumerate(epoch.batches(), start=1):
-            phase = epoch.phase()
-            terms = model(x_BX, noise, training.kl_scale(), phase.name)
-            with torch.no_grad():
-                sums = sums_of(terms, len(x_BX))
-            training.backward(loss_of(terms, rows))
-            epoch.step(phase, terms, sums, len(x_BX), rows)
-            progress(done, epoch.steps)
+        take_steps(epoch, model, progress)
         yield epoch.report()
+
+
+def take_steps(epoch: "Epoch", model: nn.Module, progress: Progress = silent) -> None:
+    """All steps of an epoch; `model` is the learner, wrapped for several workers. Raises Diverged."""
+    training = epoch.training
+    progress(0, epoch.steps)
+    for done, (x_BX, noise, rows) in enumerate(epoch.batches(), start=1):
+        phase = epoch.phase()
+        terms = model(x_BX, noise, training.kl_scale(), phase.name)
+        with torch.no_grad():
+            sums = sums_of(terms, len(x_BX))
+        training.backward(loss_of(terms, rows))
+        epoch.step(phase, terms, sums, len(x_BX), rows)
+        progress(done, epoch.steps)
 
 
 def reopen(run: Run, data_root: Root, saved: Path) -> Report:
@@ -102,10 +108,11 @@ class Training:
     Noise and the order of rows are functions of (seed, epoch, step), so no generator's state is saved.
     """
 
-    def __init__(self, run: Run, data_root: Root = None):
+    def __init__(self, run: Run, data_root: Root = None, splits: Splits | None = None):
+        """`splits` are those of the run's data set where they have been read before. Raises DataError."""
         set_matrix_products(run.precision)
         self.run = run
-        self.splits: Splits = load_splits(run.data, data_root)
+        self.splits: Splits = splits or load_splits(run.data, data_root)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.learner = build(run, self.splits).to(self.device)
         self.parameters = list(self.learner.parameters())
@@ -214,14 +221,18 @@ class Epoch:
     """One epoch of a training: its batches, the sums of its terms, and its report.
 
     Making it draws the rows, and updates the prior from those that are held out.
+
+    Args:
+        last_rows: train only on so many of the epoch's last rows, to try what steps do.
     """
 
-    def __init__(self, training: Training):
+    def __init__(self, training: Training, last_rows: int | None = None):
         self.training, self.started = training, time.perf_counter()
         run, rows = training.run, len(training.splits.train)
         held = run.method.held_out(rows)
         drawn = (run.seed, training.epoch, run.method.passes())
-        self.index, held_index = plan(rows, held.rows, held.every_epochs, *drawn)
+        index, held_index = plan(rows, held.rows, held.every_epochs, *drawn)
+        self.index = index if last_rows is None else index[-last_rows:]
         self.steps = math.ceil(len(self.index) / run.batch_size)
         if held.rows and training.epoch % held.every_epochs == 0:
             training.learner.absorb(training.held_out_sums(held_index))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 def inconsistencies(spec: "SweepSpec") -> Iterator[tuple[KeyPath, str]]:
     """Values that are valid alone, but not together: (path in the spec, what is wrong and its cure)."""
     yield from _mistakes_of_objective(spec)
+    yield from _mistakes_of_resources(spec)
     if spec.budget:
         yield from _mistakes_of_budget(spec)
     for index, table in enumerate(spec.paper):
@@ -74,6 +75,17 @@ def _mistakes_of_objective(spec: "SweepSpec") -> Iterator[tuple[KeyPath, str]]:
     elif spec.objective.mode is None and spec.objective.metric in DIRECTIONS:  # `Checker` reports an unknown metric
         why = f"{spec.objective.metric} is better neither high nor low as such"
         yield ("objective", "mode"), f"is missing: {why}. Write max or min."
+
+
+def _mistakes_of_resources(spec: "SweepSpec") -> Iterator[tuple[KeyPath, str]]:
+    """What trials that share a slot cannot have."""
+    place = ("resources", "trials_per_slot")
+    if spec.resources.trials_per_slot == 1:
+        return
+    if spec.resources.workers > 1:
+        yield place, "trials of several workers share no slot. Write 1, or 'workers: 1'."
+    if spec.trials_draw:
+        yield place, "trials that draw while they train share no slot. Write 1, or 'pictures: {top: 5}' alone."
 
 
 def _mistakes_of_budget(spec: "SweepSpec") -> Iterator[tuple[KeyPath, str]]:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.space.plan import Plan
+from orchestrator.space.stackable import several_of_a_kind
 from orchestrator.space.trials import notes
+from orchestrator.sweep.shared_slots import AUTO_MOST
 from trainables.run import Run
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ def described(plan: Plan, folder: Path, slots: int | None) -> dict[str, Any]:
         "resources": spec.resources.model_dump(),
         "budget": spec.budget.model_dump(exclude_none=True) if spec.budget else {},
         "slots": slots and min(slots, len(plan)),
+        "of_a_kind": several_of_a_kind(trial.run for trial in plan.trials),
         "epochs_at_most": sum(map(spec.scheduler.most_epochs, epochs)) + again,
         "epochs_expected": round(within_budget(spec, spec.scheduler.expected_epochs(epochs) + again)),
         "paper": sum(1 for table in spec.paper for _ in table.cells()),
@@ -65,6 +68,7 @@ def as_text(plan: dict[str, Any]) -> str:
         f"  searcher   {named(plan['searcher'])}",
         f"  scheduler  {named(plan['scheduler'])}",
         f"  resources  {slots_text(plan['slots'])}, each with {pairs(resources)}",
+        *sharing(plan),
         *([f"  budget     {pairs(plan['budget'])}"] if plan["budget"] else []),
         f"  epochs     {plan['epochs_at_most']:,} at most, about {plan['epochs_expected']:,} expected",
         *(f"  search     {path}: {flow(domain)}" for path, domain in plan["search"].items()),
@@ -76,6 +80,16 @@ def as_text(plan: dict[str, Any]) -> str:
         *(f"  note       {note}" for note in plan["notes"]),
     ]
     return "\n".join(lines)
+
+
+def sharing(plan: dict[str, Any]) -> list[str]:
+    """How many trials may share slots, where they do."""
+    most = plan["resources"]["trials_per_slot"]
+    if most == 1:
+        return []
+    found = f"{plan['of_a_kind']} of {plan['trials']} trials are like others but for their numbers"
+    where = "where it pays and changes no bit" if most == "auto" else "where numbers agree to 1e-6 after a step"
+    return [f"  together   {found}: up to {AUTO_MOST if most == 'auto' else most} of them train in a slot, {where}"]
 
 
 def slots_text(slots: int | None) -> str:

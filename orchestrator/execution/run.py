@@ -94,21 +94,23 @@ def tune_all(
         from ray.tune.execution import class_cache
 
         from orchestrator.clusters.serving import place_of
-        from orchestrator.execution.slot import Slot
-        from orchestrator.execution.tune import Listener, Scheduler, Silence, Source, node_faults_reported
+        from orchestrator.execution.called import calls
+        from orchestrator.execution.tune import Silence, node_faults_reported
 
         # Ray logs what Tune passes on in a runtime_env. Slots inherit AWS credentials without that.
         class_cache.ENV_VARS_TO_PROPAGATE = {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name[:3] != "AWS"}
         place = place_of(queue.state.results_file.folder, cluster)
         with node_faults_reported(again), place as known, Deferred() as stop, faults_raised():
             if not queue.complete():
+                here = known | ({"software": software} if software else {})
+                called = calls(queue, slots, here, (pictures.listeners, stop, cluster))
                 tune.run(
-                    tune.with_resources(Slot, slot_share(resources)),
+                    tune.with_resources(called.slot, slot_share(resources)),
                     name="tune",
                     storage_path=str(scratch),
-                    search_alg=Source(queue, known | ({"software": software} if software else {})),
-                    scheduler=Scheduler(queue, slots),
-                    callbacks=[Listener(queue.state, pictures.listeners, stop, cluster), Silence()],
+                    search_alg=called.source,
+                    scheduler=called.scheduler,
+                    callbacks=[called.listener, Silence()],
                     max_failures=RETRIES,
                     reuse_actors=True,
                     raise_on_failed_trial=False,

@@ -28,12 +28,7 @@ class Slot(tune.Trainable):
     """
 
     def setup(self, config: dict) -> None:
-        if "software" in config:
-            from orchestrator.execution.handshake import check_this_node  # slow to import
-
-            check_this_node(config["software"])
-        if "store" not in config:
-            locks.slot(Path(config["folder"]).parents[1])
+        prepare(config, Path(config["folder"]).parents[1])
         self.trainer = group(config, Path(self.logdir)) if config["resources"]["workers"] > 1 else Here()
         self.reset_config(config)
 
@@ -97,6 +92,16 @@ class Here:
 
     def close(self) -> None:
         self.ending.close()
+
+
+def prepare(config: dict, sweep_folder: Path) -> None:
+    """Check that this process may train trials of a sweep, and hold its folder. Raises NodeDiffers."""
+    if "software" in config:
+        from orchestrator.execution.handshake import check_this_node  # slow to import
+
+        check_this_node(config["software"])
+    if "store" not in config:
+        locks.slot(sweep_folder)
 
 
 def folder_of(config: dict, scratch: Path | None) -> TrialFolder:

@@ -137,7 +137,7 @@ class Scheduler(TrialScheduler):
         if trial.config.get("id") not in self.state.standing:
             waits = self.queue.confirms(number(trial)) and self.state.confirming is None
             (self.later if waits else self.new).append(trial)
-        elif self._broken(trial):
+        elif self.queue.broken(trial.config["id"]):
             self.broken.append(trial)
         trial.set_status(Trial.PAUSED)
 
@@ -224,15 +224,6 @@ class Scheduler(TrialScheduler):
     def _all_began(self) -> bool:
         """Whether every trial with a slot has begun there: SweepState knows of those only."""
         return all(trial.config["id"] in self.state.results_file.entries for trial in self._busy())
-
-    def _broken(self, trial: Trial) -> bool:
-        """Whether an earlier process left it running, or pausing with files still to be drawn, or sent by its node."""
-        name, folder = trial.config["id"], Path(trial.config["folder"])
-        paused, epochs = self.state.standing[name], self.state.results_file.entries[name]["epochs"]
-        metrics = folder / layout.METRICS
-        behind = not metrics.exists() or metrics.read_bytes().count(b"\n") < epochs
-        drawn = not trial.config["draws"] or layout.pictures_folder(folder, epochs).exists()
-        return not paused or behind or not drawn
 
 
 class Listener(Callback):

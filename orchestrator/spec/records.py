@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
@@ -131,6 +132,17 @@ class Budget(Record):
     """Dollars: hours that the sweep runs, times what the cluster's machines cost that are up. Your own cost nothing."""
 
 
+def _some_or(word: str) -> Callable[[Any], Any]:
+    """Accepts a whole number above 0, or a word."""
+
+    def some(value: Any) -> Any:
+        if value == word or (type(value) is int and value > 0):
+            return value
+        raise ValueError(f"must be a whole number above 0, or {word}, not {json.dumps(value)}.")
+
+    return some
+
+
 class Resources(Record):
     """The processes, CPUs and GPUs of one trial."""
 
@@ -141,18 +153,20 @@ class Resources(Record):
     """Parts of a GPU are allowed: 0.5 puts two workers on one."""
     placement: Literal["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"] = "PACK"
     """A trial's workers are PACKed on few machines or SPREAD over many; STRICT: all on one, or each on its own."""
+    trials_per_slot: Annotated[PositiveInt | Literal["auto"], BeforeValidator(_some_or("auto"))] = 1
+    """How many small trials of equal shape a slot trains as one computation, at most. auto: up to 64, where a short
+    trial shows that it pays and that their numbers stay the same bit for bit; others train alone."""
 
-
-def _some_or_all(top: Any) -> Any:
-    if top == "all" or (type(top) is int and top > 0):
-        return top
-    raise ValueError(f"must be a whole number above 0, or all, not {json.dumps(top)}.")
+    @property
+    def threads(self) -> int:
+        """Threads of a worker's computations."""
+        return max(1, int(self.cpus_per_worker))
 
 
 class Pictures(Record):
     """Which trials are drawn, once the sweep has ended: each from the model of its best epoch."""
 
-    top: Annotated[PositiveInt | Literal["all"], BeforeValidator(_some_or_all)] = 5
+    top: Annotated[PositiveInt | Literal["all"], BeforeValidator(_some_or("all"))] = 5
     """How many of the best trials; `vaeorch draw` draws others."""
 
 

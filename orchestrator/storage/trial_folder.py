@@ -165,30 +165,56 @@ def results(config: dict, folder: TrialFolder, report_share: ReportShare | None 
     `report_share` receives how far a long epoch is; without it, that is written to the folder.
     A resumed trial first repeats the epoch of its checkpoint: a kill may have kept the caller from receiving it.
     """
-    run = Run.model_validate(config["run"])
-    last_epoch = config.get("last_epoch", run.epochs)
+    resume = begin(config, folder)
+    if resume:
+        yield repeated(config, folder)
+    run, data_root = Run.model_validate(config["run"]), root_of(config["data_root"])
+    try:
+        for report in train(run, data_root, resume, Pace(report_share or folder.note)):
+            yield kept(config, folder, report)
+    except Diverged as error:
+        yield diverged(folder, error)
+
+
+def begin(config: dict, folder: TrialFolder) -> Path | None:
+    """Open the folder of a trial that is to be trained. Returns the checkpoint to resume from, if there is one."""
     resume = folder.open()
     write_whole(
         folder.path / layout.CONFIG,
         json.dumps({key: config[key] for key in IDENTITY if key in config}, indent=2) + "\n",
     )
-    data_root = root_of(config["data_root"])
     if resume:
-        folder.reopen = partial(reopen, run, data_root, resume)
-        if len(folder.lines) == last_epoch:
-            folder.fit()
-        yield result(folder, folder.lines[-1], last_epoch)
-    try:
-        for report in train(run, data_root, resume, Pace(report_share or folder.note)):
-            folder.keep(report, draw=draws_after(report.epoch, config, last_epoch))
-            if report.epoch == last_epoch:
-                folder.fit()
-            yield result(folder, folder.lines[-1], last_epoch)
-    except Diverged as error:
-        within_epoch.forget(folder.path)
-        folder.settle()
-        known = {"epoch": len(folder.lines), "value": math.nan, "metrics": {}, "finished": False}
-        yield known | {"diverged": str(error), "done": True}
+        folder.reopen = partial(reopen, Run.model_validate(config["run"]), root_of(config["data_root"]), resume)
+    return resume
+
+
+def repeated(config: dict, folder: TrialFolder) -> dict:
+    """The result of the epoch of the checkpoint."""
+    if len(folder.lines) == last_epoch_of(config):
+        folder.fit()
+    return result(folder, folder.lines[-1], last_epoch_of(config))
+
+
+def kept(config: dict, folder: TrialFolder, report: Report) -> dict:
+    """Keep an epoch that has just been trained. Returns its result."""
+    last_epoch = last_epoch_of(config)
+    folder.keep(report, draw=draws_after(report.epoch, config, last_epoch))
+    if report.epoch == last_epoch:
+        folder.fit()
+    return result(folder, folder.lines[-1], last_epoch)
+
+
+def diverged(folder: TrialFolder, error: Diverged) -> dict:
+    """The last result of a trial that diverged."""
+    within_epoch.forget(folder.path)
+    folder.settle()
+    known = {"epoch": len(folder.lines), "value": math.nan, "metrics": {}, "finished": False}
+    return known | {"diverged": str(error), "done": True}
+
+
+def last_epoch_of(config: dict) -> int:
+    """The last epoch that a trial may train."""
+    return config.get("last_epoch", config["run"]["epochs"])
 
 
 def draws_after(epoch: int, config: dict, last_epoch: int) -> bool:

@@ -105,6 +105,6 @@ def slot_config(spec: "SweepSpec", folder: Path, data_root: Root, trial: Trial) 
         "data_root": recorded(data_root),
         "draws": spec.trials_draw,
         "pictures_every": spec.pictures_every,
-        "threads": max(1, int(spec.resources.cpus_per_worker)),
+        "threads": spec.resources.threads,
         "resources": spec.resources.model_dump(),
     }

@@ -50,6 +50,7 @@ class ResultsFile:
         self.entries: dict[str, dict] = {}  # of results.json, for the trials that began
         self.scores: dict[str, float] = {}  # sign * best objective so far
         self.made_with: list[dict] = []  # code, packages and device of each process that trained, where they changed
+        self.stacking: list[dict] = []  # which kinds of trials are trained together, and what was measured of it
         self.data: dict | None = None  # the fingerprint of the data files
         self.events = 0  # of the journal that are contained; none of a run that is trained alone
         self.written, self.unwritten = 0, 0  # trials that had ended when results.json was written; ends since then
@@ -114,6 +115,7 @@ class ResultsFile:
         ]
         results = {"name": self.name, "objective": self.objective, "made_with": self._made_with()}
         results |= {"data": self.data} if self.data else {}
+        results |= {"stacking": self.stacking} if self.stacking else {}
         if self.budget.limits:
             results["budget"] = self._budget()
         return _with_trials(results, ended)

@@ -71,9 +71,11 @@ def placed(resources: "Resources | None") -> dict[str, Any]:
     import torch
 
     gpu = torch.cuda.is_available() if resources is None else resources.gpus_per_worker > 0
-    threads = torch.get_num_threads() if resources is None else max(1, int(resources.cpus_per_worker))
+    threads = torch.get_num_threads() if resources is None else resources.threads
     device = gpu_name() if gpu else f"cpu {torch.backends.cpu.get_cpu_capability()}"
-    return {"device": device, "threads": threads, "workers": resources.workers if resources else 1}
+    together = resources.trials_per_slot if resources else 1
+    known = {"device": device, "threads": threads, "workers": resources.workers if resources else 1}
+    return known | ({} if together in (1, "auto") else {"trials_per_slot": together})
 
 
 def gpu_name() -> str:

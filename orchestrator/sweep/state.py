@@ -56,6 +56,7 @@ class SweepState:
         self.unstopped: set[str] = set()  # trials that no scheduler stops: those that confirm, and lengthened ones
         self.cut: set[str] = set()  # trials that the scheduler let go on, but not the budget
         self.retries: Counter[tuple[str, str]] = Counter()  # of each trial, by SLOT, GROUP, MEMORY and NODE
+        self.stacking: dict[str, dict[str, Any]] = {}  # kind of trials -> whether they are trained together, and why
         self.said: set[str] = set()  # names of the facts that are in the journal
         self.over = False  # the sweep came to its end
         self.news: list[Event] = []  # not yet passed to listeners
@@ -123,6 +124,10 @@ class SweepState:
     def retry(self, trial: str, of: str = SLOT) -> None:
         """The trial is tried again: its SLOT failed, its GROUP was restarted, MEMORY was short or its NODE lost."""
         self._do("retried", trial=trial, of=of)
+
+    def decide_stacking(self, kind: str, like: str, stacked: bool, **measured: Any) -> None:
+        """Trials of a kind, such as the trial `like`, are trained together in a slot, or never are."""
+        self._do("stacking", shape=kind, like=like, stacked=stacked, **measured)
 
     def end(self, trial: str, status: str, reason: str | None) -> None:
         """The trial has ended."""
@@ -289,6 +294,12 @@ class SweepState:
         self.retries[facts["trial"], facts["of"]] += 1
         self.results_file.retry(facts["trial"])
 
+    def _stacking(self, facts: dict) -> None:
+        decision = {name: value for name, value in facts.items() if name not in ("shape", "answer")}
+        self.stacking[facts["shape"]] = decision
+        self.results_file.stacking.append(decision)
+        self.news.append(("trial_noticed", facts["like"], stacking_text(decision)))
+
     def _ended(self, facts: dict) -> None:
         trial, status, reason = facts["trial"], facts["status"], facts["reason"]
         if status in WORST:
@@ -314,6 +325,14 @@ class SweepState:
         self.changed[trial] = None
 
 
+def stacking_text(decision: dict[str, Any]) -> str:
+    """Whether trials are trained together, and why, as the user is told."""
+    if not decision["stacked"]:
+        return f"It and trials like it are trained alone: {decision['why']}."
+    same = "with the same numbers" if decision["equal"] else "with numbers that differ in their last digits"
+    return f"It and trials like it are trained together, {decision['gain']:.2g} times as quick, {same}."
+
+
 APPLY = {
     "sweep": SweepState._sweep,
     "changed": SweepState._sweep,
@@ -326,6 +345,7 @@ APPLY = {
     "promoted": SweepState._promoted,
     "closing": SweepState._closing,
     "retried": SweepState._retried,
+    "stacking": SweepState._stacking,
     "ended": SweepState._ended,
     "finished": SweepState._finished,
 }

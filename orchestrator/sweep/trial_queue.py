@@ -16,6 +16,7 @@ from orchestrator.space.assembly import Candidate
 from orchestrator.space.candidates import identity, same_run
 from orchestrator.space.plan import Plan
 from orchestrator.space.trials import CONFIRM, SEARCH, Trial, replicas
+from orchestrator.storage import layout
 from orchestrator.sweep import reuse
 from orchestrator.sweep.ranking import configurations
 from orchestrator.sweep.results_file import INTERRUPTED, first_run
@@ -61,6 +62,15 @@ class TrialQueue:
     def confirms(self, number: int) -> bool:
         """Whether a number is of the confirming stage, for which the search must be over."""
         return self.plan.confirms(number)
+
+    def broken(self, name: str) -> bool:
+        """Whether an earlier process left a trial running, or pausing with files still to be drawn, or to be sent."""
+        config, paused = self.state.results_file.trials[name], self.state.standing[name]
+        folder, epochs = Path(config["folder"]), self._entries[name]["epochs"]
+        metrics = folder / layout.METRICS
+        behind = not metrics.exists() or metrics.read_bytes().count(b"\n") < epochs
+        drawn = not config["draws"] or layout.pictures_folder(folder, epochs).exists()
+        return not paused or behind or not drawn
 
     def complete(self) -> bool:
         """Whether every trial of the sweep has ended by itself or, once the budget is used up, each that began."""

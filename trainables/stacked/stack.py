@@ -64,6 +64,12 @@ class Stack:
         """Train all for an epoch. A report of each, or how it diverged: it must not be trained further."""
         started = time.perf_counter()
         epochs = [Epoch(training) for training in self.trainings]
+        diverged = self.take_steps(epochs, progress)
+        seconds = (time.perf_counter() - started) / len(epochs)  # a share of what it took all of them
+        return [diverged.get(k) or _report(epoch, seconds) for k, epoch in enumerate(epochs)]
+
+    def take_steps(self, epochs: Sequence[Epoch], progress: Progress = silent) -> dict[int, Diverged]:
+        """All steps of each training's epoch. Returns those that diverged, by their place, and how."""
         diverged: dict[int, Diverged] = {}
         progress(0, epochs[0].steps)
         with self._views() as parameters:
@@ -77,8 +83,7 @@ class Stack:
                         except Diverged as error:
                             diverged[k] = error
                 progress(done, epochs[0].steps)
-        seconds = (time.perf_counter() - started) / len(epochs)  # a share of what it took all of them
-        return [diverged.get(k) or _report(epoch, seconds) for k, epoch in enumerate(epochs)]
+        return diverged
 
     @contextmanager
     def _views(self) -> Iterator[State]:

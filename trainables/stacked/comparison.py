@@ -1,0 +1,113 @@
+"""Whether trainings may take their steps together: what that gains, and whether their numbers stay the same.
+
+Both are measured, on trainings made for it. What rounds otherwise differs from machine to machine.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from trainables.data import Splits
+from trainables.run import Run
+from trainables.stacked.stack import Stack
+from trainables.train import Epoch, Training, take_steps
+
+FULL_BATCHES = 4  # that are tried, besides the rest of the rows
+CLOSE = 1e-6  # the most by which a parameter may differ after a step, relative to its norm
+CONVOLUTIONS = (nn.modules.conv._ConvNd,)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What steps taken together are, beside the same steps taken by each training alone."""
+
+    gain: float  # how many times as quick, by CPU time, or by the clock with a GPU
+    equal: bool  # whether all that a checkpoint holds has the same bits
+    difference: float  # of a parameter after one step, the largest, relative to its norm
+
+
+def compare(runs: Sequence[Run], splits: Splits) -> Comparison:
+    """Try a few steps of these runs both ways, with the last, shorter batch. Raises CannotStack and Diverged."""
+    rest = _rows(runs[0], splits) % runs[0].batch_size
+    together, alone = _both(runs, splits, FULL_BATCHES * runs[0].batch_size + rest)
+    equal = all(map(_equal, together.trainings, alone.trainings))
+    gain = alone.seconds / max(together.seconds, 1e-9)
+    return Comparison(gain, equal, 0.0 if equal else _difference_after_a_step(runs, splits))
+
+
+def why_not(training: Training) -> str | None:
+    """Why such trainings never gain from being stacked, where that is known beforehand."""
+    convolves = any(isinstance(layer, CONVOLUTIONS) for layer in training.learner.modules())
+    if convolves and training.device.type == "cpu":
+        return "convolutions gain nothing on a CPU"
+    return None
+
+
+@dataclass(frozen=True)
+class _Tried:
+    trainings: list[Training]
+    seconds: float
+
+
+def _both(runs: Sequence[Run], splits: Splits, rows: int) -> tuple[_Tried, _Tried]:
+    """Trainings after the steps on so many rows, taken twice: in a stack, and each alone.
+
+    The second time counts: the first has what is done once for all of an epoch's steps and those after it.
+    """
+    together, alone = ([Training(run, splits=splits) for run in runs] for _ in range(2))
+    stack = Stack(together)
+
+    def all_steps() -> None:
+        if diverged := stack.take_steps([Epoch(training, rows) for training in together]):
+            raise next(iter(diverged.values()))
+
+    def each_step() -> None:
+        for training in alone:
+            take_steps(Epoch(training, rows), training.learner)
+
+    device = together[0].device
+    for steps in (all_steps, each_step):
+        steps()
+    return _Tried(together, _seconds(all_steps, device)), _Tried(alone, _seconds(each_step, device))
+
+
+def _seconds(steps: Callable[[], None], device: torch.device) -> float:
+    clock = time.process_time if device.type == "cpu" else time.perf_counter
+    began = clock()
+    steps()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return clock() - began
+
+
+def _rows(run: Run, splits: Splits) -> int:
+    """The rows of an epoch."""
+    rows = len(splits.train)
+    return (rows - run.method.held_out(rows).rows) * run.method.passes()
+
+
+def _equal(one: Training, other: Training) -> bool:
+    return _same(one.state(), other.state())
+
+
+def _same(one, other) -> bool:
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one.nan_to_num(), other.nan_to_num()) and torch.equal(one.isnan(), other.isnan())
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return one == other or (one != one and other != other)
+
+
+def _difference_after_a_step(runs: Sequence[Run], splits: Splits) -> float:
+    together, alone = _both(runs, splits, runs[0].batch_size)
+    return max(map(_difference, together.trainings, alone.trainings))
+
+
+def _difference(one: Training, other: Training) -> float:
+    pairs = zip(*([value.detach() for value in of.learner.parameters()] for of in (one, other)), strict=True)
+    return max(float((mine - theirs).norm() / theirs.norm().clamp_min(1e-3)) for mine, theirs in pairs)
