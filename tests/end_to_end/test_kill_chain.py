@@ -24,7 +24,7 @@ import torch
 from orchestrator.clusters import local as local_ray
 from orchestrator.clusters.resources import cpus
 from orchestrator.tracking.client import connect, set_environment
-from tests.support import ROOT, warm
+from tests.support import ROOT
 from tests.support.fatal import Server
 from tests.support.journals import journal_of
 from tests.support.processes import processes_with
@@ -102,7 +102,7 @@ def vaeorch(lasting_ray, tmp_path_factory):
     """
     said = tmp_path_factory.mktemp("said") / "said"
     command = [sys.executable, "-m", "tests.support.fatal"]
-    with warm.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
 
         def run(*words, point: dict | None = None, alone: bool = False) -> Said:
             order = {"words": list(map(str, words)), "point": point or {}, "said": str(said)}
