@@ -42,7 +42,6 @@ def python(code: str, *words) -> str:
 
 LOOK = "import os, orchestrator, trainables as t; print(sorted(os.listdir()), t.__file__.startswith(os.getcwd()))"
 TOGETHER = {
-    "seven": (python("print('one'); print('two', end=''); raise SystemExit(7)"), {}, None),
     "killed": (f"exec {python('import os; os.kill(os.getpid(), 9)')}", {}, None),
     "code": (f"{sys.executable} -m orchestrator --version && {python(LOOK)}", {}, None),
     "bytes": (python("print('\\udcff'); print('after')"), {}, None),
@@ -53,7 +52,7 @@ TOGETHER = {
     ),
     "pinned": ("echo here", {}, {"node:__internal_head__": 0.001}),
 }
-"""Jobs that end by themselves, each with its command line, settings and resources."""
+"""Jobs that end by themselves with whole lines, each with its command line, settings and resources."""
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +80,8 @@ def ended(jobs: Jobs, job_id: str) -> list[str]:
     return of_driver(list(jobs.follow(job_id, NEVER)))
 
 
-def test_the_exit_code_is_the_drivers_own_and_a_job_that_ended_gives_its_whole_log(jobs, submitted):
+def test_the_exit_code_is_the_drivers_own_and_a_job_that_ended_gives_its_whole_log(jobs, code):
+    jobs.submit("seven", python("print('one'); print('two', end=''); raise SystemExit(7)"), code, {})
     assert ended(jobs, "seven") == ["one", "two"]
     status, exit_code, message = jobs.status("seven")
     assert (status, exit_code) == ("FAILED", 7)
