@@ -12,7 +12,9 @@ import pytest
 
 from tests.support import BESIDE, ROOT
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: small tensors, and processes that share the cores
+# Before torch: small tensors, and processes that share the cores, where threads that wait are to sleep and not to spin.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in what a script starts with `&`; our children inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -37,6 +39,14 @@ def same_store() -> Iterator[None]:
     yield
     left = os.environ.get("MLFLOW_TRACKING_URI")
     assert left == before, f"MLFLOW_TRACKING_URI is {left} after this test"
+
+
+@pytest.fixture(autouse=True)
+def same_threads() -> Iterator[None]:
+    """No test leaves torch more threads to those after it: on shared cores a training then takes ten times as long."""
+    yield
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
 @pytest.fixture(scope="session")

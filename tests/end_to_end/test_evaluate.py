@@ -15,7 +15,7 @@ import pytest
 
 from orchestrator.clusters.resources import cpus
 from orchestrator.commands import evaluate as verb
-from orchestrator.evaluation import orders
+from orchestrator.evaluation import jobs, orders
 from orchestrator.evaluation.jobs import DIED
 from orchestrator.evaluation.models import WITHOUT_LAST
 from orchestrator.storage import layout
@@ -81,7 +81,8 @@ def runs(swept, tmp_path):
 
 
 @pytest.fixture
-def evaluate(vaeorch, runs):
+def evaluate(vaeorch, runs, monkeypatch):
+    monkeypatch.setattr(jobs, "cpus", lambda: 1)  # threads of this process, which shares the machine with other tests
     return lambda target, *words: vaeorch("evaluate", target, "--out", runs, *store(runs, target), *words)
 
 
@@ -306,7 +307,7 @@ def test_pictures_are_files_that_mlflow_gets_and_the_user_is_told_of(evaluate, r
 def test_killed_in_the_middle_it_goes_on_and_measures_nothing_twice(runs):
     words = ["evaluate", "three", "--metrics", "mse,hoyer,iwae", "--trials", "0001", "--out", str(runs), *store(runs)]
     command = [sys.executable, "-m", "orchestrator", *words]
-    process = subprocess.Popen([*command, "--set", f"iwae.k={ENDLESS}"], cwd=ROOT, stdout=subprocess.DEVNULL)
+    process = warm.Popen([*command, "--set", f"iwae.k={ENDLESS}"], cwd=ROOT, stdout=subprocess.DEVNULL)
     until(lambda: (trial(runs) / layout.EVALUATIONS).exists() and len(kept(trial(runs))) == 2)
     assert process.poll() is None
     process.send_signal(signal.SIGKILL)
@@ -326,7 +327,7 @@ def test_a_worker_that_dies_costs_the_other_models_nothing_and_the_same_command_
     mark = f"evaluate-{uuid.uuid4()}"
     words = ["evaluate", "three", "--metrics", "mse,iwae", "--trials", "0001,0002", "--out", str(runs), *store(runs)]
     command = [sys.executable, "-m", "orchestrator", *words]
-    process = subprocess.Popen(
+    process = warm.Popen(
         [*command, "--set", f"iwae.k={LONG}"],
         cwd=ROOT,
         env=os.environ | {"VAEORCH_MARK": mark},
@@ -360,7 +361,7 @@ def workers(mark: str) -> list[int]:
 def test_ctrl_c_keeps_what_is_found_and_the_same_command_goes_on(runs):
     words = ["evaluate", "three", "--metrics", "mse,iwae", "--trials", "0001", "--out", str(runs), *store(runs)]
     command = [sys.executable, "-m", "orchestrator", *words, "--set", f"iwae.k={ENDLESS}"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = warm.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     until((trial(runs) / layout.EVALUATIONS).exists)
     assert process.poll() is None
     os.kill(process.pid, signal.SIGINT)

@@ -1,6 +1,5 @@
 """Output that cannot be written, on real pipes, a full device and a terminal that is closed: the work goes on."""
 
-import fcntl
 import io
 import json
 import os
@@ -8,7 +7,6 @@ import pty
 import signal
 import subprocess
 import sys
-import termios
 from pathlib import Path
 
 import pytest
@@ -64,7 +62,7 @@ def closed_pipe() -> int:
 
 def test_a_sweep_whose_reader_goes_trains_on_and_logs_to_its_folder(words, tmp_path):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = subprocess.Popen([*VAEORCH, "sweep", *words], cwd=ROOT, text=True, **pipes)
+    process = warm.Popen([*VAEORCH, "sweep", *words], cwd=ROOT, text=True, **pipes)
     assert process.stdout.readline()
     process.stdout.close()
     err = process.stderr.read()
@@ -76,16 +74,21 @@ def test_a_sweep_whose_reader_goes_trains_on_and_logs_to_its_folder(words, tmp_p
         assert picture.read_bytes().startswith(b"\x89PNG") and f"{picture.stem:<12} {picture}" in log_of(log.parent)
 
 
+OWN_TERMINAL = """
+import fcntl, os, termios
+from orchestrator.cli.main import main
+
+os.setsid()
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+main()
+"""
+
+
 def closed_terminal(words: list[str], said: bytes) -> int:
     """The exit code of a command whose terminal is closed once it has said something."""
     ours, theirs = pty.openpty()
-
-    def own_terminal():
-        os.setsid()
-        fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
-
     streams = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
-    process = subprocess.Popen([*VAEORCH, *words], cwd=ROOT, preexec_fn=own_terminal, **streams)
+    process = warm.Popen([sys.executable, "-c", OWN_TERMINAL, *words], cwd=ROOT, **streams)
     os.close(theirs)
     seen = b""
     while said not in seen:
@@ -132,7 +135,7 @@ def test_training_and_evaluating_with_output_to_a_full_disk_go_on_and_log_to_the
     with FULL.open("wb") as full:
         assert subprocess.run([*VAEORCH, "train", *words], cwd=ROOT, stdout=full, stderr=full).returncode == 0
         measure = ["evaluate", "told", "--metrics", "mse", *words[1:]]
-        assert subprocess.run([*VAEORCH, *measure], cwd=ROOT, stdout=full, stderr=full).returncode == 0
+        assert warm.run([*VAEORCH, *measure], cwd=ROOT, stdout=full, stderr=full).returncode == 0
     log = log_of(folder)
     assert [line.split()[1] for line in log.splitlines() if line.startswith("epoch")] == ["1/3", "2/3", "3/3"]
     assert "Standard output cannot be written (No space left on device): the work goes on." in log

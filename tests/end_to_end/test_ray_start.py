@@ -54,6 +54,8 @@ def test_a_process_that_ends_while_ray_starts_is_started_again_and_nothing_is_le
     once.write_text(f'#!/bin/sh\nmkdir {tmp_path}/ended 2> /dev/null && exit 1\nexec {true} "$@"\n')
     once.chmod(0o755)
     monkeypatch.setattr(services, executable, str(once))
+    for name in ("gcs_server_port", "raylet_start"):
+        monkeypatch.setenv(f"RAY_{name}_wait_time_s", "5")  # in which nothing comes; half a minute by default
     before = set(psutil.Process().children(recursive=True))
     with local_ray.private_ray(gpus_used=False, dashboard=False):
         assert ray.get(ray.remote(lambda: "works").remote()) == "works"

@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.tracking.client import connect
 from orchestrator.tracking.store_address import default_store
-from tests.support import ROOT
+from tests.support import ROOT, warm
 from tests.support.waiting import until
 
 
@@ -53,7 +53,7 @@ def test_a_run_that_is_killed_goes_on_in_its_mlflow_run(vaeorch, spec, out):
     command = [sys.executable, "-m", "orchestrator", *words]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     for number in (signal.SIGKILL, signal.SIGTERM):
-        with subprocess.Popen(command, cwd=ROOT, **quiet) as process:
+        with warm.Popen(command, cwd=ROOT, **quiet) as process:
             before = lines_of(out)
             until(lambda: lines_of(out) > before + 2, 120)  # noqa: B023
             os.kill(process.pid, number)

@@ -30,7 +30,7 @@ from orchestrator.execution.run import run_sweep
 from orchestrator.space.plan import Plan
 from orchestrator.spec.records import Resources
 from orchestrator.sweep.folder import claim
-from tests.support import ROOT
+from tests.support import ROOT, warm
 from tests.support.exposure import CANARY, SECRETS, assert_private
 from tests.support.processes import processes_with
 from tests.support.ray_clusters import ray_cluster
@@ -81,14 +81,15 @@ sys.exit(130 if outcome.interrupted else 0)
 """
 
 
-def alone(name: str, out: Path) -> SimpleNamespace:
-    """Start a sweep of SCRIPT in a process of its own; whatever it starts can be told by `mark`."""
+def alone(name: str, out: Path, popen: type[subprocess.Popen] = warm.Popen) -> SimpleNamespace:
+    """Start a sweep of SCRIPT in a process of its own; whatever it starts can be told by `mark`.
+
+    So can the process itself, if it is a new interpreter: with the Popen of `subprocess`.
+    """
     mark, scratch = f"MARK_OF_{name}_{uuid.uuid4()}", tempfile.mkdtemp(dir="/tmp", prefix="t-")
     environment = os.environ | {"VAEORCH_TEST": mark, "TMPDIR": scratch, "PYTHONPATH": str(ROOT)} | SECRETS
     command = [sys.executable, "-c", SCRIPT, name, str(out)]
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    process = popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return SimpleNamespace(process=process, mark=mark, scratch=Path(scratch), folder=out / name)
 
 
@@ -316,7 +317,7 @@ def test_a_sweep_of_groups_says_nothing_and_leaves_nothing(killed):
 
 
 def test_a_sweep_of_groups_is_private_and_ctrl_c_leaves_no_worker(tmp_path):
-    sweep = alone("long", tmp_path)
+    sweep = alone("long", tmp_path, subprocess.Popen)
     for line in sweep.process.stdout:
         if line == "epoch\n":
             break

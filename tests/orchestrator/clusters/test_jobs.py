@@ -40,6 +40,29 @@ def python(code: str, *words) -> str:
     return shlex.join([sys.executable, "-c", code, *map(str, words)])
 
 
+LOOK = "import os, orchestrator, trainables as t; print(sorted(os.listdir()), t.__file__.startswith(os.getcwd()))"
+TOGETHER = {
+    "killed": (f"exec {python('import os; os.kill(os.getpid(), 9)')}", {}, None),
+    "code": (f"{sys.executable} -m orchestrator --version && {python(LOOK)}", {}, None),
+    "bytes": (python("print('\\udcff'); print('after')"), {}, None),
+    "settings": (
+        python("import os; print(os.environ['VAEORCH_CACHE'], 'RAY_AUTH_TOKEN' in os.environ)"),
+        {"VAEORCH_CACHE": "/there"},
+        None,
+    ),
+    "pinned": ("echo here", {}, {"node:__internal_head__": 0.001}),
+}
+"""Jobs that end by themselves with whole lines, each with its command line, settings and resources."""
+
+
+@pytest.fixture(scope="module")
+def submitted(head: Head, code: Path) -> None:
+    """The jobs of TOGETHER. Each takes seconds to start, and none waits for another."""
+    jobs = Jobs(head.address, head.token_file)
+    for name, (words, settings, resources) in TOGETHER.items():
+        jobs.submit(name, words, code, settings, resources)
+
+
 def program(text: str, folder: Path, *words) -> str:
     """The same for a program of several lines, which is put into the folder."""
     file = folder / "program.py"
@@ -70,8 +93,7 @@ def test_the_exit_code_is_the_drivers_own_and_a_job_that_ended_gives_its_whole_l
     assert 0 < listed.started <= listed.ended
 
 
-def test_a_driver_that_a_signal_killed_has_the_exit_code_of_shells(jobs, code):
-    jobs.submit("killed", f"exec {python('import os; os.kill(os.getpid(), 9)')}", code, {})
+def test_a_driver_that_a_signal_killed_has_the_exit_code_of_shells(jobs, submitted):
     assert ended(jobs, "killed") == []
     assert jobs.status("killed").exit_code == 137
 
@@ -201,31 +223,25 @@ def test_a_job_is_stopped_before_its_driver_has_started(jobs, code, tmp_path):
     assert jobs.stop("early").exit_code == 143
 
 
-def test_our_packages_run_in_the_job_and_nothing_else_is_there(jobs, code):
-    look = "import os, orchestrator, trainables as t; print(sorted(os.listdir()), t.__file__.startswith(os.getcwd()))"
-    jobs.submit("code", f"{sys.executable} -m orchestrator --version && {python(look)}", code, {})
+def test_our_packages_run_in_the_job_and_nothing_else_is_there(jobs, submitted):
     assert ended(jobs, "code") == [
         "python -m orchestrator, version 0.1.0",
         "['orchestrator', 'trainables', 'vaeorch-0.1.0.dist-info'] True",
     ]
 
 
-def test_a_name_that_is_no_unicode_hides_nothing_after_it(jobs, code):
-    jobs.submit("bytes", python("print('\\udcff'); print('after')"), code, {})
+def test_a_name_that_is_no_unicode_hides_nothing_after_it(jobs, submitted):
     assert ended(jobs, "bytes") == ["\\udcff", "after"]
 
 
-def test_settings_reach_the_driver_and_secrets_are_refused(jobs, code):
-    words = python("import os; print(os.environ['VAEORCH_CACHE'], 'RAY_AUTH_TOKEN' in os.environ)")
+def test_settings_reach_the_driver_and_secrets_are_refused(jobs, code, submitted):
     with pytest.raises(ValueError, match="^AWS_SECRET_ACCESS_KEY: "):
-        jobs.submit("settings", words, code, {"AWS_SECRET_ACCESS_KEY": "s3cret"})
-    assert "settings" not in [job.id for job in jobs.list()]
-    jobs.submit("settings", words, code, {"VAEORCH_CACHE": "/there"})
+        jobs.submit("secret", "true", code, {"AWS_SECRET_ACCESS_KEY": "s3cret"})
+    assert "secret" not in [job.id for job in jobs.list()]
     assert ended(jobs, "settings") == ["/there False"]
 
 
-def test_a_job_can_be_pinned_to_a_node_by_its_resource(head, jobs, code):
-    jobs.submit("pinned", "echo here", code, {}, {"node:__internal_head__": 0.001})
+def test_a_job_can_be_pinned_to_a_node_by_its_resource(jobs, submitted):
     assert ended(jobs, "pinned") == ["here"]
 
 
