@@ -1,7 +1,7 @@
 """What MkDocs calls: adds the pages that are made from the code, and pictures and output of a small real sweep.
 
-In a page, `<!-- prints -->` below a block of commands stands for what its last command prints, `<!-- prints from:
-WORDS -->` for that from the first line that has these words, and a picture below `made/` for a file of the sweep's folder.
+In a page, `<!-- prints -->` below a block of commands stands for what its last command prints, and `<!-- prints from:
+WORDS -->` for that from the first line that has these words; a picture below `made/` is a file of the sweep's folder.
 """
 
 import os

@@ -3,6 +3,7 @@
 import inspect
 import math
 import re
+import textwrap
 from collections.abc import Iterator
 
 import torch
@@ -19,6 +20,7 @@ from trainables.methods.rae import REGULARISERS
 from trainables.networks import NETWORKS, Network
 
 LOSS = "Loss: "
+LOSS_WIDTH = 84
 OF_CODE = re.compile(
     r"(\w's|[Oo]fficial|authors'|released|\b[Ii]ts|\b[Tt]hat|\bThe|\bthe) code\b(?! [yz]\b)"
     r"|\bcode's\b|\bscript\b|\bnotebooks\b|\bnot followed\b|\bport of\b"
@@ -100,7 +102,11 @@ def _without_loss(record: type[Record]) -> str:
 def _method(record: type[Method]) -> str:
     differ = "\n".join(f"- {one}" for one in differences(record))
     terms = ", ".join(code(term) for term in record.term_names)
-    parts = [heading(name_of(record)), prose(_without_loss(record)), fenced(f"loss = {loss(record)}")]
+    parts = [
+        heading(name_of(record)),
+        prose(_without_loss(record)),
+        fenced(textwrap.fill(f"loss = {loss(record)}".replace("`", ""), LOSS_WIDTH)),
+    ]
     parts += [fields(record), f"*Terms in each report*: {terms}."]
     if record.own_metrics:
         parts.append("*Metrics of its own*: " + ", ".join(code(f"val/{one}") for one in record.own_metrics) + ".")

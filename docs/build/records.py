@@ -95,7 +95,8 @@ def _key(domain: Schema) -> str:
 
 def _definition(name: str, known: Schema) -> str:
     own = known[name]
-    parts = (heading(_title(name, known), 3), prose(own.get("description")), _fields(own, known, ("name",)))
+    chosen = ("name",) if _title(name, known) != name else ()
+    parts = (heading(_title(name, known), 3), prose(own.get("description")), _fields(own, known, chosen))
     return "\n\n".join(filter(None, parts))
 
 
@@ -106,9 +107,16 @@ def _fields(own: Schema, known: Schema, without: tuple[str, ...]) -> str:
 
 def _row(name: str, field: Schema, own: Schema, known: Schema) -> tuple[str, ...]:
     required = name in own.get("required", ())
-    default = "" if required or "default" not in field else code(_value(field["default"]))
+    default = "" if required or "default" not in field else _default(field["default"])
     meaning = field.get("description") or _summary(field, known)
     return code(name), _type(field, known), default, prose(meaning)
+
+
+def _default(value: Any) -> str:
+    """A default; of a record the word that chooses it, or that its fields have their own."""
+    if isinstance(value, dict) and value:
+        return code(value["name"]) if "name" in value else "its own"
+    return code(_value(value))
 
 
 def _value(value: Any) -> str:

@@ -36,7 +36,7 @@ LOG = "console.log"  # output that the terminal or pipe could not take
 DRIVER_LOCK = "lock"  # held by the process that runs the sweep
 SLOTS_LOCK = "slots.lock"  # held by the processes that train
 FIGURES = "figures"  # those that are drawn without -o; a run that is trained alone has it, too
-CURVES = "curves.png"  # drawn at the end: the objective over the epochs; a run that is trained alone has it, too
+CURVES = "curves.png"  # drawn at the end: the objective of the best 200 trials, or of a run alone, over the epochs
 PARALLEL = "parallel.png"  # drawn at the end: the objective against the hyper-parameters
 HEADS = "heads.txt"  # a line for each driver that has kept snapshots of the folder in a bucket
 
@@ -56,8 +56,8 @@ WITHIN_EPOCH = "within_epoch.json"  # how far a long epoch is
 WORKERS = "workers.jsonl"  # a line of JSON whenever workers take the trial up: after which epoch, and which workers
 ERROR = "error.txt"  # why the trial failed
 EVALUATIONS = "evaluations.json"  # what `vaeorch evaluate` found, with what each number rests on
-EVALUATION_PICTURES = "evaluations"  # pictures and tables of evaluations, a folder for each
-PICTURES = "pictures"  # a folder for each epoch after which pictures were drawn
+EVALUATION_PICTURES = "evaluations"  # pictures and tables of evaluations, in a folder KEY for each
+PICTURES = "pictures"  # a folder EPOCH for each epoch after which pictures were drawn
 RESTARTS = "restarts.txt"  # a line for each time that its workers were lost and started again
 
 
