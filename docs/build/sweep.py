@@ -69,7 +69,8 @@ def run_page(page: Path, folder: Path, call: Callable[[list[str], Path], str]) -
 def in_a_process(words: list[str], folder: Path) -> str:
     """Run `vaeorch` with these words in `folder`; what it printed. Raises RuntimeError where it fails."""
     root = str(DOCS.parent)
-    environment = os.environ | {"PYTHONPATH": root, "COLUMNS": COLUMNS, "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
+    paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    environment = os.environ | {"PYTHONPATH": paths, "COLUMNS": COLUMNS, "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
     command = [sys.executable, "-m", "orchestrator", *words]
     done = subprocess.run(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
