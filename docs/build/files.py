@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from docs.build.markdown import code, page, prose, table
 from orchestrator.errors import EXIT_CODES
 from orchestrator.storage import layout
+from orchestrator.sweep.state import APPLY
 
 EXTRA = """
 `OUT` is the folder of `--out` (default: `runs`). Lines of JSON are appended, and flushed before what they say counts;
@@ -16,12 +17,19 @@ Tensors are in torch's format, read without executing anything (`weights_only`),
 that are verified when it is loaded. Names that no sweep may have: {taken}.
 """
 
+JOURNAL = """
+Each line is a JSON object with `event`, the event's own facts, and `answer`, what the sweep decided. `trial` is an id
+such as `0003`. The state of a sweep is what these lines make of it, in their order.
+"""
+
 
 def run_folder_page() -> str:
     """The files of OUT, of a sweep and of a trial, from `orchestrator/storage/layout.py`."""
     parts = []
     for title, rows in sections():
         parts += [f"## {title}", table(("name", "what it is"), [(code(name), prose(text)) for name, text in rows])]
+    events = [(code(event), prose((apply.__doc__ or "").partition("\n")[0])) for event, apply in APPLY.items()]
+    parts += ["## Lines of journal.jsonl", JOURNAL.strip(), table(("event", "what it says"), events)]
     taken = ", ".join(code(name) for name in sorted(layout.TAKEN))
     return page("Files of a run", EXTRA.format(taken=taken).strip(), *parts)
 

@@ -19,6 +19,7 @@ from orchestrator.clusters.read import cluster_schema
 from orchestrator.errors import EXIT_CODES
 from orchestrator.figures.table import FIGURES
 from orchestrator.storage import layout
+from orchestrator.sweep.state import APPLY
 from tests.support import ROOT
 from trainables.common.records import name_of
 from trainables.evaluations import EVALUATIONS
@@ -87,6 +88,11 @@ def test_every_file_of_a_run_is_on_its_page_with_what_it_is():
     told = {name: text for _, rows in sections() for name, text in rows}
     assert told.keys() == set(files.values())
     assert all(text for text in told.values())
+
+
+def test_every_event_of_a_journal_is_on_the_page_of_files_with_what_it_says():
+    for event, apply in APPLY.items():
+        assert f"| `{event}` | {apply.__doc__[:20]}" in made("reference/run-folder.md")
 
 
 def test_every_exit_code_is_on_its_page():
