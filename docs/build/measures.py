@@ -93,7 +93,7 @@ def _facts(record: type[Dataset]) -> Iterator[tuple[str, str]]:
         yield "Files", ", ".join(wanted) or "none: it is drawn, or comes with scikit-learn"
     yield "Real images of an FID", f"the {record.reference} rows"
     yield "Licence", prose(record.licence)
-    yield "Published at", record.home and f"<{record.home}>"
+    yield "Published at", record.home and f"[{prose(record.home)}](https://{record.home})"
     yield "Cite", prose(record.citation)
     yield "Source", prose(record.source)
 
