@@ -32,9 +32,9 @@ TOLD = (
 def pictures(folder: Path) -> dict[str, Path]:
     """Page of the site -> picture of samples, one for each method; trains the models where there are none."""
     root = os.environ.get("VAEORCH_DATA", "")
-    if not any((Path(root) / "MNIST" / "raw").glob("*-ubyte*")) and not _trials(folder):
-        return {}
     if not (folder / "runs" / NAME / "results.json").exists():
+        if not any((Path(root) / "MNIST" / "raw").glob("*-ubyte*")):
+            return {}
         changes = [word for change in CHANGES for word in ("--set", change)]
         spec = DOCS.parent / "search_spaces" / "all_methods.yaml"
         in_a_process(["sweep", str(spec), "--name", NAME, "--data-root", root, *changes], folder)
