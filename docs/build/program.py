@@ -1,6 +1,7 @@
 """The pages of the command line, from click, and of the Python interface, from its docstrings."""
 
 import inspect
+import re
 from collections.abc import Iterator
 
 import click
@@ -71,5 +72,11 @@ def _public(kind: type) -> list[tuple[str, object]]:
 
 
 def _documented(name: str, one: object) -> list[str]:
-    signature = f"{name}{inspect.signature(one)}" if inspect.isfunction(one) else name
+    signature = f"{name}{_signature(one)}" if inspect.isfunction(one) else name
     return [f"## {code(name)} {{#{anchor(name)}}}", fenced(signature, "python"), fenced(inspect.getdoc(one) or "")]
+
+
+def _signature(function: object) -> str:
+    """A signature as its source has it: annotations without quotes, paths as text."""
+    text = re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(inspect.signature(function)))
+    return re.sub(r"PosixPath\(('[^']*')\)", r"\1", text)

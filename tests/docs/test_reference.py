@@ -6,6 +6,7 @@ from functools import cache
 import pytest
 from ruamel.yaml import YAML
 
+import vaeorch
 from docs.build.files import sections
 from docs.build.models import differences, loss
 from docs.build.pages import PAGES
@@ -81,6 +82,13 @@ def test_every_command_is_on_its_page_with_its_options():
             for option in parameter.opts if parameter.param_type_name == "option" else ():
                 assert f"`{option}`" in own, (name, option)
     assert "`vaeorch driver`" not in text
+
+
+def test_what_python_offers_is_on_its_page_as_its_source_has_it():
+    text = made("reference/python.md")
+    assert all(f"## `vaeorch.{name}` {{#" in text for name in vaeorch.__all__)
+    assert "vaeorch.load(place: str | Path, data_root: Root = None, out: Path = 'runs') -> Model" in text
+    assert "## `Model.sample`" in text
 
 
 def test_every_file_of_a_run_is_on_its_page_with_what_it_is():
