@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import click
@@ -51,6 +52,19 @@ def own_data(tmp_path_factory) -> Path:
     return root
 
 
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory) -> Path:
+    """A folder with all files that commands of pages name: those of the repository, of the pages, and SPEC and FILE."""
+    folder = tmp_path_factory.mktemp("desk")
+    (folder / "search_spaces").symlink_to(ROOT / "search_spaces")
+    shutil.copytree(ROOT / "clusters", folder / "clusters")
+    shutil.copy(ROOT / "search_spaces" / "quickstart.yaml", folder / "SPEC")
+    shutil.copy(ROOT / "clusters" / "ssh.yaml", folder / "FILE")
+    for block in (block for page in PAGES for block in of_language(page, "yaml") if block.title):
+        (folder / block.title).write_text(block.text)
+    return folder
+
+
 def parse(words: list[str], whole: bool = True) -> None:
     """Parse a command as click does, without running it. Raises click.UsageError."""
     command, name = cli, ["vaeorch"]
@@ -70,7 +84,8 @@ def of_language(page: Path, *languages: str) -> list[Block]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
-def test_every_command_is_one_that_the_program_takes(page):
+def test_every_command_is_one_that_the_program_takes(page, desk, monkeypatch):
+    monkeypatch.chdir(desk)
     targets = re.findall(r"^([\w./-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     for block in of_language(page, "bash"):
         for program, *words in block.commands():
@@ -83,16 +98,18 @@ def test_every_command_is_one_that_the_program_takes(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
-def test_every_command_within_a_line_names_a_verb_and_options_that_there_are(page):
+def test_every_command_within_a_line_names_a_verb_and_options_that_there_are(page, desk, monkeypatch):
+    monkeypatch.chdir(desk)
     for command in INLINE.findall(page.read_text()):
         words = command.split()[1:]
         if words[0] not in COMING:
             parse(words, whole=False)
 
 
-def test_a_command_that_the_program_does_not_take_is_found():
+def test_a_command_that_the_program_does_not_take_is_found(desk, monkeypatch):
+    monkeypatch.chdir(desk)
     with pytest.raises(click.NoSuchOption):
-        parse(["sweep", "spec.yaml", "--fast"])
+        parse(["sweep", "first.yaml", "--fast"])
     with pytest.raises(AssertionError, match="has no train_all"):
         parse(["train_all"])
     with pytest.raises(AssertionError, match="missing"):
