@@ -100,6 +100,7 @@ def test_every_file_of_a_run_is_on_its_page_with_what_it_is():
 
 def test_every_event_of_a_journal_is_on_the_page_of_files_with_what_it_says():
     for event, apply in APPLY.items():
+        assert apply.__doc__, f"{apply.__qualname__} has no docstring, which says what the event '{event}' means"
         assert f"| `{event}` | {apply.__doc__[:20]}" in made("reference/run-folder.md")
 
 
