@@ -22,7 +22,7 @@ from docs.build.sweep import DOCS, blocks, made  # noqa: E402
 
 PRINTS = re.compile(r"<!-- prints(?: from: (.*?))? -->")
 PICTURE = re.compile(r"\(((?:\.\./)?made/([^)]+))\)")
-FOLDER = Path(os.environ.get("DOCS_SWEEP") or DOCS.parent / ".docs")
+FOLDER = Path(os.environ.get("DOCS_SWEEP") or DOCS.parent / ".docs").resolve()
 """The folder of the small sweep: made where it is not there, and reused where it is."""
 
 
