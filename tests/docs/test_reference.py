@@ -23,6 +23,7 @@ from orchestrator.storage import layout
 from orchestrator.sweep.state import APPLY
 from tests.support import ROOT
 from trainables.common.records import name_of
+from trainables.data import DATASETS
 from trainables.evaluations import EVALUATIONS
 from trainables.methods import METHODS
 from trainables.methods.vae import VAE
@@ -116,6 +117,20 @@ def test_every_metric_number_and_figure_is_on_its_page():
     numbers = [name.replace("[1-9]", "") for record in EVALUATIONS for name in record.gives]
     assert all(f"| `{name}` |" in made("reference/evaluations.md") for name in numbers)
     assert all(f"| `{kind}` |" in made("reference/figures.md") for kind in FIGURES)
+
+
+def column(page: str, head: str, number: int) -> set[str]:
+    """The code words in a column of the table of a page whose first line begins with `head`."""
+    _, _, table = (DOCS / page).read_text().partition(f"\n| {head}")
+    rows = table.partition("\n\n")[0].splitlines()[2:]
+    return {word for row in rows for word in re.findall(r"`([^`]+)`", row.split(" | ")[number])}
+
+
+def test_guides_name_evaluations_and_data_sets_that_there_are():
+    assert column("guides/evaluating.md", "you care about", 1) <= {name_of(record) for record in EVALUATIONS}
+    assert column("guides/your-own-data.md", "`data`", 0) == {name_of(record) for record in DATASETS}
+    kinds = column("guides/reproducing-a-paper.md", "kinds", 0)
+    assert kinds == FIGURES.keys()
 
 
 def pages_of(nav: list) -> list[str]:
