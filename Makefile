@@ -9,7 +9,7 @@ MACOS := 14.0
 
 LAB_TESTS := lab_hosts ssh_cluster slurm aws_cluster imagenet_cluster
 
-.PHONY: quickstart test cluster-tests thorough-tests lint lock lock-check clean
+.PHONY: quickstart test cluster-tests thorough-tests lint docs lock lock-check clean
 
 quickstart: .venv/installed
 	$(BIN)/vaeorch sweep search_spaces/quickstart.yaml
@@ -31,6 +31,13 @@ thorough-tests: .venv/installed
 lint: .venv/installed
 	$(BIN)/ruff check .
 
+# The documentation into site/, without a network. The pictures are of small sweeps, which are run in DOCS_SWEEP, or taken
+# from there; remove that folder to draw them anew. With VAEORCH_DATA=FOLDER that has MNIST/raw: samples of each method.
+DOCS_SWEEP ?= .docs
+docs: .venv/installed
+	NO_MKDOCS_2_WARNING=1 DOCS_SWEEP=$(DOCS_SWEEP) $(BIN)/mkdocs build --quiet --strict
+	@echo "site/index.html is built. With search: $(BIN)/python -m http.server --bind 127.0.0.1 --directory site"
+
 # Compiles bytecode at installation: each process of a sweep imports torch, which takes twice as long without it.
 .venv/installed: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vaeorch needs Python 3.11 or later: make PYTHON=python3.11")'
@@ -42,7 +49,7 @@ lint: .venv/installed
 
 # The lock has names, versions and markers only; each machine configures its own package index.
 lock: .venv/installed
-	$(BIN)/uv pip compile --quiet --universal --upgrade --extra onnx --extra test --python-version 3.11 \
+	$(BIN)/uv pip compile --quiet --universal --upgrade --extra docs --extra onnx --extra test --python-version 3.11 \
 		--no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml --output-file requirements.lock
 
 # Checks that every platform with every Python can be installed from the lock, without packages that are not in it.
@@ -58,4 +65,4 @@ lock-check: .venv/installed
 	done; done; exit $$failed
 
 clean:
-	rm -rf .venv runs .pytest_cache .ruff_cache
+	rm -rf .venv runs site .docs .pytest_cache .ruff_cache

@@ -19,3 +19,16 @@ class ClusterFailed(ReportedError):
 
 class NoResult(ReportedError):
     """The work ran and gave no result: the reasons. The command line prints them and exits with code 1."""
+
+
+EXIT_CODES: dict[int, str] = {
+    0: "success",
+    1: "no result: every trial failed or diverged, or nothing could be measured (the reasons are printed); or a bug in"
+    " vaeorch (a traceback)",
+    2: "a mistake in what was asked, a disk that is full, or Ray that died: a line for each, with its cure",
+    3: "a cluster or its driver was lost, or had no room; the line says how to go on",
+    130: "Ctrl-C",
+    141: "the reader of what was printed has gone, as in `| head`",
+    143: "SIGTERM",
+}
+"""The exit codes of the command line, and what each means."""

@@ -5,7 +5,7 @@ import re
 from tests.support import ROOT
 
 TESTS = ROOT / "tests"
-OF_THEIR_OWN = {"end_to_end", "support"}
+OF_THEIR_OWN = {"docs", "end_to_end", "support"}
 IMPORT_OF_A_TEST = re.compile(r"^\s*(?:from|import)\b[^()\n]*(?:\([^)]*)?\btest_", re.MULTILINE)
 
 

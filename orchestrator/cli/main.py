@@ -329,11 +329,7 @@ def driver(job) -> None:
 
 
 def main() -> None:
-    """The entry point.
-
-    Exit codes: 0 success, 1 no result (the reasons are printed) or a bug in vaeorch (a traceback), 2 the user's mistake
-    (a line for each), 3 a cluster was lost, 130 Ctrl-C, 141 the reader of standard output has gone, 143 SIGTERM.
-    """
+    """The entry point. Its exit codes are those of `errors.EXIT_CODES`."""
     signals.listen()
     output.protect()
     try:

@@ -149,6 +149,7 @@ class Resources(Record):
     workers: PositiveInt = 1
     """Processes that share a trial's batches. The numbers do not depend on how many."""
     cpus_per_worker: PositiveFloat = 1
+    """CPUs of each worker."""
     gpus_per_worker: Annotated[NonNegativeFloat, AfterValidator(_share_of_gpus)] = 0
     """Parts of a GPU are allowed: 0.5 puts two workers on one."""
     placement: Literal["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"] = "PACK"
@@ -188,10 +189,12 @@ class SweepSpec(Record):
     search_seed: NonNegativeInt = 0
     """Seed of the search's draws. The trainings' own seed is run.seed."""
     searcher: choice(SEARCHERS) = RandomSearch()
+    """How domains other than `grid` and `zip` are searched."""
     confirm: Confirm | None = None
     budget: Budget | None = None
     objective: Objective = Objective()
     scheduler: choice(SCHEDULERS) = Asha()
+    """Which trials stop early."""
     resources: Resources = Resources()
     pictures: Pictures | None = Pictures()
     """Of the best trials. null: of every trial, whenever it pauses or ends, as sweeps of earlier versions have it."""

@@ -195,21 +195,27 @@ class SweepState:
             )
 
     def _sweep(self, facts: dict) -> None:
+        """What the sweep is made of from here on: its spec, trials, code, packages and data."""
         self.said |= facts.keys()
         self.results_file.data = facts.get("data", self.results_file.data)
         if [facts.get("made_with")] != self.results_file.made_with[-1:]:
             self.results_file.made_with.append(facts.get("made_with"))
 
     def _drawn(self, facts: dict) -> None:
+        """The searcher drew a configuration: its parameters, and its trials."""
         self.params[facts["configuration"]] = facts["params"]
         self._enter(facts["trials"])
 
     def _confirming(self, facts: dict) -> None:
+        """The search is over; these trials train the best configurations again."""
         self.confirming = set(self._enter(facts["trials"]))
         self.unstopped |= self.confirming
 
     def _extended(self, facts: dict) -> None:
-        """Stopped trials wait again, as they did before the search was closed; those that the budget cut go on."""
+        """Trials were added or lengthened, after which stopped trials wait again, as they did before the search closed.
+
+        Those that the budget cut go on.
+        """
         self.over, self.confirming = False, None
         self.results_file.data = facts.get("data", self.results_file.data)
         self._enter(facts["trials"])
@@ -240,6 +246,7 @@ class SweepState:
         return list(configs)
 
     def _began(self, facts: dict) -> None:
+        """A trial has started."""
         trial = facts["trial"]
         self.results_file.begin(trial)
         self.standing[trial] = False
@@ -247,6 +254,7 @@ class SweepState:
         self.news.append(("trial_started", trial, self.results_file.trials[trial]["parameters"], trial))
 
     def _reused(self, facts: dict) -> None:
+        """A trial was taken from another sweep: where it is from, and its epochs."""
         trial = facts["trial"]
         self._began(facts)
         for epoch, metrics in enumerate(facts["epochs"], start=1):
@@ -255,6 +263,7 @@ class SweepState:
         self._ended({"trial": trial, "status": "completed", "reason": f"reused from {facts['source']}"})
 
     def _epoch(self, facts: dict) -> str:
+        """A trial has trained an epoch: its metrics, and whether it goes on, pauses or stops."""
         trial, epoch = facts["trial"], facts["epoch"]
         answer = self._learn(trial, epoch, facts["metrics"])
         self.budget.pay(facts.get("price", {}))
@@ -276,9 +285,11 @@ class SweepState:
         return self._core(trial).report(self._number(trial), epoch, metrics[self.results_file.objective["metric"]])
 
     def _promoted(self, facts: dict) -> int | None:
+        """The best paused trial goes on, by the scheduler's rule; the answer is its number."""
         return self._goes_on(self.core.next())
 
     def _closing(self, facts: dict) -> int | None:
+        """A paused trial goes on since no other can come to its rung; the answer is its number."""
         search = (trial for trial in self.standing if self._core(trial) is self.core)
         return self._goes_on(self.core.close({self._number(trial): self.standing[trial] for trial in search}))
 
@@ -291,6 +302,7 @@ class SweepState:
         return number
 
     def _retried(self, facts: dict) -> None:
+        """A trial failed and goes on from its last checkpoint; `of` says what failed."""
         self.retries[facts["trial"], facts["of"]] += 1
         self.results_file.retry(facts["trial"])
 
@@ -301,6 +313,7 @@ class SweepState:
         self.news.append(("trial_noticed", facts["like"], stacking_text(decision)))
 
     def _ended(self, facts: dict) -> None:
+        """A trial has ended: its status, and why."""
         trial, status, reason = facts["trial"], facts["status"], facts["reason"]
         if status in WORST:
             self._core(trial).abandon(self._number(trial))
@@ -310,6 +323,7 @@ class SweepState:
         self.news.append(("trial_ended", trial, status, reason, known_numbers(entry["best"])))
 
     def _finished(self, facts: dict) -> None:
+        """The sweep has ended."""
         self.over = True
 
     def _core(self, trial: str):

@@ -29,6 +29,8 @@ class ARDVAE(Method):
 
     The official code initialises all convolutions from seed 0 in every run: here all weights depend on the run's seed.
     It logs a KL with s for the log s of eq. 17, which its plateau then watches: here it is that of eq. 17.
+
+    Loss: nll + beta KL(q(z|x) || N(0, diag(b / a))).
     """
 
     name: Literal["ard_vae"] = "ard_vae"

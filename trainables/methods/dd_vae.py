@@ -23,6 +23,8 @@ class DDVAE(Method):
 
     The KL is estimated from one sample. The authors' code has `likelihood: {name: laplace, scale: 0.1, linear: true}`,
     `optimizer: {algorithm: amsgrad, lr: 5e-4}` and batches of 500.
+
+    Loss: nll + beta KL(q(z|x) || p(z)) + alpha MMD, in p each axis is gamma N(0, 0.05^2) + (1 - gamma) N(0, 1).
     """
 
     name: Literal["dd_vae"] = "dd_vae"

@@ -22,7 +22,11 @@ sums = LazyModule("trainables.sums")
 
 
 class DIPVAE(Method):
-    """VAE that penalises the codes' covariance for its distance to the identity, so that dimensions decorrelate."""
+    """VAE that penalises the codes' covariance for its distance to the identity, so that dimensions decorrelate.
+
+    Loss: nll + KL(q(z|x) || N(0, I)) + lambda_od sum_{i != j} C_ij^2 + lambda_d sum_i (C_ii - 1)^2, C the
+    covariance.
+    """
 
     name: Literal["dip_vae"] = "dip_vae"
     form: Literal["I", "II"] = "I"

@@ -28,6 +28,8 @@ class GecoL0ArmVAE(Method):
     min over networks and gates, max over lambda: KL of the open axes + ||nu||_0 + lambda (mean nll - tau). All gates
     are open, and ||nu||_0 has weight 0, until the moving average of the constraint is at most 0 for the first time.
     ARD-VAE's runs of it have `optimizer: {lr: 5e-4}` without a plateau, and squared errors.
+
+    Loss: lambda (mean nll - tau) + KL of the open axes + the expected number of open gates, lambda maximised.
     """
 
     name: Literal["geco_l0_arm_vae"] = "geco_l0_arm_vae"

@@ -21,6 +21,8 @@ class GMVAE(Method):
     """VAE with the prior w ~ N(0, I), k uniform, x ~ N(m_k(w), diag v_k(w)) on codes y = (x, w); x is decoded.
 
     The posterior is q(x|data) q(w|data) p(k|x, w): two Gaussians from one encoder, and Bayes' rule.
+
+    Loss: nll + KL of (x, w, k), in which the part KL(p(k|x, w) || uniform) counts as `free_nats` where it is less.
     """
 
     name: Literal["gm_vae"] = "gm_vae"

@@ -22,6 +22,8 @@ class InfoVAE(Method):
     """Reconstruction + (1 - alpha) KL + (alpha + lam - 1) MMD between the codes and the prior.
 
     alpha = 1 is MMD-VAE; alpha = 0, lam = 1 is the VAE. VIMAE's notation: a = 1 - alpha weighs the information.
+
+    Loss: w nll + (1 - alpha) KL(q(z|x) || N(0, I)) + (alpha + lam - 1) MMD(codes of a batch, N(0, I)).
     """
 
     name: Literal["info_vae"] = "info_vae"

@@ -24,6 +24,8 @@ class IntelVAE(Method):
     With the identity mapping it is exactly the plain VAE. The authors' code stops early, once the FID of 2,000 images
     to the first 2,000 test images has not improved for 5 epochs. That is not followed: it selects by test data, and
     here the best epoch by the objective is kept.
+
+    Loss: nll(x | g(y)) + beta KL(q(y|x) || N(0, I)) + the mapping's own term, if it has one.
     """
 
     name: Literal["intel_vae"] = "intel_vae"

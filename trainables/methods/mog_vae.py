@@ -21,7 +21,10 @@ Means = Literal["frame", "axes"]
 
 
 class MoGVAE(MixturePrior):
-    """VAE with the prior 1/K sum_k N(m_k, v I), with K fixed means at distance 2 from the origin."""
+    """VAE with the prior 1/K sum_k N(m_k, v I), with K fixed means at distance 2 from the origin.
+
+    Loss: nll + beta (log q(y|x) - log p(y)), from one sample.
+    """
 
     name: Literal["mog_vae"] = "mog_vae"
     components: PositiveInt = 10

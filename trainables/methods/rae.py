@@ -86,6 +86,8 @@ class RAE(Method):
 
     The loss is a mean over data values and over latent dimensions; with a sum the same weights would be a thousand
     times weaker.
+
+    Loss: nll / (number of data values) + beta |z|^2 / L + the regulariser's term, with z = E(x).
     """
 
     name: Literal["rae"] = "rae"

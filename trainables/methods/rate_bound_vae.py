@@ -17,7 +17,10 @@ sums = LazyModule("trainables.sums")
 
 
 class RateBoundVAE(Method):
-    """VAE with a penalty on the distance of the rate to R_0: reconstruction + beta |R_0 - mean KL of the batch|."""
+    """VAE with a penalty on the distance of the rate to R_0: reconstruction + beta |R_0 - mean KL of the batch|.
+
+    Loss: w nll + beta |R_0 - mean of KL(q(z|x) || N(0, I)) over the batch|.
+    """
 
     name: Literal["rate_bound_vae"] = "rate_bound_vae"
     rate: NonNegativeFloat

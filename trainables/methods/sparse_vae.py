@@ -25,6 +25,8 @@ class SparseVAE(Method):
 
     Gates are relaxed with steepness 50. The code that Intel-VAE used adds 0.001 to it in each epoch, 0.1 % in 50: that
     is not followed.
+
+    Loss: nll + beta KL(q(z|x) || p(z)); in p each dimension is N(0, 1) with probability alpha, else 0.
     """
 
     name: Literal["sparse_vae"] = "sparse_vae"

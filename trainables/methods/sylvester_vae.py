@@ -27,6 +27,8 @@ class SylvesterVAE(Method):
     The flow's parameters come from the encoder's features, and the determinant of its Jacobian is exact. In Intel-VAE's
     code they come from the mean, and the determinant is wrong: it pairs the slopes of each row with the diagonals of
     all, and has 8 columns even in one dimension, where none can be orthonormal. That is no bound, and is not followed.
+
+    Loss: nll + log q_0(y_0|x) - sum log|det df| - log N(y; 0, I), from one sample.
     """
 
     name: Literal["sylvester_vae"] = "sylvester_vae"

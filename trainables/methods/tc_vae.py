@@ -25,6 +25,8 @@ class TCVAE(Method):
     """VAE that also reduces the total correlation of its codes, so that dimensions become independent.
 
     The KL is index-code information + total correlation + dimension-wise KL; the second has the weight beta.
+
+    Loss: nll + KL(q(z|x) || N(0, I)) + (beta - 1) TC, where TC = KL(q(z) || prod_d q(z_d)) over a batch.
     """
 
     name: Literal["tc_vae"] = "tc_vae"

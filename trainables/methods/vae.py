@@ -22,7 +22,10 @@ sums = LazyModule("trainables.sums")
 
 
 class VAE(Method):
-    """Plain VAE: one reparameterised sample, KL to N(0, I) in closed form."""
+    """Plain VAE: one reparameterised sample, KL to N(0, I) in closed form.
+
+    Loss: w nll + KL(q(z|x) || N(0, I)), and gamma L_sp(|z|) where gamma is not 0; w is `reconstruction_weight`.
+    """
 
     name: Literal["vae"] = "vae"
     reconstruction_weight: PositiveFloat = 1.0
@@ -53,7 +56,10 @@ class VAE(Method):
 
 
 class BetaVAE(Method):
-    """VAE whose KL is weighted by a constant beta."""
+    """VAE whose KL is weighted by a constant beta.
+
+    Loss: w nll + beta KL(q(z|x) || N(0, I)); w is `reconstruction_weight`.
+    """
 
     name: Literal["beta_vae"] = "beta_vae"
     beta: NonNegativeFloat = 1.0

@@ -22,6 +22,8 @@ class VampVAE(MixturePrior):
     They are encoded with batch norm's running statistics, which they do not update. The official code normalises them
     with their own batch's statistics, which also enter the running ones; that is not followed, as the prior that is
     trained would not be the one that generates.
+
+    Loss: nll + beta (log q(y|x) - log p(y)), from one sample.
     """
 
     name: Literal["vamp_vae"] = "vamp_vae"

@@ -18,6 +18,8 @@ class VIMAE(WAEMMD):
     """WAE-MMD with noisy input, a pre-trained encoder, and a prior of unit variance: normal or logistic.
 
     Section 5 halves the learning rate after 30 epochs and divides it by 5 after 50: `optimizer.schedule`.
+
+    Loss: w nll + lam MMD(codes of a batch, p(z)), with z = E(x + noise); w is `reconstruction_weight`.
     """
 
     name: Literal["vimae"] = "vimae"

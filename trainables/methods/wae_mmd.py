@@ -31,6 +31,8 @@ class WAEMMD(Method):
     """Autoencoder with a squared error * 0.05 and an MMD between all codes of a batch and N(0, I).
 
     The encoder is deterministic, so there is no rate and no ELBO.
+
+    Loss: w nll + lam MMD(codes of a batch, N(0, I)), with z = E(x + noise); w is `reconstruction_weight`.
     """
 
     name: Literal["wae_mmd"] = "wae_mmd"
