@@ -72,8 +72,15 @@ def placed(resources: "Resources | None") -> dict[str, Any]:
 
     gpu = torch.cuda.is_available() if resources is None else resources.gpus_per_worker > 0
     threads = torch.get_num_threads() if resources is None else max(1, int(resources.cpus_per_worker))
-    device = gpu_name() if gpu else f"cpu {torch.backends.cpu.get_cpu_capability()}"
+    device = gpu_name() if gpu else f"cpu {cpu_capability()}"
     return {"device": device, "threads": threads, "workers": resources.workers if resources else 1}
+
+
+def cpu_capability() -> str:
+    """The vector instructions that torch uses here, such as `AVX2`."""
+    import torch
+
+    return torch.backends.cpu.get_cpu_capability()
 
 
 def gpu_name() -> str:
