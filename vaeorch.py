@@ -11,7 +11,9 @@ from orchestrator.api import results, sweep, train
 from orchestrator.errors import NoResult, UserError
 from orchestrator.export.loading import load
 from trainables.common.errors import UsageError
+from trainables.common.installed import version
 from trainables.inference.model import Axes, Code, Model
 from trainables.run import Run
 
 __all__ = ["Axes", "Code", "Model", "NoResult", "Run", "UsageError", "UserError", "load", "results", "sweep", "train"]
+__version__ = version()
