@@ -16,4 +16,10 @@ from trainables.inference.model import Axes, Code, Model
 from trainables.run import Run
 
 __all__ = ["Axes", "Code", "Model", "NoResult", "Run", "UsageError", "UserError", "load", "results", "sweep", "train"]
-__version__ = version()
+
+
+def __getattr__(name: str) -> str:
+    """`__version__`, when it is asked for: our code in a model that MLflow has saved has none."""
+    if name == "__version__":
+        return version()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
