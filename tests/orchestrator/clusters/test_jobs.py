@@ -205,7 +205,7 @@ def test_our_packages_run_in_the_job_and_nothing_else_is_there(jobs, code):
     look = "import os, orchestrator, trainables as t; print(sorted(os.listdir()), t.__file__.startswith(os.getcwd()))"
     jobs.submit("code", f"{sys.executable} -m orchestrator --version && {python(look)}", code, {})
     assert ended(jobs, "code") == [
-        "python -m orchestrator, version 0.1.0",
+        "vaeorch, version 0.1.0",
         "['orchestrator', 'trainables', 'vaeorch-0.1.0.dist-info'] True",
     ]
 
