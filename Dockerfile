@@ -18,6 +18,7 @@ COPY orchestrator orchestrator
 COPY trainables trainables
 COPY vaeorch.py ./
 COPY search_spaces search_spaces
+COPY clusters clusters
 RUN uv pip install --system --no-cache --compile-bytecode --no-deps .
 
 RUN useradd --create-home vaeorch

@@ -11,7 +11,15 @@ from orchestrator.api import results, sweep, train
 from orchestrator.errors import NoResult, UserError
 from orchestrator.export.loading import load
 from trainables.common.errors import UsageError
+from trainables.common.installed import version
 from trainables.inference.model import Axes, Code, Model
 from trainables.run import Run
 
 __all__ = ["Axes", "Code", "Model", "NoResult", "Run", "UsageError", "UserError", "load", "results", "sweep", "train"]
+
+
+def __getattr__(name: str) -> str:
+    """`__version__`, when it is asked for: our code in a model that MLflow has saved has none."""
+    if name == "__version__":
+        return version()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

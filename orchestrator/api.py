@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import UserError
 from orchestrator.export.loading import USUAL_OUT, load
+from orchestrator.spec.shipped import find_spec
 from orchestrator.storage import layout
 from orchestrator.storage.workspace import Workspace
 from trainables.common.roots import Root, root_of
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Spec = str | Path | Mapping[str, Any]
-"""A spec: its file, or what such a file holds."""
+"""A spec: its file, the name of one that comes with vaeorch, or what such a file holds."""
 
 
 def sweep(
@@ -102,9 +103,9 @@ def written(settings: dict[str, Any]) -> tuple[str, ...]:
 
 @contextmanager
 def file_of(spec: Spec) -> Iterator[Path]:
-    """The file of a spec; for a dict one that is removed afterwards."""
+    """The file of a spec; for a dict one that is removed afterwards. Raises UserError."""
     if isinstance(spec, str | Path):
-        yield Path(spec)
+        yield find_spec(Path(spec))
         return
     if not isinstance(spec, Mapping):
         raise UserError(f"{spec!r}: is neither a spec's file nor what one holds.")

@@ -135,6 +135,14 @@ def test_the_wheel_takes_the_files_beside_the_modules():
     assert not [part for part in parts if any(fnmatch(part, pattern) for pattern in ignored)]
 
 
+def test_the_lock_has_the_backend_that_builds_the_wheel():
+    """A test builds it without a network."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    [backend] = map(Requirement, project["build-system"]["requires"])
+    assert backend.name in {requirement.name for requirement in map(Requirement, LOCK)}
+    assert project["build-system"]["build-backend"] == f"{backend.name}.build"
+
+
 def ruff(folder: Path) -> tuple[int, str]:
     command = [sys.executable, "-m", "ruff", "check", "--no-cache", "--output-format", "concise", "."]
     said = subprocess.run(command, cwd=folder, capture_output=True, text=True)

@@ -4,16 +4,21 @@ Each function itself imports what is slow to import, so that `--help` is fast.
 """
 
 import sys
-from pathlib import Path
 
 import click
 
 from orchestrator.cli import completion
-from orchestrator.cli.options import json_option, out_option, tracking_option, yes_option
+from orchestrator.cli.options import (
+    any_cluster_argument,
+    cluster_argument,
+    json_option,
+    out_option,
+    tracking_option,
+    yes_option,
+)
 from orchestrator.errors import UserError
 from orchestrator.storage.workspace import Workspace
 
-file_argument = click.argument("file", type=click.Path(path_type=Path))
 name_argument = click.argument("name", shell_complete=completion.sent)
 
 
@@ -23,7 +28,7 @@ def cluster() -> None:
 
 
 @cluster.command()
-@file_argument
+@cluster_argument
 def check(file) -> None:
     """Look whether the cluster of FILE can be started. Starts nothing."""
     from orchestrator.commands import cluster as clusters
@@ -32,7 +37,7 @@ def check(file) -> None:
 
 
 @cluster.command()
-@file_argument
+@cluster_argument
 def show(file) -> None:
     """Print what would be started for FILE."""
     from orchestrator.commands import cluster as clusters
@@ -41,7 +46,7 @@ def show(file) -> None:
 
 
 @cluster.command()
-@file_argument
+@cluster_argument
 @yes_option
 def up(file, yes) -> None:
     """Start the cluster of FILE. It stays until `down`."""
@@ -51,7 +56,7 @@ def up(file, yes) -> None:
 
 
 @cluster.command()
-@click.argument("file", type=click.Path(path_type=Path), required=False)
+@any_cluster_argument
 @click.option(
     "--all",
     "every",

@@ -1,4 +1,5 @@
-"""What a shell completes: names of sweeps, runs and trials in --out, of data sets, of metrics and of kinds of figures.
+"""What a shell completes: names of sweeps, runs and trials in --out, of data sets, of metrics, of kinds of
+figures, and of the files that come with vaeorch.
 
 Each function takes what click gives it, and imports what is slow to import when it is asked. Nothing it meets is an
 error: then there is nothing to complete.
@@ -7,6 +8,7 @@ error: then there is nothing to complete.
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
 from orchestrator.storage import layout
 
@@ -40,6 +42,27 @@ def data_sets(context: click.Context, option: click.Parameter, incomplete: str) 
     return _beginning(map(name_of, DATASETS), incomplete)
 
 
+def specs(context: click.Context, option: click.Parameter, incomplete: str) -> list:
+    """The specs that come with vaeorch, once a letter of one is written; else files."""
+    from orchestrator.spec.shipped import SPECS
+
+    return _shipped_or_files(SPECS, incomplete)
+
+
+def clusters(context: click.Context, option: click.Parameter, incomplete: str) -> list:
+    """The cluster files that come with vaeorch, once a letter of one is written; else files."""
+    from orchestrator.spec.shipped import CLUSTERS
+
+    return _shipped_or_files(CLUSTERS, incomplete)
+
+
+def examples(context: click.Context, option: click.Parameter, incomplete: str) -> list[str]:
+    """All specs and cluster files that come with vaeorch."""
+    from orchestrator.spec.shipped import KINDS
+
+    return _beginning([name for kind in KINDS for name in kind.files()], incomplete)
+
+
 def metrics(context: click.Context, option: click.Parameter, incomplete: str) -> list[str]:
     """The metrics of trained models, after those that are written before the last comma."""
     from trainables.common.records import name_of
@@ -59,6 +82,11 @@ def figures(context: click.Context, option: click.Parameter, incomplete: str) ->
 
 def _out(context: click.Context) -> Path:
     return context.params.get("out") or Path("runs")
+
+
+def _shipped_or_files(kind, incomplete: str) -> list:
+    names = _beginning(kind.files(), incomplete) if incomplete else []
+    return names or [CompletionItem(incomplete, type="file")]
 
 
 def _beginning(known, incomplete: str) -> list[str]:

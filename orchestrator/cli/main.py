@@ -38,10 +38,21 @@ MORE = click.IntRange(1)
 REPORTS, COMPARISONS = ("terminal", "markdown", "latex", "csv", "html"), ("terminal", "markdown", "csv")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="vaeorch")
-def cli() -> None:
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True, no_args_is_help=True
+)
+@click.option("--version", is_flag=True, help="Show the version; with --json, all that numbers depend on.")
+@click.option("--json", "as_json", is_flag=True, hidden=True)
+@click.pass_context
+def cli(context, version, as_json) -> None:
     """Train, compare and scale variational autoencoders."""
+    if version:
+        from orchestrator.commands.versions import print_versions
+
+        print_versions(as_json)
+        context.exit()
+    if as_json or context.invoked_subcommand is None:
+        raise click.UsageError("name a command (--help lists them), and write options such as --json behind it.")
 
 
 cli.add_command(cluster_group)
@@ -308,6 +319,25 @@ def schema(cluster) -> None:
     from orchestrator.commands.spec_file import print_schema
 
     print_schema(cluster)
+
+
+@cli.command()
+@click.argument("name", required=False, shell_complete=completion.examples)
+@click.option("--to", type=click.Path(path_type=Path), help="The copy of NAME.  [default: NAME.yaml]")
+@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
+def examples(name, to, as_json) -> None:
+    """List the specs and cluster files that come with vaeorch, or copy NAME, to be edited.
+
+    Wherever a file is to be named, the name of one of them will do: `vaeorch sweep quickstart`.
+    """
+    from orchestrator.commands import examples as verb
+
+    if name:
+        verb.copy(name, to)
+    elif to:
+        raise UserError("--to is for a copy: name one of the files that `vaeorch examples` lists.")
+    else:
+        verb.print_examples(as_json)
 
 
 @cli.command()

@@ -21,7 +21,23 @@ def one_line(context: click.Context, option: click.Parameter, folder: Path) -> P
 
 name_argument = click.argument("name", shell_complete=completion.names)
 target_argument = click.argument("target", shell_complete=completion.targets)
-spec_argument = click.argument("spec", type=click.Path(path_type=Path))
+
+
+def own_or_shipped(context: click.Context, option: click.Parameter, word: Path | None) -> Path | None:
+    """The file that a user's word means: one of the user's own, or one that comes with vaeorch. Raises UserError."""
+    from orchestrator.spec.shipped import find_cluster, find_spec
+
+    return word and (find_spec if option.name == "spec" else find_cluster)(word)
+
+
+def one_of_files(shell_complete) -> dict:
+    """What arguments and options have that name a file, or one that comes with vaeorch."""
+    return {"type": click.Path(path_type=Path), "callback": own_or_shipped, "shell_complete": shell_complete}
+
+
+spec_argument = click.argument("spec", **one_of_files(completion.specs))
+cluster_argument = click.argument("file", **one_of_files(completion.clusters))
+any_cluster_argument = click.argument("file", required=False, **one_of_files(completion.clusters))
 out_option = click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -56,8 +72,8 @@ cluster_option = click.option(
     "--cluster",
     "cluster_file",
     metavar="FILE",
-    type=click.Path(path_type=Path),
     help="Run on the cluster of this file, such as clusters/ssh.yaml.  [default: on this machine]",
+    **one_of_files(completion.clusters),
 )
 detach_option = click.option("--detach", is_flag=True, help="With --cluster: do not wait; `cluster attach` shows it.")
 keep_up_option = click.option(

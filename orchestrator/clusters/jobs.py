@@ -11,7 +11,6 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import closing, suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,6 +20,7 @@ from orchestrator.clusters.job_system import PRINTABLE, STOPPED, JobSystem, List
 from orchestrator.clusters.local import API_SERVER, inherited
 from orchestrator.clusters.settings import check_settings
 from orchestrator.errors import UserError
+from trainables.common.installed import version
 
 PACKAGES = ("orchestrator", "trainables")
 PAUSE_S = 1.0  # between questions about a job, and before a connection is opened again
@@ -44,9 +44,9 @@ def package(folder: Path) -> Path:
             copy = target / name / file.relative_to(home)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, copy)
-    about = target / f"vaeorch-{version('vaeorch')}.dist-info" / "METADATA"  # where Python looks for the version
+    about = target / f"vaeorch-{version()}.dist-info" / "METADATA"  # where Python looks for the version
     about.parent.mkdir()
-    about.write_text(f"Metadata-Version: 2.1\nName: vaeorch\nVersion: {version('vaeorch')}\n", encoding="utf-8")
+    about.write_text(f"Metadata-Version: 2.1\nName: vaeorch\nVersion: {version()}\n", encoding="utf-8")
     return target
 
 

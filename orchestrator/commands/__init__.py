@@ -11,6 +11,7 @@ __all__ = [
     "driver",
     "dry_run",
     "evaluate",
+    "examples",
     "extend",
     "figure",
     "listing",
@@ -27,5 +28,6 @@ __all__ = [
     "sweep",
     "train",
     "ui",
+    "versions",
     "watch",
 ]  # the modules that others import

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from orchestrator.checks.reading import bar, fetch
 from orchestrator.errors import UserError
 from orchestrator.spec.diagnostics import Location, Problem, SpecError, cure, findings, show_value
+from orchestrator.spec.shipped import SPECS, find_spec
 from orchestrator.spec.yaml_file import Document, override, read_yaml
 from orchestrator.text import mebibytes
 from trainables.common.lazy import LazyModule
@@ -35,9 +36,11 @@ MOST_CLASSES = 20  # that are listed
 def asked(name: str, settings: Iterable[str] = ()) -> Dataset:
     """The data set of a name, or of the spec in a YAML file, with the settings of `--set`.
 
-    Raises UserError, with all mistakes in the settings.
+    The spec may be one that comes with vaeorch, named as `vaeorch sweep` takes it. Raises UserError, with all mistakes
+    in the settings.
     """
-    document, base = (_of_spec(Path(name)), IN_SPEC) if name.lower().endswith(SPEC_SUFFIXES) else (_of_name(name), ())
+    is_spec = name.lower().endswith(SPEC_SUFFIXES) or name in SPECS.files()
+    document, base = (_of_spec(find_spec(Path(name))), IN_SPEC) if is_spec else (_of_name(name), ())
     word = document.values.get("name")
     record = next((record for record in DATASETS if name_of(record) == word), None)
     if record is None:

@@ -20,10 +20,11 @@ NARROWEST = 24  # terminal columns that a text needs to stand beside numbers, el
 Row = Sequence[str]
 
 
-def with_texts(header: Row, rows: Sequence[Row], texts: Sequence[str], width: int) -> list[str]:
+def with_texts(header: Row, rows: Sequence[Row], texts: Sequence[str], width: int, left: int = 0) -> list[str]:
     """Rows of cells, each with a text beside it or, where that does not fit, below it.
 
-    The last of `header` is that of the texts. Cells that do not fit a very narrow terminal go below, with their names.
+    The last of `header` is that of the texts. The first `left` columns are aligned left. Cells that do not fit a very
+    narrow terminal go below, with their names.
     """
     table = [list(map(_flat, row)) for row in (header[:-1], *rows)]
     texts, widths = list(map(_flat, (header[-1], *texts))), _widths(table)
@@ -32,7 +33,7 @@ def with_texts(header: Row, rows: Sequence[Row], texts: Sequence[str], width: in
     beside = whole == len(widths) and room >= min(NARROWEST, max(map(cell_len, texts)))
     lines = []
     for number, (row, text) in enumerate(zip(table, texts, strict=True)):
-        cells = _line(row[:whole], widths)
+        cells = _line(row[:whole], widths, left)
         if beside:
             lines += _hanging(cells + GAP, text, room)
         else:

@@ -72,10 +72,17 @@ def placed(resources: "Resources | None") -> dict[str, Any]:
 
     gpu = torch.cuda.is_available() if resources is None else resources.gpus_per_worker > 0
     threads = torch.get_num_threads() if resources is None else resources.threads
-    device = gpu_name() if gpu else f"cpu {torch.backends.cpu.get_cpu_capability()}"
+    device = gpu_name() if gpu else f"cpu {cpu_capability()}"
     together = resources.trials_per_slot if resources else 1
     known = {"device": device, "threads": threads, "workers": resources.workers if resources else 1}
     return known | ({} if together in (1, "auto") else {"trials_per_slot": together})
+
+
+def cpu_capability() -> str:
+    """The vector instructions that torch uses here, such as `AVX2`."""
+    import torch
+
+    return torch.backends.cpu.get_cpu_capability()
 
 
 def gpu_name() -> str:

@@ -307,6 +307,7 @@ class SweepState:
         self.results_file.retry(facts["trial"])
 
     def _stacking(self, facts: dict) -> None:
+        """It was found whether trials of one `shape` are trained together in a slot, and why."""
         decision = {name: value for name, value in facts.items() if name not in ("shape", "answer")}
         self.stacking[facts["shape"]] = decision
         self.results_file.stacking.append(decision)

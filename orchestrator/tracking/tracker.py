@@ -28,8 +28,9 @@ from orchestrator.tracking.saved_view import BEST, PICTURE_PREFIX, SavedView
 from orchestrator.tracking.sending import PATIENCE_S, Sender
 from orchestrator.tracking.spool import FILES, PARENT, Spool, TrackingError
 from orchestrator.tracking.store_address import check_store
+from trainables.common.installed import version
 
-PACKAGES = ("vaeorch", "torch", "ray", "mlflow")  # whose versions are kept as tags
+PACKAGES = ("torch", "ray", "mlflow")  # whose versions are kept as tags
 EVALUATED = "eval/"  # prefix of metrics that were measured after training
 ABORTED = "aborted"  # the status of a sweep that is interrupted, and of its running trials
 OF_FILES = ("config", "picture")  # kinds of event that need the artifact store
@@ -246,7 +247,8 @@ def sync(folder: Path, uri: str | None = None) -> Left:
 
 def provenance(source: str) -> dict[str, str]:
     """Tags that record what made the numbers: the user, the spec's file (`source`), the commit, the versions."""
-    tags = {"mlflow.user": _user(), "mlflow.source.name": source, "version.python": platform.python_version()}
+    tags = {"mlflow.user": _user(), "mlflow.source.name": source}
+    tags |= {"version.vaeorch": version(), "version.python": platform.python_version()}
     tags |= {f"version.{name}": importlib.metadata.version(name) for name in PACKAGES}
     if commit := _git("rev-parse", "HEAD"):
         tags |= {"mlflow.source.git.commit": commit, "git.modified": "yes" if _git("status", "--porcelain") else "no"}

@@ -16,6 +16,8 @@ import pytest
 from orchestrator.clusters.read import cluster_schema
 from orchestrator.clusters.resources import cpus
 from orchestrator.commands.catalogue import catalogue
+from orchestrator.spec import shipped
+from orchestrator.storage import layout
 from tests.support import ROOT, warm
 from tests.support.specs import RUN
 from tests.support.waiting import until
@@ -30,7 +32,7 @@ def test_help_fits_one_screen(vaeorch):
     assert code == 0
     assert len(out.splitlines()) <= 40
     assert max(map(len, out.splitlines())) <= 80
-    verbs = "sweep resume extend train evaluate results ui sync schema methods data"
+    verbs = "examples sweep resume extend train evaluate results ui sync schema methods data"
     for verb in verbs.split():
         assert f"  {verb} " in out
 
@@ -85,6 +87,52 @@ def test_dry_run_prints_the_plan_and_starts_nothing(vaeorch, tmp_path):
     assert "432 at most" in out
     assert "loguniform: [0.05, 5" in out
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_spec_and_a_cluster_file_that_come_with_vaeorch_are_taken_by_name(vaeorch, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = vaeorch("sweep", "quickstart", "--cluster", "local", "--dry-run")
+    assert (code, out.partition(" trials")[0]) == (0, "quickstart: 16")
+    assert f"into {tmp_path}/runs/quickstart" in out
+    code, out, _ = vaeorch("data", "info", "quickstart")
+    assert (code, out.partition(":")[0]) == (0, "digits")
+    assert vaeorch("cluster", "show", "ssh")[0] == 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_is_trained_by_a_name_lies_in_the_current_folder(vaeorch, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert vaeorch("train", "quickstart", "--set", "run.epochs=1")[0] == 0
+    assert (tmp_path / "runs" / "quickstart" / layout.CHECKPOINT).is_file()
+
+
+def test_a_mistake_in_a_shipped_file_is_told_with_the_path_of_the_file(vaeorch, tmp_path, monkeypatch):
+    home = tmp_path / "search_spaces"
+    home.mkdir()
+    (home / "quickstart.yaml").write_text("name: quickstart\nrum: {}\n")
+    monkeypatch.setattr(shipped, "TOP", tmp_path)
+    code, out, err = vaeorch("sweep", "quickstart", "--out", tmp_path / "runs")
+    assert (code, out) == (2, "")
+    assert f"{home}/quickstart.yaml:2: rum: unknown key. Did you mean 'run'?" in err
+
+
+NEITHER = [
+    ["sweep", "quickstrat"],
+    ["train", "quickstrat"],
+    ["sweep", "quickstart", "--cluster", "slrum"],
+    ["resume", "quickstart", "--cluster", "slrum"],
+    ["evaluate", "quickstart", "--cluster", "slrum"],
+    *(["cluster", verb, "slrum"] for verb in ("check", "show", "up", "down")),
+]
+
+
+@pytest.mark.parametrize("words", NEITHER, ids=" ".join)
+def test_a_name_of_no_file_is_one_line_that_suggests_others(vaeorch, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = vaeorch(*words)
+    assert (code, out) == (2, "") and one_line(err)
+    meant = "slurm" if "slrum" in words else "quickstart"
+    assert f"comes with vaeorch. Did you mean '{meant}'? List all: vaeorch examples" in err
 
 
 def test_dry_run_as_json_can_be_read_by_a_program(vaeorch, spec, tmp_path):

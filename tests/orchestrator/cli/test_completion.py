@@ -53,6 +53,23 @@ def test_data_sets_metrics_and_figures_are_known(complete):
     assert complete("figure", "first", "trav") == ["traversals"]
 
 
+def test_specs_and_cluster_files_that_come_with_vaeorch_are_known(complete):
+    assert complete("sweep", "quick") == complete("train", "quick") == ["quickstart"]
+    assert (
+        complete("sweep", "quickstart", "--cluster", "aw")
+        == complete("cluster", "up", "aw")
+        == ["aws", "aws_multi_gpu"]
+    )
+    assert complete("examples", "s") == ["slurm", "ssh"]
+
+
+def test_where_no_shipped_file_begins_so_files_are_completed():
+    for verb in (["sweep"], ["cluster", "up"]):
+        for word in ("", "my_"):
+            offered = ShellComplete(cli, {}, "vaeorch", "_VAEORCH_COMPLETE").get_completions(verb, word)
+            assert [item.type for item in offered] == ["file"]
+
+
 def test_sweeps_that_were_sent_to_a_cluster_are_known_to_its_verbs(complete, tmp_path):
     layout.sent_file(tmp_path / "runs", "far").parent.mkdir()
     layout.sent_file(tmp_path / "runs", "far").write_text("{}")

@@ -225,7 +225,7 @@ def test_a_job_is_stopped_before_its_driver_has_started(jobs, code, tmp_path):
 
 def test_our_packages_run_in_the_job_and_nothing_else_is_there(jobs, submitted):
     assert ended(jobs, "code") == [
-        "python -m orchestrator, version 0.1.0",
+        "vaeorch, version 0.1.0",
         "['orchestrator', 'trainables', 'vaeorch-0.1.0.dist-info'] True",
     ]
 

@@ -12,8 +12,9 @@ from tests.support.specs import TINY
 
 @pytest.fixture
 def world(tmp_path, monkeypatch) -> World:
-    """The cluster of far.yaml."""
+    """The cluster of the file far.yaml, which is there for the command line to find."""
     world = World(tmp_path / "head")
+    (tmp_path / "far.yaml").touch()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.delenv("VAEORCH_DATA", raising=False)
     for module in (send, cluster_jobs, cluster):

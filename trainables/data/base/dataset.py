@@ -29,6 +29,8 @@ class Dataset(Record):
     """Authors, title, venue and year to cite."""
     home: ClassVar[str] = ""
     """Where its files are published; empty where there is nothing to download."""
+    is_downloaded: ClassVar[bool] = False
+    """Whether its files are downloaded by themselves where they are absent."""
     classes: ClassVar[int] = 0
     """Number of classes of its labels, as published; 0 without labels and for the user's own data."""
     is_own: ClassVar[bool] = False

@@ -8,7 +8,6 @@ import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import torch
 
 from trainables.common.errors import DataError
 from trainables.common.files import remove_half_written
+from trainables.common.installed import version
 from trainables.common.progress import Progress, silent
 from trainables.data.base import SPLITS, Dataset, Part, Rows, Splits
 from trainables.data.prepared import index_file, mapped, shards, sources
@@ -129,7 +129,7 @@ def described(dataset: Dataset, splits: Splits, root: Path) -> index_file.Index:
         "licence": dataset.licence,
         "citation": dataset.citation,
         "home": dataset.home,
-        "vaeorch": version("vaeorch"),
+        "vaeorch": version(),
         "made_from": sources.made_from(dataset, root),
     }
 

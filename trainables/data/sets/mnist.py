@@ -45,6 +45,7 @@ class Published(Dataset):
         "Proceedings of the IEEE 86(11), 1998"
     )
     home: ClassVar[str] = "yann.lecun.com/exdb/mnist"
+    is_downloaded: ClassVar[bool] = True
     classes: ClassVar[int] = CLASSES
     folder: ClassVar[str] = "MNIST"
 
