@@ -17,6 +17,7 @@ from orchestrator.evaluation.selection import of_plain
 from orchestrator.storage import layout
 from orchestrator.storage.disk import fault_in, place
 from trainables.common.roots import cache_folder, root_of
+from trainables.common.threads import torch_threads
 from trainables.run import Run
 
 Job = dict[str, Any]
@@ -45,14 +46,11 @@ def answers(jobs: list[Job], folder: Path, cluster: Connection) -> Iterator[Answ
 
 def examine(job: Job, threads: int) -> Iterator[Answer]:
     """Measure one model with so many threads. Yields an answer after each evaluation."""
-    import torch
-
     from trainables.common.errors import CheckpointError, DataError
     from trainables.evaluations.evaluate import evaluate
 
-    torch.set_num_threads(threads)
     asked = deque(of_plain(values) for values in job["evaluations"])
-    with files_of(job) as (checkpoint, shared):
+    with torch_threads(threads), files_of(job) as (checkpoint, shared):
         while asked:
             try:
                 found = evaluate(

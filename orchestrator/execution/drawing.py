@@ -27,6 +27,7 @@ from orchestrator.sweep.events import Listeners
 from orchestrator.sweep.ranking import ranked
 from trainables.common.files import remove_half_written
 from trainables.common.roots import root_of
+from trainables.common.threads import torch_threads
 from trainables.run import Run
 
 LOOK_S = 1.0  # between looks at Ray and at signals
@@ -75,12 +76,9 @@ class Drawing:
 
 def draw(job: dict[str, Any]) -> Files:
     """Draw a model's pictures. Raises CheckpointError and DataError."""
-    import torch
-
     from trainables.train import reopen
 
-    torch.set_num_threads(job["threads"])
-    with model_file(job) as saved, scratch_folder() as scratch:
+    with torch_threads(job["threads"]), model_file(job) as saved, scratch_folder() as scratch:
         report = reopen(Run.model_validate(job["run"]), root_of(job["data_root"]), saved)
         return {path.name: path.read_bytes() for path in report.draw(scratch, job["history"])}
 

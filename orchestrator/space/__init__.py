@@ -3,4 +3,13 @@
 `plan.py` is the result that other packages use; `candidates.py` states the rules by which a space is walked through.
 """
 
-__all__ = ["assembly", "candidates", "entries", "plan", "probing", "tpe", "trials"]  # the modules that others import
+__all__ = [
+    "assembly",
+    "candidates",
+    "entries",
+    "plan",
+    "probing",
+    "stackable",
+    "tpe",
+    "trials",
+]  # the modules that others import

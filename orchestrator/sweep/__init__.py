@@ -14,6 +14,7 @@ __all__ = [
     "results",
     "results_file",
     "reuse",
+    "shared_slots",
     "single_run",
     "state",
     "trial_queue",
