@@ -36,7 +36,7 @@ def described(plan: Plan, folder: Path, slots: int | None) -> dict[str, Any]:
         "resources": spec.resources.model_dump(),
         "budget": spec.budget.model_dump(exclude_none=True) if spec.budget else {},
         "slots": slots and min(slots, len(plan)),
-        "of_a_kind": several_of_a_kind(trial.run for trial in plan.trials),
+        "of_a_kind": several_of_a_kind(trial.run for trial in plan.trials) if plan.trials else None,
         "epochs_at_most": sum(map(spec.scheduler.most_epochs, epochs)) + again,
         "epochs_expected": round(within_budget(spec, spec.scheduler.expected_epochs(epochs) + again)),
         "paper": sum(1 for table in spec.paper for _ in table.cells()),
@@ -84,12 +84,12 @@ def as_text(plan: dict[str, Any]) -> str:
 
 def sharing(plan: dict[str, Any]) -> list[str]:
     """How many trials may share slots, where they do."""
-    most = plan["resources"]["trials_per_slot"]
+    most, alike = plan["resources"]["trials_per_slot"], plan["of_a_kind"]
     if most == 1:
         return []
-    found = f"{plan['of_a_kind']} of {plan['trials']} trials are like others but for their numbers"
-    where = "where it pays and changes no bit" if most == "auto" else "where numbers agree to 1e-6 after a step"
-    return [f"  together   {found}: up to {AUTO_MOST if most == 'auto' else most} of them train in a slot, {where}"]
+    found = "trials that are" if alike is None else f"{alike} of {plan['trials']} trials are"
+    where = f"up to {AUTO_MOST}" if most == "auto" else f"at most {most}"
+    return [f"  together   {found} alike but for their numbers: {where} of them in a slot"]
 
 
 def slots_text(slots: int | None) -> str:

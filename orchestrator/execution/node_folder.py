@@ -91,6 +91,9 @@ class NodeFolder(TrialFolder):
             self._send(self._stamps())
         self.sent_s = time.monotonic()
 
+    def leave(self) -> None:
+        shutil.rmtree(self.path.parent, ignore_errors=True)
+
     def append(self, name: str, line: str) -> None:
         self.lease.append(name, line)
 

@@ -4,6 +4,7 @@ For Tune a slot is a trial that never ends: it pauses whenever other trials are 
 decides which, `trial_stack.py` trains them.
 """
 
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from ray.train._internal.session import _TrainingResult
 from orchestrator.clusters.scratch import scratch_folder
 from orchestrator.execution.slot import folder_of, prepare
 from orchestrator.execution.trial_stack import TrialStack
+from orchestrator.storage.trial_folder import TrialFolder
 
 
 class SharedSlot(tune.Trainable):
@@ -28,9 +30,9 @@ class SharedSlot(tune.Trainable):
     def setup(self, config: dict) -> None:
         prepare(config, Path(config["folder"]))
         torch.set_num_threads(config["threads"])
-        self.scratch = scratch_folder() if "store" in config else None
-        scratch = self.scratch and self.scratch.__enter__()
-        self.trials = TrialStack(partial(folder_of, scratch=scratch))
+        self.ending = ExitStack()
+        scratch = self.ending.enter_context(scratch_folder()) if "store" in config else None
+        self.trials = TrialStack(partial(own_folder, scratch))
         self.reset_config(config)
 
     def reset_config(self, new_config: dict) -> bool:
@@ -58,5 +60,9 @@ class SharedSlot(tune.Trainable):
         try:
             self.settle()
         finally:
-            if self.scratch:
-                self.scratch.__exit__(None, None, None)
+            self.ending.close()
+
+
+def own_folder(scratch: Path | None, config: dict[str, Any]) -> TrialFolder:
+    """The folder of a trial as this process sees it: a copy on a node has a folder below `scratch` of its own."""
+    return folder_of(config, scratch and scratch / config["id"])

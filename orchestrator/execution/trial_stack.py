@@ -58,6 +58,9 @@ class TrialStack:
     def change(self, configs: list[dict[str, Any]]) -> None:
         """Train these trials from now on. Those that stay keep their state, the others are opened at the next step."""
         known = {member.name: member for member in self.members if member not in self.new}
+        stay = {each["id"] for each in configs}
+        for member in [member for name, member in known.items() if name not in stay]:
+            member.folder.leave()
         self.members = [known.get(each["id"]) or Member(each, self.folder_of(each)) for each in configs]
         self.new = [member for member in self.members if member.name not in known]
         self.stack = None

@@ -150,6 +150,9 @@ class TrialFolder:
     def settle(self) -> None:
         """Bring what was kept to where a later process looks for it: it is there, unless a subclass works elsewhere."""
 
+    def leave(self) -> None:
+        """This process, where all is settled, trains the trial no further."""
+
     def note(self, share: float, seconds: float) -> None:
         """Write how far the running epoch is."""
         within_epoch.note(self.path, len(self.lines) + 1, share, seconds)

@@ -58,4 +58,6 @@ def test_the_spec_of_the_page_is_taken(copy, monkeypatch):
 
 
 def environment(copy) -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"}
+    """Of a process that sees the copy, and no options that are meant for these tests."""
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
+    return inherited | {"PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"}

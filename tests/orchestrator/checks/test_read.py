@@ -53,6 +53,19 @@ MISTAKES = {
         ("trials: 4\nbudget: {epoch: 9}", "16: budget.epoch: unknown key. Did you mean 'epochs'?"),
         ("trials: 4\nbudget: {hours: 0}", "16: budget.hours: must be above 0, not 0."),
         ("trials: 4\nbudget: {gpu_hours: 1}", "16: budget.gpu_hours: is never used up: resources.gpus_per_worker"),
+        (
+            "trials: 4\nresources: {trials_per_slot: many}",
+            '16: resources.trials_per_slot: must be a whole number above 0, or auto, not "many".',
+        ),
+        ("trials: 4\nresources: {trials_per_slot: 0}", "16: resources.trials_per_slot: must be a whole number above 0"),
+        (
+            "trials: 4\nresources: {trials_per_slot: 8, workers: 2}",
+            "16: resources.trials_per_slot: trials of several workers share no slot. Write 1, or 'workers: 1'.",
+        ),
+        (
+            "trials: 4\npictures_every: 2\nresources: {trials_per_slot: auto}",
+            "17: resources.trials_per_slot: trials that draw while they train share no slot.",
+        ),
         ("trials: 4\nobjective: {mode: maxi}", "16: objective.mode: unknown word 'maxi'. Did you mean 'max'?"),
         (
             "trials: 4\nobjective: {metric: val/loss, mode: max}",

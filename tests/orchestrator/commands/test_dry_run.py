@@ -20,6 +20,29 @@ def test_the_plan_counts_trials_that_are_not_known_yet(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        (spec_of(LOW, trials=4), None),
+        (
+            spec_of(LOW, trials=4, resources={"trials_per_slot": "auto"}),
+            "together   4 of 4 trials are alike but for their numbers: up to 64 of them in a slot",
+        ),
+        (
+            spec_of({"batch_size": {"grid": [30, 31]}}, resources={"trials_per_slot": 3}),
+            "together   0 of 2 trials are alike but for their numbers: at most 3 of them in a slot",
+        ),
+        (
+            drawn(resources={"trials_per_slot": 3}),
+            "together   trials that are alike but for their numbers: at most 3 of them in a slot",
+        ),
+    ],
+)
+def test_the_plan_says_how_many_trials_may_share_a_slot(tmp_path, spec, told):
+    text = as_text(described(Plan.of(spec), tmp_path, 1))
+    assert told in text if told else "together" not in text
+
+
+@pytest.mark.parametrize(
     ("scheduler", "count", "expected", "note"),
     [
         (ASHA, 1, EPOCHS, None),  # one trial trains in full, and of a trial alone there is nothing to say

@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from orchestrator.clusters.trial_store import TrialStore
 from orchestrator.execution import trial_stack
+from orchestrator.execution.node_folder import NodeFolder
 from orchestrator.execution.trial_stack import TrialStack
 from orchestrator.storage.trial_folder import TrialFolder, results
 from tests.support.small_runs import a_run
+from tests.support.trial_stores import reachable
 from trainables import checkpoint
 from trainables.run import Run
 from trainables.stacked.comparison import Comparison, compare
@@ -184,3 +187,23 @@ def test_metrics_jsonl_has_a_line_of_each_epoch(tmp_path):
         slot.epoch()
     lines = [json.loads(line) for line in (tmp_path / "0002" / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2]
+
+
+def test_on_a_node_each_trial_has_a_copy_of_its_own_until_it_leaves(tmp_path, monkeypatch):
+    (tmp_path / "home").mkdir()
+    reachable(TrialStore(str(tmp_path / "home")), monkeypatch)
+    place = {"store": "trials", "checkpoint_minutes": 1e9}
+    one, two = (config_of(tmp_path, number) | place for number in (1, 2))
+    stack = TrialStack(lambda config: NodeFolder(config, tmp_path / "node" / config["id"]))
+    stack.change([one, two])
+    kinds = [next(iter(stack.step(bits=True, decided=False))) for _ in range(3)]
+    assert kinds == ["accepted", "results", "results"]
+    stack.settle()
+    stack.change([two])
+    stack.step(bits=True, decided=True)
+    assert not (tmp_path / "node" / "0001" / "trials").exists()
+    stack.settle()
+    for number, epochs in ((1, 2), (2, 3)):
+        home = tmp_path / "home" / "trials" / f"{number:04d}"
+        assert checkpoint.load(home / "checkpoint.pt")["epoch"] == epochs
+        assert len((home / "metrics.jsonl").read_text().splitlines()) == epochs
