@@ -13,7 +13,7 @@ import pytest
 from tests.support import BESIDE, ROOT
 
 # Before torch: small tensors, and processes that share the cores, where threads that wait are to sleep and not to spin.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+THREADS = int(os.environ.setdefault("OMP_NUM_THREADS", "1"))
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in what a script starts with `&`; our children inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -46,7 +46,7 @@ def same_threads() -> Iterator[None]:
     """No test leaves torch more threads to those after it: on shared cores a training then takes ten times as long."""
     yield
     if torch := sys.modules.get("torch"):
-        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+        torch.set_num_threads(THREADS)
 
 
 @pytest.fixture(scope="session")
