@@ -17,9 +17,9 @@ from orchestrator.sweep.events import Listeners
 from orchestrator.sweep.open import USUAL, Start, open_queue
 from orchestrator.sweep.ranking import best_summary
 from orchestrator.sweep.results_file import ResultsFile
+from orchestrator.sweep.shared_slots import RETRIES
+from orchestrator.sweep.state import SLOT
 from orchestrator.sweep.trial_queue import TrialQueue
-
-RETRIES = 1  # of a trial whose process or code failed; it resumes from its last checkpoint
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def tune_all(
                     search_alg=called.source,
                     scheduler=called.scheduler,
                     callbacks=[called.listener, Silence()],
-                    max_failures=RETRIES,
+                    max_failures=RETRIES[SLOT],
                     reuse_actors=True,
                     raise_on_failed_trial=False,
                     verbose=0,

@@ -12,7 +12,15 @@ from ray.tune.search.search_algorithm import SearchAlgorithm
 
 from orchestrator.clusters.connection import node_lost
 from orchestrator.execution.oom import oom_kills
-from orchestrator.execution.tune import MEMORY_NOTICE, MEMORY_RETRIES, NODE_NOTICE, OOM_WORDS, Listener, reason_of
+from orchestrator.execution.tune import (
+    MEMORY_NOTICE,
+    MEMORY_RETRIES,
+    NODE_NOTICE,
+    OOM_WORDS,
+    Attentive,
+    Listener,
+    reason_of,
+)
 from orchestrator.sweep.shared_slots import SharedSlots
 from orchestrator.sweep.state import MEMORY, NODE, SLOT
 
@@ -60,7 +68,7 @@ class SlotSource(SearchAlgorithm):
         return self.slots.over
 
 
-class SlotScheduler(TrialScheduler):
+class SlotScheduler(Attentive):
     """Starts a slot when there are trials for it, and pauses it when others are to train there."""
 
     def __init__(self, slots: SharedSlots, place: dict[str, Any]):
@@ -81,15 +89,6 @@ class SlotScheduler(TrialScheduler):
         if "results" not in result:
             return TrialScheduler.CONTINUE  # `SlotListener` takes in what was measured
         return TrialScheduler.CONTINUE if self.slots.report(slot, result["results"]) else TrialScheduler.PAUSE
-
-    def on_trial_complete(self, tune_controller, trial: Trial, result: dict) -> None:
-        pass
-
-    def on_trial_error(self, tune_controller, trial: Trial) -> None:
-        pass
-
-    def on_trial_remove(self, tune_controller, trial: Trial) -> None:
-        pass
 
     def choose_trial_to_run(self, tune_controller) -> Trial | None:
         for trial in self.trials.values():

@@ -1,7 +1,7 @@
 """Trains several trials together, each in its own folder. It uses no Ray.
 
-Trials that `stackable.kind` counts as of one kind are tried together first: `comparison.compare` tells what that gains
-and whether their numbers stay the same. What is decided of a kind then holds for the sweep.
+Trials that `stackable.kind_of` counts as of one kind are tried together first: `comparison.compare` tells what that
+gains, and whether their numbers stay the same. What is decided of a kind then holds for the sweep.
 """
 
 from collections.abc import Callable, Iterator

@@ -32,6 +32,7 @@ from orchestrator.storage import layout
 from orchestrator.storage.disk import fault_in_text
 from orchestrator.storage.json_files import write_whole
 from orchestrator.sweep.events import Listeners
+from orchestrator.sweep.shared_slots import RETRIES
 from orchestrator.sweep.state import GROUP, MEMORY, NODE, SLOT, SweepState
 from orchestrator.sweep.trial_queue import TrialQueue
 
@@ -43,7 +44,7 @@ OOM_WORDS = (  # Ray's words when it has killed the process itself
     "killed due to the node running low on memory",
 )
 OOM_REASON = "Its process was killed because memory ran out. Give a trial more of it, or run fewer at a time."
-MEMORY_RETRIES = 3  # of a trial whose process Ray killed because memory was short; other failures have their own
+MEMORY_RETRIES = RETRIES[MEMORY]  # of a trial whose process Ray killed because memory was short
 MEMORY_NOTICE = "Memory was short, so Ray killed its process. It goes on from its last epoch ({} of {} times)."
 NODE_NOTICE = "Its node was lost. It goes on elsewhere from its last checkpoint."
 METRICS = "metrics/"  # the prefix of their names in a result that Tune has flattened
@@ -116,7 +117,20 @@ class Source(SearchAlgorithm):
         return not self.waiting and all(trial.is_finished() for trial in self.given)
 
 
-class Scheduler(TrialScheduler):
+class Attentive(TrialScheduler):
+    """A scheduler that takes in results only: a `Listener` is told of ends."""
+
+    def on_trial_complete(self, tune_controller, trial: Trial, result: dict) -> None:
+        pass
+
+    def on_trial_error(self, tune_controller, trial: Trial) -> None:
+        pass
+
+    def on_trial_remove(self, tune_controller, trial: Trial) -> None:
+        pass
+
+
+class Scheduler(Attentive):
     """Asks the TrialQueue and its SweepState what to do, and keeps `slots` slots busy."""
 
     def __init__(self, queue: TrialQueue, slots: int):
@@ -147,15 +161,6 @@ class Scheduler(TrialScheduler):
         if decision == base.CONTINUE and self.promoted is trial:
             self.promoted = None  # it was promoted and then failed while it wrote its checkpoint
         return DECISIONS[decision]
-
-    def on_trial_complete(self, tune_controller, trial: Trial, result: dict) -> None:
-        pass
-
-    def on_trial_error(self, tune_controller, trial: Trial) -> None:
-        pass
-
-    def on_trial_remove(self, tune_controller, trial: Trial) -> None:
-        pass
 
     def choose_trial_to_run(self, tune_controller) -> Trial | None:
         busy = self._busy()

@@ -18,7 +18,7 @@ from orchestrator.sweep.state import MEMORY, NODE, SLOT, STOPPED
 from orchestrator.sweep.trial_queue import TrialQueue
 
 AUTO_MOST = 64  # trials that `auto` puts into a slot
-RETRIES = {SLOT: 1, MEMORY: 3, NODE: math.inf}  # of a trial that is alone in its slot, by what failed
+RETRIES = {SLOT: 1, MEMORY: 3, NODE: math.inf}  # by what failed; of a trial that is alone in its slot
 
 
 class SharedSlots:
