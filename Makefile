@@ -9,7 +9,7 @@ MACOS := 14.0
 
 LAB_TESTS := lab_hosts ssh_cluster slurm aws_cluster imagenet_cluster
 
-.PHONY: quickstart test cluster-tests thorough-tests lint docs lock lock-check clean
+.PHONY: quickstart test cluster-tests thorough-tests gpu-tests lint docs lock lock-check clean
 
 quickstart: .venv/installed
 	$(BIN)/vaeorch sweep search_spaces/quickstart.yaml
@@ -27,6 +27,10 @@ cluster-tests: .venv/installed
 # What `make test` shows at fewer points.
 thorough-tests: .venv/installed
 	$(BIN)/python -m pytest -m thorough
+
+# On a machine with a GPU. `make test` hides it: its numbers are the CPU's.
+gpu-tests: .venv/installed
+	VAEORCH_GPU_TESTS=1 $(BIN)/python -m pytest tests/trainables/test_gpu.py tests/trainables/test_compilation.py
 
 lint: .venv/installed
 	$(BIN)/ruff check .

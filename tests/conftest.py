@@ -15,6 +15,8 @@ from tests.support import BESIDE, ROOT
 # Before torch: small tensors, and processes that share the cores, where threads that wait are to sleep and not to spin.
 THREADS = int(os.environ.setdefault("OMP_NUM_THREADS", "1"))
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if "VAEORCH_GPU_TESTS" not in os.environ:  # the numbers of all but test_gpu.py are those of the CPU
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in what a script starts with `&`; our children inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

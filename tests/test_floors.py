@@ -32,7 +32,7 @@ TRAINABLES: Floors = (
     ("mappings.modules", "relevance"),
     ("model",),
     ("networks", "distributions", "terms"),
-    ("noise", "precision", "sums", "footprint"),
+    ("noise", "precision", "sums", "footprint", "compilation"),
     ("cache",),
     ("checkpoint",),
     ("data",),

@@ -85,9 +85,9 @@ class VAE(nn.Module):
         self.encoder.train(training)
         return q
 
-    def decode(self, z_BL: Tensor) -> Likelihood:
-        """p(x|z)."""
-        with autocast(self.precision, z_BL.device):
+    def decode(self, z_BL: Tensor, precision: Precision | None = None) -> Likelihood:
+        """p(x|z). `precision` of the arithmetic: the model's where None."""
+        with autocast(precision or self.precision, z_BL.device):
             raw = self.decoder(z_BL)
         return self.likelihood.of(raw.to(z_BL.dtype), self.data_range)
 

@@ -10,6 +10,8 @@ from hashlib import blake2b
 import torch
 from torch import Tensor
 
+from trainables.common.transfer import moved
+
 Key = tuple[int | str, ...]
 
 
@@ -58,4 +60,4 @@ class Noise:
         drawn = draw(self.total, *shape, generator=_own.generator.manual_seed(seed_of(*self.key, stream)))
         if self.rows != slice(0, self.total):
             drawn = drawn[self.rows]
-        return drawn.to(self.device, non_blocking=True)
+        return moved(drawn, self.device)

@@ -11,9 +11,13 @@ Precision = Literal["fp32", "tf32", "bf16"]
 """fp32: full float32. tf32: matrix products of 10-bit mantissas, on GPUs that have them. bf16: autocast to bfloat16."""
 
 
-def set_matrix_products(precision: Precision) -> None:
-    """Allow or forbid TF32 in this process's matrix products and convolutions on CUDA; cuDNN allows it by default."""
+def set_cuda_arithmetic(precision: Precision) -> None:
+    """Set how CUDA computes in this process: TF32 only where asked for, and convolutions that repeat bit for bit.
+
+    By default cuDNN rounds convolutions to TF32, and adds up gradients in an order that changes from run to run.
+    """
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    torch.backends.cudnn.deterministic = True
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager:

@@ -31,6 +31,7 @@ INFORMATIVE = 0.01  # least variance over rows of an axis's mean, relative to th
 #                     and of decoded data, relative to that of the data
 ROUNDING = 1e-12  # relative to an axis's second moment: a smaller variance is rounding error of a constant
 JACOBIAN_BYTES = 64 << 20  # bound of the decoder's activations and their derivatives in memory at once
+ON_A_GPU = 16  # times as many there, where small pieces leave most of it idle
 
 
 @dataclass(frozen=True)
@@ -97,19 +98,25 @@ def sensitivity(vae: VAE, z_BD: Tensor) -> Sums:
 
 
 def at_once(vae: VAE, z_BD: Tensor) -> tuple[int, int]:
-    """How many rows, and how many axes, to differentiate at once within JACOBIAN_BYTES: at least one of each.
+    """How many rows, and how many axes, to differentiate at once within the bound: at least one of each.
 
     Forward mode computes each of the decoder's activations once per axis and row.
     """
-    one = bytes_of(lambda: vae.decode(z_BD[:1]).mean_BX) + 2 * 8 * math.prod(vae.shape)  # two of float64 at the end
-    derivatives, axes = max(1, JACOBIAN_BYTES // max(1, one)), z_BD.shape[1]
+    one = bytes_of(lambda: _decoded(vae, z_BD[:1])) + 2 * 8 * math.prod(vae.shape)  # two of float64 at the end
+    bound, axes = JACOBIAN_BYTES * (ON_A_GPU if z_BD.is_cuda else 1), z_BD.shape[1]
+    derivatives = max(1, bound // max(1, one))
     return max(1, derivatives // axes), min(derivatives, axes)
+
+
+def _decoded(vae: VAE, z_BD: Tensor) -> Tensor:
+    """The decoded mean in float32: in bfloat16 torch's forward mode cannot differentiate batch norm."""
+    return vae.decode(z_BD, "fp32").mean_BX
 
 
 def _sensitivity(vae: VAE, z_BD: Tensor, axes_at_once: int) -> Sums:
     def along(tangent_D: Tensor) -> Tensor:
         tangent_BD = tangent_D.expand_as(z_BD)
-        return jvp(lambda z: vae.decode(z).mean_BX.flatten(1), (z_BD,), (tangent_BD,))[1]
+        return jvp(lambda z_BD: _decoded(vae, z_BD).flatten(1), (z_BD,), (tangent_BD,))[1]
 
     axes = torch.eye(z_BD.shape[1], dtype=z_BD.dtype, device=z_BD.device)
     absolute, square = [], []

@@ -102,6 +102,9 @@ class Run(Record):
     sizes: the draws depend on it, and so do terms of a whole batch, such as an MMD, `tc` or `sparsity`."""
     precision: Precision = "fp32"
     """Precision of the networks' arithmetic."""
+    compile: bool = False
+    """Compile the encoder and the decoder for training steps (torch.compile). Steps may be faster, after a minute or so
+    of compiling, and round otherwise. It needs a C++ compiler, on a GPU also Triton."""
     kl_warmup_epochs: NonNegativeFloat | None = None
     """The KL's weight rises linearly from 0 to its full value over these epochs. Default: half of `epochs` for data
     sets on which a model without a warm-up collapses (the synthetic ones), else none."""
@@ -134,6 +137,8 @@ class Run(Record):
         yield from within("method", self.method.mistakes(self.network.latent_dim, facts.train_rows))
         yield from within("network", self.network.mistakes(facts.shape))
         yield from self._too_large(facts.shape)
+        if self.compile and self.method.differentiates_twice():
+            yield "compile", "torch cannot compile what this method differentiates twice. Remove it."
         left = facts.train_rows - self.method.held_out(facts.train_rows).rows
         if 0 < left < self.batch_size:
             yield (

@@ -5,7 +5,9 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from trainables.methods import Phase
 from trainables.metrics import metrics_of
 from trainables.metrics.view import look
 from trainables.noise import Noise, seed_of
-from trainables.precision import set_matrix_products
+from trainables.precision import set_cuda_arithmetic
 from trainables.run import Run
 from trainables.sums import Sums, add, all_reduce, rank_and_world, share
 from trainables.terms import Loss, Terms, loss_of, sums_of
@@ -82,14 +84,15 @@ def take_steps(epoch: "Epoch", model: nn.Module, progress: Progress = silent) ->
     """All steps of an epoch; `model` is the learner, wrapped for several workers. Raises Diverged."""
     training = epoch.training
     progress(0, epoch.steps)
-    for done, (x_BX, noise, rows) in enumerate(epoch.batches(), start=1):
-        phase = epoch.phase()
-        terms = model(x_BX, noise, training.kl_scale(), phase.name)
-        with torch.no_grad():
-            sums = sums_of(terms, len(x_BX))
-        training.backward(loss_of(terms, rows))
-        epoch.step(phase, terms, sums, len(x_BX), rows)
-        progress(done, epoch.steps)
+    with training.networks:
+        for done, (x_BX, noise, rows) in enumerate(epoch.batches(), start=1):
+            phase = epoch.phase()
+            terms = model(x_BX, noise, training.kl_scale(), phase.name)
+            with torch.no_grad():
+                sums = sums_of(terms, len(x_BX))
+            training.backward(loss_of(terms, rows))
+            epoch.step(phase, terms, sums, len(x_BX), rows)
+            progress(done, epoch.steps)
 
 
 def reopen(run: Run, data_root: Root, saved: Path) -> Report:
@@ -110,11 +113,15 @@ class Training:
 
     def __init__(self, run: Run, data_root: Root = None, splits: Splits | None = None):
         """`splits` are those of the run's data set where they have been read before. Raises DataError."""
-        set_matrix_products(run.precision)
+        set_cuda_arithmetic(run.precision)
         self.run = run
         self.splits: Splits = splits or load_splits(run.data, data_root)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.learner = build(run, self.splits).to(self.device)
+        self.rows = self.splits.train
+        if self.device.type == "cuda":
+            self.learner.to(memory_format=torch.channels_last)  # in which convolutions of GPUs are fastest
+            self.rows = self.rows.on_gpu
         self.parameters = list(self.learner.parameters())
         phases, of = dict.fromkeys(run.method.phases), run.optimizer
         self.optimizers = {phase.name: of.build(self.learner.parameters_of(phase), phase.lr_scale) for phase in phases}
@@ -151,6 +158,15 @@ class Training:
             raise CheckpointError(f"{path}: does not fit this model. {cure}: {reason}") from None
         self.epoch, self.step, self.images = saved["epoch"], saved["step"], saved["images"]
 
+    @cached_property
+    def networks(self) -> AbstractContextManager:
+        """The context of training steps, in which the networks are compiled if the run asks for it."""
+        if not self.run.compile:
+            return nullcontext()
+        from trainables.compilation import Compiled  # slow to import
+
+        return Compiled((self.learner.vae.encoder, self.learner.vae.decoder), self.device)
+
     def distributed(self) -> nn.Module:
         """The learner, wrapped in DistributedDataParallel if there are several workers."""
         if rank_and_world()[1] == 1:
@@ -160,15 +176,11 @@ class Training:
 
     def batches(self, index: Tensor, stream: str) -> Iterator[tuple[Tensor, Noise, int]]:
         """This worker's share of each batch of an epoch: its rows, their noise, and the rows of the whole batch."""
-        train, to, key = (
-            self.splits.train,
-            (self.device, torch.get_default_dtype()),
-            (self.run.seed, stream, self.epoch),
-        )
+        dtype, key = torch.get_default_dtype(), (self.run.seed, stream, self.epoch)
         for number, some in enumerate(batches(index, self.run.batch_size)):
             rows = len(some)
             mine = share(rows)
-            x_BX = train.batch(some[mine]).to(*to, non_blocking=True)
+            x_BX = self.rows.batch(some[mine], self.device).to(dtype)
             yield x_BX, Noise(*key, number, rows=mine, total=rows, device=self.device), rows
 
     def held_out_sums(self, index: Tensor) -> Sums:

@@ -18,7 +18,8 @@ def kind_of(run: dict[str, Any]) -> str:
 
 def several_of_a_kind(runs: Iterable[dict[str, Any]]) -> int:
     """How many of these runs could be trained together with another one."""
-    return sum(count for count in Counter(map(kind_of, runs)).values() if count > 1)
+    kinds = Counter(kind_of(run) for run in runs if not run["compile"])
+    return sum(count for count in kinds.values() if count > 1)
 
 
 def _shape(value: Any) -> Any:

@@ -13,7 +13,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode, ShapeEnv
 
-from tests.support.small_runs import METHODS, a_run
+from tests.support.small_runs import CONVOLUTIONAL, METHODS, READERS, a_run
 from trainables.data.loading import load_splits
 from trainables.metrics import metrics_of
 from trainables.metrics.view import look
@@ -22,10 +22,7 @@ from trainables.terms import loss_of, sums_of
 from trainables.train import build
 
 READ = (DataDependentOutputException, GuardOnDataDependentSymNode)  # a value was read
-READERS = [name for name in METHODS if name.startswith(("geco", "mask_aae"))]
-"""They read a value from the device in each step: the multiplier, the turn."""
 DIFFERENTIATES = ["rae gp"]
-NETWORKS = ("ard_mnist", "ard_shapes", "dd_fashion", "geco_mnist", "intel_mnist", "locatello", "vsc_conv")
 LIKELIHOODS = ({"name": "bernoulli"}, {"name": "laplace", "scale": 0.1}, {"name": "squared_error"})
 ROWS = 32
 CUDA = torch.device("cuda")
@@ -82,7 +79,7 @@ def test_these_methods_alone_read_a_value_in_each_step(name, fake):
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=lambda likelihood: likelihood["name"])
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", CONVOLUTIONAL)
 def test_every_network_and_likelihood_computes_on_one_device(network, likelihood, fake, tmp_path):
     np.save(tmp_path / "x.npy", np.zeros((20, 16, 16, 1), np.uint8))
     data = {"name": "array", "path": str(tmp_path / "x.npy"), "val_fraction": 0.2}

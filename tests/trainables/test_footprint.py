@@ -22,7 +22,7 @@ from trainables.distributions.posteriors import Point
 wide = nn.Sequential(nn.Conv2d(4, 512, 1), nn.ReLU(), nn.Conv2d(512, 4, 1))  # 4 MiB of activations a row
 vae = SimpleNamespace(
     shape=(4, 32, 32),
-    decode=lambda z: SimpleNamespace(mean_BX=wide(z[:, :4, None, None].expand(-1, 4, 32, 32))),
+    decode=lambda z, precision=None: SimpleNamespace(mean_BX=wide(z[:, :4, None, None].expand(-1, 4, 32, 32))),
     encode=lambda x: Point(wide(x).mean((2, 3))[:, :2]),
 )
 

@@ -107,4 +107,4 @@ class Moments(nn.Module):
 
     def look(self, distance: Tensor) -> None:
         """Store whether the last step's distance is below the threshold."""
-        self.matched.fill_(distance < self.ENOUGH)
+        self.matched.copy_(distance < self.ENOUGH)

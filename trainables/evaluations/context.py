@@ -110,7 +110,7 @@ class EvaluationContext:
         """This worker's share of rows, in batches (B, *X) in the data's range."""
         for block in block_shares(len(rows)):
             index = torch.arange(block.rows.start, block.rows.stop)
-            yield rows.batch(index).to(self.device, torch.get_default_dtype()), block
+            yield rows.batch(index, self.device).to(torch.get_default_dtype()), block
 
     def share_of(self, rows: Rows) -> Tensor:
         """This worker's share of rows as one tensor, (N, *X)."""
@@ -154,7 +154,7 @@ class EvaluationContext:
 
         def make() -> tuple[Sums, Sums]:
             first = torch.arange(min(len(self.splits.train), MOMENT_ROWS))
-            x_NX = self.splits.train.batch(first).to(self.device, torch.get_default_dtype())
+            x_NX = self.splits.train.batch(first, self.device).to(torch.get_default_dtype())
             found = tuple(map(all_reduce, published_sums(self.vae, x_NX, seed, share)))
             if not all(bool(value.isfinite().all()) for sums in found for value in sums.values()):
                 raise Undefined("codes or their derivatives are not finite: look at the model's loss.")

@@ -149,6 +149,10 @@ class Method(Record):
         """The codes (B, D) of held-out rows whose statistics the prior takes."""
         return q.draw(noise).y_BD
 
+    def differentiates_twice(self) -> bool:
+        """Whether the objective holds a gradient of a network, which torch.compile cannot differentiate again."""
+        return False
+
     def mistakes(self, latent_dim: int, train_rows: int) -> Iterator[Mistake]:
         """Combinations of hyper-parameters and data that cannot work."""
         return iter(())

@@ -119,6 +119,9 @@ class RAE(Method):
     def sampler_of(self, vae: VAE, fitted: dict[str, Tensor]) -> Sampler:
         return ex_post.Mixture.of(fitted, like=next(vae.parameters())).sample
 
+    def differentiates_twice(self) -> bool:
+        return isinstance(self.regulariser, GP)
+
     def notes(self, normalised: bool) -> Iterator[str]:
         if isinstance(self.regulariser, SN) and not normalised:
             yield (

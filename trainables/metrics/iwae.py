@@ -36,7 +36,7 @@ def iwae(learner: Learner, rows: Rows, k: int, seed: int = 0, batch_size: int = 
         for start in range(0, len(rows), batch_size):
             index = torch.arange(start, min(start + batch_size, len(rows)))
             mine = sums.share(len(index))
-            x_BX = rows.batch(index[mine]).to(device, torch.get_default_dtype())
+            x_BX = rows.batch(index[mine], device).to(torch.get_default_dtype())
             noise = noises.Noise(seed, "iwae", start, rows=mine, total=len(index), device=device)
             total += log_likelihood(learner, x_BX, noise, k).sum()
     return float(sums.all_reduce({"total": total})["total"]) / len(rows)

@@ -40,7 +40,7 @@ def look(learner: Learner, rows: Rows, batch_size: int, seed: int, device: torch
     for start in range(0, len(rows), batch_size):
         index = torch.arange(start, min(start + batch_size, len(rows)))
         mine = share(len(index))
-        x_BX = rows.batch(index[mine]).to(device, torch.get_default_dtype())
+        x_BX = rows.batch(index[mine], device).to(torch.get_default_dtype())
         noise = Noise(seed, "look", start, rows=mine, total=len(index), device=device)
         seen = vae(x_BX, noise, phase=learner.method.phases[0].name)
         terms = learner.method.terms(seen)

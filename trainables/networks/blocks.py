@@ -4,7 +4,7 @@ With Keras's padding "SAME" a convolution of stride s turns n pixels into ceil(n
 the number of padding pixels is odd, the extra one comes last, which `Conv2d` and `ConvTranspose2d` do not support.
 """
 
-# Shapes: B rows of a batch, C channels, H height, W width.
+# Shapes: B rows of a batch, C channels, H height, W width, O pixels along an axis of the output.
 
 import math
 from collections.abc import Callable, Sequence
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, TypeVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -60,6 +61,22 @@ class SameConvTranspose2d(nn.ConvTranspose2d):
     def forward(self, x_BCHW: Tensor) -> Tensor:
         height, width = (n * s for n, s in zip(x_BCHW.shape[2:], self.stride, strict=True))
         return super().forward(x_BCHW)[..., :height, :width]  # kernel 4, stride 1: one pixel too many, at the end
+
+
+class Bilinear(nn.Module):
+    """Bilinear interpolation of images from one size to another: (B, C, *before) -> (B, C, *after).
+
+    It takes a matrix product per axis. torch's own kernel is slower, and adds up gradients on a GPU in no fixed order.
+    """
+
+    def __init__(self, before: tuple[int, int], after: tuple[int, int]):
+        super().__init__()
+        weights = (F.interpolate(torch.eye(n)[None], m, mode="linear")[0] for n, m in zip(before, after, strict=True))
+        for name, weight in zip(("down_HO", "across_WO"), weights, strict=True):
+            self.register_buffer(name, weight, persistent=False)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return self.down_HO.T @ x_BCHW @ self.across_WO
 
 
 class Recentre(nn.Module):

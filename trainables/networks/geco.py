@@ -38,13 +38,13 @@ class GecoMnist(ImageNetwork):
         )
 
     def decoder(self, shape: tuple[int, ...], latent_dim: int, multiple: int) -> nn.Module:
-        *sizes, smallest = _sizes(shape)
-        first = (CHANNELS[-1], *smallest)
+        sizes = _sizes(shape)[::-1]
+        first = (CHANNELS[-1], *sizes[0])
         widths = (*reversed(CHANNELS), shape[0] * multiple)
         layers = [
             module
-            for size, pair in zip(reversed(sizes), pairwise(widths), strict=True)
-            for module in (nn.Upsample(size, mode="bilinear"), _convolution(*pair, 1), nn.ReLU())
+            for growth, pair in zip(pairwise(sizes), pairwise(widths), strict=True)
+            for module in (blocks.Bilinear(*growth), _convolution(*pair, 1), nn.ReLU())
         ]
         code = blocks.dense((latent_dim, HIDDEN, math.prod(first)))
         return nn.Sequential(*code, nn.ReLU(), nn.Unflatten(1, first), *layers[:-1])

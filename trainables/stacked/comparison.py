@@ -8,16 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from trainables.data import Splits
 from trainables.run import Run
-from trainables.stacked.stack import Stack
+from trainables.stacked.stack import Stack, convolves
 from trainables.train import Epoch, Training, take_steps
 
 FULL_BATCHES = 4  # that are tried, besides the rest of the rows
 CLOSE = 1e-6  # the most by which a parameter may differ after a step, relative to its norm
-CONVOLUTIONS = (nn.modules.conv._ConvNd,)
 
 
 @dataclass(frozen=True)
@@ -40,8 +38,7 @@ def compare(runs: Sequence[Run], splits: Splits) -> Comparison:
 
 def why_not(training: Training) -> str | None:
     """Why such trainings never gain from being stacked, where that is known beforehand."""
-    convolves = any(isinstance(layer, CONVOLUTIONS) for layer in training.learner.modules())
-    if convolves and training.device.type == "cpu":
+    if convolves(training) and training.device.type == "cpu":
         return "convolutions gain nothing on a CPU"
     return None
 
@@ -75,12 +72,17 @@ def _both(runs: Sequence[Run], splits: Splits, rows: int) -> tuple[_Tried, _Trie
 
 
 def _seconds(steps: Callable[[], None], device: torch.device) -> float:
-    clock = time.process_time if device.type == "cpu" else time.perf_counter
-    began = clock()
+    began = _now(device)
     steps()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return clock() - began
+    return _now(device) - began
+
+
+def _now(device: torch.device) -> float:
+    """CPU-seconds; seconds, once it is done, of a GPU."""
+    if device.type == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize(device)
+    return time.perf_counter()
 
 
 def _rows(run: Run, splits: Splits) -> int:

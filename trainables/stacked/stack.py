@@ -46,6 +46,10 @@ class Stack:
         self.trainings, run = list(trainings), trainings[0].run
         if rank_and_world()[1] > 1 or len(run.method.phases) > 1:
             raise CannotStack("several workers, or steps of several phases, are trained alone")
+        if run.compile:
+            raise CannotStack("compiled networks are trained alone")
+        if convolves(trainings[0]) and trainings[0].device.type == "cuda":
+            raise CannotStack("vmap cannot batch the layout in which GPUs convolve")
         self.phase = run.method.phases[0]
         self.models = [training.learner for training in trainings]
         if any(_form(training) != _form(trainings[0]) for training in trainings):
@@ -213,6 +217,11 @@ def _report(epoch: Epoch, seconds: float) -> Report | Diverged:
     except Diverged as error:
         return error
     return replace(report, seconds=seconds + time.perf_counter() - started)
+
+
+def convolves(training: Training) -> bool:
+    """Whether the networks have convolutions."""
+    return any(isinstance(layer, nn.modules.conv._ConvNd) for layer in training.learner.modules())
 
 
 def _form(training: Training) -> tuple:

@@ -178,7 +178,7 @@ def test_a_chosen_period_takes_the_place_of_the_codes():
 def test_an_epoch_of_turns_has_as_many_turns_as_batches_and_every_row_in_each_of_eight_passes(monkeypatch):
     """300 rows in batches of 30: 10 turns of 8 steps, in which each row is seen 8 times."""
     seen, batch = [], Rows.batch
-    monkeypatch.setattr(Rows, "batch", lambda self, index: (seen.append(index), batch(self, index))[1])
+    monkeypatch.setattr(Rows, "batch", lambda self, *asked: (seen.append(asked[0]), batch(self, *asked))[1])
     method = {"name": "mask_aae", "critic_width": 16, "critic_depth": 2}
     run = a_run(method=method | {"epoch_counts": "turns"}, batch_size=30, epochs=1, kl_warmup_epochs=2.0)
     (report,) = train(run)

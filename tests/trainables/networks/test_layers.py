@@ -11,6 +11,7 @@ from torch import nn
 from trainables.networks import batch_norm as norms
 from trainables.networks.batch_norm import BatchNorm1d, BatchNorm2d
 from trainables.networks.blocks import (
+    Bilinear,
     SameConv2d,
     SameConvTranspose2d,
     as_made,
@@ -37,6 +38,16 @@ def convolved(x: np.ndarray, layer: nn.Conv2d, before: int, outputs: int) -> np.
         top, left = (2 * kernel + n * stride - before for n in (i, j))
         y[:, i, j] = (weight * room[:, top : top + kernel, left : left + kernel]).sum((1, 2, 3)) + bias
     return y
+
+
+@pytest.mark.parametrize(("before", "after"), [((4, 4), (8, 8)), ((4, 7), (7, 14)), ((1, 2), (2, 3))])
+def test_bilinear_interpolation_is_torchs(before, after, float64):
+    x_BCHW = torch.randn(3, 2, *before, requires_grad=True)
+    ours, theirs = Bilinear(before, after)(x_BCHW), nn.functional.interpolate(x_BCHW, after, mode="bilinear")
+    torch.testing.assert_close(ours, theirs)
+    weight = torch.randn_like(ours)
+    gradients = (torch.autograd.grad((weight * out).sum(), x_BCHW)[0] for out in (ours, theirs))
+    torch.testing.assert_close(*gradients)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from trainables.networks.ard import ArdCelebA, ArdCifar10, ArdMnist, ArdShapes, Locatello
-from trainables.networks.blocks import dense, glorot_normal
+from trainables.networks.blocks import Bilinear, dense, glorot_normal
 from trainables.networks.dd import DdFashion
 from trainables.networks.geco import GecoMnist
 from trainables.networks.intel import IntelCelebA, IntelMnist
@@ -132,7 +132,7 @@ def sides_of(part, data, kinds):
 def test_images_shrink_and_grow_as_in_the_paper(network, fields, shape, down, up):
     encoder, decoder = parts(network, fields, shape, 3, 2)
     assert sides_of(encoder, torch.zeros(2, *shape, device="meta"), nn.Conv2d) == down
-    grown = sides_of(decoder, torch.zeros(2, 3, device="meta"), (nn.Unflatten, nn.ConvTranspose2d, nn.Upsample))
+    grown = sides_of(decoder, torch.zeros(2, 3, device="meta"), (nn.Unflatten, nn.ConvTranspose2d, Bilinear))
     assert grown == ([1, *up] if network is DdFashion else up)  # which unflattens the code itself
 
 
@@ -146,7 +146,7 @@ WORDS = {
     nn.LeakyReLU: "leaky",
     nn.Flatten: "flat",
     nn.Unflatten: "image",
-    nn.Upsample: "grow",
+    Bilinear: "grow",
 }
 
 
@@ -254,8 +254,8 @@ def test_dd_has_biases_in_its_head_only():
 
 def test_gecos_upsampling_has_no_weights():
     _, decoder = parts(GecoMnist, {}, PADDED, 3, 2)
-    grown = [layer for layer in decoder if isinstance(layer, nn.Upsample)]
-    assert [(count(layer), layer.mode) for layer in grown] == 3 * [(0, "bilinear")]
+    grown = [layer for layer in decoder if isinstance(layer, Bilinear)]
+    assert [count(layer) for layer in grown] == 3 * [0]
 
 
 # First weights: the standard deviation as a function of fan in and fan out, per kind of layer.

@@ -9,10 +9,12 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, Protocol
 
 from trainables.common.errors import DataError, Unfit
 from trainables.common.lazy import np, torch
+from trainables.common.transfer import moved
 from trainables.data.base.bounds import check_memory
 
 Range = tuple[float, float]
@@ -21,7 +23,8 @@ SIGNED: Range = (-1.0, 1.0)
 PER_ROW = ("x", "y", "factors", "attributes")
 SPLITS = ("train", "val", "test")
 Split = Literal["train", "val", "test"]
-DIGESTED_AT_ONCE = 10_000  # rows
+DIGESTED_AT_ONCE = COPIED_AT_ONCE = 10_000  # rows
+GPU_SHARE = 1 / 8  # of a GPU's free memory, which data may fill: other processes may train there, too
 
 
 @dataclass(frozen=True)
@@ -90,13 +93,29 @@ class Rows:
         """The shape of one row."""
         return tuple(self.x.shape[1:])
 
-    def batch(self, index: torch.Tensor) -> torch.Tensor:
-        """The rows `index` (B,) as float32 (B, *X) in the set's range, to which bytes 0..255 are scaled."""
-        x_BX = self.x.index_select(0, index)
+    def batch(self, index: torch.Tensor, device: torch.device | str = "cpu") -> torch.Tensor:
+        """The rows `index` (B,) on `device`, as float32 (B, *X) in the set's range, to which bytes are scaled there."""
+        x_BX = moved(self.x.index_select(0, moved(index, self.device)), device)
         if x_BX.dtype != torch.uint8:
             return x_BX
         low, high = self.range
         return x_BX.to(torch.float32).div_(255).mul_(high - low).add_(low)
+
+    @property
+    def device(self) -> torch.device | str:
+        """The device that holds the rows."""
+        return getattr(self.x, "device", "cpu")
+
+    @cached_property
+    def on_gpu(self) -> Rows:
+        """These rows in the GPU's memory; as they are where they would fill more than GPU_SHARE of what is free."""
+        size = len(self) * math.prod(self.shape) * self.x.dtype.itemsize
+        if size > GPU_SHARE * torch.cuda.mem_get_info()[0]:
+            return self
+        x_NX = torch.empty(self.x.shape, dtype=self.x.dtype, device="cuda")
+        for index in torch.arange(len(self)).split(COPIED_AT_ONCE):
+            x_NX[index[0] : index[-1] + 1] = self.x.index_select(0, index)
+        return replace(self, x=x_NX)
 
     def take(self, index: torch.Tensor | slice) -> Rows:
         """Some of the rows, in the order of `index`. A slice shares memory."""

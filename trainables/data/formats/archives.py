@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import zipfile
 from collections import Counter
 from collections.abc import Callable
@@ -44,19 +45,21 @@ def open_archive(path: Path) -> Archive:
 
 
 def _zip(path: Path) -> Archive:
-    archive = zipfile.ZipFile(path)
+    archive, alone = zipfile.ZipFile(path), threading.Lock()
     files = [name for name in archive.namelist() if not name.endswith("/")]
     names = [name for name in files if not hidden(name.split("/"))]
     left = Counter({"hidden": len(files) - len(names)})
-    return Archive(path, tuple(sorted(names)), lambda name: _member(archive, name), left)
+    return Archive(path, tuple(sorted(names)), lambda name: _member(archive, name, alone), left)
 
 
-def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+def _member(archive: zipfile.ZipFile, name: str, alone: threading.Lock) -> bytes:
+    """The content of a file. From Python 3.12 on `zipfile` mixes up what several threads read at once."""
     info = archive.getinfo(name)
     check_unpacked(info.compress_size, info.file_size)
     if info.file_size > FILE_BYTES:
         raise TooMuch(f"unpacks to {size_of(info.file_size)}, at most {size_of(FILE_BYTES)} expected: get another")
-    return archive.read(name)
+    with alone:
+        return archive.read(name)
 
 
 def _folder(path: Path) -> Archive:

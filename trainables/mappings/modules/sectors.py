@@ -18,7 +18,7 @@ def push(offset: Tensor, c1: float, c2: float) -> Tensor:
     For d > 0 this is equation 6, c1 d**c2, less at most (eps / d)^2 / 2 of it: 5e-5 at d = 1e-4. Its slope is largest
     at d = 0, where it is 0: c1 eps**(c2 - 1).
     """
-    return c1 * offset * torch.hypot(offset, offset.new_tensor(SMOOTHING)) ** (c2 - 1)
+    return c1 * offset * torch.hypot(offset, offset.new_full((), SMOOTHING)) ** (c2 - 1)
 
 
 def distance_to_ray(y_B2: Tensor, direction_B2: Tensor) -> Tensor:
