@@ -103,8 +103,8 @@ class Run(Record):
     precision: Precision = "fp32"
     """Precision of the networks' arithmetic."""
     compile: bool = False
-    """Compile the encoder and the decoder for training steps (torch.compile). Steps may be faster, after a minute or so
-    of compiling, and round otherwise. It needs a C++ compiler, on a GPU also Triton."""
+    """Compile the encoder and the decoder for training steps (torch.compile): large networks on a GPU are faster then,
+    small ones on a CPU slower. It takes up to a minute, rounds otherwise, and needs a C++ compiler, on a GPU Triton."""
     kl_warmup_epochs: NonNegativeFloat | None = None
     """The KL's weight rises linearly from 0 to its full value over these epochs. Default: half of `epochs` for data
     sets on which a model without a warm-up collapses (the synthetic ones), else none."""

@@ -23,6 +23,7 @@ __all__ = [
     "lease",
     "local",
     "model_file",
+    "openssh",
     "options",
     "orphans",
     "read",

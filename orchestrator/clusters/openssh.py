@@ -68,6 +68,10 @@ class HostError(UserError):
         self.host = host
 
 
+class NoSuchFolder(HostError):
+    """A folder of a host that was to be copied, and is not there."""
+
+
 Answer = subprocess.CompletedProcess  # with bytes in stdout and stderr
 
 
@@ -165,7 +169,8 @@ class Remote:
                 process.communicate()  # until all have ended
                 raise
         if process.returncode not in (0, VANISHED):
-            raise HostError(self.host, transfer_failure(process.returncode, errors))
+            absent = b"change_dir" in errors and b"No such file or directory" in errors
+            raise (NoSuchFolder if absent else HostError)(self.host, transfer_failure(process.returncode, errors))
 
 
 @dataclass(frozen=True)

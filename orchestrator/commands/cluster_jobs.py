@@ -19,6 +19,7 @@ from orchestrator.clusters.head import Head
 from orchestrator.clusters.job_server import NoAnswer
 from orchestrator.clusters.job_system import State
 from orchestrator.clusters.jobs import package
+from orchestrator.clusters.openssh import NoSuchFolder
 from orchestrator.clusters.options import ClusterOptions
 from orchestrator.clusters.read import read_cluster
 from orchestrator.clusters.state import note_file, state_folder
@@ -159,8 +160,9 @@ def finish(head: Head, state: State, verb: str, home: Home) -> int:
     except UserError as error:
         if not state.exit_code:
             raise
-        for line in error.lines:  # it may not have begun
-            say(home.console, line)
+        if not isinstance(error, NoSuchFolder):  # it has not begun
+            for line in error.lines:
+                say(home.console, line)
     if state.exit_code != MISTAKE:
         home.show(verb, state.exit_code in INTERRUPTED)
     return state.exit_code

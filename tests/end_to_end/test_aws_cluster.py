@@ -44,7 +44,8 @@ checkpoint_minutes: 0.01
 def ec2(tmp_path_factory):
     with Lab(tmp_path_factory.mktemp("lab")) as lab, FakeEC2(lab, tmp_path_factory.mktemp("laptop")) as ec2:
         (ec2.folder / "ec2.yaml").write_text(f"{CLUSTER}subnets: [{ec2.subnet}]\n")
-        (ec2.folder / "whole.yaml").write_text(SWEEP)
+        (ec2.folder / "whole.yaml").write_text(SWEEP.replace("epochs: 4", "epochs: 12"))
+        (ec2.folder / "long.yaml").write_text(SWEEP.replace("epochs: 4", "epochs: 40"))  # longer than until a snapshot
         yield ec2
 
 
@@ -74,6 +75,31 @@ def test_a_sweep_loses_a_spot_machine_and_ends_as_on_the_laptop_alone(ec2, swept
 
 def test_nothing_is_billed_once_the_command_has_ended(ec2, swept):
     assert len(ec2.machines) > 2 and ec2.billed() == []
+
+
+@pytest.fixture(scope="module")
+def headless(ec2, swept):
+    """A sweep whose head AWS takes away: (code, what was said) of it and of its resuming, and its folder."""
+    where = ("--cluster", "ec2.yaml", "--yes", "--out", "out")
+    sweep = ec2.start("sweep", "long.yaml", "--name", "headless", *where)
+    sweep.until_said("started")
+    until(lambda: len(ec2.snapshots("headless")) > 1 or sweep.process.poll() is not None, ENDED_S)
+    [head] = ec2.billed("head")
+    ec2.take(head["id"])
+    lost = sweep.code(), sweep.said()
+    again = ec2.vaeorch("resume", "headless", *where)
+    return lost, (again.returncode, again.stdout + again.stderr), ec2.folder / "out" / "headless"
+
+
+def test_a_sweep_whose_head_was_lost_goes_on_on_a_new_one_from_the_store(ec2, headless):
+    (lost, said), (code, told), folder = headless
+    assert lost == 3, said
+    assert "resume       vaeorch resume headless --out out --cluster ec2.yaml" in said
+    assert code == 0, told
+    assert ec2.billed() == []
+    ec2.does("sweep", "long.yaml", "--name", "headless", "--out", "alone")
+    alone = ec2.folder / "alone" / "headless"
+    assert (metrics_of(folder), decisions_of(folder)) == (metrics_of(alone), decisions_of(alone))
 
 
 def test_the_watchdog_ends_a_cluster_that_nobody_uses(ec2, swept):

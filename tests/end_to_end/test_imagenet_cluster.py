@@ -27,6 +27,7 @@ pytestmark = [
 ROUNDING = 1e-4  # relative: sums of float32 in another order, through three epochs of Adam
 TRAIN, TEST, VAL = 96, 16, 32
 PORT = 5000
+DISK_MIB = 2500  # of weights and Adam's state, 260 MiB, the head holds two states of a trial and the one that comes
 BUCKET = {"AWS_ENDPOINT_URL": f"http://10.77.0.1:{PORT}", "AWS_DEFAULT_REGION": "us-east-1"}
 KEYS = "[default]\naws_access_key_id = of-the-lab\naws_secret_access_key = of-the-lab-too\n"
 CLUSTER = f"""\
@@ -60,7 +61,7 @@ def laptop(tmp_path_factory):
         server = [sys.executable, "-m", "moto.server", "--host", "10.77.0.1", "--port", str(PORT)]
         with lab.popen(server, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as bucket:
             for name in ("gpu1", "gpu2"):
-                lab.host(name, disk_mib=1000, settings=BUCKET)
+                lab.host(name, disk_mib=DISK_MIB, settings=BUCKET)
             laptop = Laptop(lab, tmp_path_factory.mktemp("laptop"))
             laptop.write("cluster.yaml", CLUSTER)
             laptop.write("keys", KEYS)

@@ -88,6 +88,13 @@ class FakeEC2:
         words.append(f"ec2.terminate_instances(InstanceIds=['{machine}'])")
         assert not self.lab.run([sys.executable, "-c", "; ".join(words)], CREDENTIALS).returncode
 
+    def snapshots(self, sweep: str) -> list[str]:
+        """The snapshots of a sweep in the bucket, oldest first."""
+        words = ["import boto3", "s3 = boto3.client('s3', region_name='us-west-2')"]
+        words.append(f"found = s3.list_objects_v2(Bucket='bucket', Prefix='prefix/{sweep}/manifests/')")
+        words.append("print(*sorted(one['Key'] for one in found.get('Contents', ())))")
+        return self.lab.run([sys.executable, "-c", "; ".join(words)], CREDENTIALS).stdout.split()
+
     def _words(self, words: tuple) -> list[str]:
         return [sys.executable, "-m", "orchestrator", *map(str, words)]
 

@@ -38,8 +38,9 @@ class MaskAAE(Method):
     The paper's runs have `likelihood: {name: bernoulli}`, batches of 64 and `optimizer: {algorithm: rmsprop, lr: 5e-4,
     beta2: 0.9, eps: 1e-10}`: 5e-4 for networks and mask, 1e-4 for critic and generator.
 
-    Loss: four in turn: nll / (number of data values) + the spread of closed axes; the critic's WGAN-GP; minus the
-    critic at codes; the mask's 1000 nll / (number of data values) + (1 - gap)^2 + a pull of each mask to 0 or 1.
+    Loss: four in turn: nll / (number of data values) + 100 times the spread of closed axes; the critic's WGAN-GP; minus
+    the critic at codes; the mask's 1000 nll / (number of data values) + (1 - gap)^2 + a pull of each mask to 0 or 1,
+    whose weight rises.
     """
 
     name: Literal["mask_aae"] = "mask_aae"

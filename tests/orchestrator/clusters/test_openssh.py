@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.clusters import openssh
-from orchestrator.clusters.openssh import Call, HostError, Remote, run_all, secret_command
+from orchestrator.clusters.openssh import Call, HostError, NoSuchFolder, Remote, run_all, secret_command
 from orchestrator.errors import UserError
 from tests.support.lab import Lab, unavailable
 from tests.support.waiting import until
@@ -228,7 +228,7 @@ def test_a_copy_that_is_interrupted_leaves_no_half_file(gpu1, tmp_path):
 
 
 def test_a_folder_that_is_not_there_is_told(gpu1, tmp_path):
-    with pytest.raises(HostError, match="gpu1: a copy has failed: .*/none.*No such file"):
+    with pytest.raises(NoSuchFolder, match="gpu1: a copy has failed: .*/none.*No such file"):
         gpu1.pull("~/none", tmp_path / "into")
 
 
