@@ -18,7 +18,7 @@ def kind_of(run: dict[str, Any]) -> str:
 
 def several_of_a_kind(runs: Iterable[dict[str, Any]]) -> int:
     """How many of these runs could be trained together with another one."""
-    kinds = Counter(kind_of(run) for run in runs if not run["compile"])
+    kinds = Counter(kind_of(run) for run in runs if not run.get("compile"))  # earlier sweeps have no such field
     return sum(count for count in kinds.values() if count > 1)
 
 

@@ -44,3 +44,5 @@ def test_runs_that_differ_in_shape_are_not(changes):
 def test_only_those_with_a_like_are_counted():
     runs = [values_of(seed=1), values_of(seed=2), values_of(batch_size=31)]
     assert several_of_a_kind(runs) == 2
+    compiled = [values_of(seed=seed, compile=True) for seed in (1, 2)]
+    assert several_of_a_kind([*runs, *compiled]) == 2

@@ -173,6 +173,11 @@ def test_trainings_of_other_shapes_are_refused(one, other):
         Stack([Training(one), Training(other)])
 
 
+def test_compiled_trainings_are_refused():
+    with pytest.raises(CannotStack, match="compiled"):
+        Stack([Training(a_run(seed=seed, compile=True)) for seed in (0, 1)])
+
+
 def test_one_that_diverges_leaves_the_others_alone():
     runs = runs_of("vae")
     skip_where_rounded(runs)
