@@ -116,7 +116,7 @@ def _decoded(vae: VAE, z_BD: Tensor) -> Tensor:
 def _sensitivity(vae: VAE, z_BD: Tensor, axes_at_once: int) -> Sums:
     def along(tangent_D: Tensor) -> Tensor:
         tangent_BD = tangent_D.expand_as(z_BD)
-        return jvp(lambda z_BD: _decoded(vae, z_BD).flatten(1), (z_BD,), (tangent_BD,))[1]
+        return jvp(lambda z: _decoded(vae, z).flatten(1), (z_BD,), (tangent_BD,))[1]
 
     axes = torch.eye(z_BD.shape[1], dtype=z_BD.dtype, device=z_BD.device)
     absolute, square = [], []

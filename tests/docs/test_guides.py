@@ -2,6 +2,7 @@
 
 import io
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -75,15 +76,15 @@ def commands_of(guide: str) -> Iterator[str]:
     """The commands of a guide that can be run."""
     for block in blocks(GUIDES[guide].read_text()):
         if block.language == "bash" and block.run:
-            yield from (" ".join(words) for words in block.commands() if words[0] == "vaeorch")
+            yield from (shlex.join(words) for words in block.commands() if words[0] == "vaeorch")
 
 
 def test_every_guide_with_commands_to_run_is_run():
     assert {guide for guide in GUIDES if list(commands_of(guide))} == {*ORDER, *OF_THEIR_OWN}
 
 
-def test_every_command_succeeds(printed):
-    assert len(printed) >= 28
+def test_every_command_has_run(printed):
+    assert printed.keys() == {command for guide in ORDER for command in commands_of(guide)}
 
 
 def test_a_finished_sweep_has_nothing_to_resume(printed):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from tests.support.checkpoints import assert_same_checkpoints
 from tests.support.evaluations import a_model, a_small
 from tests.support.small_runs import CONVOLUTIONAL, METHODS, READERS, a_run
-from trainables.checkpoint import load
 from trainables.data.base import rows as loaded
 from trainables.evaluations.context import EvaluationContext
 from trainables.evaluations.evaluate import find
@@ -109,7 +109,7 @@ def test_a_resumed_training_of_images_ends_as_an_unbroken_one(network, precision
         report.save(file)
     *_, last = train(run, resume=files[0])
     last.save(tmp_path / "resumed.pt")
-    assert repr(load(tmp_path / "resumed.pt")) == repr(load(files[-1]))
+    assert_same_checkpoints(tmp_path / "resumed.pt", files[-1])
 
 
 def test_rows_that_stay_in_the_computers_memory_give_the_same_numbers(image_run, monkeypatch):
