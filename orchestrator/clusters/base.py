@@ -142,10 +142,6 @@ class RemoteCluster(Cluster):
     def standing(self, state: Path) -> str:
         """Whether it is up, in a few words."""
 
-    def lost(self, state: Path) -> bool:
-        """Whether it is certain that the head is gone for good."""
-        return False
-
     @abstractmethod
     def summary(self) -> list[str]:
         """What `up` would start, in lines for the user."""

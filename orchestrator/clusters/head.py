@@ -47,6 +47,8 @@ class Head:
     """Environment variables of a job."""
     resources: Mapping[str, float] | None = None
     """Of Ray, that place the driver; None: on the head."""
+    lost: Callable[[], bool] = lambda: False
+    """Whether it is certain that it is gone for good."""
 
     def push(self, folder: Path, there: str) -> None:
         """Copy what is in a folder of this machine into a folder there. Raises UserError."""

@@ -44,6 +44,10 @@ class OutOfSight(ClusterFailed):
     """A cluster does not answer. Its job may go on."""
 
 
+class HeadLost(ClusterFailed):
+    """The head of a cluster is gone for good, and with it the job."""
+
+
 def run_on_cluster(job: Job, spec: str | None, record: RemoteCluster, options: ClusterOptions, home: Home) -> int:
     """Do a job on a cluster. `spec` is the text of the spec of a new sweep.
 
@@ -72,9 +76,10 @@ def run_on_cluster(job: Job, spec: str | None, record: RemoteCluster, options: C
             return code
     except OutOfSight:
         started = False  # the job may go on
-        if record.lost(state):
-            end(record, state, home.console)
-            raise ClusterFailed(f"{home.name}: its cluster was lost.", f"resume       {home.resume()}") from None
+        raise
+    except HeadLost:
+        started = False
+        end(record, state, home.console)
         raise
     finally:
         if started and options.keep_up:
@@ -129,12 +134,13 @@ def for_shell(path: str) -> str:
 def follow(head: Head, job_id: str, verb: str, home: Home) -> int:
     """Show a job's log until it has ended, then bring its results home and show them. Returns its exit code.
 
-    Ctrl-C detaches: the job goes on. Raises UserError, ClusterFailed, OutOfSight and NoResult.
+    Ctrl-C detaches: the job goes on. Raises UserError, ClusterFailed, OutOfSight, HeadLost and NoResult.
     """
     console = home.console
+    gone = HeadLost(f"{home.name}: its cluster was lost.", f"resume       {home.resume()}")
     try:
         with home.tracking(head):
-            log = head.jobs.follow(job_id, head.reopen)
+            log = head.jobs.follow(job_id, lambda: reopened(head, gone))
             replay(log, lambda board: watch(board, console), lambda line: say(console, line))
         state = head.jobs.status(job_id)
     except KeyboardInterrupt as stop:
@@ -143,9 +149,21 @@ def follow(head: Head, job_id: str, verb: str, home: Home) -> int:
             say(console, f"{word:<12} {home.command(word)}")
         return exit_code(stop)
     except NoAnswer as error:
+        if head.lost():
+            raise gone from None
         cures = (f"{word:<12} {home.command(word)}" for word in ("attach", "stop"))
         raise OutOfSight(f"{home.name}: the cluster does not answer, but may go on: {error}", *cures) from None
     return finish(head, state, verb, home)
+
+
+def reopened(head: Head, gone: HeadLost) -> str:
+    """Open the way to a head again. Returns its new address. Raises NoAnswer, and `gone` if it is gone for good."""
+    try:
+        return head.reopen()
+    except NoAnswer:
+        if head.lost():
+            raise gone from None
+        raise
 
 
 def finish(head: Head, state: State, verb: str, home: Home) -> int:

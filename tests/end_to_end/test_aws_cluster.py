@@ -94,6 +94,7 @@ def headless(ec2, swept):
 def test_a_sweep_whose_head_was_lost_goes_on_on_a_new_one_from_the_store(ec2, headless):
     (lost, said), (code, told), folder = headless
     assert lost == 3, said
+    assert "headless: its cluster was lost." in said
     assert "resume       vaeorch resume headless --out out --cluster ec2.yaml" in said
     assert code == 0, told
     assert ec2.billed() == []

@@ -25,8 +25,7 @@ pytestmark = [
     pytest.mark.skipif(unavailable() is not None, reason=str(unavailable())),
 ]
 
-ROUNDING = 1e-4  # relative: sums of float32 in another order, through an epoch of Adam
-GROWTH = 40  # by which an epoch multiplies a difference by rounding, as measured with another number of threads
+ROUNDING = 2e-3  # relative: one process whose initial weights were moved by one unit in the last place differs by 7e-4
 TRAIN, TEST, VAL = 96, 16, 32
 PORT = 5000
 DISK_MIB = 2500  # of weights and Adam's state, 260 MiB, the head holds two states of a trial and the one that comes
@@ -45,7 +44,7 @@ credentials: keys
 SMALL = (
     *("--set", "search={network.latent_dim: {grid: [16, 24]}}", "--set", "seeds=1", "--set", "run.epochs=3"),
     *("--set", "run.batch_size=32", "--set", "run.method.dz_size=64", "--set", f"run.data.val_from_train={VAL}"),
-    *("--set", "run.optimizer.eps=1e-4"),  # Adam magnifies rounding by up to 1/eps, as of a bias before batch norm
+    *("--set", "run.optimizer.eps=1.0"),  # Adam magnifies rounding by up to 1/eps, as of a bias before batch norm
 )
 SPEC = ROOT / "search_spaces" / "ardvae_imagenet32.yaml"
 FEWER = f"""
@@ -133,8 +132,7 @@ def test_four_workers_on_two_hosts_give_the_numbers_of_one(swept, alone):
     assert sorted(found) == ["0001", "0002"] and all(len(lines) == 3 for lines in found.values())
     for trial, lines in found.items():
         for line, other in zip(lines, known[trial], strict=True):
-            rounding = ROUNDING * GROWTH ** (line["epoch"] - 1)
-            assert line == pytest.approx(other, rel=rounding, abs=1e-6, nan_ok=True)
+            assert line == pytest.approx(other, rel=ROUNDING, abs=1e-6, nan_ok=True)
 
 
 def test_the_same_trial_is_best(swept, alone):

@@ -40,6 +40,10 @@ class World:
     """What a job's driver does."""
     away: bool = False
     """Whether its head does not answer."""
+    unreachable: bool = False
+    """Whether a connection that was lost cannot be opened again."""
+    lost: bool = False
+    """Whether its head is gone for good."""
     store: str | None = None
     did: list[str] = field(default_factory=list)
     """What was done to the cluster."""
@@ -49,7 +53,14 @@ class World:
 
     @property
     def head(self) -> Head:
-        return Head(FakeJobs(self), str(self.out), "~/venv/bin/python", lambda: "", FakeRemote(), {"VAEORCH_A": "b"})
+        settings = {"VAEORCH_A": "b"}
+        how = {"remote": FakeRemote(), "settings": settings, "lost": lambda: self.lost}
+        return Head(FakeJobs(self), str(self.out), "~/venv/bin/python", self.reopen, **how)
+
+    def reopen(self) -> str:
+        if self.unreachable:
+            raise NoAnswer("http://far: does not answer.")
+        return ""
 
     def cluster(self) -> Address:
         return FakeCluster.model_construct(world=self, store=self.store)

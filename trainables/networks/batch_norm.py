@@ -27,9 +27,9 @@ class OverWorkers:
         variance_C = (square_C / count - mean_C.square()).clamp_min(0)
         self._track(mean_C, variance_C, count)
         scale_C = self.weight * (variance_C + self.eps).rsqrt().to(x_BC.dtype)
-        shift_C = self.bias - mean_C.to(x_BC.dtype) * scale_C
         per_channel = (-1, *[1] * (x_BC.ndim - 2))
-        return torch.addcmul(shift_C.view(per_channel), x_BC, scale_C.view(per_channel))
+        centred_BC = x_BC - mean_C.to(x_BC.dtype).view(per_channel)  # first: a large mean would leave less of the rest
+        return torch.addcmul(self.bias.view(per_channel), centred_BC, scale_C.view(per_channel))
 
     @torch.no_grad()
     def _track(self, mean_C: Tensor, variance_C: Tensor, count: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Starts and ends a cluster at AWS: `up`, `down` and `standing`.
+"""Starts and ends a cluster at AWS: `up` and `down`.
 
 Whatever fails after the first thing was made, and Ctrl-C, ends in `down`. What is made is noted on this machine before.
 """
@@ -27,6 +27,7 @@ from orchestrator.clusters.aws.render import (
     facts_text,
     render,
 )
+from orchestrator.clusters.aws.standing import is_up
 from orchestrator.clusters.job_server import NoAnswer
 from orchestrator.clusters.state import KNOWN_HOSTS, changing, token
 from orchestrator.errors import ClusterFailed, ReportedError, UserError
@@ -71,34 +72,6 @@ def down(record, state: Path) -> list[str]:
     with changing(state):
         noted = Noted.read(state) or Noted(name_of_cluster(state), record.region)
         return _end(noted, state)
-
-
-def standing(record, state: Path) -> str:
-    """Whether it is up, in a few words. Raises UserError."""
-    noted = Noted.read(state)
-    if noted is None:
-        return "down"
-    alive = Cloud(noted.region).alive(noted.cluster)
-    workers = sum(not one.head for one in alive)
-    return f"{'up' if is_head_running(alive) else 'the head is lost'}, {workers} workers" if alive else "down"
-
-
-def lost(state: Path) -> bool:
-    """Whether AWS says that the head is gone. Where it says nothing, nobody knows."""
-    try:
-        noted = Noted.read(state)
-        return noted is None or not is_up(noted)
-    except ReportedError:
-        return False
-
-
-def is_up(noted: Noted) -> bool:
-    """Whether a cluster's head runs. Raises UserError."""
-    return bool(noted.address) and is_head_running(Cloud(noted.region).alive(noted.cluster))
-
-
-def is_head_running(alive) -> bool:
-    return any(one.head and one.state == "running" for one in alive)
 
 
 @contextmanager

@@ -3,10 +3,13 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from orchestrator.clusters.aws.noted import Noted
 from orchestrator.clusters.aws.render import DASHBOARD_PORT, IDLE, LOGS
+from orchestrator.clusters.aws.standing import lost
 from orchestrator.clusters.head import Head
 from orchestrator.clusters.job_server import NoAnswer
 from orchestrator.clusters.openssh import HostError, Remote, last_line
@@ -30,7 +33,7 @@ def opened(record, state: Path) -> Iterator[Head]:
     """Yields the head of a cluster that is up. Raises UserError."""
     settings = {name: value for name, value in settings_of(os.environ).items() if name not in OF_THIS_MACHINE}
     with behind_tunnel(remote(record, state), DASHBOARD_PORT, record, settings) as head:
-        yield head
+        yield replace(head, lost=partial(lost, state))
 
 
 def down_when_idle(record, state: Path, minutes: float) -> None:

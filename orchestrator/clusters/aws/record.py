@@ -219,14 +219,9 @@ class Aws(RemoteCluster):
         return check(self)
 
     def standing(self, state: Path) -> str:
-        from orchestrator.clusters.aws.life import standing
+        from orchestrator.clusters.aws.standing import standing
 
-        return standing(self, state)
-
-    def lost(self, state: Path) -> bool:
-        from orchestrator.clusters.aws.life import lost
-
-        return lost(state)
+        return standing(state)
 
     def mistakes(self) -> Iterator[Mistake]:
         """Rows and zones that are written twice, machines that cannot be close together."""

@@ -1,6 +1,7 @@
 """Verbs that are sent to a cluster: what is refused before, what is sent, and what comes of it on this machine."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from orchestrator.commands import cluster, send
 from orchestrator.commands.driver import Job
 from orchestrator.errors import UserError
 from tests.support import ROOT
-from tests.support.fake_clusters import FakeCluster, FakeJobs, a_sweep
+from tests.support.fake_clusters import FakeJobs, a_sweep
 from tests.support.specs import TINY
 from trainables.data import DATASETS
 
@@ -63,17 +64,49 @@ def test_a_driver_that_got_no_machines_is_the_clusters_failure(world, there):
     assert world.did[-1] == "down"
 
 
+def silence(jobs, job_id, reopen):
+    """In the place of a cluster that does not answer."""
+    raise NoAnswer("silence")
+
+
+def reopening_once(jobs, job_id, reopen):
+    """In the place of a connection that breaks before the first line."""
+    yield reopen()
+
+
+def reopening_for_ever(jobs, job_id, reopen):
+    """In the place of a connection that does not come again."""
+    while True:
+        with suppress(NoAnswer):
+            yield reopen()
+
+
+HEAD_LOST = ["tiny: its cluster was lost.", "resume       vaeorch resume tiny --out runs --cluster far.yaml"]
+
+
+@pytest.mark.parametrize("follow", [silence, reopening_for_ever], ids=lambda follow: follow.__name__)
 @pytest.mark.parametrize("runs", [True, False])
-def test_a_cluster_whose_head_is_gone_is_ended_and_the_way_on_is_told(world, there, monkeypatch, runs):
-    world.runs = runs
-    monkeypatch.setattr(FakeJobs, "follow", silence)
-    monkeypatch.setattr(FakeCluster, "lost", lambda self, state: True)
+def test_a_cluster_whose_head_is_gone_is_ended_and_the_way_on_is_told(world, there, monkeypatch, runs, follow):
+    world.runs, world.lost, world.unreachable = runs, True, True
+    monkeypatch.setattr(FakeJobs, "follow", follow)
     code, _, said = there("sweep", "tiny.yaml", "--keep-up", "5")
     assert code == 3 and world.did == ["up", "submit", "down"]
-    assert said.splitlines() == [
-        "tiny: its cluster was lost.",
-        "resume       vaeorch resume tiny --out runs --cluster far.yaml",
-    ]
+    assert said.splitlines() == HEAD_LOST
+
+
+def test_attach_tells_that_the_head_was_lost(world, there, here, tmp_path, monkeypatch):
+    there("sweep", "tiny.yaml", "--detach")
+    world.lost = world.unreachable = True
+    monkeypatch.setattr(FakeJobs, "follow", reopening_for_ever)
+    code, _, said = here("cluster", "attach", "tiny")
+    assert code == 3 and said.splitlines() == [HEAD_LOST[0], HEAD_LOST[1].replace("far.yaml", f"{tmp_path}/far.yaml")]
+
+
+def test_a_head_that_is_reached_again_is_not_asked_for(world, there, monkeypatch):
+    world.lost = True
+    monkeypatch.setattr(FakeJobs, "follow", reopening_once)
+    code, _, _ = there("sweep", "tiny.yaml")
+    assert code == 0
 
 
 def test_a_cluster_that_only_does_not_answer_stays(world, there, monkeypatch):
@@ -81,11 +114,6 @@ def test_a_cluster_that_only_does_not_answer_stays(world, there, monkeypatch):
     code, _, said = there("sweep", "tiny.yaml")
     assert code == 3 and world.did == ["up", "submit"]
     assert said.splitlines()[0] == "tiny: the cluster does not answer, but may go on: silence"
-
-
-def silence(jobs, job_id, reopen):
-    """In the place of a cluster that does not answer."""
-    raise NoAnswer("silence")
 
 
 def test_ctrl_c_detaches_and_tells_how_to_come_back(world, there):

@@ -169,6 +169,26 @@ def test_batch_norm_passes_torchs_gradient(kind, shape, monkeypatch):
     torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize(("kind", "shape"), [(BatchNorm1d, (64, 3)), (BatchNorm2d, (32, 3, 8, 8))])
+def test_batch_norm_of_many_workers_rounds_no_more_than_torchs(kind, shape, monkeypatch):
+    """In float32, against torch's in float64: the output, and the gradient by input, weight and bias."""
+    monkeypatch.setattr(norms, "rank_and_world", lambda: (0, 2))
+    weight, x = torch.randn(2, *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2)).float()
+    ours, theirs = (layer.float() for layer in pair_of_norms(kind))
+    truth = [value.double() for value in passed(pair_of_norms(kind)[1], x.double() + 3, weight.double())]
+    errors = zip(*(passed(layer, x + 3, weight) for layer in (ours, theirs)), truth, strict=True)
+    for our, their, true in errors:
+        our_error, their_error = (((value - true).square().mean().sqrt()).item() for value in (our, their))
+        assert our_error < 3 * their_error
+
+
+def passed(layer, x, weight):
+    """The output of a layer, and the gradients of its weighted sum."""
+    x = x.clone().requires_grad_()
+    y = layer(x)
+    return y.detach(), *torch.autograd.grad((y * weight).sum(), (x, layer.weight, layer.bias))
+
+
 @pytest.mark.parametrize("world", [1, 2])
 @pytest.mark.parametrize("kind", [BatchNorm1d, BatchNorm2d])
 def test_batch_norm_of_a_single_value_is_its_bias_and_learns_no_variance(kind, world, monkeypatch):

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from orchestrator.clusters.aws import cloud, life, network
+from orchestrator.clusters.aws import cloud, life, network, standing
 from orchestrator.clusters.aws.noted import FILE, Noted, name_of_cluster
 from orchestrator.clusters.aws.reach import KEY
 from orchestrator.clusters.aws.render import HEAD
@@ -73,7 +73,7 @@ def test_up_starts_the_head_and_says_so(ec2, state, launcher):
     assert (head["InstanceType"], head["ImageId"], head["State"]["Name"]) == ("m6i.xlarge", IMAGE_OF_MOTO, "running")
     assert head["IamInstanceProfile"]["Arn"].endswith("instance-profile/vaeorch-head")
     assert Noted.read(state).address == head["PublicIpAddress"]
-    assert life.standing(a_cluster(), state) == "up, 0 workers"
+    assert standing.standing(state) == "up, 0 workers"
 
 
 def test_up_of_a_cluster_that_is_up_starts_nothing(ec2, state, launcher):
@@ -168,10 +168,10 @@ def test_down_ends_the_workers_of_all_zones_too_and_removes_the_key(ec2, state, 
     life.up(a_cluster(), state, print)
     start(ec2, launcher.calls[0], SPOT_ROW, 3)
     assert len(billed(ec2)) == 4
-    assert life.standing(a_cluster(), state) == "up, 3 workers"
+    assert standing.standing(state) == "up, 3 workers"
     assert life.down(a_cluster(), state) == []
     assert billed(ec2) == keys(ec2) == []
-    assert life.standing(a_cluster(), state) == "down"
+    assert standing.standing(state) == "down"
 
 
 def test_down_can_be_repeated_and_works_without_what_was_noted(ec2, state, launcher):
@@ -223,11 +223,21 @@ def test_up_after_the_head_was_lost_ends_what_is_left_first(ec2, state, launcher
     start(ec2, launcher.calls[0], SPOT_ROW, 2)
     [head] = [one.id for one in cloud.Cloud("us-west-2").alive() if one.head]
     ec2.terminate_instances(InstanceIds=[head])
-    assert life.standing(a_cluster(), state) == "the head is lost, 2 workers"
+    assert standing.standing(state) == "the head is lost, 2 workers"
     said = []
     assert life.up(a_cluster(), state, said.append)
     assert said[0] == f"Ending what is left of {name_of_cluster(state)}."
     assert len(billed(ec2)) == 1
+
+
+def test_a_head_is_lost_once_aws_says_that_it_ends_and_not_while_aws_says_nothing(ec2, state, launcher, monkeypatch):
+    life.up(a_cluster(), state, print)
+    assert not standing.lost(state)
+    [head] = [one.id for one in cloud.Cloud("us-west-2").alive()]
+    ec2.terminate_instances(InstanceIds=[head])
+    assert standing.lost(state)
+    with refusing(monkeypatch, "DescribeInstances", "RequestLimitExceeded"):
+        assert not standing.lost(state)
 
 
 def test_a_placement_group_is_made_and_removed(ec2, state, launcher, monkeypatch):
