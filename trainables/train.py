@@ -123,16 +123,27 @@ class Training:
             self.learner.to(memory_format=torch.channels_last)  # in which convolutions of GPUs are fastest
             self.rows = self.rows.on_gpu
         self.parameters = list(self.learner.parameters())
-        phases, of = dict.fromkeys(run.method.phases), run.optimizer
-        self.optimizers = {phase.name: of.build(self.learner.parameters_of(phase), phase.lr_scale) for phase in phases}
-        self.plateaus = {name: of.plateau.build(some) for name, some in self.optimizers.items() if of.plateau}
         self.epoch = self.step = self.images = 0
+
+    @cached_property
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """That of each phase, by its name. Made when first used: to draw needs none, and torch takes seconds for one."""
+        phases = dict.fromkeys(self.run.method.phases)
+        build, parameters_of = self.run.optimizer.build, self.learner.parameters_of
+        return {phase.name: build(parameters_of(phase), phase.lr_scale) for phase in phases}
+
+    @cached_property
+    def plateaus(self) -> dict[str, torch.optim.lr_scheduler.ReduceLROnPlateau]:
+        """The plateau scheduler of each phase's optimizer, if the run has them."""
+        plateau = self.run.optimizer.plateau
+        return {name: plateau.build(some) for name, some in self.optimizers.items()} if plateau else {}
 
     def named(self, *names: str) -> dict[str, nn.Module]:
         """The objects that have a state_dict, by their key in a checkpoint: all, or those of these names."""
-        optimizers = {f"optimizer/{phase}": optimizer for phase, optimizer in self.optimizers.items()}
-        plateaus = {f"plateau/{phase}": plateau for phase, plateau in self.plateaus.items()}
-        things = {LEARNER: self.learner} | optimizers | plateaus
+        things = {LEARNER: self.learner}
+        if names != (LEARNER,):
+            things |= {f"optimizer/{phase}": optimizer for phase, optimizer in self.optimizers.items()}
+            things |= {f"plateau/{phase}": plateau for phase, plateau in self.plateaus.items()}
         return {name: things[name] for name in names or things}
 
     def state(self, *names: str) -> dict:
