@@ -127,7 +127,7 @@ class Training:
 
     @cached_property
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        """That of each phase, by its name. Made when first used: to draw needs none, and torch takes seconds for one."""
+        """That of each phase, by its name. Made when first used: drawing needs none, and one takes a second."""
         phases = dict.fromkeys(self.run.method.phases)
         build, parameters_of = self.run.optimizer.build, self.learner.parameters_of
         return {phase.name: build(parameters_of(phase), phase.lr_scale) for phase in phases}

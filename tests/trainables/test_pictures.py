@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
+from torchvision.utils import make_grid
 
 from trainables import pictures
 from trainables.data import Rows, Splits
@@ -116,6 +117,13 @@ def test_small_images_are_enlarged_by_a_whole_number():
     sheet = np.asarray(pictures.grid(image, UNIT, 2))
     expected = np.kron([[0, 51], [102, 153]], np.ones((16, 16)))
     np.testing.assert_array_equal(tile(sheet, 0, 1, 32)[..., 0], expected)
+
+
+@pytest.mark.parametrize(("images", "channels", "columns"), [(2, 3, 8), (8, 1, 8), (11, 3, 4), (9, 1, 3), (3, 1, 1)])
+def test_images_are_tiled_as_by_torchvision(images, channels, columns):
+    x_BCHW = torch.rand(images, channels, 5, 7)
+    theirs = make_grid(x_BCHW, nrow=columns, pad_value=1.0)
+    assert torch.equal(pictures.tiled(x_BCHW, columns).expand(3, -1, -1), theirs)
 
 
 def test_values_beyond_the_range_are_clipped_not_wrapped():
