@@ -51,6 +51,8 @@ SCHEDULERS = {"asha": HALVED, "hyperband": HALVED, "none": {}}
 class Receipts:
     """Takes all that it is sent, and keeps how far it has got."""
 
+    local = True
+
     def __init__(self):
         self.known: dict[str, str | None] = {}
 

@@ -14,10 +14,11 @@ from trainables.common.records import Mistake, Record, choice, unwritten, within
 from trainables.data import DATASETS, Facts
 from trainables.distributions.likelihoods import LIKELIHOODS, Bernoulli, SquaredError
 from trainables.methods import METHODS
-from trainables.metrics import metric_names
+from trainables.metrics import Metric, metric_names, metrics_of
 from trainables.networks import NETWORKS
 from trainables.precision import Precision
 
+ACTIVE = "val/active"
 MOST_WEIGHTS = 2**32  # of one layer: 16 GiB, four times as much in training
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -100,6 +101,9 @@ class Run(Record):
     validation_batch_size: PositiveInt | None = unwritten(None)
     """Rows that validation takes at a time; None: `batch_size`, of which small ones are slow. Compare runs of equal
     sizes: the draws depend on it, and so do terms of a whole batch, such as an MMD, `tc` or `sparsity`."""
+    active_every_epochs: PositiveInt = unwritten(1)
+    """After every so many epochs `val/active` is measured, for which the decoder is differentiated along each latent
+    axis: with hundreds of axes, or few training rows, this can take longer than the rest of an epoch."""
     precision: Precision = "fp32"
     """Precision of the networks' arithmetic."""
     compile: bool = False
@@ -125,8 +129,13 @@ class Run(Record):
         return self.model_copy(update={"epochs": epochs, "kl_warmup_epochs": warmup})
 
     def metric_names(self) -> tuple[str, ...]:
-        """The names of the metrics in this run's reports, such as `val/elbo`."""
-        return metric_names(self.method)
+        """The names of the metrics in each of this run's reports, such as `val/elbo`."""
+        return tuple(name for name in metric_names(self.method) if self.active_every_epochs == 1 or name != ACTIVE)
+
+    def metrics_after(self, epoch: int) -> tuple[Metric, ...]:
+        """The metrics of the validation rows that are measured after this epoch."""
+        skipped = ACTIVE if epoch % self.active_every_epochs else None
+        return tuple(metric for metric in metrics_of(self.method) if f"val/{metric.name}" != skipped)
 
     def notes(self) -> Iterator[str]:
         """What works badly though it can be trained, one line each."""

@@ -24,7 +24,6 @@ from trainables.data.sampling import batches, plan
 from trainables.distributions.likelihoods import Range
 from trainables.learner import Learner, assemble
 from trainables.methods import Phase
-from trainables.metrics import metrics_of
 from trainables.metrics.view import look
 from trainables.noise import Noise, seed_of
 from trainables.precision import set_cuda_arithmetic
@@ -237,7 +236,7 @@ class Training:
         """The metrics of the validation rows. They may be non-finite: only training losses raise Diverged."""
         rows = self.run.validation_batch_size or self.run.batch_size
         view = look(self.learner, self.splits.val, rows, self.run.seed, self.device)
-        return {f"val/{metric.name}": metric.compute(view) for metric in metrics_of(self.run.method)}
+        return {f"val/{metric.name}": metric.compute(view) for metric in self.run.metrics_after(self.epoch)}
 
 
 class Epoch:

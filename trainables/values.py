@@ -71,6 +71,8 @@ KINDS: dict[str, Kind] = {
     "proportion_of_ones_data": Kind("Ones in the data", unit=PERCENT),
     "proportion_of_zeros": Kind("Learned proportion", unit=SHARE),
     "least_proportion": Kind("Least proportion", unit=SHARE),
+    "nearest_real": Kind("Distance to the data", "min"),
+    "nearest_generated": Kind("Distance from the data", "min"),
     "parzen_nll": Kind("Parzen NLL", "min", NATS),
     "parzen_width": Kind("Parzen width"),
     "parzen_reversed_nll": Kind("Parzen NLL, reversed", "min", NATS),

@@ -26,6 +26,7 @@ from orchestrator.spec.yaml_file import Document
 from trainables.common.errors import DataError
 from trainables.data import Dataset, Facts
 from trainables.data.access import DataAccess, NotHere
+from trainables.metrics import metric_names
 from trainables.run import Run
 
 WHOLE = {
@@ -98,8 +99,13 @@ class Checker:
         for path, plain in candidate.blocked.items():
             self._report(path, f"leads into {show_path(plain)}, which is no mapping.")
         if self.metric and self.metric not in run.metric_names():
-            lacks = f"the method '{run.method.name}' has no metric '{self.metric}'."
-            self._report(("objective", "metric"), f"{lacks} {cure(self.metric, run.metric_names())}")
+            self._report(("objective", "metric"), self._lacks(run))
+
+    def _lacks(self, run: Run) -> str:
+        """What is wrong with an objective that this run does not report after every epoch."""
+        if self.metric in metric_names(run.method):
+            return f"{self.metric} is not measured after every epoch. Set run.active_every_epochs to 1."
+        return f"the method '{run.method.name}' has no metric '{self.metric}'. {cure(self.metric, run.metric_names())}"
 
     def _whole(self, path: KeyPath, finding: Finding) -> str:
         """The finding's text or, where a domain draws numbers that must be whole and are not, which domain to write."""

@@ -33,6 +33,7 @@ SETTINGS = {
     "attributes": {"sizes": [20]},
     "uncertainty": {"generated": 50},
     "parzen": {"generated": 90, "real": 60},
+    "nearest": {"generated": 90, "real": 60},
     "iwae": {"rows": 30, "k": 3},
 }
 DATA = {

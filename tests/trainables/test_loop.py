@@ -122,3 +122,17 @@ def test_training_does_not_depend_on_validations_batch_size():
 def test_a_run_that_does_not_say_validations_batch_size_is_written_as_before_there_was_one():
     assert "validation_batch_size" not in a_run().model_dump(mode="json")
     assert a_run(validation_batch_size=90).model_dump(mode="json")["validation_batch_size"] == 90
+
+
+def test_active_is_measured_after_every_so_many_epochs_and_changes_nothing_else():
+    each, some = (list(train(a_run(epochs=5, active_every_epochs=every))) for every in (1, 2))
+    assert ["val/active" in report.metrics for report in some] == [False, True, False, True, False]
+    for one, other in zip(each, some, strict=True):
+        assert one.metrics.items() >= other.metrics.items()
+        assert one.metrics.keys() - other.metrics.keys() <= {"val/active"}
+
+
+def test_a_metric_that_is_not_measured_after_every_epoch_is_not_promised():
+    assert set(a_run().metric_names()) - set(a_run(active_every_epochs=2).metric_names()) == {"val/active"}
+    assert a_run("sylvester_vae", active_every_epochs=2).metric_names() == a_run("sylvester_vae").metric_names()
+    assert "active_every_epochs" not in a_run().model_dump(mode="json")

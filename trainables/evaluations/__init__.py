@@ -7,7 +7,7 @@ several need (codes, features, generated data) once. metrics/ computes the numbe
 from trainables.evaluations.base import Evaluation, EvaluationResult, Measurement
 from trainables.evaluations.downstream import SVM, Attributes, Forest
 from trainables.evaluations.drawing import Traversals
-from trainables.evaluations.generation import PRD, Frechet, FrechetARD, FrechetIntel
+from trainables.evaluations.generation import PRD, Frechet, FrechetARD, FrechetIntel, Nearest
 from trainables.evaluations.latent import MMD, DzTime, Information, Rate
 from trainables.evaluations.likelihood import IWAE, Parzen
 from trainables.evaluations.representation import MIG, MSE, Active, FactorVAE, Hoyer, Magnitudes
@@ -18,6 +18,7 @@ EVALUATIONS: tuple[type[Evaluation], ...] = (
     FrechetIntel,
     FrechetARD,
     PRD,
+    Nearest,
     Active,
     MSE,
     Hoyer,

@@ -246,6 +246,13 @@ def test_a_metric_must_be_one_of_every_alternative(tmp_path):
     ]
 
 
+def test_a_metric_that_is_not_measured_after_every_epoch_is_no_objective(tmp_path):
+    text = TINY.replace("  epochs:", "  active_every_epochs: 2\n  epochs:")
+    told = refused(tmp_path, text + "objective: {metric: val/active, mode: min}\n")
+    cure = "val/active is not measured after every epoch. Set run.active_every_epochs to 1."
+    assert told == [f"spec.yaml:17: objective.metric: {cure}"]
+
+
 @pytest.mark.parametrize(
     ("objective", "mode"),
     [

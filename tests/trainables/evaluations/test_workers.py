@@ -37,6 +37,7 @@ CASES = {
             "information",
             "mmd",
             "parzen all",
+            "nearest",
         ],
     ),
     "sylvester_vae": ("digits", ["rate", "svm", "forest", "attributes", "parzen", "iwae", "mse", "hoyer"]),

@@ -10,6 +10,7 @@ from tests.support import forks
 from tests.support.small_runs import a_run
 from trainables.data.loading import load_splits
 from trainables.metrics import frechet, ones_classifier, rate, reconstruction
+from trainables.metrics.nearest import nearest
 from trainables.metrics.parzen import parzen
 from trainables.noise import Noise
 from trainables.relevance import Relevance
@@ -35,6 +36,7 @@ def numbers():
         **rate.finish(all_reduce(rate.statistics(vae, test[mine], noise, draws=3))),
         **reconstruction.finish(all_reduce(reconstruction.statistics(vae, test[mine], noise, found))),
         **parzen(generated[mine], val[mine], test[mine]),
+        **nearest(generated[mine], test[mine]),
     }
 
 
