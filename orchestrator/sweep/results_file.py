@@ -22,6 +22,7 @@ from orchestrator.sweep.ranking import configurations, replicated
 PLACED = ("configuration", "config", "seed", "stage")  # of a trial's config, in results.json
 INTERRUPTED = "interrupted"  # the reason of a trial that is `stopped` because the sweep was
 EVENTS = "events"  # in results.json: how many events of the journal it contains
+NOT_OF_A_DECISION = ("event", "shape", "answer")  # what only the journal has of whether trials are trained together
 ENDS = ("ended", "reused")  # the events with which a trial has ended
 SHARE = 0.05  # of the trials that have ended: after so many further ends results.json is written again
 
@@ -167,12 +168,12 @@ def up_to_date(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
     trials = {trial["id"]: trial for trial in results["trials"] if trial.get("reason") != INTERRUPTED}
     known = {key: value for key, value in results.items() if key != "configurations"}
     for number, event in later[: last + 1]:
-        known |= {EVENTS: number} | _take(event, trials, known["made_with"], folder)
+        known |= {EVENTS: number} | _take(event, trials, known, folder)
     return _with_trials(known, sorted(trials.values(), key=lambda trial: int(trial["id"])))
 
 
-def _take(event: dict[str, Any], trials: dict[str, dict], made_with: dict | None, folder: Path) -> dict[str, Any]:
-    """Apply an event to the trials that have ended; what else it changes in results.json is returned."""
+def _take(event: dict[str, Any], trials: dict[str, dict], known: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Apply an event to the trials that have ended; what else it changes in results.json (`known`) is returned."""
     kind, outcome = event["event"], event.get("outcome")
     for trial in event.get("reopened", ()):
         trials.pop(trial, None)
@@ -184,7 +185,15 @@ def _take(event: dict[str, Any], trials: dict[str, dict], made_with: dict | None
         trials[event["trial"]] = with_findings(entry | {"checkpoint": kept}, home)
     changes = {"data": event["data"]} if event.get("data") else {}
     changes |= {"budget": outcome["budget"]} if outcome and "budget" in outcome else {}
+    if kind == "stacking":
+        changes["stacking"] = [*known.get("stacking", ()), decision_of(event)]
+    made_with = known["made_with"]
     return changes | ({"made_with": None} if event.get("made_with", made_with) != made_with else {})
+
+
+def decision_of(event: dict[str, Any]) -> dict[str, Any]:
+    """What results.json has of the journal's event that decides whether trials of a kind are trained together."""
+    return {key: value for key, value in event.items() if key not in NOT_OF_A_DECISION}
 
 
 def _later(folder: Path, known: int | None) -> Iterator[tuple[int, dict[str, Any]]]:

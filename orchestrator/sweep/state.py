@@ -14,7 +14,7 @@ from orchestrator.schedulers.base import CONTINUE, PAUSE
 from orchestrator.schedulers.run_all import RunAll
 from orchestrator.storage.journal import Journal, JournalError
 from orchestrator.sweep.budget import UNLIMITED, BudgetMeter
-from orchestrator.sweep.results_file import ENDS, ResultsFile, known_numbers
+from orchestrator.sweep.results_file import ENDS, ResultsFile, decision_of, known_numbers
 
 WORST = ("diverged", "failed")  # a trial that ends so takes the last place at its next rung
 STOPPED = "stopped"  # the status of a trial that did not go on to its last epoch
@@ -308,7 +308,7 @@ class SweepState:
 
     def _stacking(self, facts: dict) -> None:
         """It was found whether trials of one `shape` are trained together in a slot, and why."""
-        decision = {name: value for name, value in facts.items() if name not in ("shape", "answer")}
+        decision = decision_of(facts)
         self.stacking[facts["shape"]] = decision
         self.results_file.stacking.append(decision)
         self.news.append(("trial_noticed", facts["like"], stacking_text(decision)))

@@ -49,6 +49,8 @@ def watched(queue: TrialQueue, folder, seed: int) -> Callable[[SweepState, str],
             assert plain(up_to_date(folder, written(folder))) == known["expected"]
 
     def occupied(state, trial):
+        if luck.random() < 0.25:
+            state.decide_stacking(f"kind {trial}", like=trial, stacked=False, why="sums are rounded otherwise")
         occupy(state, trial)
         if luck.random() < 0.25:
             file.write()
