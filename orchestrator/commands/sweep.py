@@ -22,7 +22,7 @@ from orchestrator.sweep.changes import datasets
 from orchestrator.sweep.folder import claim
 from orchestrator.sweep.open import Start
 from orchestrator.terminal import say
-from orchestrator.tracking.client import prepare_store
+from orchestrator.tracking.client import check_known_store
 from orchestrator.tracking.start import open_tracker
 from orchestrator.tracking.store_address import check_early
 from orchestrator.tracking.tracker import HASTE_S
@@ -48,7 +48,7 @@ def sweep(
 
 
 def prepare(plan: Plan, workspace: Workspace, console: Console, site: Site) -> dict[str, Any] | None:
-    """Read the data and open the store, before anything starts. Raises UserError.
+    """Read the data and check the store, before anything starts. Raises UserError.
 
     Returns what the trials are made with, if that is not what this machine has.
     """
@@ -57,7 +57,7 @@ def prepare(plan: Plan, workspace: Workspace, console: Console, site: Site) -> d
     sets = datasets(trial.run for trial in plan.examples)
     made_with = site.check(sets, site.data(workspace), plan.spec.resources, console)
     if workspace.tracking_uri:
-        prepare_store(workspace.tracking_uri)
+        check_known_store(workspace.tracking_uri)
     return made_with
 
 

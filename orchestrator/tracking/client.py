@@ -54,6 +54,17 @@ def prepare_store(uri: str) -> None:
         raise TrackingError(f"{without_password(uri)}: {first_line(error, uri)}") from None
 
 
+def check_known_store(uri: str) -> None:
+    """As `prepare_store`, but an SQLite store that is not there yet is left to whoever sends to it first.
+
+    That is a thread, which has to import MLflow in any case: so a sweep need not wait for it. Raises TrackingError.
+    """
+    check_store(uri)
+    set_environment()
+    if not is_sqlite(uri) or not _is_empty(sqlite_file(uri)):
+        prepare_store(uri)
+
+
 def connect(uri: str, out: Path | None = None) -> Any:
     """An MlflowClient; makes the tables of a new database, and finds its artifacts again, which may be in `out`."""
     from mlflow import MlflowClient

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from orchestrator.tracking.client import connect, prepare_store
+from orchestrator.tracking.client import check_known_store, connect, prepare_store
 from orchestrator.tracking.saved_view import SECTIONS, SavedView, known, link, page_state
 from orchestrator.tracking.spool import TrackingError
 from orchestrator.tracking.start import axes_of
@@ -78,14 +78,22 @@ def test_a_store_that_processes_make_together_is_whole_and_nothing_is_printed(ma
         assert database.execute("SELECT name FROM experiments").fetchall() == [("Default",)]
 
 
-def test_a_store_of_another_version_is_told(made_together, tmp_path):
+@pytest.mark.parametrize("check", [prepare_store, check_known_store])
+def test_a_store_of_another_version_is_told(made_together, tmp_path, check):
     file = tmp_path / "mlflow.db"
     file.write_bytes(made_together[0].read_bytes())
     with closing(sqlite3.connect(file)) as database:
         database.execute("UPDATE alembic_version SET version_num = 'old'")
         database.commit()
     with pytest.raises(TrackingError, match="out-of-date database schema"):
-        prepare_store(f"sqlite:///{file}")
+        check(f"sqlite:///{file}")
+
+
+def test_a_store_that_is_not_there_yet_is_left_to_whoever_sends_first(tmp_path):
+    check_known_store(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert (tmp_path / "mlflow.db").stat().st_size == 0
+    with pytest.raises(TrackingError, match="cannot be"):
+        check_known_store(f"sqlite:///{tmp_path / 'mlflow.db' / 'beneath.db'}")
 
 
 def view(**changes):
