@@ -14,7 +14,7 @@ from orchestrator.tracking.spool import Line, Spool, parsed
 
 TOGETHER = "epoch"  # the one kind of event that is sent many at a time
 STATES = ("started", "ended")  # the kinds of event that set a run's state: the last one counts
-PAUSE_S, LONGEST_PAUSE_S, CLOSING_PAUSE_S = 1.0, 15.0, 0.2
+PAUSE_S, LONGEST_PAUSE_S, CLOSING_PAUSE_S = 5.0, 15.0, 0.2  # the more epochs go at once, the less each costs
 PATIENCE_S = 10.0  # how long the end of a sweep waits for a store that takes nothing
 LOCAL_PATIENCE_S = 120.0  # for one that is only slow: importing MLflow, and a file, on a busy machine
 

@@ -28,15 +28,13 @@ def nearest(generated_MX: Tensor, real_NX: Tensor) -> dict[str, float]:
 
 
 def _median(points_NX: Tensor, among_MX: Tensor) -> float:
-    among_MX = sums.gather(among_MX).flatten(1).double()
-    own_N = distances(points_NX, among_MX)
-    return float(sums.gather(own_N).quantile(0.5))
+    return float(sums.gather(distances(points_NX, sums.gather(among_MX))).quantile(0.5))
 
 
 def distances(points_NX: Tensor, among_MX: Tensor) -> Tensor:
     """The distance of each point to the nearest of others, (N,), float64."""
-    parts = [
-        torch.cdist(some_BX, among_MX.double().flatten(1), compute_mode="donot_use_mm_for_euclid_dist").amin(1)
-        for some_BX in points_NX.double().flatten(1).split(AT_ONCE)
-    ]
-    return torch.cat(parts)
+    points_NX, among_MX = points_NX.flatten(1).double(), among_MX.flatten(1).double()
+    exact = "donot_use_mm_for_euclid_dist"
+    return torch.cat(
+        [torch.cdist(some_BX, among_MX, compute_mode=exact).amin(1) for some_BX in points_NX.split(AT_ONCE)]
+    )

@@ -26,9 +26,10 @@ class OverWorkers:
         mean_C = total_C / count
         variance_C = (square_C / count - mean_C.square()).clamp_min(0)
         self._track(mean_C, variance_C, count)
-        scale_C = self.weight * (variance_C + self.eps).rsqrt().to(x_BC.dtype)
+        scale_C = self.weight * (variance_C + self.eps).rsqrt().to(self.weight.dtype)
         per_channel = (-1, *[1] * (x_BC.ndim - 2))
-        centred_BC = x_BC - mean_C.to(x_BC.dtype).view(per_channel)  # first: a large mean would leave less of the rest
+        # The mean first: with weight and bias in one shift, a large one would leave less of the rest.
+        centred_BC = x_BC - mean_C.to(self.weight.dtype).view(per_channel)
         return torch.addcmul(self.bias.view(per_channel), centred_BC, scale_C.view(per_channel))
 
     @torch.no_grad()
