@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 sums = LazyModule("trainables.sums")
 
+EXACT = "donot_use_mm_for_euclid_dist"  # of torch's ways to compute distances the one without cancellation
 AT_ONCE = 500  # rows; the memory is this times the number of rows that are looked through, times 8 bytes
 
 
@@ -34,7 +35,5 @@ def _median(points_NX: Tensor, among_MX: Tensor) -> float:
 def distances(points_NX: Tensor, among_MX: Tensor) -> Tensor:
     """The distance of each point to the nearest of others, (N,), float64."""
     points_NX, among_MX = points_NX.flatten(1).double(), among_MX.flatten(1).double()
-    exact = "donot_use_mm_for_euclid_dist"
-    return torch.cat(
-        [torch.cdist(some_BX, among_MX, compute_mode=exact).amin(1) for some_BX in points_NX.split(AT_ONCE)]
-    )
+    some = (torch.cdist(some_BX, among_MX, compute_mode=EXACT) for some_BX in points_NX.split(AT_ONCE))
+    return torch.cat([distance_BM.amin(1) for distance_BM in some])
