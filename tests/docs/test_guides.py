@@ -1,4 +1,4 @@
-"""The commands of the guides run as they are printed, one guide after the other, on one small sweep."""
+"""The commands of README and of the guides run as they are printed, one page after the other, on one small sweep."""
 
 import io
 import re
@@ -15,10 +15,10 @@ from docs.build.sweep import DOCS, blocks, in_a_process, run_page
 from orchestrator.cli.main import cli
 from tests.support import ROOT
 
-GUIDES = {path.stem: path for path in sorted((DOCS / "guides").glob("*.md"))}
+GUIDES = {path.stem: path for path in (ROOT / "README.md", *sorted((DOCS / "guides").glob("*.md")))}
 ORDER = (
-    *("writing-a-spec", "several-gpus", "many-small-trials", "imagenet32", "reproducing-a-paper", "your-own-data"),
-    *("mlflow", "evaluating", "reading-a-sweep", "using-models", "going-on"),
+    *("README", "writing-a-spec", "several-gpus", "many-small-trials", "imagenet32", "reproducing-a-paper"),
+    *("your-own-data", "mlflow", "evaluating", "reading-a-sweep", "using-models", "going-on"),
 )
 """Guides with commands to run; the last one renames and removes the sweep."""
 OF_THEIR_OWN = {"your-own-method"}
@@ -41,13 +41,13 @@ def call(words: list[str], folder: Path) -> str:
 
 def prepare(guide: str, folder: Path) -> None:
     """Make what a guide takes for granted."""
+    if guide == "README":  # `make quickstart`, in small
+        call(["sweep", "search_spaces/quickstart.yaml", *SMALL], folder)
     if guide == "your-own-data":
         for number in range(40):
             file = folder / "flowers" / ("rose", "tulip")[number % 2] / f"{number}.png"
             file.parent.mkdir(parents=True, exist_ok=True)
             Image.new("RGB", (210 + number, 220), (9 * number % 256, 80, 10)).save(file)
-    if guide == "mlflow":
-        call(["sweep", "search_spaces/quickstart.yaml", *SMALL], folder)
     if guide == "reading-a-sweep":
         call(["sweep", "search_spaces/quickstart.yaml", "--name", "quickstart_again", *SMALL], folder)
         call(["evaluate", "quickstart_again", "--metrics", "mse"], folder)
@@ -98,7 +98,7 @@ def test_extending_adds_trials_seeds_and_epochs(printed):
 
 
 def test_numbers_that_were_measured_are_shown(printed):
-    measured = next(text for command, text in printed.items() if command.startswith("vaeorch evaluate"))
+    measured = next(text for command, text in printed.items() if command.startswith("vaeorch evaluate quickstart"))
     shown = printed["vaeorch results quickstart --evaluations"]
     for name in ("frechet_classifier", "mse", "rate"):
         assert name in measured and name in shown
