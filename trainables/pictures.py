@@ -171,8 +171,7 @@ def tiled(shown_BCHW: Tensor, columns: int) -> Tensor:
     """
     columns = min(columns, len(shown_BCHW))
     empty = -len(shown_BCHW) % columns
-    framed = functional.pad(shown_BCHW, (0, LINE, 0, LINE), value=1.0)
-    framed = functional.pad(framed, (0, 0, 0, 0, 0, 0, 0, empty), value=1.0)
+    framed = functional.pad(shown_BCHW, (0, LINE, 0, LINE, 0, 0, 0, empty), value=1.0)
     rows = framed.unflatten(0, (-1, columns)).permute(2, 0, 3, 1, 4)  # channel, row, height, column, width
     return functional.pad(rows.flatten(3, 4).flatten(1, 2), (LINE, 0, LINE, 0), value=1.0)
 

@@ -1,4 +1,4 @@
-"""Evaluations of generated data: distances to real data in the features of a network."""
+"""Evaluations of generated data: distances to real data, in the features of a network or in the data's own values."""
 
 from __future__ import annotations
 

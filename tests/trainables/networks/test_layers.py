@@ -170,16 +170,20 @@ def test_batch_norm_passes_torchs_gradient(kind, shape, monkeypatch):
 
 
 @pytest.mark.parametrize(("kind", "shape"), [(BatchNorm1d, (64, 3)), (BatchNorm2d, (32, 3, 8, 8))])
-def test_batch_norm_of_many_workers_rounds_no_more_than_torchs(kind, shape, monkeypatch):
-    """In float32, against torch's in float64: the output, and the gradient by input, weight and bias."""
+def test_batch_norm_of_many_workers_rounds_at_most_twice_as_much_as_torchs(kind, shape, monkeypatch):
+    """In float32, against torch's in float64: the output, and the gradient by input, weight and bias; of 30 batches."""
     monkeypatch.setattr(norms, "rank_and_world", lambda: (0, 2))
-    weight, x = torch.randn(2, *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2)).float()
-    ours, theirs = (layer.float() for layer in pair_of_norms(kind))
-    truth = [value.double() for value in passed(pair_of_norms(kind)[1], x.double() + 3, weight.double())]
-    errors = zip(*(passed(layer, x + 3, weight) for layer in (ours, theirs)), truth, strict=True)
-    for our, their, true in errors:
-        our_error, their_error = (((value - true).square().mean().sqrt()).item() for value in (our, their))
-        assert our_error < 3 * their_error
+    generator, (ours, theirs), (_, exact) = torch.Generator().manual_seed(2), pair_of_norms(kind), pair_of_norms(kind)
+    layers, squares = (ours.float(), theirs.float()), torch.zeros(2, 4, dtype=torch.float64)
+    for _ in range(30):
+        weight, x = torch.randn(2, *shape, generator=generator)
+        x += 3  # a mean of three standard deviations
+        truth = passed(exact, x.double(), weight.double())
+        for layer, square in zip(layers, squares, strict=True):
+            pairs = zip(passed(layer, x, weight), truth, strict=True)
+            square += torch.stack([(value - true).square().mean() for value, true in pairs])
+    our_errors, their_errors = squares.sqrt()
+    assert (our_errors < 2 * their_errors).all()
 
 
 def passed(layer, x, weight):
