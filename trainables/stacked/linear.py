@@ -7,8 +7,9 @@ found by trial; for these the products are taken one by one.
 # Shapes: K models, B rows, I inputs and O outputs of a layer; N, M and P any.
 
 import math
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from itertools import groupby
 
 import torch
 import torch.nn.functional as F
@@ -19,11 +20,45 @@ ALIGNMENT = 64  # bytes, of the memory of a new tensor
 ENOUGH, MOST = 2_000, 100  # numbers that must be equal; draws of them
 
 
+ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.Softplus, nn.Sigmoid, nn.Tanh)
+
+
 def batch_layers(module: nn.Module) -> None:
-    """Have the linear layers of `module` call `Linear`, in place. They are meant to be called under `vmap` then."""
+    """Have the linear layers of `module` computed by `Layers`, in place. They are meant to be called under `vmap` then."""
     for layer in module.modules():
-        if type(layer) is nn.Linear:
-            layer.__class__ = BatchedLinear
+        if type(layer) in BATCHED:
+            layer.__class__ = BATCHED[type(layer)]
+
+
+class BatchedSequential(nn.Sequential):
+    """Layers that several models share under `vmap`. Neighbours that are linear or elementwise are computed as one.
+
+    `vmap` costs more than the arithmetic of a small layer, so they pass through it once.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The last layer's output."""
+        for chained, layers in groupby(self, _can_be_chained):
+            layers = tuple(layers)
+            if chained and x.ndim == 2 and not x.requires_grad:  # it does inside `torch.func.grad`, for which see `Linear`
+                weights = [weight for layer in layers for weight in layer.parameters()]
+                x = Chain.apply(partial(_through, layers), x, *weights)
+            else:
+                for layer in layers:
+                    x = layer(x)
+        return x
+
+
+def _can_be_chained(layer: nn.Module) -> bool:
+    return isinstance(layer, ELEMENTWISE) or (isinstance(layer, BatchedLinear) and layer.bias is not None)
+
+
+def _through(layers: Sequence[nn.Module], linear: Callable[..., Tensor], x: Tensor, *weights: Tensor) -> Tensor:
+    """The output of layers, of which the linear ones have these weights and biases."""
+    left = iter(weights)
+    for layer in layers:
+        x = linear(x, next(left), next(left)) if isinstance(layer, nn.Linear) else layer(x)
+    return x
 
 
 class BatchedLinear(nn.Linear):
@@ -34,6 +69,22 @@ class BatchedLinear(nn.Linear):
         if x.ndim < 2 or self.bias is None:
             return super().forward(x)
         return Linear.apply(x.flatten(0, -2), self.weight, self.bias).unflatten(0, x.shape[:-1])
+
+
+class Chain(Function):
+    """Layers one after another, whose linear ones are `Layers` under `vmap`. It has no gradient but there."""
+
+    @staticmethod
+    def forward(through: Callable[..., Tensor], x_BI: Tensor, *weights: Tensor) -> Tensor:
+        return through(F.linear, x_BI, *weights)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        pass
+
+    @staticmethod
+    def vmap(info, in_dims, through: Callable[..., Tensor], *inputs: Tensor) -> tuple[Tensor, int]:
+        return through(Layers.apply, *_stacked(info.batch_size, in_dims[1:], inputs)), 0
 
 
 class Linear(Function):
@@ -54,11 +105,18 @@ class Linear(Function):
 
     @staticmethod
     def vmap(info, in_dims, *inputs: Tensor) -> tuple[Tensor, int]:
-        stacked = [
-            value.movedim(dim, 0) if dim is not None else value.expand(info.batch_size, *value.shape)
-            for value, dim in zip(inputs, in_dims, strict=True)
-        ]
-        return Layers.apply(*stacked), 0
+        return Layers.apply(*_stacked(info.batch_size, in_dims, inputs)), 0
+
+
+def _stacked(models: int, in_dims: Sequence[int | None], inputs: Sequence[Tensor]) -> list[Tensor]:
+    """The inputs of a function under `vmap`, each with the models as its first dimension."""
+    return [
+        value.movedim(dim, 0) if dim is not None else value.expand(models, *value.shape)
+        for value, dim in zip(inputs, in_dims, strict=True)
+    ]
+
+
+BATCHED = {nn.Linear: BatchedLinear, nn.Sequential: BatchedSequential}
 
 
 class Layers(Function):
