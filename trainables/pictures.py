@@ -66,9 +66,11 @@ def pictures_of(
     device = next(vae.parameters()).device
     x_BX = rows.batch(torch.arange(seen)).to(device)
     mean_BD = vae.represent(x_BX)
-    scores = scores_of(vae, x_BX, mean_BD, seed)
+    of_images, ard = len(vae.shape) == 3, isinstance(vae.prior, ARD)
+    if of_images or ard:
+        scores = scores_of(vae, x_BX, mean_BD, seed)
     pictures: dict[str, Picture] = {}
-    if len(vae.shape) == 3:
+    if of_images:
         span = span_of(rows)
         pictures["reconstructions.png"] = reconstructions(vae, x_BX[:RECONSTRUCTIONS], span)
         pictures["samples.png"] = grid(generated(vae, sampler, SAMPLES, seed, device), span, COLUMNS)
@@ -78,8 +80,8 @@ def pictures_of(
     else:
         pictures["reconstructions.png"] = curve_pairs(x_BX, vae.decode(mean_BD).mean_BX)
         pictures["samples.png"] = curve_bundles(x_BX, generated(vae, sampler, OVERLAID, seed, device))
-    if isinstance(vae.prior, ARD):
-        if len(vae.shape) == 3:
+    if ard:
+        if of_images:
             noise = Noise(seed, "samples", rows=slice(SAMPLES), total=SAMPLES, device=device)
             pruned = vae.decode(scores.sample(noise.normal("prior", vae.latent_dim))).mean_BX
             pictures["samples_pruned.png"] = grid(pruned, span, COLUMNS)

@@ -24,7 +24,7 @@ from trainables.data.sampling import batches, plan
 from trainables.distributions.likelihoods import Range
 from trainables.learner import Learner, assemble
 from trainables.methods import Phase
-from trainables.metrics.view import look
+from trainables.metrics.view import Batch, ModelView, batches_of, look
 from trainables.noise import Noise, seed_of
 from trainables.precision import set_cuda_arithmetic
 from trainables.run import Run
@@ -232,10 +232,20 @@ class Training:
             for group in optimizer.param_groups:
                 group["lr"] *= self.run.optimizer.factor_after(self.epoch)
 
-    def validate(self) -> dict[str, float]:
-        """The metrics of the validation rows. They may be non-finite: only training losses raise Diverged."""
-        rows = self.run.validation_batch_size or self.run.batch_size
-        view = look(self.learner, self.splits.val, rows, self.run.seed, self.device)
+    @property
+    def validation_batch_size(self) -> int:
+        return self.run.validation_batch_size or self.run.batch_size
+
+    def validation_batches(self, last: int | None = None) -> Iterator[Batch]:
+        """This worker's share of each batch of the validation rows, or of the `last` ones."""
+        return batches_of(self.splits.val, self.validation_batch_size, self.run.seed, self.device, last)
+
+    def validate(self, view: ModelView | None = None) -> dict[str, float]:
+        """The metrics of the validation rows. They may be non-finite: only training losses raise Diverged.
+
+        `view` is that of these rows, if they have been passed through the model already.
+        """
+        view = view or look(self.learner, self.validation_batches())
         return {f"val/{metric.name}": metric.compute(view) for metric in self.run.metrics_after(self.epoch)}
 
 
@@ -280,11 +290,11 @@ class Epoch:
         self.training.learner.after_step(phase, sums, rows)
         self.tally.add(phase.name, terms, sums, mine)
 
-    def report(self) -> Report:
-        """End the epoch, and report it. Raises Diverged."""
+    def report(self, view: ModelView | None = None) -> Report:
+        """End the epoch, and report it; `view` as in `validate`. Raises Diverged."""
         training = self.training
         training.epoch += 1
-        metrics = self.tally.means() | training.validate()
+        metrics = self.tally.means() | training.validate(view)
         training.schedule(metrics["val/loss"])
         return Report(training.epoch, training.images, time.perf_counter() - self.started, metrics, training)
 

@@ -1,8 +1,10 @@
 """ModelView: a model's outputs on the validation rows, from which all metrics of an epoch are computed."""
 
-# Shapes: N rows of this worker, J of them among the first 100 of the data set, D latent axes.
+# Shapes: N rows of this worker, B of them in a batch, J among the first 100 of the data set, D latent axes.
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,38 +29,78 @@ class ModelView:
     first_JX: Tensor  # the rows that they are of
 
 
+class Batch(NamedTuple):
+    """Rows of a batch of validation."""
+
+    x_BX: Tensor
+    noise: Noise
+    first: int  # how many of them, from the first on, are among the first 100 of the data set
+
+
+class Outputs(NamedTuple):
+    """A model's outputs on a batch, or those of K models with K before each shape."""
+
+    per_row: dict[str, Tensor]  # (B,)
+    z_BD: Tensor
+    mean_BD: Tensor
+
+
+class Seen(NamedTuple):
+    """What is kept of a batch."""
+
+    outputs: Outputs
+    first_BD: Tensor
+    first_BX: Tensor
+
+
 @torch.no_grad()
-def look(learner: Learner, rows: Rows, batch_size: int, seed: int, device: torch.device) -> ModelView:
-    """Pass this worker's share of every batch of `rows` through the model.
+def look(learner: Learner, batches: Iterable[Batch]) -> ModelView:
+    """Pass batches of rows through a model."""
+    learner.eval()
+    return view_of(
+        learner.vae, [kept(outputs_of(learner, batch.x_BX, batch.noise), batch.x_BX, batch.first) for batch in batches]
+    )
+
+
+def batches_of(
+    rows: Rows, batch_size: int, seed: int, device: torch.device, last: int | None = None
+) -> Iterator[Batch]:
+    """This worker's share of every batch of `rows`, or of the `last` ones.
 
     The noise depends on the seed and the row alone, not on the epoch, so that epochs are compared on the same draws.
     """
-    learner.eval()
-    vae = learner.vae
-    per_row: dict[str, list[Tensor]] = {}
-    z, mean, first, first_x = [], [], [], []
-    for start in range(0, len(rows), batch_size):
+    starts = range(0, len(rows), batch_size)
+    for start in starts if last is None else starts[-last:]:
         index = torch.arange(start, min(start + batch_size, len(rows)))
         mine = share(len(index))
         x_BX = rows.batch(index[mine], device).to(torch.get_default_dtype())
         noise = Noise(seed, "look", start, rows=mine, total=len(index), device=device)
-        seen = vae(x_BX, noise, phase=learner.method.phases[0].name)
-        terms = learner.method.terms(seen)
-        values = {name: value.double().expand(len(x_BX)) for name, (_, value) in terms.items()}
-        values["loss"] = sum(weight * values[name] for name, (weight, _) in terms.items())
-        values["mse"] = (x_BX - seen.decoded.mean_BX).double().square().flatten(1).mean(1)
-        for name, value in values.items():
-            per_row.setdefault(name, []).append(value)
-        z.append(seen.z_BL)
-        mean.append(vae.mapping(seen.q.mean_BD))
-        at = index[mine].to(device) < JACOBIAN_ROWS
-        first.append(seen.z_BL[at])
-        first_x.append(x_BX[at])
+        yield Batch(x_BX, noise, int((index[mine] < JACOBIAN_ROWS).sum()))
+
+
+def outputs_of(learner: Learner, x_BX: Tensor, noise: Noise) -> Outputs:
+    """The outputs of a model in evaluation mode."""
+    seen = learner.vae(x_BX, noise, phase=learner.method.phases[0].name)
+    terms = learner.method.terms(seen)
+    per_row = {name: value.double().expand(len(x_BX)) for name, (_, value) in terms.items()}
+    per_row["loss"] = sum(weight * per_row[name] for name, (weight, _) in terms.items())
+    per_row["mse"] = (x_BX - seen.decoded.mean_BX).double().square().flatten(1).mean(1)
+    return Outputs(per_row, seen.z_BL, learner.vae.mapping(seen.q.mean_BD))
+
+
+def kept(outputs: Outputs, x_BX: Tensor, first: int) -> Seen:
+    """What is kept of a batch: no data but the rows at which the Jacobian is computed."""
+    return Seen(outputs, outputs.z_BD[:first], x_BX[:first].clone())
+
+
+def view_of(vae: VAE, seen: Sequence[Seen]) -> ModelView:
+    """The view of a model from what was kept of all batches."""
+    outputs = [batch.outputs for batch in seen]
     return ModelView(
         vae,
-        {name: torch.cat(parts) for name, parts in per_row.items()},
-        torch.cat(z),
-        torch.cat(mean),
-        torch.cat(first),
-        torch.cat(first_x),
+        {name: torch.cat([some.per_row[name] for some in outputs]) for name in outputs[0].per_row},
+        torch.cat([some.z_BD for some in outputs]),
+        torch.cat([some.mean_BD for some in outputs]),
+        torch.cat([batch.first_BD for batch in seen]),
+        torch.cat([batch.first_BX for batch in seen]),
     )

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import torch
 
 from trainables.data import Splits
+from trainables.metrics.view import ModelView, look
 from trainables.run import Run
+from trainables.stacked.numbers import CannotStack
 from trainables.stacked.stack import Stack, convolves
 from trainables.train import Epoch, Training, take_steps
 
@@ -25,15 +27,20 @@ class Comparison:
     gain: float  # how many times as quick, by CPU time, or by the clock with a GPU
     equal: bool  # whether all that a checkpoint holds has the same bits
     difference: float  # of a parameter after one step, the largest, relative to its norm
+    validates: bool  # whether validation rows passed through all at once give the same bits, too
 
 
 def compare(runs: Sequence[Run], splits: Splits) -> Comparison:
-    """Try a few steps of these runs both ways, with the last, shorter batch. Raises CannotStack and Diverged."""
+    """Try some steps and validation of these runs both ways, with the last, shorter batch.
+
+    Raises CannotStack and Diverged.
+    """
     rest = _rows(runs[0], splits) % runs[0].batch_size
     together, alone = _both(runs, splits, FULL_BATCHES * runs[0].batch_size + rest)
     equal = all(map(_equal, together.trainings, alone.trainings))
     gain = alone.seconds / max(together.seconds, 1e-9)
-    return Comparison(gain, equal, 0.0 if equal else _difference_after_a_step(runs, splits))
+    difference = 0.0 if equal else _difference_after_a_step(runs, splits)
+    return Comparison(gain, equal, difference, _look_the_same(together.trainings))
 
 
 def why_not(training: Training) -> str | None:
@@ -103,6 +110,21 @@ def _same(one, other) -> bool:
     if isinstance(one, list | tuple):
         return len(one) == len(other) and all(map(_same, one, other))
     return one == other or (one != one and other != other)
+
+
+def _look_the_same(trainings: Sequence[Training]) -> bool:
+    """Whether the views of these trainings' models are the same, computed at once and one by one."""
+    last = FULL_BATCHES + 1
+    try:
+        together = Stack(trainings).look(last)
+    except CannotStack:
+        return False
+    alone = [look(training.learner, training.validation_batches(last)) for training in trainings]
+    return all(_same_views(*views) for views in zip(together, alone, strict=True))
+
+
+def _same_views(one: ModelView, other: ModelView) -> bool:
+    return _same(vars(one) | {"vae": None}, vars(other) | {"vae": None})
 
 
 def _difference_after_a_step(runs: Sequence[Run], splits: Splits) -> float:

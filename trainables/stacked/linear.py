@@ -24,7 +24,7 @@ ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.Softplus, nn.Sigmoid, nn.Tanh)
 
 
 def batch_layers(module: nn.Module) -> None:
-    """Have the linear layers of `module` computed by `Layers`, in place. They are meant to be called under `vmap` then."""
+    """Have the linear layers of `module` computed by `Layers`, in place. It is meant to be called under `vmap` then."""
     for layer in module.modules():
         if type(layer) in BATCHED:
             layer.__class__ = BATCHED[type(layer)]
@@ -40,7 +40,9 @@ class BatchedSequential(nn.Sequential):
         """The last layer's output."""
         for chained, layers in groupby(self, _can_be_chained):
             layers = tuple(layers)
-            if chained and x.ndim == 2 and not x.requires_grad:  # it does inside `torch.func.grad`, for which see `Linear`
+            if (
+                chained and x.ndim == 2 and not x.requires_grad
+            ):  # it does inside `torch.func.grad`, for which see `Linear`
                 weights = [weight for layer in layers for weight in layer.parameters()]
                 x = Chain.apply(partial(_through, layers), x, *weights)
             else:

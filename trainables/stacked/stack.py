@@ -21,10 +21,12 @@ from torch.func import functional_call, vmap
 
 from trainables.common.errors import Diverged, one_line
 from trainables.common.progress import Progress, silent
+from trainables.metrics.view import ModelView
 from trainables.noise import Noise
 from trainables.stacked.adam import AdamSteps, are_fused_adams
 from trainables.stacked.draws import Draw, Recorder, Replay, draw_all
 from trainables.stacked.linear import batch_layers
+from trainables.stacked.looking import StackedLook
 from trainables.stacked.numbers import CannotStack, Numbers
 from trainables.sums import Sums, rank_and_world
 from trainables.terms import Terms
@@ -40,9 +42,12 @@ class Stack:
     """K trainings that take their steps together. Raises CannotStack for those that cannot.
 
     They may be in different epochs, and differ in seed, optimizer, and all numbers that no code branches on.
+
+    Args:
+        validates: whether the validation rows are passed through all at once, too, see `comparison`.
     """
 
-    def __init__(self, trainings: Sequence[Training]):
+    def __init__(self, trainings: Sequence[Training], validates: bool = False):
         self.trainings, run = list(trainings), trainings[0].run
         if rank_and_world()[1] > 1 or len(run.method.phases) > 1:
             raise CannotStack("several workers, or steps of several phases, are trained alone")
@@ -57,6 +62,8 @@ class Stack:
         self.template = copy.deepcopy(self.models[0]).train()
         batch_layers(self.template)
         self.numbers = Numbers(self.models, self.template)
+        self.look = StackedLook(self.trainings, self.template, self.numbers)
+        self.validates = validates
         own = [dict(model.named_parameters()) for model in self.models]
         self.own = {name: [parameters[name] for parameters in own] for name in own[0]}
         self.buffers = [name for name, _ in self.models[0].named_buffers()]
@@ -69,8 +76,10 @@ class Stack:
         started = time.perf_counter()
         epochs = [Epoch(training) for training in self.trainings]
         diverged = self.take_steps(epochs, progress)
+        views = self.look() if self.validates else repeat(None)
         seconds = (time.perf_counter() - started) / len(epochs)  # a share of what it took all of them
-        return [diverged.get(k) or _report(epoch, seconds) for k, epoch in enumerate(epochs)]
+        told = enumerate(zip(epochs, views, strict=False))
+        return [diverged.get(k) or _report(epoch, view, seconds) for k, (epoch, view) in told]
 
     def take_steps(self, epochs: Sequence[Epoch], progress: Progress = silent) -> dict[int, Diverged]:
         """All steps of each training's epoch. Returns those that diverged, by their place, and how."""
@@ -209,11 +218,11 @@ def _filled(weight: Tensor | float, like_K: Tensor) -> Tensor:
     return like_K.new_full((), weight).expand_as(like_K)
 
 
-def _report(epoch: Epoch, seconds: float) -> Report | Diverged:
-    """The report of an epoch whose steps have taken its training `seconds`."""
+def _report(epoch: Epoch, view: ModelView | None, seconds: float) -> Report | Diverged:
+    """The report of an epoch that has taken its training `seconds` until now, with its validation's view if known."""
     started = time.perf_counter()
     try:
-        report = epoch.report()
+        report = epoch.report(view)
     except Diverged as error:
         return error
     return replace(report, seconds=seconds + time.perf_counter() - started)

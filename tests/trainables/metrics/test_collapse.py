@@ -9,7 +9,7 @@ import torch
 from tests.support.small_runs import a_run
 from trainables.metrics.active import active_counts
 from trainables.metrics.basic import active
-from trainables.metrics.view import look
+from trainables.metrics.view import batches_of, look
 from trainables.relevance import (
     at_rows,
     collapsed,
@@ -94,7 +94,7 @@ def test_a_deterministic_encoder_with_a_decoder_that_heeds_it_not_has_no_active_
     for scale in (1.0, 1e-3):
         with torch.no_grad():
             training.learner.vae.decoder[0].weight *= scale
-        views.append(look(training.learner, training.splits.val, 32, 0, torch.device("cpu")))
+        views.append(look(training.learner, batches_of(training.splits.val, 32, 0, training.device)))
     heeding, mute = views
     assert not mute_codes(moments(mute.z_ND, mute.mean_ND))
     assert active(mute) == 0
@@ -110,7 +110,7 @@ def seen(blind):
     with torch.no_grad():
         last = [module for module in training.learner.vae.encoder.modules() if isinstance(module, torch.nn.Linear)][-1]
         last.weight[:6] *= 0.0 if blind else 10.0
-    return look(training.learner, training.splits.val, 32, 0, torch.device("cpu")), training
+    return look(training.learner, batches_of(training.splits.val, 32, 0, training.device)), training
 
 
 def test_a_collapsed_model_has_no_active_axis_and_generates_as_before():

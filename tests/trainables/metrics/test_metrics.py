@@ -12,7 +12,7 @@ from tests.support.small_runs import a_run
 from trainables import relevance as scoring
 from trainables.metrics import DIRECTIONS, METRICS, OF_NAMES, metrics_of
 from trainables.metrics.basic import hoyer, mean_of
-from trainables.metrics.view import ModelView, look
+from trainables.metrics.view import ModelView, batches_of, look
 from trainables.networks.ard import ArdCifar10
 from trainables.relevance import Relevance, measure, moments, published_sums, relevance, sensitivity, weight
 from trainables.train import Training, train
@@ -203,7 +203,7 @@ def test_a_view_has_every_row_on_the_mapping_and_the_first_hundred_for_the_jacob
     training = Training(a_run("intel_vae sphere"))
     rows, vae = training.splits.train, training.learner.vae
     training.learner.train()
-    view = look(training.learner, rows, 64, 0, training.device)
+    view = look(training.learner, batches_of(rows, 64, 0, training.device))
     assert not training.learner.training
     torch.testing.assert_close(view.z_ND.norm(dim=1), torch.ones(300))
     assert (view.first_JD == view.z_ND[:100]).all() and len(view.first_JD) == 100
