@@ -10,8 +10,9 @@ from torch import Tensor
 
 from trainables.sums import Sums, rank_and_world
 
-Terms = dict[str, tuple[float, Tensor]]
+Terms = dict[str, tuple[float | Tensor, Tensor]]
 """Name -> (weight, value). A value has one number per row, (B,), or is a scalar () for a term of the whole batch.
+A weight that training changes is a scalar () of float64 on the device: to read it would make each step wait.
 
 The loss of a batch is the sum over terms of weight * (mean over the rows of the whole batch, or the scalar).
 """
@@ -24,14 +25,14 @@ def sums_of(terms: Terms, rows: int) -> Sums:
 
 @dataclass(frozen=True)
 class Loss:
-    """The sum over `parts`, pairs of a number and a tensor, of the number times the sum of the tensor."""
+    """The sum over `parts`, pairs of a number, or scalar, and a tensor, of the number times the sum of the tensor."""
 
-    parts: list[tuple[float, Tensor]]
+    parts: list[tuple[float | Tensor, Tensor]]
 
     def backward(self) -> None:
         """Compute the gradients. They need no value of the loss, so none is computed: a small step costs less."""
         parts = [(factor, value) for factor, value in self.parts if value.requires_grad]
-        gradients = [_filled(factor, value.shape, value.dtype, value.device) for factor, value in parts]
+        gradients = [_filled_like(value, factor) for factor, value in parts]
         torch.autograd.backward([value for _, value in parts], gradients)
 
 
@@ -43,6 +44,12 @@ def loss_of(terms: Terms, total: int) -> Loss:
     """
     scale = rank_and_world()[1] / total
     return Loss([(weight * scale if value.ndim else weight, value) for weight, value in terms.values()])
+
+
+def _filled_like(value: Tensor, factor: float | Tensor) -> Tensor:
+    if isinstance(factor, Tensor):
+        return factor.to(value.dtype).expand(value.shape)
+    return _filled(factor, value.shape, value.dtype, value.device)
 
 
 @lru_cache(maxsize=64)

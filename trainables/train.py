@@ -337,7 +337,7 @@ class Tally:
         self.step, self.main = first_step, main
         self.names = {main: [*promised, "loss"]}  # phase -> its terms, and "loss"
         self.totals: dict[str, Tensor] = {}  # phase -> sums of its terms, its loss and its rows
-        self.pending: list[tuple[str, int, list[float], Sums, int]] = []  # phase, step, weights, sums, rows
+        self.pending: list[tuple[str, int, list[float | Tensor], Sums, int]] = []  # phase, step, weights, sums, rows
 
     def add(self, phase: str, terms: Terms, sums: Sums, rows: int) -> None:
         """Count one step of this worker. `sums` are those of its terms, without gradient."""
@@ -354,7 +354,7 @@ class Tally:
             mine = [entry for some, *entry in self.pending if some == phase]
             steps[phase], weights, sums, rows = zip(*mine, strict=True)
             sums = torch.stack([value for some in sums for value in some.values()]).double().view(len(rows), -1)
-            loss = (sums * sums.new_tensor(weights)).sum(1)
+            loss = (sums * tabled(weights, sums)).sum(1)
             tables[phase] = torch.column_stack([sums, loss, sums.new_tensor(rows)])
         self.pending = []
         tables = {phase: table.cpu() for phase, table in all_reduce(tables).items()}
@@ -378,3 +378,11 @@ class Tally:
             *sums, rows = self.totals[phase].tolist() if phase in self.totals else [math.nan] * (len(names) + 1)
             means |= {f"{prefix}/{name}": value / rows for name, value in zip(names, sums, strict=True)}
         return means
+
+
+def tabled(weights: Sequence[Sequence[float | Tensor]], like: Tensor) -> Tensor:
+    """The weights of the terms of several steps, (steps, terms), with the type and on the device of another tensor."""
+    if not any(isinstance(weight, Tensor) for weight in weights[0]):
+        return like.new_tensor(weights)
+    flat = [one if isinstance(one, Tensor) else like.new_full((), one) for some in weights for one in some]
+    return torch.stack(flat).view(len(weights), -1)

@@ -47,8 +47,6 @@ METHODS = {
     "geco_l0_arm_vae steep": {"name": "geco_l0_arm_vae", "tau": 20.0, "k": 7.0},
     "sylvester_vae": {"name": "sylvester_vae", "steps": 2, "columns": 3},
 }
-READERS = [name for name in METHODS if name.startswith(("geco", "mask_aae"))]
-"""They read a value from the device in each step: the multiplier, the turn."""
 CONVOLUTIONAL = ("ard_mnist", "ard_shapes", "dd_fashion", "geco_mnist", "intel_mnist", "locatello", "vsc_conv")
 """A network of each kind for images."""
 

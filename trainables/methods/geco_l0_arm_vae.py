@@ -53,8 +53,8 @@ class GecoL0ArmVAE(Method):
     def terms(self, seen: Pass) -> Terms:
         """`l0` is the expected number of open gates; `allowance`, lambda tau, has the gradient that updates lambda."""
         state = seen.vae.extras
-        multiplier, narrowing = state().item(), bool(state.met)
-        if narrowing and seen.vae.training:
+        multiplier = state().detach().double()
+        if seen.vae.training and state.was_met():
             nll_B, kl_B, l0 = sampled_terms(seen, multiplier)
         else:
             nll_B, kl_B = costs(seen, seen.decoded, seen.vae.mapping.opened())
@@ -63,7 +63,7 @@ class GecoL0ArmVAE(Method):
         return {
             "nll": (multiplier, nll_B),
             "kl": (seen.kl_scale, kl_B),
-            "l0": (float(narrowing), l0),
+            "l0": (state.met.double(), l0),
             "allowance": (-1.0, state.lifted(self.tau, average)),
         }
 
@@ -79,7 +79,7 @@ class GecoL0ArmVAE(Method):
         return narrowed(vae.encode(x_BX), vae.mapping.opened())
 
 
-def sampled_terms(seen: Pass, multiplier: float) -> tuple[Tensor, Tensor, Tensor]:
+def sampled_terms(seen: Pass, multiplier: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Reconstruction, KL and L0, (B,) each, at gates sampled for this step.
 
     The gradient of L0 with respect to the gates includes ARM's estimate for the other two.

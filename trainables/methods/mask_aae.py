@@ -111,7 +111,7 @@ def mask_terms(seen: Pass) -> Terms:
     vae, scale = seen.vae, loss_scale(seen.vae)
     z_BL = vae.mapping(seen.y_BD.detach())
     gap = sums.gather(vae.extras(z_BL) - vae.extras(prior_latents(seen))).mean()
-    pull = polarisation_weight(int(vae.extras.turns), vae.latent_dim, vae.extras.unit)
+    pull = polarisation_weight(vae.extras.turns, vae.latent_dim, vae.extras.unit)
     return {
         "nll": (scale * MASK_NLL_WEIGHT / math.prod(vae.shape), vae.decode(z_BL).nll(seen.x_BX)),
         "gap": (scale, (1 - gap).square()),
@@ -137,12 +137,13 @@ def period(latent_dim: int) -> int:
     return 75 if latent_dim <= 20 else min(10_000, int(112.5 * latent_dim))
 
 
-def polarisation_weight(turns: int, latent_dim: int, unit: int) -> float:
-    """2 / L, doubled every 4 units up to 2048."""
-    doublings = turns // (4 * unit)
-    return 2.0 ** min(math.log2(LARGEST_POLARISATION), math.log2(2 / latent_dim) + doublings)
+def polarisation_weight(turns: Tensor, latent_dim: int, unit: int) -> Tensor:
+    """2 / L, doubled every 4 units up to 2048; a scalar of float64, like `turns` on the device, which no step reads."""
+    doublings = (turns // (4 * unit)).double()
+    return (2 / latent_dim * 2.0**doublings).clamp(max=LARGEST_POLARISATION)
 
 
-def loss_scale(vae: VAE) -> float:
+def loss_scale(vae: VAE) -> Tensor:
     """Factor of the autoencoder's and the mask's loss: 1, from turn 5 T on 1/5 (RMSProp differs by rounding only)."""
-    return 1.0 if int(vae.extras.turns) < 5 * vae.extras.unit else 0.2
+    turns = vae.extras.turns
+    return torch.full_like(turns, 0.2, dtype=torch.float64).masked_fill(turns < 5 * vae.extras.unit, 1.0)

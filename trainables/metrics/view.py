@@ -71,11 +71,12 @@ def batches_of(
     """
     starts = range(0, len(rows), batch_size)
     for start in starts if last is None else starts[-last:]:
-        index = torch.arange(start, min(start + batch_size, len(rows)))
+        index = range(start, min(start + batch_size, len(rows)))
         mine = share(len(index))
-        x_BX = rows.batch(index[mine], device).to(torch.get_default_dtype())
+        own = index[mine]
+        x_BX = rows.batch(torch.arange(own.start, own.stop), device).to(torch.get_default_dtype())
         noise = Noise(seed, "look", start, rows=mine, total=len(index), device=device)
-        yield Batch(x_BX, noise, int((index[mine] < JACOBIAN_ROWS).sum()))
+        yield Batch(x_BX, noise, len(range(own.start, min(own.stop, JACOBIAN_ROWS))))
 
 
 def outputs_of(learner: Learner, x_BX: Tensor, noise: Noise) -> Outputs:

@@ -212,3 +212,12 @@ def test_the_multiplier_starts_at_one_and_keeps_to_its_range():
 def test_gates_are_one_draw_for_all_rows_and_workers():
     whole, part = (Noise(1, rows=rows, total=9).shared().uniform("gates", 4) for rows in (slice(0, 9), slice(5, 7)))
     assert torch.equal(whole, part)
+
+
+def test_whether_the_constraint_was_met_is_asked_anew_of_loaded_weights():
+    multiplier, fresh = Multiplier(), Multiplier().state_dict()
+    assert not multiplier.was_met()
+    multiplier.met.fill_(True)
+    assert multiplier.was_met()
+    multiplier.load_state_dict(fresh)
+    assert not multiplier.was_met()

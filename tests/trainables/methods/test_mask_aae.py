@@ -153,16 +153,16 @@ def test_the_schedules_unit(latent_dim, expected):
 
 
 def test_the_pull_to_0_and_1_starts_at_2_over_l_and_doubles_every_4_periods_up_to_2048():
-    found = [polarisation_weight(turns, 16, 75) for turns in (0, 299, 300, 900, 300 * 13, 300 * 14, 300 * 15, 500_000)]
-    assert found == [0.125, 0.125, 0.25, 1.0, 1024.0, 2048.0, 2048.0, 2048.0]
-    assert polarisation_weight(0, 48, 5400) == pytest.approx(2 / 48, rel=1e-12)
+    turns = torch.tensor([0, 299, 300, 900, 300 * 13, 300 * 14, 300 * 15, 500_000])
+    assert polarisation_weight(turns, 16, 75).tolist() == [0.125, 0.125, 0.25, 1.0, 1024.0, 2048.0, 2048.0, 2048.0]
+    assert polarisation_weight(torch.tensor(0), 48, 5400).item() == pytest.approx(2 / 48, rel=1e-12)
 
 
 def test_masks_of_32_axes_are_pulled_at_full_weight_after_216_000_turns_of_16_after_4_200():
     """The first turn at which the weight is 2048, found by search."""
     for latent_dim, expected in ((16, 4_200), (32, 216_000)):
-        weights = [polarisation_weight(turns, latent_dim, period(latent_dim)) for turns in (expected - 1, expected)]
-        assert weights == [1024.0, 2048.0]
+        turns = torch.tensor([expected - 1, expected])
+        assert polarisation_weight(turns, latent_dim, period(latent_dim)).tolist() == [1024.0, 2048.0]
 
 
 def test_a_chosen_period_takes_the_place_of_the_codes():
@@ -171,7 +171,7 @@ def test_a_chosen_period_takes_the_place_of_the_codes():
     vae, weights = training.learner.vae, {}
     for turns in (27, 28, 34, 35):
         vae.extras.turns.fill_(turns)
-        weights[turns] = (seen_in(training, "mask")[3]["polarisation"][0], loss_scale(vae))
+        weights[turns] = (seen_in(training, "mask")[3]["polarisation"][0].item(), loss_scale(vae).item())
     assert weights == {27: (2 / 6, 1.0), 28: (4 / 6, 1.0), 34: (4 / 6, 1.0), 35: (pytest.approx(4 / 30), 0.2)}
 
 
@@ -215,7 +215,7 @@ def test_the_losses_of_autoencoder_and_mask_are_divided_by_5_from_5_periods_on(t
     for turns in (374, 375):
         vae.extras.turns.fill_(turns)
         both = seen_in(training, "autoencoder")[3], seen_in(training, "mask")[3]
-        weights[turns] = [weight for terms in both for weight, _ in terms.values()]
+        weights[turns] = [weight.item() for terms in both for weight, _ in terms.values()]
     assert loss_scale(vae) == 0.2
     assert weights[375] == pytest.approx([weight / 5 for weight in weights[374]])
 

@@ -41,7 +41,8 @@ def test_terms_are_per_row_or_of_the_whole_batch_and_finite(example):
     for phase in dict.fromkeys(run.method.phases):
         _, terms, rows = terms_of(run, phase=phase.name)
         for weight, value in terms.values():
-            assert isinstance(weight, float)
+            assert isinstance(weight, float) or (weight.shape, weight.dtype) == ((), torch.float64)
+            assert not isinstance(weight, torch.Tensor) or not weight.requires_grad
             assert value.shape in {(rows,), ()}
             assert value.isfinite().all()
 

@@ -33,9 +33,9 @@ ALONE = {
     "rae sn": "Batching rule not implemented",
     "vimae": "steps of several phases",
     "vimae logistic": "steps of several phases",
-    "geco_l0_arm_vae": "item",
-    "geco_l0_arm_vae, goal out of reach": "item",
-    "geco_l0_arm_vae steep": "item",
+    "geco_l0_arm_vae": "control flow",
+    "geco_l0_arm_vae, goal out of reach": "control flow",
+    "geco_l0_arm_vae steep": "control flow",
     "mask_aae": "steps of several phases",
     "mask_aae turns": "steps of several phases",
 }

@@ -63,6 +63,13 @@ class Multiplier(nn.Module):
         self.raw = nn.Parameter(torch.tensor(_raw_of(1.0)))
         self.register_buffer("average", torch.tensor(math.nan, dtype=torch.float64))  # nan before the first step
         self.register_buffer("met", torch.tensor(False))  # whether the average has ever been at most 0
+        self._was_met = False  # what is known of it
+        self.register_load_state_dict_post_hook(lambda module, _: setattr(module, "_was_met", False))
+
+    def was_met(self) -> bool:
+        """Whether the constraint has been met. Once it has, the device is no longer asked, which a step waits for."""
+        self._was_met = self._was_met or bool(self.met)
+        return self._was_met
 
     def forward(self) -> Tensor:
         """lambda, a scalar."""
