@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables import checkpoint
+from trainables.ahead import draw_ahead
 from trainables.common.errors import CheckpointError, Diverged
 from trainables.common.progress import Progress, silent
 from trainables.common.roots import Root
@@ -184,8 +185,17 @@ class Training:
         several = len(self.run.method.phases) > 1  # then no phase has a gradient for every parameter
         return nn.parallel.DistributedDataParallel(self.learner, find_unused_parameters=several)
 
+    @property
+    def draws_ahead(self) -> bool:
+        """Whether noise is drawn ahead by a thread. On a CPU it would only take turns with the steps."""
+        return self.device.type == "cuda"
+
     def batches(self, index: Tensor, stream: str) -> Iterator[tuple[Tensor, Noise, int]]:
         """This worker's share of each batch of an epoch: its rows, their noise, and the rows of the whole batch."""
+        found = self._batches(index, stream)
+        return draw_ahead(found, len(self.run.method.phases)) if self.draws_ahead else found
+
+    def _batches(self, index: Tensor, stream: str) -> Iterator[tuple[Tensor, Noise, int]]:
         dtype, key = torch.get_default_dtype(), (self.run.seed, stream, self.epoch)
         for number, some in enumerate(batches(index, self.run.batch_size)):
             rows = len(some)

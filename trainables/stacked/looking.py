@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from trainables.common.errors import one_line
+from trainables.draws import Draw, Recorder, Replay, draw_all
 from trainables.learner import Learner
 from trainables.metrics.view import Batch, ModelView, Outputs, Seen, kept, outputs_of, view_of
 from trainables.noise import Noise
-from trainables.stacked.draws import Draw, Recorder, Replay, draw_all
 from trainables.stacked.numbers import CannotStack, Numbers
 from trainables.train import Training
 

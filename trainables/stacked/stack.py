@@ -21,10 +21,10 @@ from torch.func import functional_call, vmap
 
 from trainables.common.errors import Diverged, one_line
 from trainables.common.progress import Progress, silent
+from trainables.draws import Draw, Recorder, Replay, draw_all
 from trainables.metrics.view import ModelView
 from trainables.noise import Noise
 from trainables.stacked.adam import AdamSteps, are_fused_adams
-from trainables.stacked.draws import Draw, Recorder, Replay, draw_all
 from trainables.stacked.linear import batch_layers
 from trainables.stacked.looking import StackedLook
 from trainables.stacked.numbers import CannotStack, Numbers

@@ -11,10 +11,10 @@ import torch
 
 from tests.support.small_runs import METHODS, a_run
 from trainables.common.errors import Diverged
+from trainables.draws import Draw
 from trainables.metrics.view import outputs_of
 from trainables.run import Run
 from trainables.stacked.comparison import Comparison, compare
-from trainables.stacked.draws import Draw
 from trainables.stacked.looking import Looking
 from trainables.stacked.numbers import CannotStack
 from trainables.stacked.stack import Stack

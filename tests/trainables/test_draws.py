@@ -2,8 +2,8 @@
 
 import torch
 
+from trainables.draws import Recorder, Replay, draw_all
 from trainables.noise import Noise
-from trainables.stacked.draws import Recorder, Replay, draw_all
 
 
 def asks(noise: Noise) -> list[torch.Tensor]:
