@@ -363,3 +363,27 @@ def test_two_workers_on_two_hosts_give_the_table_of_one(laptop, cluster):
     for trial in range(1, 5):
         for group in workers_of(layout.trial_folder(two, f"000{trial}")):
             assert len({worker["host"] for worker in group}) == 2
+
+
+def test_trials_that_share_slots_have_the_numbers_of_each_alone_though_a_host_is_lost(laptop, cluster):
+    many = SWEEP.replace("batch_size: 1", "batch_size: 16").replace("epochs: 4", "epochs: 100")
+    many = many.replace("trials: 4", "trials: 12")
+    laptop.write("own.yaml", f"{many}resources: {{trials_per_slot: 1}}\n")
+    laptop.write("shared.yaml", f"{many}resources: {{trials_per_slot: 4}}\n")
+    laptop.does("sweep", "own.yaml", "--name", "shared", "--out", "alone")
+    sent = laptop.start("sweep", "shared.yaml", "--name", "shared", "--out", "out", "--cluster", "gpus.yaml")
+    until(lambda: len({event["trial"] for event in laptop.events("shared", "epoch")}) == 12, ENDED_S)  # on all hosts
+    laptop.lab.hosts["gpu3"].kill()
+    assert sent.code() == 0, sent.said()
+    laptop.lab.hosts["gpu3"].start()
+    assert "node gpu3 lost" in sent.said()
+    alone, home = (laptop.folder / out / "shared" for out in ("alone", "out"))
+    [decision] = results_of(home)["stacking"]
+    assert decision["stacked"]
+    found, expected = metrics_of(home), metrics_of(alone)
+    assert found.keys() == expected.keys() and len(found) == 12
+    if decision["equal"]:
+        assert found == expected and decisions_of(home) == decisions_of(alone)
+    else:  # this machine rounds otherwise for a stack
+        pairs = zip(decisions_of(home), decisions_of(alone), strict=True)
+        assert all(mine["last"]["metrics"] == pytest.approx(other["last"]["metrics"], rel=1e-3) for mine, other in pairs)
