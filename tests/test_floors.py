@@ -32,6 +32,8 @@ TRAINABLES: Floors = (
     ("mappings.modules", "relevance"),
     ("model",),
     ("networks", "distributions", "terms"),
+    ("ahead",),
+    ("draws",),
     ("noise", "precision", "sums", "footprint", "compilation"),
     ("cache",),
     ("checkpoint",),

@@ -44,6 +44,7 @@ def assemble(
         precision=precision,
         encoder_input=method.encoder_input,
         relevance_form=method.relevance_form(),
+        relevance_at=method.relevance_at(),
     )
 
     def setting(encode: Encode) -> Setting:

@@ -19,6 +19,7 @@ from trainables.noise import Noise
 from trainables.precision import Precision, autocast
 
 Form = Literal["square_mean_abs", "mean_square"]
+Latents = Literal["samples", "means"]
 """How the weight of an axis is computed from the decoder's Jacobian; see `trainables.relevance.weight`."""
 Encode = Callable[[Tensor], Posterior]
 """Rows (B, X) -> q(y|x)."""
@@ -49,6 +50,7 @@ class Parts:
     encoder_input: Callable[[Tensor, Noise], Tensor]
     """Transforms training rows before the encoder, for example by adding noise."""
     relevance_form: Form
+    relevance_at: Latents
 
 
 class VAE(nn.Module):
@@ -64,7 +66,7 @@ class VAE(nn.Module):
         self.precision, self.likelihood, self.data_range = parts.precision, parts.likelihood, parts.data_range
         self.shape, self.code_dim, self.latent_dim = parts.shape, parts.code_dim, parts.latent_dim
         self.posterior, self.encoder_input = parts.posterior, parts.encoder_input
-        self.relevance_form = parts.relevance_form
+        self.relevance_form, self.relevance_at = parts.relevance_form, parts.relevance_at
         self.encoder = parts.encoder
         self.mapping = parts.mapping
         self.decoder = parts.decoder

@@ -22,7 +22,7 @@ from trainables.learner import Learner
 from trainables.methods import Sampler
 from trainables.model import VAE
 from trainables.noise import Noise
-from trainables.relevance import JACOBIAN_ROWS, Relevance, moments, relevance, sensitivity
+from trainables.relevance import JACOBIAN_ROWS, Relevance, jacobian_points, moments, relevance, sensitivity
 
 Picture = Image.Image | Figure
 
@@ -103,7 +103,8 @@ def scores_of(vae: VAE, x_BX: Tensor, mean_BD: Tensor, seed: int) -> Relevance:
     """The relevance of the axes on these rows alone, without other workers."""
     noise = Noise(seed, "pictures", rows=slice(len(x_BX)), total=len(x_BX), device=x_BX.device)
     z_BD = vae.sample_latents(x_BX, noise)
-    return relevance(moments(z_BD, mean_BD), sensitivity(vae, z_BD[:JACOBIAN_ROWS]), vae.relevance_form)
+    at_BD = jacobian_points(vae, z_BD, mean_BD)[:JACOBIAN_ROWS]
+    return relevance(moments(z_BD, mean_BD), sensitivity(vae, at_BD), vae.relevance_form)
 
 
 def generated(vae: VAE, sampler: Sampler, total: int, seed: int, device: torch.device) -> Tensor:

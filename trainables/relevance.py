@@ -83,6 +83,11 @@ def fewest(score_D: Tensor, share_of_total: float = 0.99) -> Tensor:
     return mask
 
 
+def jacobian_points(vae: VAE, z_BD: Tensor, mean_BD: Tensor) -> Tensor:
+    """The latents at which the decoder is differentiated: sampled ones z, or the representations of their rows."""
+    return {"samples": z_BD, "means": mean_BD}[vae.relevance_at]
+
+
 def at_rows(vae: VAE, z_BD: Tensor, x_BX: Tensor) -> Sums:
     """The sums of `sensitivity` and `spread` at the latents z of the rows x."""
     with torch.no_grad():
@@ -250,7 +255,7 @@ def published_sums(vae: VAE, x_BX: Tensor, seed: int, part: Callable[[int], slic
 def encoded_sums(vae: VAE, x_BX: Tensor, seed: int, part: Callable[[int], slice]) -> tuple[Sums, tuple[Tensor, Tensor]]:
     """The sums of `moments` over this worker's `part` of every 1,000 rows.
 
-    Also this worker's share of the first 100 rows: their latents z, sampled, and the rows x themselves.
+    Also this worker's share of the first 100 rows: their latents z, see `jacobian_points`, and the rows x themselves.
     """
     vae.eval()
     moment_sums, z, x = [], [], []
@@ -259,8 +264,9 @@ def encoded_sums(vae: VAE, x_BX: Tensor, seed: int, part: Callable[[int], slice]
         q = vae.encode(batch[mine])
         noise = Noise(seed, "relevance", start, rows=mine, total=len(batch), device=x_BX.device)
         z_BD = vae.mapping(q.draw(noise).y_BD)
-        moment_sums.append(moments(z_BD, vae.mapping(q.mean_BD)))
+        mean_BD = vae.mapping(q.mean_BD)
+        moment_sums.append(moments(z_BD, mean_BD))
         first = torch.arange(len(batch), device=z_BD.device)[mine] + start < JACOBIAN_ROWS
-        z.append(z_BD[first])
+        z.append(jacobian_points(vae, z_BD, mean_BD)[first])
         x.append(batch[mine][first])
     return add(moment_sums), (torch.cat(z), torch.cat(x))

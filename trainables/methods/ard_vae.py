@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import NonNegativeFloat, PositiveInt
 
-from trainables.common.records import Mistake
+from trainables.common.records import Mistake, unwritten
 from trainables.methods.base import HeldOut, Method, Sampler, Setting, divergences, negative_elbo, priors, relevance
 
 if TYPE_CHECKING:
@@ -47,8 +47,9 @@ class ARDVAE(Method):
     prior_form: Literal["gaussian", "student_t"] = "gaussian"
     """gaussian: eq. 17 in closed form; student_t: eq. 11, estimated from one sample, in validation from 64."""
     relevance: Literal["square_mean_abs", "mean_square"] = "square_mean_abs"
-    """Weight of an axis: the official code's square of the mean absolute Jacobian, or eq. 19's mean square. Either is
-    taken at sampled codes, as in that code; the paper says at their means."""
+    """Weight of an axis: the official code's square of the mean absolute Jacobian, or eq. 19's mean square."""
+    jacobian: Literal["samples", "means"] = unwritten("samples")
+    """Where the Jacobian is taken: at sampled codes, as in the official code, or at their means, as the paper says."""
     generate: Literal["active", "all"] = "active"
     """active: only the relevant axes are sampled, the others are at their mean; all: all axes (ARD-VAE-ALL), which the
     official code does with r = 1."""
@@ -67,6 +68,9 @@ class ARDVAE(Method):
 
     def relevance_form(self) -> Literal["square_mean_abs", "mean_square"]:
         return self.relevance
+
+    def relevance_at(self) -> Literal["samples", "means"]:
+        return self.jacobian
 
     def fit_sampler(self, seen: Encodings) -> dict[str, Tensor]:
         """m, and s r, of the codes of the first 10,000 training rows.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from trainables.distributions.likelihoods import Range
     from trainables.distributions.posteriors import Head, Posterior
     from trainables.distributions.priors import Prior
-    from trainables.model import VAE, Form, Pass
+    from trainables.model import VAE, Form, Latents, Pass
     from trainables.noise import Noise
     from trainables.relevance import Encodings
     from trainables.sums import Sums
@@ -118,6 +118,10 @@ class Method(Record):
     def relevance_form(self) -> Form:
         """How the weight of an axis is computed from the decoder's Jacobian; see `trainables.relevance.weight`."""
         return "square_mean_abs"
+
+    def relevance_at(self) -> Latents:
+        """At which latents that Jacobian is taken: sampled ones, or representations."""
+        return "samples"
 
     def sampler(self, vae: VAE, train: Rows, seed: int) -> Sampler:
         """The sampler of latents with which a trained model generates data. Raises Undefined, see `fit_sampler`."""

@@ -13,7 +13,7 @@ from trainables.data import Rows
 from trainables.learner import Learner
 from trainables.model import VAE
 from trainables.noise import Noise
-from trainables.relevance import JACOBIAN_ROWS
+from trainables.relevance import JACOBIAN_ROWS, jacobian_points
 from trainables.sums import share
 
 
@@ -25,7 +25,7 @@ class ModelView:
     per_row: dict[str, Tensor]  # name -> (N,), float64: loss, its terms, and mse
     z_ND: Tensor  # sampled latents
     mean_ND: Tensor  # representations
-    first_JD: Tensor  # sampled latents at which the decoder's Jacobian is computed
+    first_JD: Tensor  # latents at which the decoder's Jacobian is computed
     first_JX: Tensor  # the rows that they are of
 
 
@@ -49,8 +49,7 @@ class Seen(NamedTuple):
     """What is kept of a batch."""
 
     outputs: Outputs
-    first_BD: Tensor
-    first_BX: Tensor
+    first_BX: Tensor  # rows among the first 100 of the data set
 
 
 @torch.no_grad()
@@ -91,7 +90,7 @@ def outputs_of(learner: Learner, x_BX: Tensor, noise: Noise) -> Outputs:
 
 def kept(outputs: Outputs, x_BX: Tensor, first: int) -> Seen:
     """What is kept of a batch: no data but the rows at which the Jacobian is computed."""
-    return Seen(outputs, outputs.z_BD[:first], x_BX[:first].clone())
+    return Seen(outputs, x_BX[:first].clone())
 
 
 def view_of(vae: VAE, seen: Sequence[Seen]) -> ModelView:
@@ -102,6 +101,6 @@ def view_of(vae: VAE, seen: Sequence[Seen]) -> ModelView:
         {name: torch.cat([some.per_row[name] for some in outputs]) for name in outputs[0].per_row},
         torch.cat([some.z_BD for some in outputs]),
         torch.cat([some.mean_BD for some in outputs]),
-        torch.cat([batch.first_BD for batch in seen]),
+        torch.cat([jacobian_points(vae, some.z_BD, some.mean_BD)[: len(first_BX)] for some, first_BX in seen]),
         torch.cat([batch.first_BX for batch in seen]),
     )

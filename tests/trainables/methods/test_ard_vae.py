@@ -9,11 +9,14 @@ from scipy import stats
 from torch import nn
 
 from tests.support.small_runs import a_run
+from trainables import relevance
 from trainables.distributions.divergences import sampled_kl
 from trainables.distributions.posteriors import Gaussian
 from trainables.distributions.priors import StudentTARD
+from trainables.metrics.view import batches_of, look
 from trainables.noise import Noise
-from trainables.relevance import measure
+from trainables.pictures import scores_of
+from trainables.relevance import measure, published_sums
 from trainables.train import Training, train
 
 
@@ -43,6 +46,29 @@ def test_relevance_form_decides_the_active_count(form, count, monkeypatch):
         vae.decoder[0].bias[2] = -0.4
         vae.decoder[2].weight[:2, :3] = 0.01 * torch.tensor([[1.0, -1.0, 0.0], [0.0, 0.0, 1.0]])
     assert training.validate()["val/active"] == count
+
+
+@pytest.mark.parametrize("at", ["samples", "means"])
+def test_the_jacobian_is_taken_at_samples_or_at_means(at):
+    """In a relevance of training rows, in the view of an epoch and in pictures: against one that torch takes itself."""
+    training = trained(jacobian=at)
+    vae, rows = training.learner.vae, training.splits.train
+    x = rows.batch(torch.arange(300))
+    q = vae.encode(x)
+    z = q.draw(Noise(0, "relevance", 0, rows=slice(300), total=300)).y_BD if at == "samples" else q.mean_BD
+    slopes = [
+        torch.autograd.functional.jacobian(lambda z: vae.decode(z[None]).mean_BX.flatten(), one) for one in z[:100]
+    ]
+    _, sums = published_sums(vae, x, 0, slice)
+    torch.testing.assert_close(sums["absolute_OD"], sum(one.double().abs() for one in slopes), rtol=1e-4, atol=1e-6)
+    view = look(training.learner, batches_of(rows, 64, 0, training.device))
+    assert torch.equal(view.first_JD, (view.z_ND if at == "samples" else view.mean_ND)[:100])
+    with torch.no_grad():
+        if at == "samples":
+            z = vae.sample_latents(x, Noise(3, "pictures", rows=slice(300), total=300))
+        expected = relevance.weight(relevance.sensitivity(vae, z[:100]))
+        found = scores_of(vae, x, vae.represent(x), seed=3)
+        torch.testing.assert_close(found.score_D, expected * found.variance_D)
 
 
 @pytest.mark.parametrize("form", ["square_mean_abs", "mean_square"])
