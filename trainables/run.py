@@ -19,6 +19,9 @@ from trainables.networks import NETWORKS
 from trainables.precision import Precision
 
 ACTIVE = "val/active"
+ACTIVE_ROWS = 33
+"""Training rows that take about as long as `val/active` takes along one axis; 13 to 39 were measured."""
+NOTED_SHARE, SMALL_SHARE = 0.75, 0.05  # of an epoch
 MOST_WEIGHTS = 2**32  # of one layer: 16 GiB, four times as much in training
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -138,8 +141,22 @@ class Run(Record):
         return tuple(metric for metric in metrics_of(self.method) if f"val/{metric.name}" != skipped)
 
     def notes(self) -> Iterator[str]:
-        """What works badly though it can be trained, one line each."""
-        return self.method.notes(self.network.normalised)
+        """What works badly though it can be trained, one line each. Raises DataError."""
+        yield from self.method.notes(self.network.normalised)
+        yield from self._slow_metric()
+
+    def _slow_metric(self) -> Iterator[str]:
+        """That `val/active` takes long, where the number of training rows is known without their files."""
+        facts, axes = self.data.known_facts(), self.network.latent_dim
+        rows = self.data.train_rows or (facts and facts.train_rows)
+        if not rows or ACTIVE not in self.metric_names():
+            return
+        share = ACTIVE_ROWS * axes / rows
+        if share >= NOTED_SHARE * self.active_every_epochs:
+            yield (
+                f"{ACTIVE} differentiates the decoder along {axes} axes, which takes as long as {share:.1f} epochs "
+                f"of training. run.active_every_epochs: {math.ceil(share / SMALL_SHARE)} makes that a twentieth."
+            )
 
     def mistakes(self, facts: Facts) -> Iterator[Mistake]:
         """Mistakes: combinations of settings that cannot work, each with its path. `facts` are those of `self.data`."""

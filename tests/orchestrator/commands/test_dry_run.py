@@ -75,6 +75,27 @@ def test_the_plan_notes_once_that_spectral_normalisation_needs_batch_norm(tmp_pa
     assert len(found) == told and as_text(planned).count("collapses without batch norm") == told
 
 
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, "takes as long as 2.1 epochs of training. run.active_every_epochs: 43 makes that a twentieth."),
+        ({"network.latent_dim": 16}, None),
+        ({"data.train_rows": None}, None),  # of 60,000 rows
+        ({"active_every_epochs": 43}, None),
+        ({"method": {"name": "sylvester_vae"}}, None),  # it has no such metric
+    ],
+)
+def test_the_plan_notes_where_counting_active_axes_takes_as_long_as_training(tmp_path, changes, told):
+    run = {"method": {"name": "vae"}, "network": {"name": "mlp", "latent_dim": 64}, "epochs": 1}
+    run |= {"data": {"name": "mnist", "train_rows": 1000}}
+    for path, value in changes.items():
+        of, _, name = path.rpartition(".")
+        (run[of] if of else run)[name] = value
+    planned = described(Plan.of(spec_of({"seed": {"grid": [0]}}, trials=1, run=run)), tmp_path, 1)
+    found = [note for note in planned["notes"] if "axes" in note]
+    assert len(found) == (told is not None) and all(told in note for note in found)
+
+
 def test_the_plan_of_an_extended_search_counts_listed_and_drawn_trials(tmp_path):
     spec = drawn(trials=5, seeds=2, confirm={"top": 1, "seeds": 2})
     rounds = (Round(0, 3, 1, 2), Round(3, 2, 2, 2))  # three draws; then a further seed of each, and two draws more
