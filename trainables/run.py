@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Annotated, Literal
 
@@ -14,7 +14,7 @@ from trainables.common.records import Mistake, Record, choice, unwritten, within
 from trainables.data import DATASETS, Facts
 from trainables.distributions.likelihoods import LIKELIHOODS, Bernoulli, SquaredError
 from trainables.methods import METHODS
-from trainables.metrics import Metric, metric_names, metrics_of
+from trainables.metrics import DIRECTIONS, Direction, Metric, metric_names, metrics_of
 from trainables.networks import NETWORKS
 from trainables.precision import Precision
 
@@ -84,6 +84,40 @@ class Optimizer(Record):
         return math.prod(factor for at, factor in self.schedule if at == epoch)
 
 
+class EarlyStopping(Record):
+    """A training ends once a metric has not improved for `patience` epochs.
+
+    Source: Intel-VAE's code, which watches the FID of test images, 5 evaluations long.
+    """
+
+    metric: str = "val/loss"
+    """A metric of every epoch."""
+    mode: Direction | None = None
+    """Whether more is better. None: as is known of the metric."""
+    patience: PositiveInt = 5
+    """Epochs without a better value after which it ends."""
+    min_epochs: NonNegativeInt = 0
+    """Epochs that are trained in any case."""
+
+    def is_over(self, values: Sequence[float]) -> bool:
+        """Whether a training ends whose metric had these values, one per epoch. What is not finite is no better."""
+        sign = {"max": 1.0, "min": -1.0}[self.mode or DIRECTIONS[self.metric]]
+        scores = [sign * value if math.isfinite(value) else -math.inf for value in values]
+        highest = max(scores, default=-math.inf)
+        best = scores.index(highest) + 1 if highest > -math.inf else 0  # the epoch; the first of equal ones
+        return len(scores) >= max(self.min_epochs, best + self.patience)
+
+    def mistakes(self, names: Sequence[str]) -> Iterator[Mistake]:
+        """Mistakes for a training whose reports have the metrics of these `names`."""
+        known = DIRECTIONS.get(self.metric)
+        if self.metric not in names:
+            yield "metric", f"{self.metric!r} is no metric of every epoch. Take one of {', '.join(names)}."
+        elif self.mode is None and known is None:
+            yield "mode", f"is missing: {self.metric} is better neither high nor low as such. Write max or min."
+        elif self.mode and known and self.mode != known:
+            yield "mode", f"{self.metric} is better the other way. Leave 'mode' out."
+
+
 class Run(Record):
     """One training. Two equal Runs give equal numbers, on one worker or on many."""
 
@@ -99,6 +133,8 @@ class Run(Record):
     """The optimizer and its learning rates."""
     epochs: PositiveInt
     """Passes over the training rows."""
+    early_stopping: EarlyStopping | None = unwritten(None)
+    """When a training ends before its last epoch. Only where no scheduler decides that."""
     batch_size: PositiveInt = 100
     """Rows of a batch, over all workers."""
     validation_batch_size: PositiveInt | None = unwritten(None)
@@ -162,6 +198,9 @@ class Run(Record):
         """Mistakes: combinations of settings that cannot work, each with its path. `facts` are those of `self.data`."""
         yield from within("method", self.method.mistakes(self.network.latent_dim, facts.train_rows))
         yield from within("network", self.network.mistakes(facts.shape))
+        yield from within(
+            "early_stopping", self.early_stopping.mistakes(self.metric_names()) if self.early_stopping else ()
+        )
         yield from self._too_large(facts.shape)
         if self.compile and self.method.differentiates_twice():
             yield "compile", "torch cannot compile what this method differentiates twice. Remove it."

@@ -74,7 +74,7 @@ def train(
     if resume:
         training.restore(resume)
     model = training.distributed()
-    while training.epoch < run.epochs:
+    while not training.is_over:
         epoch = Epoch(training)
         take_steps(epoch, model, progress)
         yield epoch.report()
@@ -124,6 +124,13 @@ class Training:
             self.rows = self.rows.on_gpu
         self.parameters = list(self.learner.parameters())
         self.epoch = self.step = self.images = 0
+        self.watched: list[float] = []  # the values of the metric that may end the run early
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its last epoch is trained."""
+        stopping = self.run.early_stopping
+        return self.epoch >= self.run.epochs or bool(stopping and stopping.is_over(self.watched))
 
     @cached_property
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
@@ -149,6 +156,7 @@ class Training:
     def state(self, *names: str) -> dict:
         """The content of a checkpoint, with the states of all or some of `named`: plain values and tensors."""
         counts = {"epoch": self.epoch, "step": self.step, "images": self.images}
+        counts |= {"watched": self.watched} if self.run.early_stopping else {}
         data = {"shape": list(self.splits.train.shape), "range": self.splits.train.range}
         states = {name: thing.state_dict() for name, thing in self.named(*names).items()}
         return {"run": self.run.model_dump(mode="json"), "data": data} | counts | states
@@ -168,6 +176,7 @@ class Training:
             cure = "The data have other shapes than those it was trained on, or another version made it"
             raise CheckpointError(f"{path}: does not fit this model. {cure}: {reason}") from None
         self.epoch, self.step, self.images = saved["epoch"], saved["step"], saved["images"]
+        self.watched = list(saved.get("watched", ()))
 
     @cached_property
     def networks(self) -> AbstractContextManager:
@@ -306,6 +315,8 @@ class Epoch:
         training.epoch += 1
         metrics = self.tally.means() | training.validate(view)
         training.schedule(metrics["val/loss"])
+        if training.run.early_stopping:
+            training.watched.append(metrics[training.run.early_stopping.metric])
         return Report(training.epoch, training.images, time.perf_counter() - self.started, metrics, training)
 
 

@@ -67,6 +67,10 @@ def _mistakes_of_paths(spec: "SweepSpec") -> Iterator[tuple[KeyPath, str]]:
     if "epochs" in keys and spec.scheduler.decides_epochs:
         cure = "To vary epochs use 'scheduler: {name: none}'."
         yield ("search", keys["epochs"]), f"the scheduler decides how long a trial trains. {cure}"
+    early = [key for path, key in keys.items() if path.partition(".")[0] == "early_stopping"]
+    if (early or spec.run.early_stopping) and spec.scheduler.decides_epochs:
+        place = ("search", early[0]) if early else ("run", "early_stopping")
+        yield place, "the scheduler decides how long a trial trains. Remove this, or use 'scheduler: {name: none}'."
 
 
 def _mistakes_of_objective(spec: "SweepSpec") -> Iterator[tuple[KeyPath, str]]:

@@ -107,7 +107,8 @@ def trainings_of(results: dict[str, Any], folder: Path, spec: SweepSpec | None) 
 def _flaws(trial: dict[str, Any], run: dict[str, Any], overrides: Sequence[str]) -> Iterator[str]:
     if changed := [setting for setting in overrides if TRAINED.match(setting)]:
         yield f"trained with --set {', '.join(changed)}"
-    if trial["epochs"] < run["epochs"]:
+    ended = run.get("early_stopping") and trial["status"] == "completed"
+    if trial["epochs"] < run["epochs"] and not ended:
         yield f"trained for {trial['epochs']} of {run['epochs']} epochs"
     if more := trial.get("added_epochs"):
         yield f"trained for {more} epochs more than the spec says"

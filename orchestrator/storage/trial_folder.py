@@ -17,7 +17,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from trainables.common.errors import CheckpointError, Diverged
 from trainables.common.files import remove_half_written
 from trainables.common.roots import root_of
 from trainables.inference import fitted
-from trainables.run import Run
+from trainables.run import EarlyStopping, Run
 from trainables.train import Report, reopen, train
 
 WITHOUT = "The trial goes on from what was before."
@@ -193,18 +193,19 @@ def begin(config: dict, folder: TrialFolder) -> Path | None:
 
 def repeated(config: dict, folder: TrialFolder) -> dict:
     """The result of the epoch of the checkpoint."""
-    if len(folder.lines) == last_epoch_of(config):
+    over = is_over(config, folder.lines)
+    if over:
         folder.fit()
-    return result(folder, folder.lines[-1], last_epoch_of(config))
+    return result(folder, folder.lines[-1], over)
 
 
 def kept(config: dict, folder: TrialFolder, report: Report) -> dict:
     """Keep an epoch that has just been trained. Returns its result."""
-    last_epoch = last_epoch_of(config)
-    folder.keep(report, draw=draws_after(report.epoch, config, last_epoch))
-    if report.epoch == last_epoch:
+    over = report.training.is_over or report.epoch == last_epoch_of(config)
+    folder.keep(report, draw=draws_after(report.epoch, config, over))
+    if over:
         folder.fit()
-    return result(folder, folder.lines[-1], last_epoch)
+    return result(folder, folder.lines[-1], over)
 
 
 def diverged(folder: TrialFolder, error: Diverged) -> dict:
@@ -220,18 +221,24 @@ def last_epoch_of(config: dict) -> int:
     return config.get("last_epoch", config["run"]["epochs"])
 
 
-def draws_after(epoch: int, config: dict, last_epoch: int) -> bool:
+def is_over(config: dict, lines: Sequence[dict]) -> bool:
+    """Whether a trial has trained its last epoch, by the lines of its metrics.jsonl."""
+    stopping = config["run"].get("early_stopping")
+    values = [line[stopping["metric"]] for line in lines] if stopping else []
+    return len(lines) == last_epoch_of(config) or bool(stopping and EarlyStopping(**stopping).is_over(values))
+
+
+def draws_after(epoch: int, config: dict, over: bool) -> bool:
     """Whether a trial that `draws` does so after an epoch: after every `pictures_every` of them, and the last."""
-    every = config["pictures_every"] or last_epoch
-    return config["draws"] and (epoch == last_epoch or epoch % every == 0)
+    every = config["pictures_every"]
+    return config["draws"] and (over or bool(every and epoch % every == 0))
 
 
-def result(folder: TrialFolder, line: dict, last_epoch: int) -> dict:
+def result(folder: TrialFolder, line: dict, finished: bool) -> dict:
     """One epoch as plain values, to be passed to another process.
 
     `value` is the objective, `finished` is true after the last epoch, `done` when no further result follows.
     """
-    finished = line["epoch"] == last_epoch
     counts = {key: line[key] for key in COUNTS}
     value, metrics = line[folder.metric], metrics_of(line)
     notice, folder.notice = folder.notice, None

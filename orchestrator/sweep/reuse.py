@@ -180,7 +180,8 @@ def _finished(
         epochs = _epochs(folder)
         whole = exists(folder / layout.CHECKPOINT) and len(epochs) == trial["epochs"]
         measured = all(metric in epoch for epoch in epochs)
-        key = (same_run(run), trial["epochs"]) if whole and measured and files.unchanged(run) else None
+        last = run["epochs"] if run.get("early_stopping") else trial["epochs"]
+        key = (same_run(run), last) if whole and measured and files.unchanged(run) else None
     except (*STRANGE, DataError):
         return None, None
     return key, found

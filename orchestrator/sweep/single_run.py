@@ -9,6 +9,7 @@ from orchestrator.errors import UserError
 from orchestrator.shell import command_for
 from orchestrator.storage import layout
 from orchestrator.storage.metric_lines import from_json, metrics_of
+from orchestrator.storage.trial_folder import is_over
 from orchestrator.sweep.results_file import ResultsFile, known_numbers
 from orchestrator.tracking.spool import PARENT, parsed
 from orchestrator.tracking.tracker import HASTE_S, Tracker
@@ -31,7 +32,7 @@ def results_of(folder: Path) -> dict[str, Any]:
         results_file = _ledger(folder, config)
         for line in lines:
             results_file.add(folder.name, line["epoch"], metrics_of(line))
-        results_file.end(folder.name, *_ending(folder, len(lines) == config["run"]["epochs"]))
+        results_file.end(folder.name, *_ending(folder, is_over(config, lines)))
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise UserError(f"{folder}: config.json or metrics.jsonl is damaged ({error}). Train it again.") from None
     return results_file.results()

@@ -180,7 +180,7 @@ def test_an_unknown_key_names_the_nearest_and_all_known_keys(tmp_path):
     text += "  network: {name: mlp, latent_dim: 2}\n  data: {name: digits}\n  epochs: 1\n"
     assert refused(tmp_path, text) == [
         "spec.yaml:4: run.method.refresh_evry: unknown key. Did you mean 'refresh_epochs'? "
-        "Known: name, beta, dz_size, refresh_epochs, dz_codes, prior_form, relevance, generate."
+        "Known: name, beta, dz_size, refresh_epochs, dz_codes, prior_form, relevance, jacobian, generate."
     ]
 
 

@@ -58,7 +58,7 @@ def known(tmp_path_factory) -> Path:
 @pytest.fixture(autouse=True)
 def accepted(monkeypatch):
     """What trying them says does not matter: most tests ask for the numbers of a stack."""
-    monkeypatch.setattr(trial_stack, "compare", lambda runs, splits: Comparison(2.0, True, 0.0))
+    monkeypatch.setattr(trial_stack, "compare", lambda runs, splits: Comparison(2.0, True, 0.0, True))
 
 
 class Slot:
@@ -139,10 +139,10 @@ def test_one_that_diverges_is_told_and_the_others_go_on(tmp_path, known):
 @pytest.mark.parametrize(
     ("found", "decided", "why"),
     [
-        (Comparison(5.0, False, 1e-8), False, "rounded otherwise"),
-        (Comparison(1.1, True, 0.0), False, "1.1 times as quick"),
-        (Comparison(1.1, True, 0.0), True, None),
-        (Comparison(5.0, True, 0.0), False, None),
+        (Comparison(5.0, False, 1e-8, False), False, "rounded otherwise"),
+        (Comparison(1.1, True, 0.0, True), False, "1.1 times as quick"),
+        (Comparison(1.1, True, 0.0, True), True, None),
+        (Comparison(5.0, True, 0.0, True), False, None),
     ],
 )
 def test_auto_takes_what_pays_and_changes_no_bit(tmp_path, monkeypatch, found, decided, why):
@@ -155,7 +155,7 @@ def test_auto_takes_what_pays_and_changes_no_bit(tmp_path, monkeypatch, found, d
 
 @pytest.mark.parametrize(("difference", "refused"), [(1e-7, False), (1e-5, True)])
 def test_a_number_of_trials_takes_what_differs_by_a_millionth(tmp_path, monkeypatch, difference, refused):
-    monkeypatch.setattr(trial_stack, "compare", lambda runs, splits: Comparison(0.5, False, difference))
+    monkeypatch.setattr(trial_stack, "compare", lambda runs, splits: Comparison(0.5, False, difference, False))
     stack = TrialStack(folder_of)
     stack.change([config_of(tmp_path, number) for number in (1, 2)])
     assert [*stack.step(bits=False, decided=False)] == ["refused" if refused else "accepted"]

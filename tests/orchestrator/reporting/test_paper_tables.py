@@ -147,6 +147,7 @@ def sweep_folder(folder, trials: list[dict]) -> dict:
         home.mkdir(parents=True)
         data = {"name": "mnist", "train_rows": trial.pop("rows", None)}
         run = {"method": {"name": "vae"}, "data": data, "epochs": trial.pop("of")}
+        run |= {"early_stopping": {"patience": 5}} if trial.pop("early", False) else {}
         (home / "config.json").write_text(json.dumps({"run": run}))
     return {"trials": trials}
 
@@ -156,6 +157,8 @@ def sweep_folder(folder, trials: list[dict]) -> dict:
     [
         ({"epochs": 5, "of": 5}, (), ()),
         ({"epochs": 2, "of": 50}, (), ("trained for 2 of 50 epochs",)),
+        ({"epochs": 2, "of": 50, "early": True, "status": "completed"}, (), ()),
+        ({"epochs": 2, "of": 50, "early": True, "status": "stopped"}, (), ("trained for 2 of 50 epochs",)),
         ({"epochs": 9, "of": 9, "added_epochs": 4}, (), ("trained for 4 epochs more than the spec says",)),
         ({"epochs": 5, "of": 5, "rows": 2_000}, (), ("trained on 2,000 rows",)),
         (
