@@ -173,3 +173,14 @@ def test_a_trial_that_a_scheduler_ends_early_is_finished_there(tmp_path):
     told = results(config_of(a_run(epochs=4), last_epoch=2), folder_in(tmp_path))
     assert [next(told)["finished"], next(told)["finished"]] == [False, True]
     assert (tmp_path / "pictures" / "0002").exists()
+
+
+def test_a_run_that_ends_early_is_finished_there_also_when_it_is_taken_up_again(tmp_path):
+    run = a_run(epochs=30, optimizer={"lr": 0.03}, early_stopping={"patience": 1})
+    told = list(results(config_of(run), folder_in(tmp_path)))
+    losses = [result["metrics"]["val/loss"] for result in told]
+    assert 1 < len(told) < 30 and losses[-1] >= losses[-2]
+    assert [result["finished"] for result in told] == [False] * (len(told) - 1) + [True]
+    assert (tmp_path / "fitted.pt").exists()
+    assert [child.name for child in (tmp_path / "pictures").iterdir()] == [f"{len(told):04d}"]
+    assert list(results(config_of(run), folder_in(tmp_path))) == told[-1:]

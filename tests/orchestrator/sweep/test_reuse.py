@@ -229,3 +229,10 @@ def test_the_code_is_every_line_of_what_trains(tmp_path, monkeypatch):
     (home / "deep" / "a.pyc").write_text("no source")
     assert len(seen) == 4 and made_with(None)["code"] in seen
     assert made_with(tmp_path / "x" / "..")["data_root"] == str(tmp_path)
+
+
+def test_a_run_that_ended_early_is_found_for_one_that_would(tmp_path):
+    run = a_run(epochs=9, early_stopping={"patience": 1}).model_dump(mode="json")
+    a_sweep(tmp_path, "old", run)  # after two epochs
+    assert found(tmp_path, slot_config(run, last_epoch=9)) == "old/0001"
+    assert found(tmp_path, slot_config(a_run(epochs=9).model_dump(mode="json"), last_epoch=9)) is None
