@@ -55,7 +55,7 @@ def test_a_run_that_is_trained_alone_is_finished_there(vaeorch, spec, tmp_path):
     code, said, _ = vaeorch("results", "tiny", "--out", tmp_path / "runs", "--format", "json")
     [entry] = json.loads(said)["trials"]
     assert (code, entry["status"]) == (0, "completed") and 1 < entry["epochs"] < 40
-    assert "finished" in vaeorch("ls", "--out", tmp_path / "runs")[1]
+    assert "finished" in vaeorch("list", "--out", tmp_path / "runs")[1]
 
 
 def test_a_scheduler_and_early_stopping_exclude_each_other(vaeorch, spec, tmp_path):
