@@ -43,6 +43,7 @@ class TrialFolder:
 
     def __init__(self, path: Path, metric: str, mode: str):
         self.path, self.metric = path, metric
+        self.needed = {*COUNTS, metric}  # what every line of metrics.jsonl has
         self.sign = {"max": 1.0, "min": -1.0}[mode]
         self.checkpoint, self.previous = path / layout.CHECKPOINT, path / layout.PREVIOUS_CHECKPOINT
         self.notice: str | None = None  # what the user should know of how the trial was resumed
@@ -74,7 +75,7 @@ class TrialFolder:
         try:
             lines = [from_json(text) for text in file.read_text(encoding="utf-8").splitlines()[:epochs]]
             sound = [line["epoch"] for line in lines] == list(range(1, epochs + 1))
-            if sound and all(isinstance(line[name], float | int) for line in lines for name in (*COUNTS, self.metric)):
+            if sound and all(isinstance(line[name], float | int) for line in lines for name in self.needed):
                 return lines
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             pass
@@ -181,6 +182,8 @@ def results(config: dict, folder: TrialFolder, report_share: ReportShare | None 
 
 def begin(config: dict, folder: TrialFolder) -> Path | None:
     """Open the folder of a trial that is to be trained. Returns the checkpoint to resume from, if there is one."""
+    if stopping := config["run"].get("early_stopping"):
+        folder.needed.add(stopping["metric"])
     resume = folder.open()
     write_whole(
         folder.path / layout.CONFIG,

@@ -209,7 +209,13 @@ def _longer(state: SweepState, wanted: Wanted) -> dict[str, dict[str, Any]]:
             found.append(row["trials"][: sum(row["statuses"].values())])  # those that it is ranked by
     if not found:
         raise UserError("--epochs: no trial was trained in full, so there is none to train for longer.")
-    return {trial: _lengthened(state, trial, wanted.epochs) for row in found[: wanted.top] for trial in row}
+    chosen = [trial for row in found[: wanted.top] for trial in row]
+    for trial in chosen:
+        done, last = state.results_file.entries[trial]["epochs"], state.results_file.trials[trial]["last_epoch"]
+        if done < last:
+            why = f"trial {trial} has ended by itself after {done} of {last} epochs (run.early_stopping)"
+            raise UserError(f"--epochs: {why}: it would train no further. Add trials or seeds, or sweep anew.")
+    return {trial: _lengthened(state, trial, wanted.epochs) for trial in chosen}
 
 
 def _as_long(trial: Trial, state: SweepState, longer: dict[str, dict[str, Any]]) -> dict[str, Any] | None:

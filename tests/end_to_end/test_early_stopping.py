@@ -63,3 +63,13 @@ def test_a_scheduler_and_early_stopping_exclude_each_other(vaeorch, spec, tmp_pa
     code, _, error = vaeorch("sweep", spec, "--dry-run", "--out", tmp_path / "runs", *asha)
     assert code == 2
     assert "run.early_stopping: the scheduler decides how long a trial trains. Remove this, or use" in error
+
+
+def test_a_trial_that_has_ended_by_itself_is_not_trained_for_longer(vaeorch, spec, tmp_path):
+    early = ("--set", "run.early_stopping={metric: val/loss, patience: 1}", "--set", "run.optimizer.lr=0.1")
+    words = ("--out", tmp_path / "runs", "--set", "scheduler={name: none}", "--set", "run.epochs=40")
+    code, _, error = vaeorch("sweep", spec, *words, *early)
+    assert code == 0, error
+    code, _, error = vaeorch("extend", "tiny", "--out", tmp_path / "runs", "--epochs", 5)
+    assert code == 2
+    assert "--epochs: trial 0001 has ended by itself after" in error and "of 40 epochs (run.early_stopping)" in error

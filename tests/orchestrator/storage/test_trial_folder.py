@@ -184,3 +184,14 @@ def test_a_run_that_ends_early_is_finished_there_also_when_it_is_taken_up_again(
     assert (tmp_path / "fitted.pt").exists()
     assert [child.name for child in (tmp_path / "pictures").iterdir()] == [f"{len(told):04d}"]
     assert list(results(config_of(run), folder_in(tmp_path))) == told[-1:]
+
+
+def test_a_line_without_the_metric_that_may_end_a_run_is_damaged(tmp_path):
+    run = a_run(epochs=3, early_stopping={"metric": "val/mse", "patience": 3})
+    whole = list(results(config_of(run), folder_in(tmp_path)))
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    del lines[1]["val/mse"]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    again = list(results(config_of(run), folder_in(tmp_path)))
+    assert numbers([one | {"notice": None} for one in again]) == numbers([one | {"notice": None} for one in whole])
+    assert "is damaged: the trial is trained anew" in again[0]["notice"]
