@@ -31,6 +31,7 @@ TRAINABLES: Floors = (
     ("methods.modules", "mappings"),
     ("mappings.modules", "relevance"),
     ("model",),
+    ("tally",),
     ("networks", "distributions", "terms"),
     ("ahead",),
     ("draws",),

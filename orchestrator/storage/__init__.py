@@ -11,6 +11,7 @@ __all__ = [
     "evaluations_file",
     "journal",
     "json_files",
+    "last_epoch",
     "layout",
     "locks",
     "metric_lines",

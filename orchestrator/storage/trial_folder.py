@@ -17,13 +17,14 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 from orchestrator.storage import blobs, layout, within_epoch
 from orchestrator.storage.bucket import Damaged
 from orchestrator.storage.json_files import append_whole, write_whole
+from orchestrator.storage.last_epoch import is_over, last_epoch_of
 from orchestrator.storage.metric_lines import COUNTS, from_json, metrics_of, to_json
 from orchestrator.storage.within_epoch import Pace, ReportShare
 from trainables import checkpoint
@@ -31,7 +32,7 @@ from trainables.common.errors import CheckpointError, Diverged
 from trainables.common.files import remove_half_written
 from trainables.common.roots import root_of
 from trainables.inference import fitted
-from trainables.run import EarlyStopping, Run
+from trainables.run import Run
 from trainables.train import Report, reopen, train
 
 WITHOUT = "The trial goes on from what was before."
@@ -217,18 +218,6 @@ def diverged(folder: TrialFolder, error: Diverged) -> dict:
     folder.settle()
     known = {"epoch": len(folder.lines), "value": math.nan, "metrics": {}, "finished": False}
     return known | {"diverged": str(error), "done": True}
-
-
-def last_epoch_of(config: dict) -> int:
-    """The last epoch that a trial may train."""
-    return config.get("last_epoch", config["run"]["epochs"])
-
-
-def is_over(config: dict, lines: Sequence[dict]) -> bool:
-    """Whether a trial has trained its last epoch, by the lines of its metrics.jsonl."""
-    stopping = config["run"].get("early_stopping")
-    values = [line[stopping["metric"]] for line in lines] if stopping else []
-    return len(lines) == last_epoch_of(config) or bool(stopping and EarlyStopping(**stopping).is_over(values))
 
 
 def draws_after(epoch: int, config: dict, over: bool) -> bool:

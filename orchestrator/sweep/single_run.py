@@ -8,8 +8,8 @@ from typing import Any
 from orchestrator.errors import UserError
 from orchestrator.shell import command_for
 from orchestrator.storage import layout
+from orchestrator.storage.last_epoch import is_over
 from orchestrator.storage.metric_lines import from_json, metrics_of
-from orchestrator.storage.trial_folder import is_over
 from orchestrator.sweep.results_file import ResultsFile, known_numbers
 from orchestrator.tracking.spool import PARENT, parsed
 from orchestrator.tracking.tracker import HASTE_S, Tracker

@@ -8,7 +8,8 @@ import torch
 from tests.support.small_runs import a_run
 from trainables.common.errors import Diverged
 from trainables.methods import Phase
-from trainables.train import Tally, Training, train
+from trainables.tally import Tally
+from trainables.train import Training, train
 
 TURN = ["autoencoder", *["critic"] * 5, "generator", "mask"]
 PARTS = {
@@ -109,7 +110,7 @@ def test_reports_hold_the_means_over_the_rows_of_each_phase(monkeypatch):
         add(self, phase, terms, sums, rows)
 
     monkeypatch.setattr(Tally, "add", spy)
-    monkeypatch.setattr("trainables.train.SETTLE_EVERY", 3)
+    monkeypatch.setattr("trainables.tally.SETTLE_EVERY", 3)
     (report,) = train(a_run("mask_aae", epochs=1))
     expected = {}
     for phase in PARTS:

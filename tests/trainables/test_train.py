@@ -12,8 +12,9 @@ from tests.support.small_runs import CONVOLUTIONAL, a_run
 from trainables import checkpoint
 from trainables.common.errors import CheckpointError, Diverged
 from trainables.data.sampling import plan
+from trainables.tally import Tally
 from trainables.terms import sums_of
-from trainables.train import Tally, Training, reopen, train
+from trainables.train import Training, reopen, train
 
 
 def last(run, **options):
