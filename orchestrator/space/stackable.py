@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-FREE = ("seed", "epochs", "kl_warmup_epochs")  # of a run: each model may have its own
+FREE = ("seed", "epochs", "early_stopping", "kl_warmup_epochs")  # of a run: each model may have its own
 NUMBERS = ("method", "optimizer")  # of a run: real numbers inside may differ; one that is 0 often turns a part off
 
 

@@ -49,7 +49,7 @@ def laptop(tmp_path_factory):
         laptop = Laptop(lab, tmp_path_factory.mktemp("laptop"))
         laptop.write("gpus.yaml", CLUSTER)
         laptop.write("whole.yaml", SWEEP)
-        laptop.write("faulty.yaml", SWEEP.replace("name: whole", "name: faulty").replace("epochs: 4", "epochs: 24"))
+        laptop.write("faulty.yaml", SWEEP.replace("name: whole", "name: faulty").replace("epochs: 4", "epochs: 60"))
         yield laptop
 
 

@@ -1,7 +1,8 @@
 """Several trainings of equal shape whose gradients are computed together.
 
 Their parameters are stacked, and `vmap` computes all losses at once from each run's own weights, rows, noise and
-numbers. All else is each training's own, as when it trains alone: optimizer, clipping, schedules, validation, reports.
+numbers; likewise the outputs for validation rows. All else is each training's own, as when it trains alone: optimizer,
+clipping, schedules, metrics, reports.
 
 Source: Wang et al. 2021 (HFTA), for the idea to fuse the models of a search for hyper-parameters.
 """

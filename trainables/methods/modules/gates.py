@@ -64,7 +64,7 @@ class Multiplier(nn.Module):
         self.register_buffer("average", torch.tensor(math.nan, dtype=torch.float64))  # nan before the first step
         self.register_buffer("met", torch.tensor(False))  # whether the average has ever been at most 0
         self._was_met = False  # what is known of it
-        self.register_load_state_dict_post_hook(lambda module, _: setattr(module, "_was_met", False))
+        self.register_load_state_dict_post_hook(_ask_again)
 
     def was_met(self) -> bool:
         """Whether the constraint has been met. Once it has, the device is no longer asked, which a step waits for."""
@@ -89,6 +89,10 @@ class Multiplier(nn.Module):
         self.average.copy_(self.average_with(constraint))
         self.met.logical_or_(self.average <= 0)
         self.raw.clamp_(*map(_raw_of, MULTIPLIER_RANGE))
+
+
+def _ask_again(multiplier: Multiplier, _) -> None:
+    multiplier._was_met = False
 
 
 def _raw_of(multiplier: float) -> float:
