@@ -45,6 +45,13 @@ class Recorder(Noise):
         return drawn
 
 
+def asked_by(work: Callable[[Noise], object], noise: Noise) -> list[Draw]:
+    """What `work` asks of a batch's noise."""
+    drawn: dict[Draw, Tensor] = {}
+    work(Recorder(noise, drawn))
+    return list(drawn)
+
+
 class Replay(Recorder):
     """A batch's noise that was drawn before."""
 

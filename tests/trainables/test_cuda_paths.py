@@ -22,8 +22,8 @@ from trainables.terms import loss_of, sums_of
 from trainables.train import build
 
 READ = (DataDependentOutputException, GuardOnDataDependentSymNode)  # a value was read
-DIFFERENTIATES = {"rae gp": "all", "mask_aae": "critic", "mask_aae turns": "critic"}
-"""Method -> its phase in which the objective itself holds a gradient."""
+DIFFERENTIATES = {"mask_aae": "critic", "mask_aae turns": "critic"}
+"""Method -> its phase in which the objective itself holds a gradient. That of `rae gp` does in validation, too."""
 READERS = [name for name in METHODS if name.startswith("geco")]
 """They read a value from the device in each step, until their constraint is met."""
 LIKELIHOODS = ({"name": "bernoulli"}, {"name": "laplace", "scale": 0.1}, {"name": "squared_error"})

@@ -56,9 +56,7 @@ class Seen(NamedTuple):
 def look(learner: Learner, batches: Iterable[Batch]) -> ModelView:
     """Pass batches of rows through a model."""
     learner.eval()
-    return view_of(
-        learner.vae, [kept(outputs_of(learner, batch.x_BX, batch.noise), batch.x_BX, batch.first) for batch in batches]
-    )
+    return view_of(learner.vae, [kept(outputs_of(learner, batch.x_BX, batch.noise), batch) for batch in batches])
 
 
 def batches_of(
@@ -88,9 +86,9 @@ def outputs_of(learner: Learner, x_BX: Tensor, noise: Noise) -> Outputs:
     return Outputs(per_row, seen.z_BL, learner.vae.mapping(seen.q.mean_BD))
 
 
-def kept(outputs: Outputs, x_BX: Tensor, first: int) -> Seen:
+def kept(outputs: Outputs, batch: Batch) -> Seen:
     """What is kept of a batch: no data but the rows at which the Jacobian is computed."""
-    return Seen(outputs, x_BX[:first].clone())
+    return Seen(outputs, batch.x_BX[: batch.first].clone())
 
 
 def view_of(vae: VAE, seen: Sequence[Seen]) -> ModelView:

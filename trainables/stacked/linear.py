@@ -40,9 +40,8 @@ class BatchedSequential(nn.Sequential):
         """The last layer's output."""
         for chained, layers in groupby(self, _can_be_chained):
             layers = tuple(layers)
-            if (
-                chained and x.ndim == 2 and not x.requires_grad
-            ):  # it does inside `torch.func.grad`, for which see `Linear`
+            # inside `torch.func.grad`, where x requires a gradient, each layer has its own: see `Linear`
+            if chained and x.ndim == 2 and not x.requires_grad:
                 weights = [weight for layer in layers for weight in layer.parameters()]
                 x = Chain.apply(partial(_through, layers), x, *weights)
             else:

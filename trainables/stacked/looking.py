@@ -3,13 +3,14 @@
 # Shapes: K models, B rows of a batch, X data dimensions.
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from trainables.common.errors import one_line
-from trainables.draws import Draw, Recorder, Replay, draw_all
+from trainables.draws import Draw, Replay, asked_by, draw_all
 from trainables.learner import Learner
 from trainables.metrics.view import Batch, ModelView, Outputs, Seen, kept, outputs_of, view_of
 from trainables.noise import Noise
@@ -52,7 +53,7 @@ class StackedLook:
         self.template.eval()
         for batches in zip(*(training.validation_batches(last) for training in self.trainings), strict=True):
             for k, outputs in enumerate(self._outputs(state, batches)):
-                seen[k].append(kept(outputs, batches[k].x_BX, batches[k].first))
+                seen[k].append(kept(outputs, batches[k]))
         self.template.train()
         return [view_of(learner.vae, of_one) for learner, of_one in zip(learners, seen, strict=True)]
 
@@ -60,7 +61,8 @@ class StackedLook:
         """The outputs of each model on its own batch."""
         x_KBX, noise = torch.stack([batch.x_BX for batch in batches]), batches[0].noise
         if x_KBX.shape[1] not in self.asked:
-            self.asked[x_KBX.shape[1]] = self._asked(batches[0])
+            outputs = partial(outputs_of, self.trainings[0].learner, batches[0].x_BX)
+            self.asked[x_KBX.shape[1]] = asked_by(outputs, noise)
         drawn = draw_all(self.asked[x_KBX.shape[1]], [batch.noise for batch in batches])
         try:
             per_row, z_KBD, mean_KBD = vmap(self._of_one(noise))(state, x_KBX, drawn, self.numbers.values_K)
@@ -75,8 +77,3 @@ class StackedLook:
             return tuple(functional_call(self.template, state, (x_BX, Replay(noise, drawn))))
 
         return outputs_of_one
-
-    def _asked(self, batch: Batch) -> list[Draw]:
-        drawn: dict[Draw, Tensor] = {}
-        outputs_of(self.trainings[0].learner, batch.x_BX, Recorder(batch.noise, drawn))
-        return list(drawn)

@@ -22,7 +22,7 @@ from torch.func import functional_call, vmap
 
 from trainables.common.errors import Diverged, one_line
 from trainables.common.progress import Progress, silent
-from trainables.draws import Draw, Recorder, Replay, draw_all
+from trainables.draws import Draw, Replay, asked_by, draw_all
 from trainables.metrics.view import ModelView
 from trainables.noise import Noise
 from trainables.stacked.adam import AdamSteps, are_fused_adams
@@ -159,10 +159,9 @@ class Stack:
 
     def _asked(self, x_BX: Tensor, noise: Noise) -> list[Draw]:
         """What the method asks of its noise in a step on so many rows, by a pass of a model that is thrown away."""
-        drawn: dict[Draw, Tensor] = {}
+        model = copy.deepcopy(self.models[0]).train()
         with torch.no_grad():
-            copy.deepcopy(self.models[0]).train()(x_BX, Recorder(noise, drawn), 1.0, self.phase.name)
-        return list(drawn)
+            return asked_by(lambda recorder: model(x_BX, recorder, 1.0, self.phase.name), noise)
 
     def _hand_out(self, parameters: State, changed: State) -> None:
         """Give the models their gradients, and the buffers that the step has changed."""
