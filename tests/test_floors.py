@@ -59,7 +59,7 @@ ORCHESTRATOR: Floors = (
     ("output",),
     ("spec", "storage"),
     ("schedulers",),
-    ("terminal", "text", "shell", "signals"),
+    ("terminal", "text", "shell", "signals", "garbage"),
     ("errors",),
 )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from orchestrator import output, signals
+from orchestrator import garbage, output, signals
 from orchestrator.cli import completion
 from orchestrator.cli.cluster import cluster as cluster_group
 from orchestrator.cli.data import data
@@ -362,6 +362,7 @@ def main() -> None:
     """The entry point. Its exit codes are those of `errors.EXIT_CODES`."""
     signals.listen()
     output.protect()
+    garbage.search_rarely()
     try:
         cli.main(standalone_mode=False)
         output.settle()

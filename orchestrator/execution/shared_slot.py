@@ -4,20 +4,23 @@ For Tune a slot is a trial that never ends: it pauses whenever other trials are 
 decides which, `trial_stack.py` trains them.
 """
 
+from __future__ import annotations
+
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ray
-import torch
 from ray import tune
 from ray.train._internal.session import _TrainingResult
 
 from orchestrator.clusters.scratch import scratch_folder
 from orchestrator.execution.slot import folder_of, prepare
-from orchestrator.execution.trial_stack import TrialStack
-from orchestrator.storage.trial_folder import TrialFolder
+from trainables.common.lazy import LazyModule, torch
+
+trial_folder = LazyModule("orchestrator.storage.trial_folder")
+trial_stack = LazyModule("orchestrator.execution.trial_stack")
 
 
 class SharedSlot(tune.Trainable):
@@ -32,7 +35,7 @@ class SharedSlot(tune.Trainable):
         torch.set_num_threads(config["threads"])
         self.ending = ExitStack()
         scratch = self.ending.enter_context(scratch_folder()) if "store" in config else None
-        self.trials = TrialStack(partial(own_folder, scratch))
+        self.trials = trial_stack.TrialStack(partial(own_folder, scratch))
         self.reset_config(config)
 
     def reset_config(self, new_config: dict) -> bool:
@@ -63,6 +66,6 @@ class SharedSlot(tune.Trainable):
             self.ending.close()
 
 
-def own_folder(scratch: Path | None, config: dict[str, Any]) -> TrialFolder:
+def own_folder(scratch: Path | None, config: dict[str, Any]) -> trial_folder.TrialFolder:
     """The folder of a trial as this process sees it: a copy on a node has a folder below `scratch` of its own."""
     return folder_of(config, scratch and scratch / config["id"])

@@ -3,6 +3,8 @@
 `storage/trial_folder.py` trains a trial from wherever its folder left off.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,9 +14,12 @@ import ray
 from ray import tune
 from ray.train._internal.session import _TrainingResult
 
+from orchestrator import garbage
 from orchestrator.clusters.scratch import scratch_folder
 from orchestrator.storage import locks
-from orchestrator.storage.trial_folder import TrialFolder, results
+from trainables.common.lazy import LazyModule, torch
+
+trial_folder = LazyModule("orchestrator.storage.trial_folder")
 
 
 class Slot(tune.Trainable):
@@ -70,18 +75,16 @@ class Here:
     """Trains in this process. `workers.Group` has the same methods."""
 
     def __init__(self):
-        self.folder: TrialFolder | None = None
+        self.folder: trial_folder.TrialFolder | None = None
         self.ending = ExitStack()
         self.scratch: Path | None = None
 
     def results(self, config: dict) -> Iterator[dict]:
-        import torch
-
         torch.set_num_threads(config["threads"])
         if "store" in config and self.scratch is None:
             self.scratch = self.ending.enter_context(scratch_folder())
         self.folder = folder_of(config, self.scratch)
-        return results(config, self.folder)
+        return trial_folder.results(config, self.folder)
 
     def draw(self, config: dict) -> None:
         self.folder.draw()
@@ -96,6 +99,7 @@ class Here:
 
 def prepare(config: dict, sweep_folder: Path) -> None:
     """Check that this process may train trials of a sweep, and hold its folder. Raises NodeDiffers."""
+    garbage.search_rarely()
     if "software" in config:
         from orchestrator.execution.handshake import check_this_node  # slow to import
 
@@ -104,10 +108,10 @@ def prepare(config: dict, sweep_folder: Path) -> None:
         locks.slot(sweep_folder)
 
 
-def folder_of(config: dict, scratch: Path | None) -> TrialFolder:
+def folder_of(config: dict, scratch: Path | None) -> trial_folder.TrialFolder:
     """The folder of a trial as this process sees it: the driver's own, or a copy below `scratch`."""
     if "store" not in config:
-        return TrialFolder(Path(config["folder"]), **config["objective"])
+        return trial_folder.TrialFolder(Path(config["folder"]), **config["objective"])
     from orchestrator.execution.node_folder import NodeFolder
 
     return NodeFolder(config, scratch, ray.get_runtime_context().current_actor)

@@ -4,10 +4,8 @@ Trials that `stackable.kind_of` counts as of one kind are tried together first: 
 gains, and whether their numbers stay the same. What is decided of a kind then holds for the sweep.
 """
 
-import gc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,16 +39,6 @@ class Member:
 
 class Refused(Exception):
     """The trials are not trained together. One line that says why."""
-
-
-@cache
-def pass_over_libraries() -> None:
-    """Have Python's collection of garbage pass over what is there now, most of it imported.
-
-    Stacked trials make so many objects that it walks over all others again and again: a tenth of their time.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 class TrialStack:
@@ -99,7 +87,6 @@ class TrialStack:
                 self.stack = Stack([member.training for member in self.members], self._compared().validates)
             except (Refused, CannotStack, Diverged) as error:
                 return {"refused": str(error)}
-            pass_over_libraries()
             return {"accepted": measured}
         return {"results": list(map(self._result, self.members, self.stack.train_epoch(self._pace())))}
 

@@ -1,14 +1,21 @@
-"""What a pass takes, and that the metrics made of derivatives stay within their bound."""
+"""What a pass takes, that the metrics made of derivatives stay within their bound, and that nothing waits for Python's
+garbage collection."""
 
+import gc
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 import torch
 
+from tests.support.small_runs import METHODS, a_run
 from trainables.footprint import bytes_of
 from trainables.metrics import rate
 from trainables.relevance import JACOBIAN_BYTES
+from trainables.stacked.stack import Stack
+from trainables.train import Training, train
 
 WIDE = """
 import resource, sys
@@ -58,3 +65,49 @@ def test_every_tensor_that_is_made_counts_and_views_do_not():
 
     assert bytes_of(work) == 100 * (4 + 4 + 8)
     assert bytes_of(lambda: (a.T, a[:5], a)) == 0
+
+
+@contextmanager
+def garbage() -> Iterator[list]:
+    """The objects in cycles that are made and dropped inside this context; complete at its end."""
+    found = []
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        yield found
+    finally:
+        gc.collect()
+        gc.set_debug(0)
+        gc.enable()
+        found += gc.garbage
+        gc.garbage.clear()
+
+
+def tensors_left(work: Callable[[], object]) -> int:
+    """How many tensors only Python's garbage collection would free after `work`."""
+    with garbage() as found:
+        work()
+    return sum(isinstance(one, torch.Tensor) for one in found)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_an_epoch_leaves_no_tensor_to_the_garbage_collection(name):
+    """So the processes that train may collect rarely. The second epoch: libraries make cycles when they are loaded."""
+    reports = train(a_run(name))
+    next(reports)
+    assert tensors_left(lambda: next(reports)) == 0
+
+
+def test_nor_does_an_epoch_of_a_stack():
+    stack = Stack([Training(a_run("ard_vae", seed=seed)) for seed in range(3)], validates=True)
+    stack.train_epoch()
+    assert tensors_left(stack.train_epoch) == 0
+
+
+def test_a_tensor_in_a_cycle_is_found():
+    def work():
+        cycle = [torch.ones(3)]
+        cycle.append(cycle)
+
+    assert tensors_left(work) == 1
