@@ -11,8 +11,8 @@ REPORTS_LEAKS = "triton"  # a library that complains of its objects that are lef
 def search_rarely() -> None:
     """Have Python search for garbage in cycles after every `MOST_NEW` new objects, and not when the process ends.
 
-    It walks over objects most of which imports made: a fifth of the time of importing torch, Ray and MLflow, and a tenth of
-    that of small trainings. Memory does not wait for it, as no training makes a cycle that holds a tensor.
+    It walks over objects most of which imports made: a fifth of the time of importing torch, Ray and MLflow, and a
+    tenth of that of small trainings. Memory does not wait for it, as no training makes a cycle that holds a tensor.
     """
     gc.set_threshold(MOST_NEW)
     atexit.register(_leave_all)

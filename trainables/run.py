@@ -22,6 +22,7 @@ ACTIVE = "val/active"
 ACTIVE_ROWS = 33
 """Training rows that take about as long as `val/active` takes along one axis; 13 to 39 were measured."""
 NOTED_SHARE, SMALL_SHARE = 0.75, 0.05  # of an epoch
+MOMENT = 20_000  # axes times values of an image, along which any network is differentiated in a moment
 MOST_WEIGHTS = 2**32  # of one layer: 16 GiB, four times as much in training
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -140,9 +141,10 @@ class Run(Record):
     validation_batch_size: PositiveInt | None = unwritten(None)
     """Rows that validation takes at a time; None: `batch_size`, of which small ones are slow. Compare runs of equal
     sizes: the draws depend on it, and so do terms of a whole batch, such as an MMD, `tc` or `sparsity`."""
-    active_every_epochs: PositiveInt = unwritten(1)
-    """After every so many epochs `val/active` is measured, for which the decoder is differentiated along each latent
-    axis: with hundreds of axes, or few training rows, this can take longer than the rest of an epoch."""
+    active_every_epochs: PositiveInt | None = unwritten(None)
+    """`val/active` is measured after the first epoch and after every so many. It differentiates the decoder along each
+    latent axis, which takes long with hundreds of axes or few training rows. None: as often as takes a twentieth of the
+    time; after every epoch where it takes a moment, or where the number of rows is not known without their files."""
     precision: Precision = "fp32"
     """Precision of the networks' arithmetic."""
     compile: bool = False
@@ -169,30 +171,44 @@ class Run(Record):
 
     def metric_names(self) -> tuple[str, ...]:
         """The names of the metrics in each of this run's reports, such as `val/elbo`."""
-        return tuple(name for name in metric_names(self.method) if self.active_every_epochs == 1 or name != ACTIVE)
+        return tuple(name for name in metric_names(self.method) if self.active_every() == 1 or name != ACTIVE)
 
     def metrics_after(self, epoch: int) -> tuple[Metric, ...]:
         """The metrics of the validation rows that are measured after this epoch."""
-        skipped = ACTIVE if epoch % self.active_every_epochs else None
+        skipped = ACTIVE if epoch > 1 and epoch % self.active_every() else None
         return tuple(metric for metric in metrics_of(self.method) if f"val/{metric.name}" != skipped)
+
+    def active_every(self) -> int:
+        """`active_every_epochs`, or what it is by default. Raises DataError."""
+        if self.active_every_epochs is not None:
+            return self.active_every_epochs
+        facts = self.data.known_facts()
+        if facts is None or self.network.latent_dim * math.prod(facts.shape) <= MOMENT:
+            return 1
+        return max(1, math.ceil(self._share_of_active() / SMALL_SHARE))
+
+    def _share_of_active(self) -> float:
+        """The time that measuring `val/active` takes, in epochs of training; 0 where the rows are not known."""
+        facts = self.data.known_facts()
+        rows = self.data.train_rows or (facts and facts.train_rows)
+        return ACTIVE_ROWS * self.network.latent_dim / rows if rows else 0.0
 
     def notes(self) -> Iterator[str]:
         """What works badly though it can be trained, one line each. Raises DataError."""
         yield from self.method.notes(self.network.normalised)
-        yield from self._slow_metric()
+        yield from self._active_notes()
 
-    def _slow_metric(self) -> Iterator[str]:
-        """That `val/active` takes long, where the number of training rows is known without their files."""
-        facts, axes = self.data.known_facts(), self.network.latent_dim
-        rows = self.data.train_rows or (facts and facts.train_rows)
-        if not rows or ACTIVE not in self.metric_names():
+    def _active_notes(self) -> Iterator[str]:
+        """That `val/active` takes long, or is measured rarely therefore."""
+        share, every = self._share_of_active(), self.active_every()
+        if ACTIVE not in metric_names(self.method):
             return
-        share = ACTIVE_ROWS * axes / rows
-        if share >= NOTED_SHARE * self.active_every_epochs:
-            yield (
-                f"{ACTIVE} differentiates the decoder along {axes} axes, which takes as long as {share:.1f} epochs "
-                f"of training. run.active_every_epochs: {math.ceil(share / SMALL_SHARE)} makes that a twentieth."
-            )
+        what = f"{ACTIVE} differentiates the decoder along {self.network.latent_dim} axes"
+        if share >= NOTED_SHARE * every:
+            rarely = f"run.active_every_epochs: {math.ceil(share / SMALL_SHARE)} makes that a twentieth"
+            yield f"{what}, which takes as long as {share:.1f} epochs of training. {rarely}."
+        elif every > 1 and self.active_every_epochs is None:
+            yield f"{what}, so it is measured after every {every} epochs. run.active_every_epochs: 1 has it after each."
 
     def mistakes(self, facts: Facts) -> Iterator[Mistake]:
         """Mistakes: combinations of settings that cannot work, each with its path. `facts` are those of `self.data`."""

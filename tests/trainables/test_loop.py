@@ -124,9 +124,9 @@ def test_a_run_that_does_not_say_validations_batch_size_is_written_as_before_the
     assert a_run(validation_batch_size=90).model_dump(mode="json")["validation_batch_size"] == 90
 
 
-def test_active_is_measured_after_every_so_many_epochs_and_changes_nothing_else():
+def test_active_is_measured_after_the_first_epoch_and_every_so_many_and_changes_nothing_else():
     each, some = (list(train(a_run(epochs=5, active_every_epochs=every))) for every in (1, 2))
-    assert ["val/active" in report.metrics for report in some] == [False, True, False, True, False]
+    assert ["val/active" in report.metrics for report in some] == [True, True, False, True, False]
     for one, other in zip(each, some, strict=True):
         assert one.metrics.items() >= other.metrics.items()
         assert one.metrics.keys() - other.metrics.keys() <= {"val/active"}
@@ -136,3 +136,21 @@ def test_a_metric_that_is_not_measured_after_every_epoch_is_not_promised():
     assert set(a_run().metric_names()) - set(a_run(active_every_epochs=2).metric_names()) == {"val/active"}
     assert a_run("sylvester_vae", active_every_epochs=2).metric_names() == a_run("sylvester_vae").metric_names()
     assert "active_every_epochs" not in a_run().model_dump(mode="json")
+
+
+@pytest.mark.parametrize(
+    ("data", "latent_dim", "every"),
+    [
+        ({"name": "cifar10"}, 256, 5),  # 40,000 rows: 0.211 of an epoch
+        ({"name": "cifar10"}, 60, 1),  # 0.0495
+        ({"name": "cifar10", "train_rows": 5000}, 64, 9),  # 0.422
+        ({"name": "mnist", "train_rows": 1000}, 16, 1),  # 0.528, but of few axes of small images: a moment
+        ({"name": "mnist", "train_rows": 1000}, 64, 43),  # 2.112
+        ({"name": "imagenet32"}, 256, 1),  # 1.3 million rows
+        ({"name": "array", "path": "nowhere", "train_rows": 10}, 256, 1),  # of any shape
+    ],
+)
+def test_active_is_measured_as_often_by_default_as_takes_a_twentieth_of_the_time(data, latent_dim, every):
+    network = {"name": "mlp", "latent_dim": latent_dim}
+    assert a_run(data=data, network=network).active_every() == every
+    assert a_run(data=data, network=network, active_every_epochs=2).active_every() == 2
