@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 
 from orchestrator.commands.evaluate import stored
-from orchestrator.errors import UserError
+from orchestrator.commands.target import unfinished
+from orchestrator.errors import NoResult, UserError
 from orchestrator.reporting.comparison import print_all
 from orchestrator.reporting.leaderboard import FORMATS, as_table, misfortunes
 from orchestrator.reporting.trial_sheet import FORMATS as OF_A_TRIAL
@@ -35,17 +36,24 @@ def print_results(out: Path, target: str, form: str) -> None:
 
 
 def print_leaderboard(out: Path, name: str, form: str) -> None:
-    """Print the leaderboard of OUT/NAME or, if it has no result, the reasons too. Raises UserError."""
+    """Print the leaderboard of OUT/NAME or, if it has no result, the reasons too.
+
+    Raises UserError, and NoResult where no trial has ended yet.
+    """
     found = read_results(out, name)
+    if not found["trials"] and not (out / name / layout.RESULTS).is_file():
+        raise NoResult(f"{name}: no trial has ended yet. {unfinished((out / name).resolve())}")
     if form == "table":
         say(console(), as_table(found, console().width))
         if is_single(out / name):
             say(console(), f"\n{as_sheet(sheet_of((out / name).resolve(), None), console().width)}")
     else:
         click.echo(FORMATS[form](found), nl=False)
-    told = misfortunes(found)
-    for line in told[:1] if form == "table" else told:  # the table has the reasons
-        click.echo(line, err=form != "table")
+    if told := misfortunes(found):
+        told = told[:1] if form == "table" else told  # the table has the reasons
+        standing = unfinished((out / name).resolve())
+        for line in [*told, *([f"{name}: {standing}"] if standing else [])]:
+            click.echo(line, err=form != "table")
 
 
 def print_evaluations(out: Path, name: str, form: str) -> None:

@@ -3,6 +3,7 @@
 `extend.py` takes a finished sweep up in the same way.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from orchestrator.commands.sweep import prepare, run_and_report
 from orchestrator.errors import UserError
 from orchestrator.execution.run import Outcome
 from orchestrator.space.plan import Plan
-from orchestrator.space.trials import Trial
+from orchestrator.space.trials import Trial, trial_name
 from orchestrator.spec.records import Objective, SweepSpec
 from orchestrator.storage import layout, locks
 from orchestrator.storage.disk import disk_errors_reported
@@ -34,9 +35,12 @@ from trainables.common.files import remove_half_written
 from trainables.common.lazy import LazyModule
 from trainables.common.roots import root_of
 from trainables.data.access import DataAccess
+from trainables.run import Run
 
 AGAIN = "Free room, then try again."
+FROM_TRIALS = "The trials go on from their own folders; what was decided of them is decided again."
 overview = LazyModule("orchestrator.figures.overview")
+trial_folder = LazyModule("orchestrator.storage.trial_folder")
 
 
 @dataclass(frozen=True)
@@ -91,8 +95,20 @@ def resume(name: str, workspace: Workspace, json_wanted: bool, site: Site = HERE
         settle_spec(folder, journal.events)
         recorded = read_recorded(journal, replace(workspace, tracking_uri=uri), name, site)
         report_odd_mode(console, recorded.plan.spec.objective)
+        if not journal.events and any((folder / layout.TRIALS).glob(f"*/{layout.METRICS}")):
+            check_trials(recorded.plan.trials, folder)
+            say(console, f"note         {journal.path.name} is lost. {FROM_TRIALS}")
         start = recorded.start(recorded.plan, console, site)
         return run_and_report(recorded.plan, recorded.workspace, start, json_wanted, site)
+
+
+def check_trials(trials: Sequence[Trial], folder: Path) -> None:
+    """Raises UserError if the spec is another than these trials in `folder` were trained with."""
+    for trial in trials:
+        home = layout.trial_folder(folder, trial_name(trial.number))
+        if not trial_folder.may_be_of(home / layout.CONFIG, Run.model_validate(trial.run)):
+            what = f"its settings are not those that {folder / layout.SPEC} says now"
+            raise UserError(f"{home / layout.CONFIG}: {what}. Put them back, or remove {home}.")
 
 
 def check_begun(folder: Path, site: Site) -> None:

@@ -81,6 +81,13 @@ def at_rest(folder: Path) -> str:
     return entry.note or f"It is {entry.state}."
 
 
+def unfinished(folder: Path) -> str:
+    """Whether a sweep or run goes on or may do so, and the command for that, in a line; empty if it has finished."""
+    if holder := locks.holder(folder):
+        return f"It {said_of(holder)}. Watch it: {command_for('watch', folder)}"
+    return at_rest(folder) if entry_of(folder).state in (INTERRUPTED, ON_A_CLUSTER) else ""
+
+
 VERBS = {FINISHED: "finished", FAILED: "finished without a result", DIVERGED: "diverged"}
 UNIT = {SWEEP: "trial", RUN: "epoch"}
 

@@ -10,7 +10,7 @@ from orchestrator.errors import UserError
 from orchestrator.shell import command_for
 from orchestrator.spec.diagnostics import cure
 from orchestrator.spec.evaluations import Checkpoint
-from orchestrator.storage import layout
+from orchestrator.storage import layout, locks
 from orchestrator.storage.blobs import sha256_of
 from orchestrator.storage.evaluations_file import EvaluatedModel, StoredResult
 from orchestrator.storage.json_files import read_object
@@ -79,21 +79,21 @@ def trained_models(
     folder = (out / name).resolve()
     if trial and trials:
         raise UserError(f"{target} is one trial: leave out --trials {trials}.")
-    if (folder / layout.RESULTS).is_file():
+    if (folder / layout.RESULTS).is_file() or (folder / layout.JOURNAL).is_file():
         models = _of_sweep(folder, trial or trials or USUAL, target if trial else "")
         return folder, [model.at(of) for model in models]
     if (folder / layout.BEST).is_file() and not trial:
         return folder, [TrainedModel(name, folder, folder / layout.BEST, name).at(of)]
-    if (folder / layout.JOURNAL).is_file():
-        why = f"it is running, or was killed: {command_for('resume', folder)}, which Ctrl-C ends in order"
-        raise UserError(f"{folder}: no trial has ended yet: {why}.")
-    known = layout.names_with(out, layout.RESULTS, layout.BEST)
+    known = layout.names_with(out, layout.JOURNAL, layout.RESULTS, layout.BEST)
     raise UserError(f"{out / target}: no trained models here. Sweeps and runs in {out}: {known}.")
 
 
 def _of_sweep(folder: Path, trials: str, target: str) -> list[TrainedModel]:
     """The models that `trials` selects. `target` is what the user wrote, SWEEP/ID, if that names the trial."""
     results = read_results(folder.parent, folder.name)
+    if not results["trials"]:
+        why = "It is running: wait" if locks.holder(folder) else f"Go on with it: {command_for('resume', folder)}"
+        raise UserError(f"{folder}: no trial has ended yet. {why}.")
     trained = [_subject(folder, trial, replicated(results)) for trial in ranked(results) if trial["checkpoint"]]
     if not trained:
         raise UserError(f"{folder}: no trial has a checkpoint. Go on with the sweep, or start another.")

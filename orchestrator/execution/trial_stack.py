@@ -53,7 +53,7 @@ class TrialStack:
         self.members: list[Member] = []
         self.new: list[Member] = []  # not opened yet
         self.stack: Stack | None = None
-        self.tried: dict[tuple[str, int], Comparison] = {}  # kind and number of trials -> what was measured
+        self.tried: dict[tuple, Comparison] = {}  # kind, number of trials, in what they differ -> what was measured
 
     def change(self, configs: list[dict[str, Any]]) -> None:
         """Train these trials from now on. Those that stay keep their state, the others are opened at the next step."""
@@ -84,7 +84,6 @@ class TrialStack:
         if self.stack is None:
             try:
                 measured = self._checked(bits, decided)
-                self.stack = Stack([member.training for member in self.members], self._compared().validates)
             except (Refused, CannotStack, Diverged) as error:
                 return {"refused": str(error)}
             return {"accepted": measured}
@@ -114,20 +113,22 @@ class TrialStack:
                 yield {"id": member.name} | trial_folder.repeated(member.config, member.folder)
 
     def _checked(self, bits: bool, decided: bool) -> dict[str, Any]:
-        """What was measured of trials like these. Raises Refused, and CannotStack or Diverged from trying them."""
+        """Stack the trials; returns what was measured of such. Raises Refused, CannotStack, and Diverged of trying."""
         if reason := why_not(self.members[0].training):
             raise Refused(reason)
-        found = self._compared()
+        stack = Stack([member.training for member in self.members])
+        found = self._compared(stack.differing)
         if bits and not found.equal:
             raise Refused("together, sums are rounded otherwise")
         if bits and not decided and found.gain < WORTH:
             raise Refused(f"together, they are {found.gain:.2g} times as quick")
         if found.difference > CLOSE:
             raise Refused(f"together, their weights differ by {found.difference:.1g} after a step")
+        stack.validates, self.stack = found.validates, stack
         return {"gain": round(found.gain, 2), "equal": found.equal}
 
-    def _compared(self) -> Comparison:
-        kind = self.members[0].config["kind"], len(self.members)
+    def _compared(self, differing: tuple[str, ...]) -> Comparison:
+        kind = self.members[0].config["kind"], len(self.members), differing
         if kind not in self.tried:
             runs = [member.training.run for member in self.members]
             self.tried[kind] = compare(runs, self.members[0].training.splits)

@@ -125,6 +125,9 @@ class View:
         """The share of the trial's epoch that is done, and the seconds since it began."""
         self.board.within[trial] = share
 
+    def trial_noticed(self, trial: str, text: str) -> None:
+        """What happened to a trial; nothing of it stays on the board."""
+
     def trial_paused(self, trial: str) -> None:
         self.board.states[trial] = "paused"
 

@@ -16,6 +16,7 @@ from orchestrator.spec.records import SweepSpec
 from orchestrator.storage import layout
 from orchestrator.storage.evaluations_file import StoredResult, epoch_meant, provenance_of
 from orchestrator.storage.json_files import read_object
+from orchestrator.sweep.single_run import home_of
 from orchestrator.text import listed
 from trainables.metrics.provenance import differences
 from trainables.values import Value, value_named
@@ -97,7 +98,7 @@ def trainings_of(results: dict[str, Any], folder: Path, spec: SweepSpec | None) 
     found = []
     for trial in results["trials"]:
         if trial.get("checkpoint"):
-            run = read_object(layout.trial_folder(folder, trial["id"]) / layout.CONFIG, cure)["run"]
+            run = read_object(home_of(folder, trial["id"]) / layout.CONFIG, cure)["run"]
             findings = [finding for finding in trial.get("evaluations", ()) if epoch_meant(finding) == meant]
             flaws = tuple(_flaws(trial, run, spec.overrides if spec else ()))
             found.append(Training(trial["id"], trial["config"], run, findings, flaws))

@@ -33,7 +33,7 @@ from trainables.common.files import remove_half_written
 from trainables.common.roots import root_of
 from trainables.inference import fitted
 from trainables.run import Run
-from trainables.train import Report, reopen, train
+from trainables.train import Report, is_of, reopen, train
 
 WITHOUT = "The trial goes on from what was before."
 IDENTITY = ("id", "config", "seed", "objective", "run", "data_root")  # keys of a slot's config in config.json
@@ -182,17 +182,29 @@ def results(config: dict, folder: TrialFolder, report_share: ReportShare | None 
 
 
 def begin(config: dict, folder: TrialFolder) -> Path | None:
-    """Open the folder of a trial that is to be trained. Returns the checkpoint to resume from, if there is one."""
-    if stopping := config["run"].get("early_stopping"):
-        folder.needed.add(stopping["metric"])
+    """Open the folder of a trial that is to be trained. Returns the checkpoint to resume from, if there is one.
+
+    Raises CheckpointError if another training is there.
+    """
+    run, file = Run.model_validate(config["run"]), folder.path / layout.CONFIG
+    if run.early_stopping:
+        folder.needed.add(run.early_stopping.metric)
     resume = folder.open()
-    write_whole(
-        folder.path / layout.CONFIG,
-        json.dumps({key: config[key] for key in IDENTITY if key in config}, indent=2) + "\n",
-    )
+    if resume and not may_be_of(file, run):
+        raise CheckpointError(f"{file}: was trained with other settings. Put them back, or remove {folder.path}.")
+    write_whole(file, json.dumps({key: config[key] for key in IDENTITY if key in config}, indent=2) + "\n")
     if resume:
-        folder.reopen = partial(reopen, Run.model_validate(config["run"]), root_of(config["data_root"]), resume)
+        folder.reopen = partial(reopen, run, root_of(config["data_root"]), resume)
     return resume
+
+
+def may_be_of(file: Path, run: Run) -> bool:
+    """Whether the config.json of a trial is of `run`. If it is lost, nothing speaks against it."""
+    try:
+        saved = json.loads(file.read_text(encoding="utf-8"))["run"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return True
+    return is_of(saved, run)
 
 
 def repeated(config: dict, folder: TrialFolder) -> dict:

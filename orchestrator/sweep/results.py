@@ -7,7 +7,8 @@ from orchestrator.errors import UserError
 from orchestrator.shell import command
 from orchestrator.storage import layout
 from orchestrator.storage.json_files import holds, read_object
-from orchestrator.sweep.results_file import EVENTS, up_to_date
+from orchestrator.sweep.folder import recorded_spec
+from orchestrator.sweep.results_file import EVENTS, before_any, up_to_date
 from orchestrator.sweep.single_run import is_single, results_of
 
 PARTS = {"name": str, "objective": dict, "trials": list}  # of results.json
@@ -19,21 +20,25 @@ OF_A_TRIAL = {"id": str, "config": dict, "status": str, "epochs": int, "best": d
 def read_results(out: Path, name: str) -> dict[str, Any]:
     """The content of OUT/NAME/results.json, and the trials that have ended since it was written.
 
-    The paths of checkpoints are as they are now, wherever it was written.
+    Where there is no such file (yet) all is from the journal. The paths of checkpoints are as they are now, wherever it
+    was written.
 
     Raises UserError if there is no such sweep or the file is damaged.
     """
-    file = out / name / layout.RESULTS
-    if not file.is_file() and is_single(out / name):
+    folder, file = (out / name).resolve(), out / name / layout.RESULTS
+    if file.is_file():
+        cure = f"Written anew by: {command('resume', name, out)}"
+        found = read_object(file, cure)
+        if not (holds(found, PARTS) and all(holds(trial, OF_A_TRIAL) for trial in found["trials"])):
+            raise UserError(f"{file}: is damaged: it holds no sweep's results. {cure}")
+    elif is_single(out / name):
         return results_of(out / name)
-    if not file.is_file():
-        there = layout.names_with(out, layout.RESULTS, layout.CONFIG)
+    elif (folder / layout.JOURNAL).is_file():
+        objective = recorded_spec(folder).objective
+        found = before_any(folder, {"metric": objective.metric, "mode": objective.mode})
+    else:
+        there = layout.names_with(out, layout.JOURNAL, layout.RESULTS, layout.CONFIG)
         raise UserError(f"{file}: no such results. Sweeps and runs in {out}: {there}.")
-    cure = f"Written anew by: {command('resume', name, out)}"
-    found = read_object(file, cure)
-    if not (holds(found, PARTS) and all(holds(trial, OF_A_TRIAL) for trial in found["trials"])):
-        raise UserError(f"{file}: is damaged: it holds no sweep's results. {cure}")
-    folder = (out / name).resolve()
     found = up_to_date(folder, found)
     found.pop(EVENTS, None)
     return found | {"trials": [with_path(trial, folder) for trial in found["trials"]]}

@@ -156,6 +156,15 @@ def first_run(trial: dict[str, Any]) -> dict[str, Any]:
     return trial.get("first_run", trial["run"])
 
 
+def before_any(folder: Path, objective: dict[str, str]) -> dict[str, Any]:
+    """The content of results.json of the sweep in `folder` before any trial has ended."""
+    with (folder / layout.JOURNAL).open("rb") as journal:
+        first = next(iter(events_of(folder, journal.readline())), {})
+    data = {"data": first["data"]} if first.get("data") else {}
+    known = {"name": folder.name, "objective": objective, "made_with": first.get("made_with")}
+    return known | data | {EVENTS: 1, "trials": []}
+
+
 def up_to_date(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
     """The content of results.json as it would be if it had been written at the last end of a trial in the journal.
 

@@ -119,9 +119,10 @@ class SharedSlots:
         return not self.over
 
     def _decide(self, name: str, stacked: bool, **why: Any) -> None:
-        """Record what holds for trials like this one; a slot may find a number of them that cannot be stacked."""
+        """Record what holds for trials like this one; later ones may be found that stack less well than the first."""
         known = self.state.stacking.get(self._kind(name))
-        if known is None or (known["stacked"] and not stacked):
+        worse = known and (known["stacked"], known.get("equal")) > (stacked, why.get("equal"))
+        if known is None or worse:
             self.state.decide_stacking(self._kind(name), like=name, stacked=stacked, **why)
 
     def _room(self, members: list[str]) -> int:

@@ -22,6 +22,11 @@ def is_single(folder: Path) -> bool:
     return (folder / layout.CONFIG).is_file()
 
 
+def home_of(folder: Path, trial: str) -> Path:
+    """The folder of a trial of the sweep in `folder`, or of the run there, which is its only one."""
+    return folder if is_single(folder) else layout.trial_folder(folder, trial)
+
+
 def results_of(folder: Path) -> dict[str, Any]:
     """The results of the run in `folder`, as in a sweep's results.json. Raises UserError for damaged files."""
     try:

@@ -20,9 +20,14 @@ from orchestrator.reporting.console import Board, PlainLines
 from orchestrator.signals import Deferred, Noted, Terminated
 from orchestrator.storage import layout, locks
 from orchestrator.storage.journal import Journal, JournalError
+from orchestrator.storage.trial_folder import results
 from orchestrator.storage.workspace import Workspace
 from orchestrator.sweep.folder import claim
+from tests.support.small_runs import a_run
+from tests.support.sweep_folders import swept
 from tests.support.sweeps import spec_of, trials_of
+from tests.support.trial_folders import config_of, folder_in
+from trainables.common.errors import CheckpointError
 
 
 def refused(folder, name="held") -> str:
@@ -60,6 +65,23 @@ def test_a_journal_of_another_version_is_refused(tmp_path):
 
 def test_a_sweep_killed_before_its_journal_begins_from_its_spec(tmp_path):
     assert beginning(Journal(tmp_path)) == {"source": None, "data_root": None, "reuse": False, "trials": []}
+
+
+def test_a_spec_that_was_changed_is_refused_though_the_journal_is_lost(tmp_path):
+    folder = swept(tmp_path / "held", trials=2)
+    (folder / layout.JOURNAL).unlink()
+    file = folder / layout.SPEC
+    file.write_text(file.read_text().replace("batch_size: 32", "batch_size: 31"))
+    told = refused(tmp_path)
+    assert told.startswith(f"{folder}/trials/0001/config.json: its settings are not those that {file} says now.")
+
+
+def test_a_trial_is_not_trained_in_the_folder_of_another(tmp_path):
+    mine, other = (config_of(a_run("beta_vae", method={"name": "beta_vae", "beta": beta})) for beta in (1.0, 2.0))
+    assert [result["epoch"] for result in results(mine, folder_in(tmp_path))] == [1, 2]
+    assert [result["epoch"] for result in results(mine, folder_in(tmp_path))] == [2]  # as it is finished
+    with pytest.raises(CheckpointError, match="config.json: was trained with other settings"):
+        next(results(other, folder_in(tmp_path)))
 
 
 def test_a_driver_waits_for_the_slots_of_the_one_before(tmp_path):

@@ -1,5 +1,6 @@
 """A sweep on real Ray whose trials share a slot: interrupted once, and its process killed once."""
 
+import io
 import json
 import os
 import signal
@@ -8,11 +9,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from rich.console import Console
 
 from orchestrator.clusters.resources import cpus
+from orchestrator.commands.watch import board_of
 from orchestrator.execution import shared_slot
 from orchestrator.execution.run import run_sweep
 from orchestrator.execution.shared_slot import SharedSlot
+from orchestrator.reporting.console import PlainLines
 from orchestrator.space.plan import Plan
 from orchestrator.sweep.folder import claim
 from tests.support.journals import journal_of
@@ -60,7 +64,7 @@ def swept(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shared_slot, "SharedSlot", KilledOnce)
         broken_off = run_sweep(plan, folder, Recorder(), Impatient())
-        outcome = run_sweep(plan, folder, tracker, Recorder())
+        outcome = run_sweep(plan, folder, tracker, PlainLines(board_of(folder, spec), Console(file=io.StringIO())))
     return SimpleNamespace(broken_off=broken_off, outcome=outcome, told=tracker.told, folder=folder)
 
 

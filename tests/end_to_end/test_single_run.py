@@ -46,6 +46,12 @@ def test_a_run_is_in_results_and_in_mlflow(vaeorch, spec, out):
     tags = {name: run.data.tags[name] for name in ("folder", "checkpoint", "dataset")}
     assert tags == {"folder": str(out / "tiny"), "checkpoint": entry["checkpoint"], "dataset": "digits"}
     assert run.data.tags["mlflow.loggedImages"] == "True"
+    page = out / "tiny.html"
+    assert vaeorch("report", "tiny", "--out", out, "--format", "html", "-o", page)[0] == 0
+    assert "val/elbo" in page.read_text()
+    assert vaeorch("evaluate", "tiny", "--metrics", "mse", "--out", out)[0] == 0
+    code, said, _ = vaeorch("compare", "tiny", "tiny", "--out", out)
+    assert code == 0 and "mse" in said
 
 
 def test_a_run_that_is_killed_goes_on_in_its_mlflow_run(vaeorch, spec, out):

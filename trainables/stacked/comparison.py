@@ -4,7 +4,7 @@ Both are measured, on trainings made for it. What rounds otherwise differs from 
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,10 +13,12 @@ from trainables.data import Splits
 from trainables.metrics.view import ModelView, look
 from trainables.run import Run
 from trainables.stacked.numbers import CannotStack
+from trainables.stacked.rounding import rounded_as_one, rounded_by_place
 from trainables.stacked.stack import Stack, convolves
 from trainables.train import Epoch, Training, take_steps
 
 FULL_BATCHES = 4  # that are tried, besides the rest of the rows
+TIMES = 4  # that steps are timed
 CLOSE = 1e-6  # the most by which a parameter may differ after a step, relative to its norm
 
 
@@ -25,7 +27,7 @@ class Comparison:
     """What steps taken together are, beside the same steps taken by each training alone."""
 
     gain: float  # how many times as quick, by CPU time, or by the clock with a GPU
-    equal: bool  # whether all that a checkpoint holds has the same bits
+    equal: bool  # whether all that a checkpoint holds, and the metrics, have the same bits
     difference: float  # of a parameter after one step, the largest, relative to its norm
     validates: bool  # whether validation rows passed through all at once give the same bits, too
 
@@ -37,9 +39,11 @@ def compare(runs: Sequence[Run], splits: Splits) -> Comparison:
     """
     rest = _rows(runs[0], splits) % runs[0].batch_size
     together, alone = _both(runs, splits, FULL_BATCHES * runs[0].batch_size + rest)
-    equal = all(map(_equal, together.trainings, alone.trainings))
+    same = all(map(_equal, together.trainings, alone.trainings)) and _same(together.means(), alone.means())
+    rows = runs[0].batch_size + rest
+    equal = same and not (_steps_as_one(together.trainings, rows) or _steps_by_place(runs, splits, rows))
     gain = alone.seconds / max(together.seconds, 1e-9)
-    difference = 0.0 if equal else _difference_after_a_step(runs, splits)
+    difference = 0.0 if same else _difference_after_a_step(runs, splits)
     return Comparison(gain, equal, difference, _look_the_same(together.trainings))
 
 
@@ -52,36 +56,57 @@ def why_not(training: Training) -> str | None:
 
 @dataclass(frozen=True)
 class _Tried:
-    trainings: list[Training]
+    epochs: list[Epoch]
     seconds: float
+
+    @property
+    def trainings(self) -> list[Training]:
+        return [epoch.training for epoch in self.epochs]
+
+    def means(self) -> list[dict[str, float]]:
+        """The training metrics of each."""
+        return [epoch.tally.means() for epoch in self.epochs]
 
 
 def _both(runs: Sequence[Run], splits: Splits, rows: int) -> tuple[_Tried, _Tried]:
-    """Trainings after the steps on so many rows, taken twice: in a stack, and each alone.
+    """Trainings after the steps on so many rows, taken several times: in a stack, and each alone.
 
-    The second time counts: the first has what is done once for all of an epoch's steps and those after it.
+    The quickest counts: the first has what is done once for all steps, and others may have waited for something.
     """
     together, alone = ([Training(run, splits=splits) for run in runs] for _ in range(2))
     stack = Stack(together)
 
-    def all_steps() -> None:
-        if diverged := stack.take_steps([Epoch(training, rows) for training in together]):
+    def all_steps(epochs: list[Epoch]) -> None:
+        if diverged := stack.take_steps(epochs):
             raise next(iter(diverged.values()))
 
-    def each_step() -> None:
-        for training in alone:
-            take_steps(Epoch(training, rows), training.learner)
+    def each_step(epochs: list[Epoch]) -> None:
+        for epoch in epochs:
+            take_steps(epoch, epoch.training.learner)
 
-    device = together[0].device
-    for steps in (all_steps, each_step):
-        steps()
-    return _Tried(together, _seconds(all_steps, device)), _Tried(alone, _seconds(each_step, device))
+    tried = [(_timed(all_steps, together, rows), _timed(each_step, alone, rows)) for _ in range(TIMES)]
+    return tuple(_Tried(times[-1].epochs, min(one.seconds for one in times)) for times in zip(*tried, strict=True))
 
 
-def _seconds(steps: Callable[[], None], device: torch.device) -> float:
-    began = _now(device)
-    steps()
-    return _now(device) - began
+def _timed(steps: Callable[[list[Epoch]], None], trainings: list[Training], rows: int) -> _Tried:
+    epochs, began = [Epoch(training, rows) for training in trainings], _now(trainings[0].device)
+    steps(epochs)
+    return _Tried(epochs, _now(trainings[0].device) - began)
+
+
+def _steps_as_one(trainings: list[Training], rows: int) -> list[str]:
+    """The products of steps on so many rows that may round otherwise, taken by a stack of these trainings."""
+    stack = Stack(trainings)
+    for watch in (lambda steps: steps(), rounded_as_one):  # first what is done once
+        epochs = [Epoch(training, rows) for training in trainings]
+        found = watch(lambda epochs=epochs: stack.take_steps(epochs))
+    return found
+
+
+def _steps_by_place(runs: Sequence[Run], splits: Splits, rows: int) -> list[str]:
+    """The elementwise operations of steps on so many rows that may round otherwise in a stack of these runs."""
+    training = Training(runs[0], splits=splits)
+    return rounded_by_place(lambda: take_steps(Epoch(training, rows), training.learner), len(runs))
 
 
 def _now(device: torch.device) -> float:
@@ -115,12 +140,18 @@ def _same(one, other) -> bool:
 def _look_the_same(trainings: Sequence[Training]) -> bool:
     """Whether the views of these trainings' models are the same, computed at once and one by one."""
     last = FULL_BATCHES + 1
+    stack = Stack(trainings)
     try:
-        together = Stack(trainings).look(last)
+        together = stack.look(last)
     except CannotStack:
         return False
-    alone = [look(training.learner, training.validation_batches(last)) for training in trainings]
-    return all(_same_views(*views) for views in zip(together, alone, strict=True))
+
+    def views() -> Iterator[ModelView]:
+        return (look(training.learner, training.validation_batches(last)) for training in trainings)
+
+    same = all(_same_views(*both) for both in zip(together, views(), strict=True))
+    rounded = rounded_as_one(lambda: stack.look(last)) or rounded_by_place(lambda: next(views()), len(trainings))
+    return same and not rounded
 
 
 def _same_views(one: ModelView, other: ModelView) -> bool:

@@ -150,6 +150,13 @@ def product(left_KNM: Tensor, right_KMP: Tensor) -> Tensor:
     return out_KNP
 
 
+def keeps_bits(left_KNM: Tensor, right_KMP: Tensor) -> bool:
+    """Whether the batched product of these has the bits of each model's own product."""
+    forms = (*left_KNM.shape, *left_KNM.stride()), (*right_KMP.shape, *right_KMP.stride())
+    placed = _is_aligned(left_KNM) and _is_aligned(right_KMP)
+    return placed and _equal_products(*forms, left_KNM.dtype, left_KNM.device)
+
+
 def affine(x_KBI: Tensor, weight_KOI: Tensor, bias_KO: Tensor) -> Tensor:
     """The K layers' outputs, (K, B, O)."""
     x_KBI, weight_KIO = aligned(x_KBI), aligned(weight_KOI).transpose(1, 2)
@@ -166,10 +173,14 @@ def aligned(x_KNM: Tensor) -> Tensor:
     """The same, each model's matrix where a tensor of its own would be: products' bits depend on the address."""
     if x_KNM.stride(1) < x_KNM.stride(2):
         return aligned(x_KNM.transpose(1, 2)).transpose(1, 2)
+    return x_KNM if _is_aligned(x_KNM) else _room(x_KNM, *x_KNM.shape[1:]).copy_(x_KNM)
+
+
+def _is_aligned(x_KNM: Tensor) -> bool:
+    if x_KNM.stride(1) < x_KNM.stride(2):
+        return _is_aligned(x_KNM.transpose(1, 2))
     step = x_KNM.stride(0) * x_KNM.element_size()
-    if x_KNM[0].is_contiguous() and step % ALIGNMENT == x_KNM.data_ptr() % ALIGNMENT == 0:
-        return x_KNM
-    return _room(x_KNM, *x_KNM.shape[1:]).copy_(x_KNM)
+    return x_KNM[0].is_contiguous() and step % ALIGNMENT == x_KNM.data_ptr() % ALIGNMENT == 0
 
 
 def _room(like_K: Tensor, rows: int, columns: int) -> Tensor:

@@ -26,13 +26,14 @@ class CannotStack(Exception):
 
 
 class Numbers:
-    """Where models differ, and in what. `values_K` are the numbers, float64, one tensor for each place.
+    """Where models differ, and in what. `values_K` are the numbers, float64, one tensor for each of `names`.
 
     Numbers are zero-dimensional tensors of float64 under `vmap`: torch takes such a tensor for a Python number.
     """
 
     def __init__(self, models: Sequence[nn.Module], template: nn.Module):
         self.values_K: list[Tensor] = []
+        self.names: list[str] = []
         self.places: list[tuple[nn.Module, str, Choose]] = []
         parts = [[module for _, module in model.named_modules()] for model in models]
         for path_module, own in zip(template.named_modules(), zip(*parts, strict=True), strict=True):
@@ -53,7 +54,7 @@ class Numbers:
         if len({type(value) for value in values}) > 1 and not all(map(_is_number, values)):
             raise CannotStack(f"they differ in {path}")
         if all(map(_is_number, values)):
-            return self._number(values) if len(set(values)) > 1 else None
+            return self._number(path, values) if len(set(values)) > 1 else None
         if isinstance(first, Record):
             return self._parts(path, [vars(value) for value in values], lambda new: first.model_copy(update=new))
         if isinstance(first, dict) and len({tuple(value) for value in values}) == 1:
@@ -87,8 +88,9 @@ class Numbers:
         found = {name: choose for name, choose in found.items() if choose}
         return (lambda numbers: make({name: choose(numbers) for name, choose in found.items()})) if found else None
 
-    def _number(self, values: Sequence[float]) -> Choose:
+    def _number(self, path: str, values: Sequence[float]) -> Choose:
         at = len(self.values_K)
+        self.names.append(path)
         self.values_K.append(torch.tensor(values, dtype=torch.float64))
         return lambda numbers: numbers[at]
 

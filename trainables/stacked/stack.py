@@ -63,6 +63,7 @@ class Stack:
         self.template = copy.deepcopy(self.models[0]).train()
         batch_layers(self.template)
         self.numbers = Numbers(self.models, self.template)
+        self.warms_up = any(training.run.warmup_epochs for training in self.trainings)
         self.look = StackedLook(self.trainings, self.template, self.numbers)
         self.validates = validates
         own = [dict(model.named_parameters()) for model in self.models]
@@ -71,6 +72,11 @@ class Stack:
         self.adams: AdamSteps | None = None
         self.updated: list[str] = []  # names of the parameters that have gradients
         self.asked: dict[int, list[Draw]] = {}  # rows of a batch -> what its noise is asked for
+
+    @property
+    def differing(self) -> tuple[str, ...]:
+        """In what the trainings differ: in other stacks of such, the same is computed in the same way."""
+        return (*sorted(self.numbers.names), *(["warm-up"] if self.warms_up else []))
 
     def train_epoch(self, progress: Progress = silent) -> list[Report | Diverged]:
         """Train all for an epoch. A report of each, or how it diverged: it must not be trained further."""
@@ -122,14 +128,11 @@ class Stack:
     def _backward(self, parameters: State, x_KBX: Tensor, noises: Sequence[Noise]) -> list[tuple[Terms, Sums]]:
         """Set the gradients of each model's loss on its own batch. Returns each one's terms and their sums."""
         rows, scales = x_KBX.shape[1], [training.kl_scale() for training in self.trainings]
-        if rows not in self.asked:
-            self.asked[rows] = self._asked(x_KBX[0], noises[0])
-        drawn = draw_all(self.asked[rows], noises)
+        drawn = draw_all(self._asked(x_KBX[0], noises[0]), noises)
         buffers = {name: torch.stack([_at(model, name) for model in self.models]) for name in self.buffers}
         versions = {name: value._version for name, value in buffers.items()}
-        same = len(set(scales)) == 1
-        scale = scales[0] if same else torch.tensor(scales, dtype=torch.float64)
-        mapped = vmap(self._of_one(noises[0]), in_dims=(0, 0, 0, 0, 0, None if same else 0))
+        scale = torch.tensor(scales, dtype=torch.float64) if self.warms_up else 1.0
+        mapped = vmap(self._of_one(noises[0]), in_dims=(0, 0, 0, 0, 0, 0 if self.warms_up else None))
         try:
             values, weights, replaced = mapped(parameters, buffers, x_KBX, drawn, self.numbers.values_K, scale)
         except RuntimeError as error:  # of `vmap`: code that branches on a value, or an operation that it has not
@@ -159,9 +162,15 @@ class Stack:
 
     def _asked(self, x_BX: Tensor, noise: Noise) -> list[Draw]:
         """What the method asks of its noise in a step on so many rows, by a pass of a model that is thrown away."""
-        model = copy.deepcopy(self.models[0]).train()
-        with torch.no_grad():
-            return asked_by(lambda recorder: model(x_BX, recorder, 1.0, self.phase.name), noise)
+        rows = len(x_BX)
+        if rows not in self.asked:
+            model = copy.deepcopy(self.models[0]).train()
+            try:
+                with torch.no_grad():
+                    self.asked[rows] = asked_by(lambda recorder: model(x_BX, recorder, 1.0, self.phase.name), noise)
+            except RuntimeError as error:  # of a method that differentiates through what changes a buffer
+                raise CannotStack(one_line(error)) from error
+        return self.asked[rows]
 
     def _hand_out(self, parameters: State, changed: State) -> None:
         """Give the models their gradients, and the buffers that the step has changed."""

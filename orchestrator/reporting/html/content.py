@@ -16,7 +16,7 @@ from orchestrator.storage.json_files import read_object
 from orchestrator.storage.metric_lines import COUNTS, from_json
 from orchestrator.sweep.ranking import RANKED, best_value, ranked
 from orchestrator.sweep.results import read_results
-from orchestrator.sweep.single_run import USUAL, is_single
+from orchestrator.sweep.single_run import home_of, is_single
 from orchestrator.text import cut, label_of
 
 COLORED = 5  # of the best trials have a colour of their own
@@ -115,11 +115,7 @@ class SweepData:
 def read_sweep(folder: Path) -> SweepData:
     """Read the sweep or run in `folder`, which may be running. Raises UserError."""
     folder, events, spec = folder.resolve(), list(_events(folder)), _spec(folder)
-    started = (folder / layout.JOURNAL).is_file()
-    if started and not (folder / layout.RESULTS).is_file():
-        results = {"name": folder.name, "objective": spec.get("objective") or USUAL, "trials": []}
-    else:
-        results = read_results(folder.parent, folder.name)
+    results = read_results(folder.parent, folder.name)
     entries = [*ranked(results), *_open_trials(folder, events, results)]
     return SweepData(folder, results, spec, events, _trials(folder, entries))
 
@@ -132,8 +128,7 @@ def read_best(folder: Path, most: int) -> SweepData:
 
 
 def _trials(folder: Path, entries: list[dict[str, Any]]) -> list[TrialData]:
-    single = is_single(folder)
-    homes = [folder if single else layout.trial_folder(folder, entry["id"]) for entry in entries]
+    homes = [home_of(folder, entry["id"]) for entry in entries]
     return [TrialData(entry, home, _lines(home)) for entry, home in zip(entries, homes, strict=True)]
 
 

@@ -172,6 +172,21 @@ def test_what_no_stack_can_train_is_refused_and_trained_by_itself(tmp_path, monk
     assert [result["epoch"] for result in slot.told["0001"]] == [1]
 
 
+def test_trials_that_differ_in_something_else_are_tried_anew(tmp_path, monkeypatch):
+    """The same gamma in all is a number of the code, which may branch on it; others are numbers of a tensor."""
+    tried = []
+    monkeypatch.setattr(
+        trial_stack, "compare", lambda runs, splits: tried.append(runs) or Comparison(2.0, True, 0, True)
+    )
+    slot, gammas = Slot(), {1: 1.0, 2: 1.0, 3: 0.0, 4: 1.0}
+    methods = {number: {"method": {"name": "vae", "gamma": gamma}} for number, gamma in gammas.items()}
+    for pair in ((1, 2), (2, 4)):
+        slot.stack.change([config_of(tmp_path, number, **methods[number]) for number in pair])
+        assert slot.step() == "accepted" and len(tried) == 1
+    slot.stack.change([config_of(tmp_path, number, **methods[number]) for number in (3, 4)])
+    assert len(tried) == 1 and slot.step() in ("accepted", "refused") and len(tried) == 2
+
+
 def test_convolutions_are_refused_on_a_cpu(tmp_path):
     network = {"name": "ard_mnist", "latent_dim": 4}
     data = {"name": "solids", "train_rows": 20, "val_rows": 10}

@@ -18,6 +18,7 @@ from orchestrator.sweep.state import SweepState
 from orchestrator.sweep.trial_queue import TrialQueue
 from tests.support.findings import finding
 from tests.support.one_slot import LOW, drawn, drive, extended, occupy, opened, spec_of
+from tests.support.sweep_folders import swept
 
 SPECS = {
     "asha": lambda: spec_of(trials=9),
@@ -146,6 +147,27 @@ def test_a_file_of_an_earlier_version_is_taken_as_it_is(tmp_path, fast_disk):
     (tmp_path / layout.RESULTS).write_text(json.dumps(known))
     occupy(queue.state, "0002")
     assert up_to_date(tmp_path, known) == known
+
+
+@pytest.mark.parametrize(
+    "asked", [{"trials": 9}, {"trials": 4, "budget": {"epochs": 7}}, {"seeds": 2, "scheduler": {"name": "none"}}]
+)
+def test_results_that_are_lost_are_read_from_the_journal(tmp_path, asked):
+    folder = swept(tmp_path / "a", **asked)
+    known = read_results(tmp_path, "a")
+    (folder / layout.RESULTS).unlink()
+    assert read_results(tmp_path, "a") == known and len(known["trials"]) > 1
+
+
+def test_a_sweep_none_of_whose_trials_has_ended_has_no_result_yet(tmp_path, vaeorch):
+    folder = swept(tmp_path / "a", lines=2)
+    (folder / layout.RESULTS).unlink(missing_ok=True)
+    assert read_results(tmp_path, "a")["trials"] == []
+    code, out, told = vaeorch("results", "a", "--out", tmp_path)
+    again = f"It is interrupted after 0 trials. Go on: vaeorch resume a --out {tmp_path}"
+    assert (code, out, told) == (1, "", f"a: no trial has ended yet. {again}\n")
+    code, out, told = vaeorch("export", "a", "--to", tmp_path / "model", "--out", tmp_path)
+    assert code == 2 and told.count("\n") == 1 and "no trial has ended yet. Go on with it" in told
 
 
 class Deaf:

@@ -155,6 +155,15 @@ def test_what_cannot_be_trained_together_is_trained_alone(tmp_path):
     assert (decision["stacked"], decision["why"]) == (False, "they are too large")
 
 
+def test_what_is_found_of_later_trials_is_recorded_where_it_is_worse(tmp_path):
+    machine = Machine(opened(tmp_path, spec_of(LOW, trials=3, scheduler=NONE)))
+    shared, state = machine.shared, machine.state
+    shared.fill(0)
+    for equal in (True, True, False, True):
+        shared.accept(0, gain=2.0, equal=equal)
+    assert [one["equal"] for one in state.results_file.results()["stacking"]] == [True, False]
+
+
 def test_a_resumed_sweep_knows_what_was_decided(tmp_path):
     spec = spec_of(LOW, trials=4, scheduler=NONE)
     queue = opened(tmp_path, spec)
