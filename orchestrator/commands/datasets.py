@@ -102,6 +102,13 @@ def _there(found: list[bool]) -> str:
     return f"{sum(found)} of {len(found)}" if any(found) else "absent"
 
 
+def _check_outside(dataset: Dataset, file: Path) -> None:
+    """Raises UserError for a file among the user's own data, one of which it might replace."""
+    for [place] in dataset.wanted() if dataset.is_own else ():
+        if Path(place).resolve() in (file.resolve(), *file.resolve().parents):
+            raise UserError(f"--sheet {file}: lies among the data in {place}. Name a file elsewhere.")
+
+
 def told(dataset: Dataset, root: Path | str, sheet: Path | None = None) -> str:
     """All that is known of a data set; into the file `sheet` its contact sheet is drawn. Raises DataError, UserError.
 
@@ -109,6 +116,7 @@ def told(dataset: Dataset, root: Path | str, sheet: Path | None = None) -> str:
     """
     if sheet:
         contact.check_file(sheet)
+        _check_outside(dataset, sheet)
     facts, (place, index) = read_facts(dataset, root), _index(dataset, root)
     own = open_splits(dataset, root) if dataset.is_own else None
     rows = [("settings", _settings(dataset)), ("a row", f"{_shape(facts.shape)} {_range(facts)}")]

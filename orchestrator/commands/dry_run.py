@@ -9,6 +9,8 @@ import click
 from orchestrator.space.plan import Plan
 from orchestrator.space.stackable import several_of_a_kind
 from orchestrator.space.trials import notes
+from orchestrator.storage.disk import disk_errors_reported
+from orchestrator.sweep.folder import why_taken
 from orchestrator.sweep.shared_slots import AUTO_MOST
 from trainables.run import Run
 
@@ -53,6 +55,8 @@ def notes_of_runs(plan: Plan) -> list[str]:
 def print_plan(plan: Plan, folder: Path, json_wanted: bool, slots: int | None) -> None:
     """Print what a sweep would do in `folder`, on nodes with so many slots; None: it is not known yet."""
     planned = described(plan, folder, slots)
+    with disk_errors_reported(folder):
+        planned["notes"] += [taken] if (taken := why_taken(folder)) else []
     click.echo(json.dumps(planned, indent=2) if json_wanted else as_text(planned))
 
 

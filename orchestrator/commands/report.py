@@ -44,6 +44,7 @@ def report(workspace: Workspace, name: str, wanted: Wanted) -> KeyboardInterrupt
     Returns what stopped measuring, or None. Raises UserError, and what `evaluate` raises.
     """
     out = workspace.out
+    text = FORMS[wanted.form](out, name)
     if wanted.measured:
         progress = console(stderr=True)
         orders, ending = measure_models(name, workspace, Selection(trials=ALL), progress)
@@ -51,7 +52,8 @@ def report(workspace: Workspace, name: str, wanted: Wanted) -> KeyboardInterrupt
             say(progress, line)
         if stop := ending.judge(progress):
             return stop
-    deliver(FORMS[wanted.form](out, name), wanted.file)
+        text = FORMS[wanted.form](out, name)
+    deliver(text, wanted.file)
     return None
 
 

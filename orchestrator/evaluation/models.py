@@ -77,12 +77,16 @@ def trained_models(
     """
     name, _, trial = target.partition("/")
     folder = (out / name).resolve()
+    if trials is not None and not trials.strip():
+        raise UserError("--trials is empty: name trials with commas between, or write best:N or all.")
     if trial and trials:
         raise UserError(f"{target} is one trial: leave out --trials {trials}.")
     if (folder / layout.RESULTS).is_file() or (folder / layout.JOURNAL).is_file():
         models = _of_sweep(folder, trial or trials or USUAL, target if trial else "")
         return folder, [model.at(of) for model in models]
     if (folder / layout.BEST).is_file() and not trial:
+        if trials and trials != ALL and not BEST.fullmatch(trials):
+            raise UserError(f"{target} is one run: leave out --trials {trials}.")
         return folder, [TrainedModel(name, folder, folder / layout.BEST, name).at(of)]
     known = layout.names_with(out, layout.JOURNAL, layout.RESULTS, layout.BEST)
     raise UserError(f"{out / target}: no trained models here. Sweeps and runs in {out}: {known}.")
@@ -101,6 +105,8 @@ def _of_sweep(folder: Path, trials: str, target: str) -> list[TrainedModel]:
         return trained
     if best := BEST.fullmatch(trials):
         return trained[: int(best[1])]
+    if trials.startswith("best"):
+        raise UserError(f"--trials {trials}: write best:N with a whole number N from 1.")
     known = {subject.id: subject for subject in trained}
     asked = list(dict.fromkeys(word.strip() for word in trials.split(",")))
     if wrong := [word for word in asked if word not in known]:

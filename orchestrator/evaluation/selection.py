@@ -57,7 +57,7 @@ def select_evaluations(
     A setting is METRIC.FIELD=VALUE, or FIELD=VALUE for each of them that has this field. Raises UserError.
     """
     asked = [own.model_dump(mode="json") for own in written.metrics or ()] if metrics is None else []
-    asked = asked or [{"name": name} for name in _names(metrics or ALL)]
+    asked = asked or [{"name": name} for name in _names(ALL if metrics is None else metrics)]
     names = list(dict.fromkeys(own["name"] for own in asked))
     document = override(Document({}, {(): Location(0, "")}), settings)
     problems = list(_strangers(document.values, names))
@@ -81,6 +81,8 @@ def of_plain(values: dict[str, Any]) -> Evaluation:
 
 
 def _names(metrics: str) -> list[str]:
+    if not metrics.strip():
+        raise UserError(f"--metrics is empty: name metrics with commas between, or write {ALL}.")
     names = list(dict.fromkeys(word.strip() for word in metrics.split(",")))
     if ALL in names:
         return list(KNOWN)

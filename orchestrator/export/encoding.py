@@ -16,6 +16,7 @@ from trainables.common.errors import DataError, Unfit
 from trainables.common.files import whole
 from trainables.data.base import Rows
 from trainables.data.formats import arrays, folders
+from trainables.data.formats.labels import whole_numbers
 from trainables.inference.model import Model
 
 COLUMNS = 8  # of a grid of images
@@ -34,6 +35,8 @@ def read_rows(file: Path, model: Model) -> tuple[np.ndarray, np.ndarray | None]:
             rows = found.read()
             return rows.x.numpy(), labels_of(rows)
         x, y, _ = arrays.read(file)
+        if y is not None:
+            whole_numbers(y, len(x))
     except OSError as error:
         raise UserError(f"{file}: cannot be read: {error.strerror or error}.") from None
     except (Unfit, DataError) as error:

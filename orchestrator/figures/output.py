@@ -15,7 +15,7 @@ drawing = LazyModule("orchestrator.figures.drawing")
 
 FORMATS = ("png", "svg", "pdf")
 DATA = ".csv"
-OTHERS = ("csv", "eps", "gif", "jpeg", "jpg", "ps", "tif", "tiff", "webp")
+OTHERS = ("bmp", "csv", "eps", "gif", "jpeg", "jpg", "ps", "tif", "tiff", "webp")
 """Suffixes that would mislead whoever opens the file."""
 
 

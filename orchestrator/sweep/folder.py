@@ -16,12 +16,15 @@ from orchestrator.shell import command_for
 from orchestrator.spec.earlier import as_now
 from orchestrator.spec.records import SweepSpec
 from orchestrator.spec.yaml_file import read_yaml
-from orchestrator.storage import layout
+from orchestrator.storage import layout, locks
 from orchestrator.storage.disk import disk_errors_reported
 from orchestrator.storage.json_files import write_whole
 
 NAME = re.compile(r"^name: .*$", re.MULTILINE)  # of the sweep: deeper names are indented
 ROOM_BYTES = 2**20  # written and removed before a sweep starts, to detect a full disk
+
+
+OTHER_PLACE = "choose another --name or --out"
 
 
 def claim(out: Path, spec: SweepSpec) -> Path:
@@ -32,16 +35,24 @@ def claim(out: Path, spec: SweepSpec) -> Path:
     folder = (out / spec.name).resolve()
     with disk_errors_reported(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
-            cure = "choose another --name or --out, or remove the folder."
-            if (folder / layout.SPEC).exists():
-                again = command_for("resume", folder)
-                raise UserError(f"{folder}: holds another sweep. Go on with it: {again}; or {cure}")
-            raise UserError(f"{folder}: holds other files; {cure}")
+        if taken := why_taken(folder):
+            raise UserError(taken)
         write_whole(folder / "room", " " * ROOM_BYTES)
         (folder / "room").unlink()
         write_whole(folder / layout.SPEC, as_yaml(spec))
     return folder
+
+
+def why_taken(folder: Path) -> str:
+    """Why no sweep can begin in a folder, with the cure; empty if one can. Raises OSError."""
+    if not folder.exists() or not any(folder.iterdir()):
+        return ""
+    if locks.holder(folder):
+        return f"{folder}: a sweep runs there. Watch it: {command_for('watch', folder)}; or {OTHER_PLACE}."
+    cure = f"{OTHER_PLACE}, or remove the folder."
+    if (folder / layout.SPEC).exists():
+        return f"{folder}: holds another sweep. Go on with it: {command_for('resume', folder)}; or {cure}"
+    return f"{folder}: holds other files; {cure}"
 
 
 def as_yaml(spec: SweepSpec) -> str:

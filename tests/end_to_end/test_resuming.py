@@ -53,6 +53,14 @@ def test_an_occupied_folder_says_how_to_go_on(tmp_path):
         claim(tmp_path, spec_of("held"))
 
 
+def test_a_folder_in_which_a_sweep_runs_says_how_to_watch_it(tmp_path):
+    with (
+        locks.driver(claim(tmp_path, spec_of("held"))),
+        pytest.raises(UserError, match=f"held: a sweep runs there. Watch it: vaeorch watch held --out {tmp_path};"),
+    ):
+        claim(tmp_path, spec_of("held"))
+
+
 def test_a_journal_of_another_version_is_refused(tmp_path):
     [trial] = trials_of({})
     event = {"event": "sweep", "format": 1, "source": "a.yaml", "data_root": None, "answer": None}

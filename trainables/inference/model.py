@@ -18,6 +18,7 @@ from torch import Tensor
 
 from trainables.common.errors import UsageError, one_line
 from trainables.data.base import Range
+from trainables.data.base.bounds import TooMuch, check_memory
 from trainables.inference import arrays
 from trainables.inference.arrays import Array
 from trainables.inference.fitted import Fitted, chosen
@@ -212,6 +213,10 @@ class Model:
         n, seed = whole(n, "sample: n"), whole(seed, "sample: seed")
         if n < 1:
             raise UsageError(f"sample: {n} rows: ask for 1 or more.")
+        try:
+            check_memory(2 * n * math.prod(self.shape) * 4)  # bytes; in blocks, and then as one array
+        except TooMuch as error:
+            raise UsageError(f"sample: {n:,} rows: {error}.") from None
         vae, sampler = self._learner.vae, self._sampler
         blocks = range(0, n, BLOCK)
         with torch.no_grad():

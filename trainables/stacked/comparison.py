@@ -88,8 +88,12 @@ def _both(runs: Sequence[Run], splits: Splits, rows: int) -> tuple[_Tried, _Trie
     return tuple(_Tried(times[-1].epochs, min(one.seconds for one in times)) for times in zip(*tried, strict=True))
 
 
+def _epochs(trainings: Sequence[Training], rows: int) -> list[Epoch]:
+    return [Epoch(training, rows) for training in trainings]
+
+
 def _timed(steps: Callable[[list[Epoch]], None], trainings: list[Training], rows: int) -> _Tried:
-    epochs, began = [Epoch(training, rows) for training in trainings], _now(trainings[0].device)
+    epochs, began = _epochs(trainings, rows), _now(trainings[0].device)
     steps(epochs)
     return _Tried(epochs, _now(trainings[0].device) - began)
 
@@ -97,10 +101,9 @@ def _timed(steps: Callable[[list[Epoch]], None], trainings: list[Training], rows
 def _steps_as_one(trainings: list[Training], rows: int) -> list[str]:
     """The products of steps on so many rows that may round otherwise, taken by a stack of these trainings."""
     stack = Stack(trainings)
-    for watch in (lambda steps: steps(), rounded_as_one):  # first what is done once
-        epochs = [Epoch(training, rows) for training in trainings]
-        found = watch(lambda epochs=epochs: stack.take_steps(epochs))
-    return found
+    stack.take_steps(_epochs(trainings, rows))  # with what is done once, for one model
+    epochs = _epochs(trainings, rows)
+    return rounded_as_one(lambda: stack.take_steps(epochs))
 
 
 def _steps_by_place(runs: Sequence[Run], splits: Splits, rows: int) -> list[str]:

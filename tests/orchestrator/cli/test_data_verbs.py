@@ -305,6 +305,17 @@ def test_info_draws_a_contact_sheet(data, own, tmp_path, name):
         assert picture.format == "PNG" and min(picture.size) > 100
 
 
+def test_a_contact_sheet_replaces_no_picture_of_the_data(data, tmp_path):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for k in range(3):
+        Image.new("L", (8, 8), 60 * k).save(pictures / f"{k}.png")
+    before = (pictures / "0.png").read_bytes()
+    code, out, err = data("info", "array", "--set", f"images={pictures}", "--sheet", pictures / "0.png")
+    assert (code, out) == (2, "") and f"lies among the data in {pictures}. Name a file elsewhere." in err
+    assert (pictures / "0.png").read_bytes() == before
+
+
 def test_a_contact_sheet_is_a_png_in_a_place_that_can_be_written(data, tmp_path):
     code, out, err = data("info", "digits", "--sheet", tmp_path / "sheet.jpg")
     assert (code, out) == (2, "") and "a contact sheet is a PNG: name a file that ends in .png." in err

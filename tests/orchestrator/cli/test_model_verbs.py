@@ -212,6 +212,17 @@ def test_samples_are_written_as_a_picture_or_as_arrays(vaeorch, out, tmp_path):
     assert Image.open(tmp_path / "grid.png").size == (274, 70)  # 8 and 2 images, 4 times enlarged, in frames of 2
 
 
+def test_more_samples_than_memory_has_room_for_are_refused(vaeorch, out, tmp_path):
+    code, _, told = vaeorch("sample", "two/0001", "--out", out, "-n", 10**12, "-o", tmp_path / "x.npz")
+    assert code == 2 and told.startswith("sample: 1,000,000,000,000 rows: takes ") and told.count("\n") == 1
+
+
+def test_labels_of_other_rows_are_refused(vaeorch, out, tmp_path):
+    np.savez(tmp_path / "rows.npz", x=np.zeros((7, 8, 8)), y=np.arange(6))
+    code, _, told = vaeorch("encode", "two/0001", tmp_path / "rows.npz", "--out", out, "-o", tmp_path / "z.npz")
+    assert (code, told) == (2, f"{tmp_path}/rows.npz: y has shape (6,), x has 7 rows: write one label a row.\n")
+
+
 def test_vectors_are_no_picture(vaeorch, out, tmp_path):
     code, _, told = vaeorch("sample", "two/0002", "--out", out, "-o", tmp_path / "x.png")
     assert code == 2 and "generates rows (2,), no images: name a .npz file" in told

@@ -19,6 +19,8 @@ from trainables.data.formats.tables import quoted, read_table
 def read(path: Path) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
     """`x` (N, ...), `y` (None where the file has none), and notes. Runs no code of the file. Raises Unfit."""
     reader = READERS.get(path.suffix.lower())
+    if reader is None and path.is_dir():
+        raise Unfit("is a folder: one of pictures is named by 'images'.")
     if reader is None:
         raise Unfit(f"unknown suffix '{path.suffix}': use one of {', '.join(READERS)}.")
     try:
