@@ -238,7 +238,7 @@ def test_a_driver_a_worker_and_a_slot_are_killed_and_no_number_changes(one, kill
     pids = [{worker["pid"] for worker in group} for group in workers_of(trial)]
     assert len(pids) == 3 and len(set.union(*pids)) == 6  # no process of one group is in another
     [restart] = (trial / "restarts.txt").read_text().splitlines()
-    assert "died" in restart
+    assert "died" in restart or "gloo" in restart  # as Ray tells it, or the other worker, whichever notices first
     assert not (trial / "error.txt").exists()
     lines = [json.loads(line) for line in (trial / "metrics.jsonl").open()]
     assert [line["epoch"] for line in lines] == [1, 2, 3, 4]

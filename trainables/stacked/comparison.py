@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
+from trainables.common.errors import Diverged
 from trainables.data import Splits
 from trainables.metrics.view import ModelView, look
 from trainables.run import Run
@@ -63,9 +64,9 @@ class _Tried:
     def trainings(self) -> list[Training]:
         return [epoch.training for epoch in self.epochs]
 
-    def means(self) -> list[dict[str, float]]:
-        """The training metrics of each."""
-        return [epoch.tally.means() for epoch in self.epochs]
+    def means(self) -> list[dict[str, float] | str]:
+        """The training metrics of each, or how it diverged."""
+        return list(map(_means, self.epochs))
 
 
 def _both(runs: Sequence[Run], splits: Splits, rows: int) -> tuple[_Tried, _Tried]:
@@ -86,6 +87,13 @@ def _both(runs: Sequence[Run], splits: Splits, rows: int) -> tuple[_Tried, _Trie
 
     tried = [(_timed(all_steps, together, rows), _timed(each_step, alone, rows)) for _ in range(TIMES)]
     return tuple(_Tried(times[-1].epochs, min(one.seconds for one in times)) for times in zip(*tried, strict=True))
+
+
+def _means(epoch: Epoch) -> dict[str, float] | str:
+    try:
+        return epoch.tally.means()
+    except Diverged as error:
+        return str(error)
 
 
 def _epochs(trainings: Sequence[Training], rows: int) -> list[Epoch]:

@@ -129,6 +129,13 @@ def test_what_counts_as_equal_is_so_after_many_epochs(name):
         assert_equal(stacked([Training(run) for run in runs], found.validates), theirs)
 
 
+def test_one_that_diverges_is_compared_beside_one_that_does_not():
+    wild = a_run(seed=1, optimizer={"lr": 1e18})
+    with pytest.raises(Diverged):
+        list(train(wild))
+    assert compared([a_run(), wild]).equal == compared([a_run(), a_run(seed=1)]).equal
+
+
 def test_other_numbers_do_not_count_as_equal(monkeypatch):
     monkeypatch.setattr(Draw, "of", lambda self, noise: noise.normal("another", *self.shape))
     assert not counts_as_equal(runs_of("vae"))
