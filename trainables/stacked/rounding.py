@@ -8,7 +8,6 @@ And products of matrices outside of linear layers, of which several models' beco
 
 import math
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import torch
@@ -79,40 +78,31 @@ class Elementwise(TorchDispatchMode):
 def _is_elementwise(function: Any, output: Any, given: Any) -> bool:
     if not (isinstance(output, Tensor) and output.is_floating_point() and output.device.type == "cpu"):
         return False
-    if not output.numel():
+    if not output.numel() or not (torch.Tag.pointwise in function.tags or function._schema.name.endswith(BACKWARD)):
         return False
-    marked = torch.Tag.pointwise in function.tags or function._schema.name.endswith(BACKWARD)
-    return marked and torch.broadcast_shapes(*(one.shape for one in _tensors(given))) == output.shape
+    try:
+        return torch.broadcast_shapes(*(one.shape for one in _tensors(given))) == output.shape
+    except RuntimeError:  # they fit each other in another way
+        return False
 
 
 def _rounds_by_place(function: Any, output: Tensor, args: tuple, kwargs: dict) -> bool:
-    """Whether values like these come out otherwise one by one. It is tried once for each operation and its numbers."""
-    given = _tensors((args, kwargs))
+    """Whether values like these come out otherwise one by one."""
     shape = output.shape
-    plain = tree_map(lambda one: type(one).__name__ if isinstance(one, Tensor) else one, (args, kwargs))
-    key = str(function), str(plain), str([one.dtype for one in given])
-    if key not in _known():
-        spread = tree_map(lambda one: _spread(one, shape) if isinstance(one, Tensor) else one, (args, kwargs))
-        apart = tree_map(lambda one: _apart(one) if isinstance(one, Tensor) else one, spread)
-        together, alone = (function(*some, **named) for some, named in (spread, apart))
-        _known()[key] = not torch.equal(together.nan_to_num(), alone.contiguous().nan_to_num())
-    return _known()[key]
-
-
-@cache
-def _known() -> dict[tuple, bool]:
-    """What was tried in this process."""
-    return {}
+    spread = tree_map(lambda one: _spread(one, shape) if isinstance(one, Tensor) else one, (args, kwargs))
+    apart = tree_map(lambda one: _apart(one) if isinstance(one, Tensor) else one, spread)
+    together, alone = (function(*some, **named) for some, named in (spread, apart))
+    return not torch.equal(together.nan_to_num(), alone.contiguous().nan_to_num())
 
 
 def _spread(values: Tensor, shape: torch.Size) -> Tensor:
     """Many values of the size and sign of these, in the order in which an output of this shape has them."""
     flat = values.expand(shape).flatten()
-    many = flat.repeat(math.ceil(TRIED / max(1, flat.numel())))[:TRIED]
+    many = flat.repeat(math.ceil(TRIED / flat.numel()))[:TRIED]
     if not values.is_floating_point():
         return many
-    generator = torch.Generator().manual_seed(0)
-    return many * (0.5 + torch.rand(TRIED, generator=generator).to(many.dtype))
+    factors = 0.5 + torch.rand(TRIED, generator=torch.Generator().manual_seed(0)).to(many.dtype)
+    return torch.where(many == 0, factors, many * factors)
 
 
 def _apart(values: Tensor) -> Tensor:
