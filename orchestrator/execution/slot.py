@@ -98,7 +98,7 @@ class Here:
 
 
 def prepare(config: dict, sweep_folder: Path) -> None:
-    """Check that this process may train trials of a sweep, and hold its folder. Raises NodeDiffers."""
+    """Make this process ready to train trials of a sweep, if it may, and hold its folder. Raises NodeDiffers."""
     garbage.search_rarely()
     if "software" in config:
         from orchestrator.execution.handshake import check_this_node  # slow to import

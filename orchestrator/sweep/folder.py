@@ -22,8 +22,6 @@ from orchestrator.storage.json_files import write_whole
 
 NAME = re.compile(r"^name: .*$", re.MULTILINE)  # of the sweep: deeper names are indented
 ROOM_BYTES = 2**20  # written and removed before a sweep starts, to detect a full disk
-
-
 OTHER_PLACE = "choose another --name or --out"
 
 
@@ -48,7 +46,8 @@ def why_taken(folder: Path) -> str:
     if not folder.exists() or not any(folder.iterdir()):
         return ""
     if locks.holder(folder):
-        return f"{folder}: a sweep runs there. Watch it: {command_for('watch', folder)}; or {OTHER_PLACE}."
+        watch = f"Watch it: {command_for('watch', folder)}"
+        return f"{folder}: another process trains or evaluates there. {watch}; or {OTHER_PLACE}."
     cure = f"{OTHER_PLACE}, or remove the folder."
     if (folder / layout.SPEC).exists():
         return f"{folder}: holds another sweep. Go on with it: {command_for('resume', folder)}; or {cure}"

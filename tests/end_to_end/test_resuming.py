@@ -54,10 +54,8 @@ def test_an_occupied_folder_says_how_to_go_on(tmp_path):
 
 
 def test_a_folder_in_which_a_sweep_runs_says_how_to_watch_it(tmp_path):
-    with (
-        locks.driver(claim(tmp_path, spec_of("held"))),
-        pytest.raises(UserError, match=f"held: a sweep runs there. Watch it: vaeorch watch held --out {tmp_path};"),
-    ):
+    told = f"held: another process trains or evaluates there. Watch it: vaeorch watch held --out {tmp_path};"
+    with locks.driver(claim(tmp_path, spec_of("held"))), pytest.raises(UserError, match=told):
         claim(tmp_path, spec_of("held"))
 
 

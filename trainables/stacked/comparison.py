@@ -161,8 +161,9 @@ def _look_the_same(trainings: Sequence[Training]) -> bool:
         return (look(training.learner, training.validation_batches(last)) for training in trainings)
 
     same = all(_same_views(*both) for both in zip(together, views(), strict=True))
-    rounded = rounded_as_one(lambda: stack.look(last)) or rounded_by_place(lambda: next(views()), len(trainings))
-    return same and not rounded
+    if not same or rounded_as_one(lambda: stack.look(last)):
+        return False
+    return not rounded_by_place(lambda: next(views()), len(trainings))
 
 
 def _same_views(one: ModelView, other: ModelView) -> bool:

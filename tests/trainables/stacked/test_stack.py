@@ -123,10 +123,11 @@ def test_what_counts_as_equal_is_so_after_many_epochs(name):
     rates = [{"method": METHODS[name] | {"rate": 5.3 + k}} if name == "rate_bound_vae" else {} for k in range(3)]
     runs = [a_run(name, seed=k, epochs=12, batch_size=100, **own) for k, own in enumerate(rates)]
     found = compare(runs, Training(runs[0]).splits)
-    if found.equal:
-        last = [list(train(run))[-1] for run in runs]
-        theirs = [report.training.state() | {"metrics": report.metrics} for report in last]
-        assert_equal(stacked([Training(run) for run in runs], found.validates), theirs)
+    if not found.equal:
+        pytest.skip("this machine rounds otherwise for such a stack")
+    last = [list(train(run))[-1] for run in runs]
+    theirs = [report.training.state() | {"metrics": report.metrics} for report in last]
+    assert_equal(stacked([Training(run) for run in runs], found.validates), theirs)
 
 
 def test_one_that_diverges_is_compared_beside_one_that_does_not():
