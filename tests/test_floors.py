@@ -35,7 +35,7 @@ TRAINABLES: Floors = (
     ("networks", "distributions", "terms"),
     ("ahead",),
     ("draws",),
-    ("noise", "precision", "sums", "footprint", "compilation"),
+    ("noise", "precision", "sums", "footprint", "compilation", "optimizers"),
     ("cache",),
     ("checkpoint",),
     ("data",),

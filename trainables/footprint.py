@@ -3,11 +3,12 @@
 from collections.abc import Callable
 
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from trainables.common.watching import Watch
 
-class _Made(TorchDispatchMode):
+
+class _Made(Watch):
     """Counts the bytes of every tensor that an operation allocates; views allocate none."""
 
     def __init__(self):

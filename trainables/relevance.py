@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from torch import Tensor
-from torch.func import jvp, vmap
+from torch import Tensor, nn
+from torch.func import functional_call, jvp, vmap
 
 from trainables.data import Rows
 from trainables.footprint import bytes_of
@@ -118,10 +118,26 @@ def _decoded(vae: VAE, z_BD: Tensor) -> Tensor:
     return vae.decode(z_BD, "fp32").mean_BX
 
 
+class _Decoder(nn.Module):
+    """Latents to decoded means, as a module, whose parameters may be replaced in a call."""
+
+    def __init__(self, vae: VAE):
+        super().__init__()
+        self.vae = vae
+
+    def forward(self, z_BD: Tensor) -> Tensor:
+        return _decoded(self.vae, z_BD).flatten(1)
+
+
 def _sensitivity(vae: VAE, z_BD: Tensor, axes_at_once: int) -> Sums:
+    # Biases have a derivative of 0. Where torch is told none, it adds through a slow detour, which loads torch._dynamo.
+    decoder = _Decoder(vae)
+    biases = {name: one.detach() for name, one in decoder.named_parameters() if one.ndim == 1}
+    zeros = {name: torch.zeros_like(one) for name, one in biases.items()}
+
     def along(tangent_D: Tensor) -> Tensor:
-        tangent_BD = tangent_D.expand_as(z_BD)
-        return jvp(lambda z: _decoded(vae, z).flatten(1), (z_BD,), (tangent_BD,))[1]
+        tangents = tangent_D.expand_as(z_BD), zeros
+        return jvp(lambda z, known: functional_call(decoder, known, z), (z_BD, biases), tangents)[1]
 
     axes = torch.eye(z_BD.shape[1], dtype=z_BD.dtype, device=z_BD.device)
     absolute, square = [], []

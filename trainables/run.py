@@ -16,6 +16,7 @@ from trainables.distributions.likelihoods import LIKELIHOODS, Bernoulli, Squared
 from trainables.methods import METHODS
 from trainables.metrics import DIRECTIONS, Direction, Metric, metric_names, metrics_of
 from trainables.networks import NETWORKS
+from trainables.optimizers import not_compiled
 from trainables.precision import Precision
 
 ACTIVE = "val/active"
@@ -76,9 +77,10 @@ class Optimizer(Record):
         """The PyTorch optimizer. Adam is fused: one kernel for all parameters, which is faster for small networks."""
         lr = self.lr * lr_scale
         if self.algorithm == "rmsprop":
-            return torch.optim.RMSprop(parameters, lr=lr, alpha=self.beta2, eps=self.eps)
+            return not_compiled(torch.optim.RMSprop)(parameters, lr=lr, alpha=self.beta2, eps=self.eps)
         betas, amsgrad = (self.beta1, self.beta2), self.algorithm == "amsgrad"
-        return torch.optim.Adam(parameters, lr=lr, betas=betas, eps=self.eps, amsgrad=amsgrad, fused=True)
+        adam = not_compiled(torch.optim.Adam)
+        return adam(parameters, lr=lr, betas=betas, eps=self.eps, amsgrad=amsgrad, fused=True)
 
     def factor_after(self, epoch: int) -> float:
         """The factor by which the schedule multiplies the learning rate after `epoch` epochs."""

@@ -134,7 +134,7 @@ class Training:
 
     @cached_property
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        """That of each phase, by its name. Made when first used: drawing needs none, and one takes a second."""
+        """That of each phase, by its name. Made when first used: drawing needs none."""
         phases = dict.fromkeys(self.run.method.phases)
         build, parameters_of = self.run.optimizer.build, self.learner.parameters_of
         return {phase.name: build(parameters_of(phase), phase.lr_scale) for phase in phases}

@@ -7,7 +7,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +129,13 @@ def start(scratch: Path, gpus: int, dashboard_port: int | None) -> None:
     known = {"TMPDIR": str(scratch)}  # or the dashboard leaves files elsewhere
     if dashboard_port:
         known[API_SERVER] = f"http://{HOST}:{dashboard_port}"  # or with two Rays here the wrong one may be queried
-    with inherited(known), one_machine(), replaced(services, "get_node", patient(services.get_node)):
+    find = patient(services.get_node)
+    with (
+        inherited(known),
+        one_machine(),
+        replaced(services, "get_node", find),
+        without_helpers(dashboard_port is not None),
+    ):
         ray.init(
             address="local",
             num_cpus=cpus(),
@@ -143,6 +149,21 @@ def start(scratch: Path, gpus: int, dashboard_port: int | None) -> None:
             namespace=NAMESPACE,
             _temp_dir=str(scratch),
         )
+
+
+@contextmanager
+def without_helpers(but_the_api_server: bool) -> Iterator[None]:
+    """A Ray that is started inside this context has no process that it can do without: each takes 80 MB.
+
+    Nothing here reads what the log monitor forwards, or what the autoscaler's monitor notes.
+    """
+    from ray._private.node import Node
+
+    unused = ["start_log_monitor", "start_monitor"] + ["start_api_server"] * (not but_the_api_server)
+    with ExitStack() as replacements:
+        for name in unused:
+            replacements.enter_context(replaced(Node, name, lambda node, **_: None))
+        yield
 
 
 def patient(find: Callable) -> Callable:

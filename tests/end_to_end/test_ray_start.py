@@ -100,3 +100,15 @@ def test_ctrl_c_while_ray_starts_ends_what_was_started(monkeypatch, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         local_ray.start_or_raise(tmp_path, gpus=0, dashboard_port=None, cure="")
     assert started[0].wait(60) in (None, -signal.SIGKILL)  # None: `end` has waited for it
+
+
+@pytest.mark.parametrize("dashboard", [True, False])
+def test_a_private_ray_has_no_process_that_it_can_do_without(dashboard):
+    before = set(psutil.Process().children(recursive=True))
+    with local_ray.private_ray(gpus_used=False, dashboard=dashboard):
+        started = set(psutil.Process().children(recursive=True)) - before
+        commands = " ".join(" ".join(process.cmdline()) for process in started)
+        assert ray.get(ray.remote(lambda: 7).remote()) == 7
+    assert "/raylet" in commands and "/gcs_server" in commands
+    assert not any(helper in commands for helper in ("log_monitor.py", "monitor.py"))
+    assert ("dashboard.py" in commands) is dashboard

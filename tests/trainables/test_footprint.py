@@ -1,5 +1,5 @@
-"""What a pass takes, that the metrics made of derivatives stay within their bound, and that nothing waits for Python's
-garbage collection."""
+"""What a pass takes, that the metrics made of derivatives stay within their bound, that nothing waits for Python's garbage
+collection, and that training imports nothing that it does not use."""
 
 import gc
 import subprocess
@@ -65,6 +65,27 @@ def test_every_tensor_that_is_made_counts_and_views_do_not():
 
     assert bytes_of(work) == 100 * (4 + 4 + 8)
     assert bytes_of(lambda: (a.T, a[:5], a)) == 0
+
+
+TRAINING = """
+import sys
+from tests.support.small_runs import METHODS, a_run
+from trainables.stacked.comparison import compare
+from trainables.train import Training, train
+
+for name in METHODS:
+    if not name.startswith(("rae gp", "mask_aae")):  # whose losses have a gradient, by torch.func.grad
+        assert list(train(a_run(name, epochs=1)))
+runs = [a_run("vae", seed=seed) for seed in range(2)]
+compare(runs, Training(runs[0]).splits)
+print("torch._dynamo" in sys.modules)
+"""
+
+
+def test_training_does_not_import_the_compiler():
+    """Which takes half a second; torch does so for an optimizer, for watching operations and in forward mode."""
+    done = subprocess.run([sys.executable, "-c", TRAINING], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False"]
 
 
 @contextmanager

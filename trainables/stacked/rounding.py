@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
+from trainables.common.watching import Watch
 from trainables.stacked.linear import keeps_bits
 
 VECTORS = 64  # elements: a multiple of what any CPU computes at once
@@ -47,7 +47,7 @@ def rounded_as_one(work: Callable[[], object]) -> list[str]:
     return sorted(products.changed)
 
 
-class Products(TorchDispatchMode):
+class Products(Watch):
     """Collects the products inside its context that may round otherwise. Those of linear layers are known not to."""
 
     def __init__(self):
@@ -60,7 +60,7 @@ class Products(TorchDispatchMode):
         return function(*args, **kwargs or {})
 
 
-class Elementwise(TorchDispatchMode):
+class Elementwise(Watch):
     """Collects the elementwise operations inside its context that round by place: name -> sizes of their outputs."""
 
     def __init__(self):
