@@ -40,13 +40,13 @@ def sweep(
     from orchestrator.commands.spec_file import read
     from orchestrator.commands.sweep import sweep as run
 
-    workspace = Workspace(Path(out), root_of(data_root))
+    workspace = workspace_of(out, data_root)
     with file_of(spec) as file:
         plan = read(file, None, written(settings), workspace.data)
         stop = run(plan, workspace, file, False, reuse)
     if stop:
         raise stop
-    return results(plan.spec.name, out)
+    return results(workspace.out / plan.spec.name)
 
 
 def train(
@@ -65,35 +65,43 @@ def train(
     from orchestrator.commands.spec_file import read
     from orchestrator.commands.train import train as train_run
 
-    workspace = Workspace(Path(out), root_of(data_root))
+    workspace = workspace_of(out, data_root)
     spec = {"name": name or "run", "run": run.model_dump(mode="json")} if isinstance(run, Run) else run
     with file_of(spec) as file:
         read_spec = read(file, name, written(settings), workspace.data).spec
         train_run(read_spec, workspace, str(file))
-    return load(Path(out) / read_spec.name, data_root)
+    return load(workspace.out / read_spec.name, data_root)
 
 
 def results(name: str | Path, out: str | Path = USUAL_OUT) -> pd.DataFrame:
     """The trials of a sweep, or a run that was trained alone, the best first: a frame with a row for each, by id.
 
-    `name` is that of a sweep or run in `out`, or its folder. Columns: status, epochs, the values that were searched,
-    and the metrics of the best epoch. Raises UserError.
+    `name` is that of a sweep or run in `out`, or its folder. Columns: status, epochs that were trained, the values that
+    were searched (the spec's epochs as `run.epochs`), and the metrics of the best epoch. Raises UserError.
     """
     import pandas as pd
 
     from orchestrator.sweep.ranking import ranked
     from orchestrator.sweep.results import read_results
+    from orchestrator.text import columns_of
 
     place = Path(name).expanduser()
-    where = (place.absolute().parent, place.name) if place.is_dir() else (Path(out), str(name))
+    is_one = any((place / file).exists() for file in (layout.JOURNAL, layout.RESULTS, layout.CONFIG))
+    where = (place.absolute().parent, place.name) if is_one else (Path(out).expanduser(), str(place))
     trials = ranked(read_results(*where))
+    columns = columns_of((path for trial in trials for path in trial["config"]), ("id", "status", "epochs"))
     facts = [
         {"id": trial["id"], "status": trial["status"], "epochs": trial["epochs"]}
-        | trial["config"]
+        | {columns[path]: value for path, value in trial["config"].items()}
         | (trial["best"] or {})
         for trial in trials
     ]
     return pd.DataFrame(facts, columns=None if facts else ["id", "status", "epochs"]).set_index("id")
+
+
+def workspace_of(out: str | Path, data_root: Root) -> Workspace:
+    """The places that a program names; `~` is the home folder."""
+    return Workspace(Path(out).expanduser(), root_of(data_root))
 
 
 def written(settings: dict[str, Any]) -> tuple[str, ...]:
@@ -105,7 +113,7 @@ def written(settings: dict[str, Any]) -> tuple[str, ...]:
 def file_of(spec: Spec) -> Iterator[Path]:
     """The file of a spec; for a dict one that is removed afterwards. Raises UserError."""
     if isinstance(spec, str | Path):
-        yield find_spec(Path(spec))
+        yield find_spec(Path(spec).expanduser())
         return
     if not isinstance(spec, Mapping):
         raise UserError(f"{spec!r}: is neither a spec's file nor what one holds.")

@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM: both end a run in order, each with its own exit code."""
 
 import signal
+import threading
 from types import FrameType
 
 
@@ -36,14 +37,15 @@ class Deferred:
     """Delays signals: inside this context a signal raises only where `check` is called, so nothing is left half done.
 
     A second signal raises at once. A signal that was ignored stays ignored, as Ctrl-C is in what a script starts with
-    `&`.
+    `&`. In another thread than the main one, where Python takes no handlers, signals are not seen.
     """
 
     def __init__(self):
         self.number: int | None = None
 
     def __enter__(self) -> "Deferred":
-        self._before = {number: signal.getsignal(number) for number in SIGNALS}
+        in_main = threading.current_thread() is threading.main_thread()
+        self._before = {number: signal.getsignal(number) for number in (SIGNALS if in_main else ())}
         self.install()
         return self
 

@@ -1,12 +1,17 @@
 """Formats values, configurations and sizes for people. `reporting/tables.py` makes tables."""
 
+import json
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 MIB = 1 << 20
 KIB = 1 << 10
+FEW_DIGITS = 10  # characters of a number that is not shortened
+
+Configuration = dict[str, Any]
+"""What varies in a sweep: path -> value."""
 
 
 def mebibytes(size: int) -> str:
@@ -60,13 +65,43 @@ def short_names(paths: Iterable[str]) -> dict[str, str]:
     return {path: short if unique[short] == 1 else path for path, short in shorts.items()}
 
 
-def listed(config: dict[str, Any]) -> str:
+def setting(value: Any) -> str:
+    """A value of a configuration: as `show`, but with all digits of a number that has few, such as 0.99999."""
+    if isinstance(value, float) and float(short := f"{value:.4g}") != value:
+        return repr(value) if len(repr(value)) <= FEW_DIGITS else short
+    return show(value)
+
+
+def listed(config: Configuration, form: Callable[[Any], str] = setting) -> str:
     """A configuration in one line, its paths as short as is unambiguous: `method=ard_vae beta=0.15 latent_dim=4`."""
     shorts = short_names(config)
-    return " ".join(f"{shorts[path]}={show(value)}" for path, value in config.items())
+    return " ".join(f"{shorts[path]}={form(value)}" for path, value in config.items())
+
+
+def told_apart(configs: Sequence[Configuration], line: Callable[..., str] = listed) -> list[str]:
+    """A line for each configuration, with all digits of those that would look like another one."""
+    lines = [line(config) for config in configs]
+    alike = Counter(dict(zip(map(identity, configs), lines, strict=True)).values())
+    return [line(config, str) if alike[text] > 1 else text for config, text in zip(configs, lines, strict=True)]
+
+
+def identity(config: Configuration) -> str:
+    """Equal for configurations that have the same values, in whichever order."""
+    return json.dumps(config, sort_keys=True, default=str)
+
+
+def columns_of(paths: Iterable[str], others: Collection[str]) -> dict[str, str]:
+    """Each path that is searched, and the name of its column: itself, or `run.epochs` where `others` has `epochs`."""
+    return {path: f"run.{path}" if path in others else path for path in paths}
 
 
 def label_of(trial: dict[str, Any], several_seeds: bool) -> str:
     """The name of a trial of results.json in tables. With several seeds it is that of the trial's configuration."""
     name = f"#{trial['configuration']}" if several_seeds else trial["id"]
     return f"{name} {listed(trial['config'])}".strip()
+
+
+def label_at(label: str, epoch: str) -> str:
+    """The label of a model of a trial's `best` epoch, which is its trial's, or of its `last`: `0003@last lr=0.1`."""
+    name, *config = label.split(" ")
+    return label if epoch == "best" else " ".join([f"{name}@{epoch}", *config])

@@ -1,5 +1,5 @@
-"""torch's optimizers without their marks for torch.compile, for which they import torch._dynamo: that takes half a second
-in every process that trains, and some microseconds of each step. No optimizer is compiled here."""
+"""torch's optimizers without their marks for torch.compile. No optimizer is compiled here, and for these marks torch
+imports torch._dynamo: half a second in every process that trains, and some microseconds of each step."""
 
 import inspect
 from functools import cache

@@ -129,19 +129,15 @@ def start(scratch: Path, gpus: int, dashboard_port: int | None) -> None:
     known = {"TMPDIR": str(scratch)}  # or the dashboard leaves files elsewhere
     if dashboard_port:
         known[API_SERVER] = f"http://{HOST}:{dashboard_port}"  # or with two Rays here the wrong one may be queried
+    answers = dashboard_port is not None
     find = patient(services.get_node)
-    with (
-        inherited(known),
-        one_machine(),
-        replaced(services, "get_node", find),
-        without_helpers(dashboard_port is not None),
-    ):
+    with inherited(known), one_machine(), replaced(services, "get_node", find), only_what_is_needed(answers):
         ray.init(
             address="local",
             num_cpus=cpus(),
             num_gpus=gpus,
             object_store_memory=OBJECT_STORE_BYTES,
-            include_dashboard=dashboard_port is not None,
+            include_dashboard=answers,
             dashboard_host=HOST,
             dashboard_port=dashboard_port,
             log_to_driver=False,
@@ -152,14 +148,14 @@ def start(scratch: Path, gpus: int, dashboard_port: int | None) -> None:
 
 
 @contextmanager
-def without_helpers(but_the_api_server: bool) -> Iterator[None]:
-    """A Ray that is started inside this context has no process that it can do without: each takes 80 MB.
+def only_what_is_needed(api_server: bool) -> Iterator[None]:
+    """A Ray that is started inside this context has no process that does nothing here: each takes 80 MB.
 
-    Nothing here reads what the log monitor forwards, or what the autoscaler's monitor notes.
+    Nobody reads what the log monitor forwards, nor what the autoscaler's monitor notes.
     """
     from ray._private.node import Node
 
-    unused = ["start_log_monitor", "start_monitor"] + ["start_api_server"] * (not but_the_api_server)
+    unused = ["start_log_monitor", "start_monitor"] + ["start_api_server"] * (not api_server)
     with ExitStack() as replacements:
         for name in unused:
             replacements.enter_context(replaced(Node, name, lambda node, **_: None))

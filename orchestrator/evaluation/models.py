@@ -16,7 +16,7 @@ from orchestrator.storage.evaluations_file import EvaluatedModel, StoredResult
 from orchestrator.storage.json_files import read_object
 from orchestrator.sweep.ranking import ranked, replicated
 from orchestrator.sweep.results import read_results
-from orchestrator.text import label_of
+from orchestrator.text import label_at, label_of
 
 WITHOUT_LAST = (
     "if a cluster has it, `vaeorch cluster pull NAME --all` brings it; else evaluate --checkpoint best, or train again"
@@ -43,9 +43,7 @@ class TrainedModel:
 
     def in_tables(self, findings: list[StoredResult]) -> EvaluatedModel:
         """The model with what was found of it, under a name that tells which epoch it is of."""
-        name, *config = self.label.split(" ")
-        label = self.label if self.of == "best" else " ".join([f"{name}@{self.of}", *config])
-        return EvaluatedModel(label, self.id, findings, self.folder)
+        return EvaluatedModel(label_at(self.label, self.of), self.id, findings, self.folder)
 
     @cached_property
     def digest(self) -> str:

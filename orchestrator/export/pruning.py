@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from orchestrator.export.graphs import examples
 from trainables.common.errors import DataError
 from trainables.common.roots import Root
 from trainables.data.loading import load_splits
@@ -29,10 +30,10 @@ def report(model: Model, pruned: Model, root: Root) -> dict[str, tuple[Any, Any]
     """What is measured -> (of the model, of the pruned one).
 
     The error is that of reconstructed validation rows, a mean per value in the data's units squared; without the data
-    it is left out, and the time is of generated rows.
+    it is left out, and the time is of random rows.
     """
     rows = validation_rows(model, root)
-    x = model.sample(ROWS) if rows is None else rows
+    x = examples(model, ROWS)[0].numpy() if rows is None else rows
     found = {
         "latent axes": (model.latent_dim, pruned.latent_dim),
         "parameters": (parameters(model), parameters(pruned)),

@@ -14,6 +14,7 @@ from typing import Any
 from orchestrator.clusters.local import inherited
 from orchestrator.errors import UserError
 from orchestrator.export import folder as exported
+from orchestrator.export.graphs import examples
 from orchestrator.export.quiet import quiet
 from orchestrator.shell import command_for
 from orchestrator.storage import layout
@@ -121,7 +122,7 @@ def described(model: Model, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
         folder, code = Path(scratch) / "model", Path(scratch) / "code"
         folder.mkdir(), code.mkdir()
         exported.write(model, folder, facts)
-        example = model.sample(EXAMPLES)
+        example = examples(model, EXAMPLES)[0].numpy()
         params = [ParamSpec("op", "string", "encode"), ParamSpec("n", "long", 1), ParamSpec("seed", "long", 0)]
         yield {
             "python_model": str(Path(__file__).with_name("pyfunc.py")),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from orchestrator.figures.trained import Configuration, Values, title_of, without
+from orchestrator.text import identity, told_apart
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,11 @@ class Group:
 
 def by_data(configurations: Sequence[Configuration]) -> dict[str, list[Configuration]]:
     """Configurations by their data set, described by its fields that differ."""
-    groups: dict[str, list[Configuration]] = {}
-    for one in configurations:
-        own = {path: value for path, value in one.values.items() if path.partition(".")[0] == "data"}
-        groups.setdefault(title_of(own) or one.best.run.data.name, []).append(one)
-    return groups
+
+    def of_data(one: Configuration) -> Values:
+        return {path: value for path, value in one.values.items() if path.partition(".")[0] == "data"}
+
+    return {title or own[0].best.run.data.name: own for title, own in _alike(configurations, of_data)}
 
 
 def groups_of(configurations: Sequence[Configuration]) -> list[Group]:
@@ -33,7 +34,7 @@ def groups_of(configurations: Sequence[Configuration]) -> list[Group]:
     families: dict[str, list[Configuration]] = {}
     for one in configurations:
         words = {path: value for path, value in without(one.values, "data").items() if not _is_number(value)}
-        families.setdefault(repr(words), []).append(one)
+        families.setdefault(identity(words), []).append(one)
     return [group for family in families.values() for group in _within(family)]
 
 
@@ -42,13 +43,25 @@ def _within(family: Sequence[Configuration]) -> list[Group]:
     counts = {path: len({one.values.get(path) for one in family}) for path in paths if _numbers(family, path)}
     along = max(counts, key=counts.get) if counts and max(counts.values()) > 1 else None
     constant = [path for path, count in counts.items() if count == 1]
-    groups: dict[str, list[Configuration]] = {}
-    for one in family:
-        shared = without(one.values, "data", *constant, *([along] if along else []))
-        groups.setdefault(title_of(shared) or one.best.run.method.name, []).append(one)
+
+    def shared(one: Configuration) -> Values:
+        return without(one.values, "data", *constant, *([along] if along else []))
+
     return [
-        Group(title, along, sorted(own, key=lambda one: _place(one.values, along))) for title, own in groups.items()
+        Group(title or own[0].best.run.method.name, along, sorted(own, key=lambda one: _place(one.values, along)))
+        for title, own in _alike(family, shared)
     ]
+
+
+def _alike(
+    configurations: Sequence[Configuration], part: Callable[[Configuration], Values]
+) -> list[tuple[str, list[Configuration]]]:
+    """Configurations with the same part of their values, under its title."""
+    groups: dict[str, list[Configuration]] = {}
+    for one in configurations:
+        groups.setdefault(identity(part(one)), []).append(one)
+    titles = told_apart([part(own[0]) for own in groups.values()], title_of)
+    return list(zip(titles, groups.values(), strict=True))
 
 
 def _numbers(family: Sequence[Configuration], path: str) -> bool:

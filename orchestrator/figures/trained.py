@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,8 +18,9 @@ from orchestrator.spec.evaluations import Checkpoint
 from orchestrator.storage.blobs import here
 from orchestrator.storage.evaluations_file import EvaluatedModel, StoredResult
 from orchestrator.storage.metric_lines import history
+from orchestrator.sweep.ranking import ranked
 from orchestrator.sweep.results import read_results
-from orchestrator.text import listed
+from orchestrator.text import listed, setting
 from trainables.common.errors import CheckpointError, DataError
 from trainables.common.lazy import LazyModule
 from trainables.common.roots import Root
@@ -158,11 +159,11 @@ class Trained:
         return UserError(f"{self.name}: {what} was not measured yet: {self.to_measure(metrics)}")
 
 
-def title_of(values: Values) -> str:
+def title_of(values: Values, form: Callable[[Any], str] = setting) -> str:
     """Values in a line: words that choose a record stand without their path, as in `ard_vae latent_dim=16`."""
     names = [str(value) for path, value in values.items() if path.endswith("name")]
     others = {path: value for path, value in values.items() if not path.endswith("name")}
-    return " ".join([*names, listed(others)]).strip()
+    return " ".join([*names, listed(others, form)]).strip()
 
 
 def without(values: Values, *paths: str) -> Values:
@@ -171,15 +172,16 @@ def without(values: Values, *paths: str) -> Values:
 
 
 def models_of(out: Path, target: str, choice: Choice) -> tuple[Path, list[tuple[TrainedModel, dict[str, Any]]]]:
-    """The folder of the sweep or run `target`, and its trained models, each with its trial of the results.
+    """The folder of the sweep or run `target`, and its trained models, each with its trial of the results, best first.
 
     Raises UserError.
     """
     trials = choice.trials or (None if "/" in target else ALL)
     of = choice.checkpoint or written_in((out / target.partition("/")[0]).resolve()).checkpoint
     folder, models = trained_models(out, target, trials, of)
-    known = {trial["id"]: trial for trial in read_results(folder.parent, folder.name)["trials"]}
-    return folder, [(model, known[model.id]) for model in models]
+    chosen = {model.id: model for model in models}
+    best_first = ranked(read_results(folder.parent, folder.name))
+    return folder, [(chosen[trial["id"]], trial) for trial in best_first if trial["id"] in chosen]
 
 
 def trained(
@@ -188,7 +190,7 @@ def trained(
     data_root: Root,
     checkpoint: Checkpoint | None = None,
 ) -> Trained:
-    """The models by configuration, in the order in which the sweep has them. `checkpoint` is what was asked for."""
+    """The models, best first, by configuration, which are in the sweep's order. `checkpoint` is what was asked for."""
     groups: dict[int, list[tuple[TrainedModel, Values]]] = {}
     for number, (model, trial) in enumerate(models):
         groups.setdefault(trial.get("configuration", number), []).append((model, trial["config"]))

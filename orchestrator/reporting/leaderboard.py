@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.reporting import tables
 from orchestrator.sweep.ranking import RANKED, UNSOUND, best_summary, best_value, configurations, ranked, replicated
-from orchestrator.text import listed, show, with_reason
+from orchestrator.text import columns_of, show, told_apart, with_reason
 
 Table = tuple[list[str], list[tuple[list[Any], dict[str, Any]]]]
 Ending = Callable[[dict[str, Any]], str]
@@ -40,7 +40,7 @@ def leaderboard(results: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
     paths = list(dict.fromkeys(path for trial in results["trials"] for path in trial["config"]))
     names, rows = TABLES[replicated(results)](results, _ending)
     cells = [[rank, *row, *map(config.get, paths)] for rank, (row, config) in enumerate(rows, start=1)]
-    return ["rank", *names, *paths], cells
+    return ["rank", *names, *columns_of(paths, names).values()], cells
 
 
 def _of_trials(results: dict[str, Any], ending: Ending) -> Table:
@@ -95,7 +95,7 @@ def as_table(results: dict[str, Any], width: int, most: int | None = None) -> st
     names, rows = TABLES[several](results, _briefly)
     header = ["rank", *names, "varies" if several else "configuration"]
     cells = [list(map(show, (rank, *row))) for rank, (row, _) in enumerate(rows[:most], start=1)]
-    texts = [listed(config) for _, config in rows[:most]]
+    texts = told_apart([config for _, config in rows])[:most]
     untold = [trial for trial in ranked(results)[: None if several else most] if trial["reason"]]
     if several:
         untold = [trial for trial in untold if trial["status"] not in RANKED]

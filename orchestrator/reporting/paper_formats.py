@@ -142,6 +142,7 @@ def _html_table(table: JudgedTable) -> str:
 LATEX = {
     **{char: f"\\{char}" for char in "&%$#_{}"},
     "\\": r"\textbackslash{}",
+    "[": "{[}",  # else a length, after the end of a row
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "<": "$<$",

@@ -17,7 +17,7 @@ from orchestrator.storage import layout
 from orchestrator.storage.evaluations_file import StoredResult, epoch_meant, provenance_of
 from orchestrator.storage.json_files import read_object
 from orchestrator.sweep.single_run import home_of
-from orchestrator.text import listed
+from orchestrator.text import identity
 from trainables.metrics.provenance import differences
 from trainables.values import Value, value_named
 
@@ -35,6 +35,8 @@ class Training:
     run: dict[str, Any]
     findings: Sequence[StoredResult]
     flaws: tuple[str, ...]
+    cut_short: str = ""
+    """How long it was trained, where that is less than its run says."""
 
     def finding(self, name: str) -> StoredResult | None:
         """The newest finding that has a finite value of this name."""
@@ -101,21 +103,26 @@ def trainings_of(results: dict[str, Any], folder: Path, spec: SweepSpec | None) 
             run = read_object(home_of(folder, trial["id"]) / layout.CONFIG, cure)["run"]
             findings = [finding for finding in trial.get("evaluations", ()) if epoch_meant(finding) == meant]
             flaws = tuple(_flaws(trial, run, spec.overrides if spec else ()))
-            found.append(Training(trial["id"], trial["config"], run, findings, flaws))
+            found.append(Training(trial["id"], trial["config"], run, findings, flaws, _cut_short(trial, run)))
     return found
 
 
 def _flaws(trial: dict[str, Any], run: dict[str, Any], overrides: Sequence[str]) -> Iterator[str]:
     if changed := [setting for setting in overrides if TRAINED.match(setting)]:
         yield f"trained with --set {', '.join(changed)}"
-    ended = run.get("early_stopping") and trial["status"] == "completed"
-    if trial["epochs"] < run["epochs"] and not ended:
-        yield f"trained for {trial['epochs']} of {run['epochs']} epochs"
+    if cut := _cut_short(trial, run):
+        yield cut
     if more := trial.get("added_epochs"):
         yield f"trained for {more} epochs more than the spec says"
     rows = run["data"].get("train_rows")
     if rows and not any("train_rows" in one for one in overrides):
         yield f"trained on {rows:,} rows"
+
+
+def _cut_short(trial: dict[str, Any], run: dict[str, Any]) -> str:
+    ended = run.get("early_stopping") and trial["status"] == "completed"
+    short = trial["epochs"] < run["epochs"] and not ended
+    return f"trained for {trial['epochs']} of {run['epochs']} epochs" if short else ""
 
 
 def judged(tables: Sequence[PrintedTable], trainings: Sequence[Training]) -> list[JudgedTable]:
@@ -159,7 +166,7 @@ def _undefined(training: Training, value: Value) -> str:
 
 def _reasons(value: Value, name: str, having: Sequence[tuple[Training, StoredResult]]) -> Iterator[str]:
     """Why numbers do not compare with what is printed."""
-    if len(configurations := {listed(training.config) for training, _ in having}) > 1:
+    if len(configurations := {identity(training.config) for training, _ in having}) > 1:
         yield f"the mean of {len(configurations)} configurations"
     for training, finding in having:
         yield from training.flaws

@@ -8,7 +8,7 @@ from orchestrator.reporting import tables
 from orchestrator.reporting.paper_tables import NOT_COMPARABLE, Training
 from orchestrator.reporting.verdicts import RULE, Sample, Verdict, judge
 from orchestrator.storage.evaluations_file import provenance_of
-from orchestrator.text import listed, show
+from orchestrator.text import identity, show, told_apart
 from trainables.metrics.provenance import differences
 from trainables.values import value_named
 
@@ -49,17 +49,18 @@ def side_by_side(names: tuple[str, str], sweeps: tuple[list[Training], list[Trai
     between the sweeps, such as the network, is what is compared. A sweep in which nothing varies has one.
     """
     left, right = map(_by_configuration, sweeps)
-    shared = [label for label in left if label in right]
+    shared = [key for key in left if key in right]
+    labels = _labels(left, right)
     if not shared:
         raise UserError(f"{names[0]} and {names[1]} have no configuration in common: nothing to compare.")
-    pairs = [pair for label in shared for pair in _pairs(label, left[label], right[label])]
+    pairs = [pair for key in shared for pair in _pairs(labels[key], left[key], right[key])]
     if not pairs:
         raise UserError(f"nothing was measured in both yet: vaeorch evaluate {names[0]}; vaeorch evaluate {names[1]}")
     alone = [
-        f"only in {name}: {label or 'its configuration'}"
+        f"only in {name}: {labels[key] or 'its configuration'}"
         for name, mine, other in zip(names, (left, right), (right, left), strict=True)
-        for label in mine
-        if label not in other
+        for key in mine
+        if key not in other
     ]
     return SideBySide(names, pairs, alone)
 
@@ -67,8 +68,16 @@ def side_by_side(names: tuple[str, str], sweeps: tuple[list[Training], list[Trai
 def _by_configuration(trainings: Sequence[Training]) -> dict[str, list[Training]]:
     found: dict[str, list[Training]] = {}
     for training in trainings:
-        found.setdefault(listed(training.config), []).append(training)
+        found.setdefault(identity(training.config), []).append(training)
     return found
+
+
+def _labels(*sides: dict[str, list[Training]]) -> dict[str, str]:
+    """How each configuration is shown."""
+    configs = {key: trainings[0].config for side in reversed(sides) for key, trainings in side.items()}
+    paths = dict.fromkeys(path for side in sides for key in side for path in configs[key])
+    ordered = [{path: config[path] for path in paths if path in config} for config in configs.values()]
+    return dict(zip(configs, told_apart(ordered), strict=True))
 
 
 def _pairs(label: str, left: list[Training], right: list[Training]) -> list[Pair]:
@@ -78,15 +87,26 @@ def _pairs(label: str, left: list[Training], right: list[Training]) -> list[Pair
 
 
 def _pair(label: str, name: str, left: list[Training], right: list[Training]) -> Pair:
-    found = [[finding for one in side if (finding := one.finding(name))] for side in (left, right)]
-    samples = tuple(Sample.of([one["values"][name] for one in side]) if side else None for side in found)
+    having = [[(one, finding) for one in side if (finding := one.finding(name))] for side in (left, right)]
+    samples = tuple(Sample.of([found["values"][name] for _, found in side]) if side else None for side in having)
     if not all(samples):
         return Pair(label, name, samples, None, "measured in one of them only")
-    ways = [provenance_of(one) for side in found for one in side]
-    why = "; ".join(dict.fromkeys(line for way in ways[1:] for line in differences(ways[0], way)))
+    ways = [provenance_of(found) for side in having for _, found in side]
+    unlike = dict.fromkeys(line for way in ways[1:] for line in differences(ways[0], way))
+    why = "; ".join([*unlike, *_unlike_lengths(*([one for one, _ in side] for side in having))])
     known = value_named(name)
     verdict = None if why else judge(*samples, known.kind.better if known else None)
     return Pair(label, name, samples, verdict, why or (verdict.basis if verdict else ""))
+
+
+def _unlike_lengths(*sides: list[Training]) -> list[str]:
+    """How trainings were cut short, where those of the other side were not, or otherwise."""
+    cuts = [{one.cut_short for one in side} for side in sides]
+    if cuts[0] == cuts[1]:
+        return []
+    return [
+        f"{which}: {cut}" for which, own in zip(("first", "second"), cuts, strict=True) for cut in sorted(own - {""})
+    ]
 
 
 def _cell(sample: Sample | None) -> str:

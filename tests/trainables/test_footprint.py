@@ -1,4 +1,4 @@
-"""What a pass takes, that the metrics made of derivatives stay within their bound, that nothing waits for Python's garbage
+"""What a pass takes, that metrics made of derivatives stay within their bound, that nothing waits for Python's garbage
 collection, and that training imports nothing that it does not use."""
 
 import gc

@@ -12,7 +12,7 @@ def root_of(text: Root) -> Root:
     """Parse a data root as a user wrote it or `recorded` returned it: a folder as Path, a bucket's prefix as str."""
     if not text or isinstance(text, Path):
         return text or None
-    return S3 + text.removeprefix(S3).rstrip("/") if in_bucket(text) else Path(text)
+    return S3 + text.removeprefix(S3).rstrip("/") if in_bucket(text) else Path(text).expanduser()
 
 
 def data_root(root: Root) -> Path | str:

@@ -10,6 +10,7 @@ import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -213,10 +214,7 @@ class Model:
         n, seed = whole(n, "sample: n"), whole(seed, "sample: seed")
         if n < 1:
             raise UsageError(f"sample: {n} rows: ask for 1 or more.")
-        try:
-            check_memory(2 * n * math.prod(self.shape) * 4)  # bytes; in blocks, and then as one array
-        except TooMuch as error:
-            raise UsageError(f"sample: {n:,} rows: {error}.") from None
+        self._check_memory(n, "sample")
         vae, sampler = self._learner.vae, self._sampler
         blocks = range(0, n, BLOCK)
         with torch.no_grad():
@@ -235,8 +233,9 @@ class Model:
         axis, steps = whole(axis, "traverse: axis"), whole(steps, "traverse: steps")
         if not 0 <= axis < self.latent_dim:
             raise UsageError(f"traverse: axis {axis}: this model has the axes 0 to {self.latent_dim - 1}.")
-        if steps < 1 or not math.isfinite(sds):
+        if steps < 1 or not (isinstance(sds, Real) and math.isfinite(sds)):
             raise UsageError(f"traverse: {steps} steps over {sds} deviations: ask for 1 step or more, and a number.")
+        self._check_memory(steps, "traverse")
         fitted, form = self.fitted, arrays.Form(True, torch.device("cpu"))
         centre_L = fitted.mean_D
         if at is not None:
@@ -275,6 +274,13 @@ class Model:
         return Model(learner.to(self.device), run, lambda: smaller, origin)
 
     # How
+
+    def _check_memory(self, rows: int, what: str) -> None:
+        """Raises UsageError where so many rows do not fit, in blocks, and then as one array."""
+        try:
+            check_memory(2 * rows * math.prod(self.shape) * 4)
+        except TooMuch as error:
+            raise UsageError(f"{what}: {rows:,} rows: {error}.") from None
 
     def _data(self, x: Array) -> tuple[Tensor, arrays.Form]:
         return arrays.data(x, self.shape, self.range, self.device)

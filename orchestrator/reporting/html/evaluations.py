@@ -5,12 +5,13 @@ import statistics
 from collections.abc import Collection
 
 from orchestrator.reporting.comparison import Comparison, cell, compare, notes
-from orchestrator.reporting.html.content import SweepData, TrialData
+from orchestrator.reporting.html.content import SweepData
 from orchestrator.reporting.html.markup import Markup, Section, bullets, element, joined, paragraph
 from orchestrator.reporting.html.tables import number, table
-from orchestrator.storage.evaluations_file import EvaluatedModel
+from orchestrator.storage import layout
+from orchestrator.storage.evaluations_file import EvaluatedModel, epoch_meant
 from orchestrator.sweep.ranking import replicated
-from orchestrator.text import label_of
+from orchestrator.text import label_at, label_of
 
 TITLE = "Evaluations"
 
@@ -18,20 +19,22 @@ TITLE = "Evaluations"
 def section(sweep: SweepData) -> Section:
     """The numbers side by side; a sentence where nothing was evaluated."""
     several = replicated(sweep.results)
-    models = [_model(trial, several) for trial in sweep.trials if trial.entry.get("evaluations")]
+    models = [
+        EvaluatedModel(label_at(label_of(trial.entry, several), of), trial.id, findings, trial.folder)
+        for of in layout.EVALUATED
+        for trial in sweep.trials
+        if (findings := [one for one in trial.entry.get("evaluations", ()) if epoch_meant(one) == of])
+    ]
     if not models:
         return Section(TITLE, paragraph("Nothing was evaluated yet: see ", element("code", "vaeorch evaluate"), "."))
     found = compare(models)
     lead = "A row is a configuration: the mean over its seeds ± their standard deviation (of the population, number)."
-    parts = [paragraph(lead if several else "Each trial at its best epoch.")]
+    epochs = "of the best epoch's models; @last: of the last epoch's."
+    parts = [paragraph(f"{lead} Numbers are {epochs}" if several else f"The numbers are {epochs}")]
     if found.rows:
         parts.append(_table(found, {model.label: model.id for model in models}))
     rests = element("h3", "What the numbers rest on")
     return Section(TITLE, joined(parts, rests, bullets(notes(found))))
-
-
-def _model(trial: TrialData, several: bool) -> EvaluatedModel:
-    return EvaluatedModel(label_of(trial.entry, several), trial.id, trial.entry["evaluations"], trial.folder)
 
 
 def _table(found: Comparison, trials: dict[str, str]) -> Markup:

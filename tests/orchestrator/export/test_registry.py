@@ -11,7 +11,11 @@ import numpy as np
 import pytest
 
 from orchestrator.export import loading
+from orchestrator.export.formats import made_with
+from orchestrator.export.registry import described
 from orchestrator.tracking.client import connect
+from tests.support.figures import a_sweep
+from tests.support.small_runs import a_run
 from tests.support.specs import RUN
 
 USE = """
@@ -69,6 +73,15 @@ def test_an_mlflow_model_holds_all_that_it_needs(vaeorch, out, tmp_path):
     assert np.allclose(found["reconstruct"], model.reconstruct(x), atol=1e-6)
     assert np.allclose(found["decode"], model.reconstruct(x), atol=1e-6)
     assert np.array_equal(found["sample"], model.sample(5, seed=3))
+
+
+def test_the_example_of_a_model_whose_samples_leave_the_range_can_be_encoded(tmp_path):
+    a_sweep(tmp_path, "loud", [({}, a_run("vae", likelihood={"name": "gaussian"}))])
+    model = loading.load("loud", out=tmp_path)
+    assert model.sample(100).max() > model.range[1]
+    with described(model, {"made_with": made_with()}) as known:
+        example, params = known["input_example"]
+        assert params["op"] == "encode" and model.encode(example).mean.shape == (len(example), model.latent_dim)
 
 
 @pytest.mark.parametrize("name", ["", " ", "a/b", "a:b"])

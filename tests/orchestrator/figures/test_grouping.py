@@ -63,6 +63,14 @@ def test_each_configuration_is_in_exactly_one_group():
     assert sorted(members) == sorted(map(id, own))
 
 
+def test_configurations_of_close_numbers_are_groups_of_their_own():
+    noise = [0.0123456, 0.0123457]
+    every = [{"data.noise": n, "method.name": name, "method.beta": 1.0} for n in noise for name in ("vae", "rae")]
+    own = configurations(every)
+    assert [len(some) for some in by_data(own).values()] == [2, 2]
+    assert list(by_data(own)) == ["noise=0.0123456", "noise=0.0123457"]
+
+
 @pytest.mark.parametrize(
     ("values", "title"),
     [

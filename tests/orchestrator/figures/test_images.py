@@ -12,6 +12,8 @@ from orchestrator.errors import UserError
 from orchestrator.figures import drawing, listing
 from orchestrator.figures.output import files_of
 from orchestrator.figures.table import FIGURES
+from orchestrator.sweep.ranking import ranked
+from orchestrator.sweep.results import read_results
 from tests.support.evaluations import a_model
 from tests.support.figures import a_sweep, figure, measure, note
 from trainables.evaluations.context import EvaluationContext
@@ -54,6 +56,14 @@ def test_the_model_is_that_of_the_best_or_the_last_epoch_as_asked_or_as_the_spec
     assert [(shown(which) == last).all() for which in ("best", "last", None)] == [False, True, True]
     [note] = figure(tmp_path, "epochs", "reconstructions", checkpoint="last").notes
     assert note.endswith("--metrics mse,rate --checkpoint last")
+
+
+def test_of_a_configurations_seeds_the_best_is_drawn_in_whichever_order_they_are_named(tmp_path):
+    a_sweep(tmp_path, "seeds", [({}, a_model(seed=seed)) for seed in (0, 1)])
+    best = ranked(read_results(tmp_path, "seeds"))[0]["id"]
+    shown = [figure(tmp_path, "seeds", "samples", trials).panels for trials in ("0001,0002", "0002,0001", best)]
+    pictures = [sheet.images_RCHWK for [sheet] in shown]
+    assert all((picture == pictures[2]).all() for picture in pictures)
 
 
 def trained_on(run):

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 
 import pytest
 from scipy import stats
@@ -36,6 +37,28 @@ def test_numbers_that_were_made_in_different_ways_do_not_compare():
     other = seeds(*RIGHT, provenance=PROVENANCE | {"seed": 1})
     [pair] = side_by_side(NAMES, (seeds(*LEFT), other)).pairs
     assert (pair.word, pair.verdict, pair.why) == ("not comparable", None, "seed: 0 and 1")
+
+
+def test_trainings_that_were_cut_short_do_not_compare_with_whole_ones():
+    short = [replace(one, cut_short="trained for 1 of 6 epochs") for one in seeds(*LEFT)]
+    [pair] = side_by_side(NAMES, (short, seeds(*RIGHT))).pairs
+    assert (pair.word, pair.why) == ("not comparable", "first: trained for 1 of 6 epochs")
+    [pair] = side_by_side(NAMES, (short, [replace(one, cut_short=short[0].cut_short) for one in seeds(*RIGHT)])).pairs
+    assert pair.word == "worse"
+
+
+def at(**config) -> list[Training]:
+    return [replace(one, config=config) for one in seeds(1.0)]
+
+
+def test_configurations_are_the_same_where_all_their_digits_are_in_whichever_order():
+    left = at(a=0.12345678901, b=2) + at(a=0.12345678902, b=2)
+    found = side_by_side(NAMES, (left, at(b=2, a=0.12345678902) + at(b=2, a=0.12345678903)))
+    assert [pair.configuration for pair in found.pairs] == ["a=0.12345678902 b=2"]
+    assert [side.n for pair in found.pairs for side in pair.sides] == [1, 1]
+    assert found.alone == ["only in narrow: a=0.12345678901 b=2", "only in wide: a=0.12345678903 b=2"]
+    with pytest.raises(UserError, match="no configuration in common"):
+        side_by_side(NAMES, (at(**{"method.gamma": 3}), at(**{"method.mapping.gamma": 3})))
 
 
 def test_what_only_one_has_is_told():

@@ -160,6 +160,8 @@ CASES = {
     "no such axis": (lambda m: m.traverse(6), "axis 6: this model has the axes 0 to 5"),
     "a negative axis": (lambda m: m.traverse(-1), "axis -1"),
     "no steps": (lambda m: m.traverse(0, steps=0), "0 steps"),
+    "a word for a distance": (lambda m: m.traverse(0, sds="far"), "far deviations"),
+    "more steps than memory": (lambda m: m.traverse(0, steps=10**12), "traverse: 1,000,000,000,000 rows: takes"),
     "no samples": (lambda m: m.sample(0), "0 rows"),
     "half a sample": (lambda m: m.sample(2.5), "2.5 is no whole number"),
     "an axis by its name": (lambda m: m.traverse("1"), "'1' is no whole number"),

@@ -232,6 +232,14 @@ def test_evaluations_show_their_numbers_and_what_they_rest_on(tmp_path):
     assert "classifier abababab; 100 generated + 100 real; split test of mnist" in page.sections["evaluations"]
 
 
+def test_the_numbers_of_the_last_epochs_model_have_a_row_of_their_own(tmp_path):
+    folder = written(tmp_path / "sweep", [one([1.0], {"n": 1})])
+    values = {"best": {"frechet_classifier": 2.0}, "last": {"frechet_classifier": 9.0}}
+    add_evaluations(folder, "0001", [finding(values=values[of]) | {"of": of} for of in ("best", "last")])
+    page = checked(as_html(folder))
+    assert page.tables["Evaluations"][1:] == [["0001 n=1", "2"], ["0001@last n=1", "9"]]
+
+
 def test_pictures_are_embedded_as_they_are_and_damaged_ones_left_out(tmp_path):
     folder = written(tmp_path / "sweep", [one([float(n)], {"n": n}) for n in range(6)])
     for trial in ("0005", "0006"):
