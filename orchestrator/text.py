@@ -95,9 +95,9 @@ def columns_of(paths: Iterable[str], others: Collection[str]) -> dict[str, str]:
     return {path: f"run.{path}" if path in others else path for path in paths}
 
 
-def label_of(trial: dict[str, Any], several_seeds: bool) -> str:
-    """The name of a trial of results.json in tables. With several seeds it is that of the trial's configuration."""
-    name = f"#{trial['configuration']}" if several_seeds else trial["id"]
+def label_of(trial: dict[str, Any], averaged: bool) -> str:
+    """The name of a trial of results.json in tables; of one that is averaged with other seeds its configuration's."""
+    name = f"#{trial['configuration']}" if averaged else trial["id"]
     return f"{name} {listed(trial['config'])}".strip()
 
 

@@ -14,7 +14,7 @@ from orchestrator.storage import layout, locks
 from orchestrator.storage.blobs import sha256_of
 from orchestrator.storage.evaluations_file import EvaluatedModel, StoredResult
 from orchestrator.storage.json_files import read_object
-from orchestrator.sweep.ranking import ranked, replicated
+from orchestrator.sweep.ranking import averaged, ranked
 from orchestrator.sweep.results import read_results
 from orchestrator.text import label_at, label_of
 
@@ -36,6 +36,7 @@ class TrainedModel:
     checkpoint: Path
     label: str  # its name in tables; with several seeds that of its configuration
     of: Checkpoint = "best"
+    status: str = ""  # how its trial ended
 
     def at(self, of: Checkpoint) -> "TrainedModel":
         """The same trial's model of its best epoch, which this one is, or of its last."""
@@ -43,7 +44,7 @@ class TrainedModel:
 
     def in_tables(self, findings: list[StoredResult]) -> EvaluatedModel:
         """The model with what was found of it, under a name that tells which epoch it is of."""
-        return EvaluatedModel(label_at(self.label, self.of), self.id, findings, self.folder)
+        return EvaluatedModel(label_at(self.label, self.of), self.id, findings, self.folder, self.status)
 
     @cached_property
     def digest(self) -> str:
@@ -96,7 +97,8 @@ def _of_sweep(folder: Path, trials: str, target: str) -> list[TrainedModel]:
     if not results["trials"]:
         why = "It is running: wait" if locks.holder(folder) else f"Go on with it: {command_for('resume', folder)}"
         raise UserError(f"{folder}: no trial has ended yet. {why}.")
-    trained = [_subject(folder, trial, replicated(results)) for trial in ranked(results) if trial["checkpoint"]]
+    together = averaged(results)
+    trained = [_subject(folder, trial, trial["id"] in together) for trial in ranked(results) if trial["checkpoint"]]
     if not trained:
         raise UserError(f"{folder}: no trial has a checkpoint. Go on with the sweep, or start another.")
     if trials == ALL:
@@ -113,8 +115,8 @@ def _of_sweep(folder: Path, trials: str, target: str) -> list[TrainedModel]:
     return [known[word] for word in asked]
 
 
-def _subject(folder: Path, trial: dict[str, Any], several_seeds: bool) -> TrainedModel:
+def _subject(folder: Path, trial: dict[str, Any], averaged: bool) -> TrainedModel:
     """The model of a trial. Its paths are made from the sweep's folder, which may have been moved since training."""
     home = folder / layout.TRIALS / trial["id"]
     checkpoint = home / Path(trial["checkpoint"]).name
-    return TrainedModel(trial["id"], home, checkpoint, label_of(trial, several_seeds))
+    return TrainedModel(trial["id"], home, checkpoint, label_of(trial, averaged), status=trial["status"])

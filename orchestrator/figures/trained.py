@@ -18,7 +18,7 @@ from orchestrator.spec.evaluations import Checkpoint
 from orchestrator.storage.blobs import here
 from orchestrator.storage.evaluations_file import EvaluatedModel, StoredResult
 from orchestrator.storage.metric_lines import history
-from orchestrator.sweep.ranking import ranked
+from orchestrator.sweep.ranking import chosen_by, ranked
 from orchestrator.sweep.results import read_results
 from orchestrator.text import listed, setting
 from trainables.common.errors import CheckpointError, DataError
@@ -174,14 +174,16 @@ def without(values: Values, *paths: str) -> Values:
 def models_of(out: Path, target: str, choice: Choice) -> tuple[Path, list[tuple[TrainedModel, dict[str, Any]]]]:
     """The folder of the sweep or run `target`, and its trained models, each with its trial of the results, best first.
 
-    Raises UserError.
+    Where all are meant, a configuration that was confirmed has those that confirm it alone. Raises UserError.
     """
     trials = choice.trials or (None if "/" in target else ALL)
     of = choice.checkpoint or written_in((out / target.partition("/")[0]).resolve()).checkpoint
     folder, models = trained_models(out, target, trials, of)
     chosen = {model.id: model for model in models}
-    best_first = ranked(read_results(folder.parent, folder.name))
-    return folder, [(chosen[trial["id"]], trial) for trial in best_first if trial["id"] in chosen]
+    results = read_results(folder.parent, folder.name)
+    biased = set() if choice.trials or "/" in target else chosen_by(results)
+    shown = [trial for trial in ranked(results) if trial["id"] in chosen.keys() - biased]
+    return folder, [(chosen[trial["id"]], trial) for trial in shown]
 
 
 def trained(

@@ -11,6 +11,7 @@ from typing import Any
 from orchestrator.reporting import tables
 from orchestrator.storage.evaluations_file import EvaluatedModel, StoredResult, provenance_of
 from orchestrator.storage.json_files import finite_or_null
+from orchestrator.sweep.ranking import STOPPED, UNSOUND
 from orchestrator.terminal import say
 from orchestrator.text import show
 from trainables.metrics.provenance import differences
@@ -57,6 +58,7 @@ def compare(models: Sequence[EvaluatedModel]) -> Comparison:
             for kind in ("pictures", "tables")
             if (paths := finding.get(kind))
         )
+    found.missing.extend(_not_whole(models))
     found.missing.extend(_undefined(pairs))
     found.missing.extend(_lacking(pairs))
     return found
@@ -81,6 +83,18 @@ def _undefined(pairs: list[tuple[EvaluatedModel, StoredResult]]) -> list[str]:
     for (metric, reason), ids in models.items():
         metrics.setdefault((", ".join(sorted(ids)), reason), []).append(metric)
     return [f"{', '.join(names)}: none for {ids}: {reason}" for (ids, reason), names in metrics.items()]
+
+
+def _not_whole(models: Sequence[EvaluatedModel]) -> list[str]:
+    """A line for models of trials that diverged or failed, and for means over whole trainings and others."""
+    unsound = {model.id: model.status for model in models if model.status in UNSOUND}
+    lines = [f"{id}: {status}: its numbers are of an epoch before that" for id, status in unsound.items()]
+    stopped: dict[str, set[str]] = {}
+    for model in models:
+        if model.status == STOPPED and any(one.label == model.label and one.id != model.id for one in models):
+            stopped.setdefault(model.label, set()).add(model.id)
+    means = (f"{label}: a mean with trainings that were stopped early: " for label in stopped)
+    return lines + [f"{mean}{', '.join(sorted(ids))}" for mean, ids in zip(means, stopped.values(), strict=True)]
 
 
 def _lacking(pairs: list[tuple[EvaluatedModel, StoredResult]]) -> list[str]:

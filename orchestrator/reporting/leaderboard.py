@@ -6,7 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 from orchestrator.reporting import tables
-from orchestrator.sweep.ranking import RANKED, UNSOUND, best_summary, best_value, configurations, ranked, replicated
+from orchestrator.sweep.ranking import (
+    RANKED,
+    UNSOUND,
+    best_summary,
+    best_value,
+    chosen_by,
+    configurations,
+    ranked,
+    replicated,
+)
 from orchestrator.text import columns_of, show, told_apart, with_reason
 
 Table = tuple[list[str], list[tuple[list[Any], dict[str, Any]]]]
@@ -24,8 +33,12 @@ def misfortunes(results: dict[str, Any]) -> list[str]:
     if not trials:
         return [f"{name}: no trial came to an end."]
     wrong = [trial for trial in trials if trial["status"] in UNSOUND]
+    metric = results["objective"]["metric"]
+    if any(math.isfinite(best_value(trial, metric)) for trial in trials if trial["status"] in RANKED):
+        confirming = [trial for trial in trials if trial["id"] not in chosen_by(results)]
+        return [f"{name}: no trial that confirms has a finite {metric}.", *_reasons(confirming)[:MOST_REASONS]]
     if len(wrong) < len(trials):
-        return [f"{name}: no trial had a finite {results['objective']['metric']}."]
+        return [f"{name}: no trial had a finite {metric}."]
     reasons = _reasons(wrong)
     rest = [f"and {len(reasons) - MOST_REASONS} other reasons"] if len(reasons) > MOST_REASONS else []
     return [f"{name}: every trial failed or diverged.", *reasons[:MOST_REASONS], *rest]

@@ -11,11 +11,13 @@ from typing import Any
 
 from orchestrator.reporting.verdicts import Sample, Verdict, judge
 from orchestrator.space.trials import RunTable
+from orchestrator.spec.evaluations import Checkpoint
 from orchestrator.spec.published import PrintedNumber, PrintedTable
 from orchestrator.spec.records import SweepSpec
 from orchestrator.storage import layout
 from orchestrator.storage.evaluations_file import StoredResult, epoch_meant, provenance_of
 from orchestrator.storage.json_files import read_object
+from orchestrator.sweep.ranking import UNSOUND, chosen_by
 from orchestrator.sweep.single_run import home_of
 from orchestrator.text import identity
 from trainables.metrics.provenance import differences
@@ -36,7 +38,11 @@ class Training:
     findings: Sequence[StoredResult]
     flaws: tuple[str, ...]
     cut_short: str = ""
-    """How long it was trained, where that is less than its run says."""
+    """How long it was trained, where that is less than its run says, or it diverged or failed."""
+    is_sound: bool = True
+    """Whether it has neither diverged nor failed."""
+    of: Checkpoint = "best"
+    """The epoch of the model that was measured."""
 
     def finding(self, name: str) -> StoredResult | None:
         """The newest finding that has a finite value of this name."""
@@ -93,17 +99,19 @@ class JudgedTable:
 def trainings_of(results: dict[str, Any], folder: Path, spec: SweepSpec | None) -> list[Training]:
     """The trainings of results.json that have a model, with the findings about that of the epoch that the spec says.
 
+    A configuration that was confirmed has those that confirm it alone.
     A run that was trained alone has no spec: its best epoch is meant. Raises UserError.
     """
     meant = spec.evaluate.checkpoint if spec and spec.evaluate else "best"
     cure = "Train the model again: a sweep or run that goes on writes it anew."
-    found = []
+    found, biased = [], chosen_by(results)
     for trial in results["trials"]:
-        if trial.get("checkpoint"):
+        if trial.get("checkpoint") and trial["id"] not in biased:
             run = read_object(home_of(folder, trial["id"]) / layout.CONFIG, cure)["run"]
             findings = [finding for finding in trial.get("evaluations", ()) if epoch_meant(finding) == meant]
             flaws = tuple(_flaws(trial, run, spec.overrides if spec else ()))
-            found.append(Training(trial["id"], trial["config"], run, findings, flaws, _cut_short(trial, run)))
+            cut, is_sound = _cut_short(trial, run), trial["status"] not in UNSOUND
+            found.append(Training(trial["id"], trial["config"], run, findings, flaws, cut, is_sound, meant))
     return found
 
 
@@ -120,6 +128,8 @@ def _flaws(trial: dict[str, Any], run: dict[str, Any], overrides: Sequence[str])
 
 
 def _cut_short(trial: dict[str, Any], run: dict[str, Any]) -> str:
+    if trial["status"] in UNSOUND:
+        return f"{trial['status']} after {trial['epochs']} of {run['epochs']} epochs"
     ended = run.get("early_stopping") and trial["status"] == "completed"
     short = trial["epochs"] < run["epochs"] and not ended
     return f"trained for {trial['epochs']} of {run['epochs']} epochs" if short else ""

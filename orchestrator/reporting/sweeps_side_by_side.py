@@ -93,18 +93,20 @@ def _pair(label: str, name: str, left: list[Training], right: list[Training]) ->
         return Pair(label, name, samples, None, "measured in one of them only")
     ways = [provenance_of(found) for side in having for _, found in side]
     unlike = dict.fromkeys(line for way in ways[1:] for line in differences(ways[0], way))
-    why = "; ".join([*unlike, *_unlike_lengths(*([one for one, _ in side] for side in having))])
+    why = "; ".join([*unlike, *_unlike_trainings(*([one for one, _ in side] for side in having))])
     known = value_named(name)
     verdict = None if why else judge(*samples, known.kind.better if known else None)
     return Pair(label, name, samples, verdict, why or (verdict.basis if verdict else ""))
 
 
-def _unlike_lengths(*sides: list[Training]) -> list[str]:
-    """How trainings were cut short, where those of the other side were not, or otherwise."""
+def _unlike_trainings(*sides: list[Training]) -> list[str]:
+    """How trainings diverged, or were cut short where those of the other side were not; and their models' epochs."""
     cuts = [{one.cut_short for one in side} for side in sides]
-    if cuts[0] == cuts[1]:
-        return []
-    return [
+    epochs = [{one.of for one in side} for side in sides]
+    other = [] if epochs[0] == epochs[1] else [f"models of the {' and the '.join(map(min, epochs))} epoch"]
+    if cuts[0] == cuts[1] and all(one.is_sound for side in sides for one in side):
+        return other
+    return other + [
         f"{which}: {cut}" for which, own in zip(("first", "second"), cuts, strict=True) for cut in sorted(own - {""})
     ]
 

@@ -11,7 +11,8 @@ from trainables.metrics import Direction
 CONFIDENCE = 0.95
 RULE = (
     "Two means agree where 0 lies in Welch's 95 % interval of their difference, widened by half a unit of the last "
-    "printed digit. A missing deviation is taken from the other side; where both are missing there is no verdict."
+    "printed digit. A missing deviation is taken from the other side; where both are missing there is no verdict. "
+    "Ours is that of a sample (divided by n - 1); `results` and `evaluate` show that of the population."
 )
 Word = Literal["agrees", "better", "worse", "higher", "lower", "no verdict"]
 """`higher` and `lower` are of numbers of which neither is better as such."""

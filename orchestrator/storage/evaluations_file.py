@@ -126,3 +126,5 @@ class EvaluatedModel:
     findings: Sequence[StoredResult]
     folder: Path
     """To which the paths of pictures are relative."""
+    status: str = ""
+    """How its trial ended."""

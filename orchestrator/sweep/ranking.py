@@ -12,7 +12,8 @@ from typing import Any
 from orchestrator.space.trials import CONFIRM
 
 UNSOUND = ("diverged", "failed")
-RANKED = ("completed", "stopped")  # a trial that diverged or failed ranks below all others, whatever it had reached
+STOPPED = "stopped"  # the status of a trial that did not go on to its last epoch
+RANKED = ("completed", STOPPED)  # a trial that diverged or failed ranks below all others, whatever it had reached
 
 Results = dict[str, Any]
 Trial = dict[str, Any]
@@ -60,11 +61,29 @@ def configurations(results: Results) -> list[dict[str, Any]]:
     return sorted(standings, key=place)
 
 
+def averaged(results: Results) -> set[str]:
+    """The trials whose numbers are one mean with those of their configuration's other seeds.
+
+    None without several seeds. Not those of the search where others confirm the configuration: it was chosen by them.
+    Not one that diverged or failed.
+    """
+    if not replicated(results):
+        return set()
+    judged = (trial for own in _replicas(results["trials"]).values() for trial in _judged(own))
+    return {trial["id"] for trial in judged if trial["status"] in RANKED}
+
+
+def chosen_by(results: Results) -> set[str]:
+    """The trials of the search by which configurations were chosen that other trials confirm: they are biased."""
+    own = _replicas(results["trials"]).values()
+    return {trial["id"] for trials in own for trial in trials if trial not in _judged(trials)}
+
+
 def best_summary(results: Results) -> tuple[dict[str, float], dict[str, str]]:
     """The result of a sweep: the metrics of its best trial at its best epoch, and tags that name the trial.
 
     With several seeds: the means over the best configuration's trials, and the objective's `_std` and `_n`. Metrics and
-    tags are empty if no trial has a finite objective.
+    tags are empty if no trial has a finite objective by which it may be judged.
     """
     metric = results["objective"]["metric"]
     counted = [trial for trial in ranked(results) if _counts(trial, metric)]
@@ -72,7 +91,9 @@ def best_summary(results: Results) -> tuple[dict[str, float], dict[str, str]]:
         return {}, {}
     if not replicated(results):
         return _known(counted[0]["best"]), {"best_trial": counted[0]["id"]}
-    best = next(standing for standing in configurations(results) if standing["n"])
+    best = next((standing for standing in configurations(results) if standing["n"]), None)
+    if best is None:  # of those that were to confirm a configuration none has a value
+        return {}, {}
     of_best = [trial for trial in counted if trial["configuration"] == best["configuration"]]
     own = [_known(trial["best"]) for trial in _judged(of_best)]
     means = {key: statistics.fmean(one[key] for one in own) for key in own[0] if all(key in one for one in own)}

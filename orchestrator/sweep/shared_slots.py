@@ -14,7 +14,8 @@ from orchestrator.schedulers.base import CONTINUE, STOP
 from orchestrator.space.stackable import kind_of
 from orchestrator.storage import layout
 from orchestrator.storage.json_files import write_whole
-from orchestrator.sweep.state import MEMORY, NODE, SLOT, STOPPED
+from orchestrator.sweep.ranking import STOPPED
+from orchestrator.sweep.state import MEMORY, NODE, SLOT
 from orchestrator.sweep.trial_queue import TrialQueue
 
 AUTO_MOST = 64  # trials that `auto` puts into a slot

@@ -14,10 +14,10 @@ from orchestrator.schedulers.base import CONTINUE, PAUSE
 from orchestrator.schedulers.run_all import RunAll
 from orchestrator.storage.journal import Journal, JournalError
 from orchestrator.sweep.budget import UNLIMITED, BudgetMeter
+from orchestrator.sweep.ranking import STOPPED
 from orchestrator.sweep.results_file import ENDS, ResultsFile, decision_of, known_numbers
 
 WORST = ("diverged", "failed")  # a trial that ends so takes the last place at its next rung
-STOPPED = "stopped"  # the status of a trial that did not go on to its last epoch
 SLOT, GROUP, MEMORY, NODE = "slot", "group", "memory", "node"  # what failed when a trial is tried again
 FORMAT = 1  # of the journal's events
 LATER = ("spec", "data")  # facts that the journal of an older version lacks: they are added when its sweep is resumed

@@ -45,7 +45,7 @@ class TrialData:
     @property
     def title(self) -> str:
         """Its id and what varies, in a line."""
-        return cut(label_of(self.entry, several_seeds=False), LONGEST_TITLE)
+        return cut(label_of(self.entry, averaged=False), LONGEST_TITLE)
 
     @property
     def config(self) -> dict[str, Any]:

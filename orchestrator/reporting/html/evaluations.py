@@ -10,7 +10,7 @@ from orchestrator.reporting.html.markup import Markup, Section, bullets, element
 from orchestrator.reporting.html.tables import number, table
 from orchestrator.storage import layout
 from orchestrator.storage.evaluations_file import EvaluatedModel, epoch_meant
-from orchestrator.sweep.ranking import replicated
+from orchestrator.sweep.ranking import averaged
 from orchestrator.text import label_at, label_of
 
 TITLE = "Evaluations"
@@ -18,9 +18,15 @@ TITLE = "Evaluations"
 
 def section(sweep: SweepData) -> Section:
     """The numbers side by side; a sentence where nothing was evaluated."""
-    several = replicated(sweep.results)
+    together = averaged(sweep.results)
     models = [
-        EvaluatedModel(label_at(label_of(trial.entry, several), of), trial.id, findings, trial.folder)
+        EvaluatedModel(
+            label_at(label_of(trial.entry, trial.id in together), of),
+            trial.id,
+            findings,
+            trial.folder,
+            trial.entry["status"],
+        )
         for of in layout.EVALUATED
         for trial in sweep.trials
         if (findings := [one for one in trial.entry.get("evaluations", ()) if epoch_meant(one) == of])
@@ -30,7 +36,7 @@ def section(sweep: SweepData) -> Section:
     found = compare(models)
     lead = "A row is a configuration: the mean over its seeds ± their standard deviation (of the population, number)."
     epochs = "of the best epoch's models; @last: of the last epoch's."
-    parts = [paragraph(f"{lead} Numbers are {epochs}" if several else f"The numbers are {epochs}")]
+    parts = [paragraph(f"{lead} Numbers are {epochs}" if together else f"The numbers are {epochs}")]
     if found.rows:
         parts.append(_table(found, {model.label: model.id for model in models}))
     rests = element("h3", "What the numbers rest on")

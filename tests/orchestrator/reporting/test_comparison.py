@@ -5,6 +5,7 @@ import io
 import json
 import math
 import statistics
+from dataclasses import replace
 
 import pytest
 
@@ -129,3 +130,16 @@ def test_metrics_that_do_not_apply_for_one_reason_share_a_line():
     none = [finding(metric, "these data have no factors.") for metric in ("factor_vae", "mig")]
     models = [measured(name, name, [finding(), *none]) for name in ("b", "a")]
     assert notes(compare(models))[1:] == ["factor_vae, mig: none for a, b: these data have no factors."]
+
+
+def test_models_of_trials_that_broke_or_were_stopped_among_others_are_told():
+    models = [
+        replace(measured("#1", "0001", [finding()]), status="completed"),
+        replace(measured("#1", "0002", [finding()]), status="stopped"),
+        replace(measured("0003", "0003", [finding()]), status="diverged"),
+        replace(measured("0004", "0004", [finding()]), status="stopped"),
+    ]
+    assert notes(compare(models))[1:] == [
+        "0003: diverged: its numbers are of an epoch before that",
+        "#1: a mean with trainings that were stopped early: 0002",
+    ]

@@ -159,6 +159,7 @@ def sweep_folder(folder, trials: list[dict]) -> dict:
         ({"epochs": 2, "of": 50}, (), ("trained for 2 of 50 epochs",)),
         ({"epochs": 2, "of": 50, "early": True, "status": "completed"}, (), ()),
         ({"epochs": 2, "of": 50, "early": True, "status": "stopped"}, (), ("trained for 2 of 50 epochs",)),
+        ({"epochs": 2, "of": 5, "early": True, "status": "diverged"}, (), ("diverged after 2 of 5 epochs",)),
         ({"epochs": 9, "of": 9, "added_epochs": 4}, (), ("trained for 4 epochs more than the spec says",)),
         ({"epochs": 5, "of": 5, "rows": 2_000}, (), ("trained on 2,000 rows",)),
         (
@@ -171,7 +172,7 @@ def sweep_folder(folder, trials: list[dict]) -> dict:
     ],
 )
 def test_fewer_epochs_or_rows_are_told(tmp_path, trial, overrides, flaws):
-    known = {"id": "0001", "config": {}, "checkpoint": "best.pt"} | trial
+    known = {"id": "0001", "config": {}, "checkpoint": "best.pt", "status": "completed"} | trial
     [found] = trainings_of(
         sweep_folder(tmp_path, [known]), tmp_path, spec_of(tmp_path).model_copy(update={"overrides": overrides})
     )
@@ -181,7 +182,8 @@ def test_fewer_epochs_or_rows_are_told(tmp_path, trial, overrides, flaws):
 @pytest.mark.parametrize("meant", ["best", "last"])
 def test_findings_are_about_the_epoch_that_the_spec_evaluates(tmp_path, meant):
     both = [finding("hoyer", hoyer=0.1), finding("hoyer", hoyer=0.2) | {"of": "last"}]
-    known = {"id": "0001", "config": {}, "checkpoint": "best.pt", "epochs": 5, "of": 5, "evaluations": both}
+    known = {"id": "0001", "config": {}, "checkpoint": "best.pt", "status": "completed", "epochs": 5, "of": 5}
+    known |= {"evaluations": both}
     spec = spec_of(tmp_path).model_copy(update={"evaluate": Evaluate(checkpoint=meant)})
     [found] = trainings_of(sweep_folder(tmp_path, [known]), tmp_path, spec)
     assert found.finding("hoyer")["values"]["hoyer"] == {"best": 0.1, "last": 0.2}[meant]
@@ -190,6 +192,13 @@ def test_findings_are_about_the_epoch_that_the_spec_evaluates(tmp_path, meant):
 def test_a_trial_without_a_model_has_no_numbers(tmp_path):
     known = {"id": "0001", "config": {}, "checkpoint": None, "epochs": 1, "of": 2}
     assert trainings_of(sweep_folder(tmp_path, [known]), tmp_path, None) == []
+
+
+def test_a_configuration_that_was_confirmed_has_the_trainings_that_confirm_it(tmp_path):
+    known = {"config": {}, "checkpoint": "best.pt", "status": "completed", "epochs": 5, "of": 5, "configuration": 1}
+    trials = [known | {"id": f"{n:04d}", "stage": stage} for n, stage in enumerate(("search", "confirm", "confirm"))]
+    found = trainings_of(sweep_folder(tmp_path, trials), tmp_path, None)
+    assert [training.id for training in found] == ["0001", "0002"]
 
 
 def everything() -> list[Training]:

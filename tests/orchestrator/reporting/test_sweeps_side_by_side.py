@@ -47,6 +47,18 @@ def test_trainings_that_were_cut_short_do_not_compare_with_whole_ones():
     assert pair.word == "worse"
 
 
+def test_neither_do_those_that_diverged_nor_models_of_different_epochs():
+    broken = [replace(one, cut_short="diverged after 2 of 6 epochs", is_sound=False) for one in seeds(*LEFT)]
+    [pair] = side_by_side(NAMES, (broken, broken)).pairs
+    assert (pair.word, pair.why) == (
+        "not comparable",
+        "first: diverged after 2 of 6 epochs; second: diverged after 2 of 6 epochs",
+    )
+    last = [replace(one, of="last") for one in seeds(*LEFT)]
+    [pair] = side_by_side(NAMES, (last, seeds(*RIGHT))).pairs
+    assert (pair.word, pair.why) == ("not comparable", "models of the last and the best epoch")
+
+
 def at(**config) -> list[Training]:
     return [replace(one, config=config) for one in seeds(1.0)]
 

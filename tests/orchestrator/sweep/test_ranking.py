@@ -8,8 +8,8 @@ import statistics
 import numpy as np
 import pytest
 
-from orchestrator.reporting.leaderboard import as_csv, as_markdown, as_table
-from orchestrator.sweep.ranking import best_summary, configurations, ranked, replicated
+from orchestrator.reporting.leaderboard import as_csv, as_markdown, as_table, misfortunes
+from orchestrator.sweep.ranking import averaged, best_summary, chosen_by, configurations, ranked, replicated
 
 VALUES = {  # configuration -> (status, best objective) of each seed
     1: [("completed", -30.0), ("completed", -20.0), ("stopped", -25.0)],
@@ -171,3 +171,19 @@ def test_the_table_tells_what_varies_in_a_narrow_terminal(values):
     text = as_table(results_of(values), 80)
     assert all(f"lr={configuration}" in text for configuration in values)
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_sweep_of_which_nothing_that_confirms_has_a_value_has_no_result():
+    again = {1: [("failed", None)], 2: [("stopped", None)], 3: [("diverged", None)], 4: [("failed", None)]}
+    results = confirmed(SEARCHED, again)
+    assert best_summary(results) == ({}, {})
+    first, *reasons = misfortunes(results)
+    assert first == "a: no trial that confirms has a finite val/elbo." and len(reasons) == 3  # a line per status
+    assert best_summary(confirmed(SEARCHED, {1: again[1]}))[1]["best_trial"] == "0004"  # others need no confirming
+
+
+def test_trials_that_chose_their_configuration_and_broken_ones_are_in_no_mean():
+    results = confirmed(SEARCHED, AGAIN)
+    assert chosen_by(results) == {"0001", "0002", "0004"}
+    assert averaged(results) == {"0003", "0005", "0006", "0007", "0008"}
+    assert averaged(results_of({1: [("completed", 1.0)], 2: [("completed", 2.0)]})) == set()  # one seed
