@@ -23,3 +23,9 @@ def __getattr__(name: str) -> str:
     if name == "__version__":
         return version()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+if __name__ == "__main__":  # `python -m vaeorch` is `vaeorch`
+    from orchestrator.cli.main import main
+
+    main()

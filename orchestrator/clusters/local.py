@@ -14,6 +14,7 @@ from typing import Any
 from orchestrator.clusters.resources import cpus, gpus
 from orchestrator.clusters.scratch import scratch_folder
 from orchestrator.errors import UserError
+from orchestrator.signals import Deferred
 
 START_S = 180  # for Ray to start, on a slow machine
 ENVIRONMENT = {
@@ -130,8 +131,13 @@ def start(scratch: Path, gpus: int, dashboard_port: int | None) -> None:
     if dashboard_port:
         known[API_SERVER] = f"http://{HOST}:{dashboard_port}"  # or with two Rays here the wrong one may be queried
     answers = dashboard_port is not None
-    find = patient(services.get_node)
-    with inherited(known), one_machine(), replaced(services, "get_node", find), only_what_is_needed(answers):
+    with (
+        inherited(known),
+        one_machine(),
+        only_what_is_needed(answers),
+        signals_deferred() as stop,
+        replaced(services, "get_node", patient(services.get_node, stop.check)),
+    ):
         ray.init(
             address="local",
             num_cpus=cpus(),
@@ -162,10 +168,36 @@ def only_what_is_needed(api_server: bool) -> Iterator[None]:
         yield
 
 
-def patient(find: Callable) -> Callable:
+@contextmanager
+def signals_deferred() -> Iterator[Deferred]:
+    """While a Ray starts inside this context signals are ours, and wait: a Ray that is half started cannot be ended.
+
+    Ray has handlers of its own for SIGTERM: Python's ends this process at once, and that of its C++ aborts it. A signal
+    that has come is raised at the end.
+    """
+    from ray import _raylet
+    from ray._private import utils
+
+    def core_worker(*args, **options):
+        try:
+            return start_worker(*args, **options)
+        finally:
+            stop.install()
+
+    start_worker = _raylet.CoreWorker
+    with (
+        Deferred() as stop,
+        replaced(utils, "set_sigterm_handler", lambda _: None),
+        replaced(_raylet, "CoreWorker", core_worker),
+    ):
+        yield stop
+    stop.check()
+
+
+def patient(find: Callable, check: Callable[[], None]) -> Callable:
     """Wraps Ray's search for its node to last START_S. Ray gives up after 30 s, too soon on a busy machine.
 
-    The function raises RayLost when the raylet has ended.
+    The function raises RayLost when the raylet has ended, and what `check` raises.
     """
 
     def found(*values):
@@ -174,6 +206,7 @@ def patient(find: Callable) -> Callable:
             try:
                 return find(*values)
             except RuntimeError:
+                check()
                 if has_ended("raylet"):
                     raise RayLost("its raylet ended by itself.") from None
                 if time.monotonic() > deadline:

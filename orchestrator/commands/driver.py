@@ -20,7 +20,7 @@ from orchestrator import terminal
 from orchestrator.checks.read import read_plan
 from orchestrator.clusters.connection import ConnectedCluster, Node
 from orchestrator.clusters.growth import Growth
-from orchestrator.clusters.local import ENVIRONMENT, NAMESPACE, replaced
+from orchestrator.clusters.local import ENVIRONMENT, NAMESPACE, replaced, signals_deferred
 from orchestrator.commands.site import Site
 from orchestrator.errors import NoResult
 from orchestrator.evaluation.selection import Selection
@@ -92,7 +92,7 @@ def drive(file: Path) -> KeyboardInterrupt | None:
     import ray
     from ray._private import worker
 
-    with replaced(worker, "listen_error_messages", no_notices):
+    with replaced(worker, "listen_error_messages", no_notices), signals_deferred():
         ray.init(namespace=NAMESPACE, log_to_driver=False, logging_level="CRITICAL")
     host = socket.gethostname()
     workspace = Workspace(Path(job.out).expanduser(), root_of(job.data_root), job.tracking_uri)

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -112,3 +113,34 @@ def test_a_private_ray_has_no_process_that_it_can_do_without(dashboard):
     assert "/raylet" in commands and "/gcs_server" in commands
     assert not any(helper in commands for helper in ("log_monitor.py", "monitor.py"))
     assert ("dashboard.py" in commands) is dashboard
+
+
+TERMINATED = """
+import os, signal, sys
+import psutil
+from ray._private import services, worker
+from orchestrator.clusters import local
+from orchestrator.signals import Terminated, listen
+
+def end(*_):
+    os.kill(os.getpid(), signal.SIGTERM)
+
+find = services.get_node
+if sys.argv[1] == "while its node is looked for":
+    services.get_node = lambda *values: end() or find(*values)
+else:
+    worker._post_init_hooks.append(end)
+listen()
+try:
+    with local.private_ray(gpus_used=False, dashboard=False):
+        print("started")
+except Terminated:
+    print("terminated,", len(psutil.Process().children(recursive=True)), "left")
+"""
+
+
+@pytest.mark.parametrize("when", ["while its node is looked for", "once it is there"])
+def test_sigterm_while_ray_starts_ends_it_in_order(when):
+    """Ray has two handlers of its own for SIGTERM, of which one exits and one aborts."""
+    done = subprocess.run([sys.executable, "-c", TERMINATED, when], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "terminated, 0 left\n")
