@@ -52,6 +52,8 @@ def prepare_store(uri: str) -> None:
         connect(uri)
     except (MlflowException, SQLAlchemyError) as error:
         raise TrackingError(f"{without_password(uri)}: {first_line(error, uri)}") from None
+    except OSError as error:
+        raise TrackingError(f"{without_password(uri)}: {error.filename}: {error.strerror}.") from None
 
 
 def check_known_store(uri: str) -> None:

@@ -167,3 +167,11 @@ def test_a_store_whose_making_was_killed_is_made_by_the_next_process(tmp_path):
     assert (tmp_path / "mlflow.db").stat().st_size == 0  # as looking whether it can be written left it
     prepare_store(uri)
     assert connect(uri).search_experiments()[0].name == "Default"
+
+
+@pytest.mark.parametrize("check", [prepare_store, check_known_store])
+def test_a_store_whose_folder_takes_no_lock_is_one_line(check, tmp_path):
+    (tmp_path / "mlflow.db").write_bytes(b"x")
+    (tmp_path / ".mlflow.db.lock").mkdir()
+    with pytest.raises(TrackingError, match=r"mlflow\.db: .*/\.mlflow\.db\.lock: Is a directory\."):
+        check(f"sqlite:///{tmp_path}/mlflow.db")
