@@ -42,8 +42,8 @@ class NodeFolder(TrialFolder):
         self.lease = Lease(self.store, self.path.name, self.slot)
         shutil.rmtree(self.path.parent, ignore_errors=True)  # with what trials before it have left
         self.path.mkdir(parents=True)
-        if layout.METRICS in self.lease.files:
-            self.lease.fetch(layout.METRICS, self.path)
+        for name in {layout.METRICS, layout.DIVERGED} & self.lease.files.keys():
+            self.lease.fetch(name, self.path)
         for name in self.lease.files:  # pictures that are at home are not drawn again
             if Path(name).parts[0] == layout.PICTURES:
                 (self.path / name).parent.mkdir(parents=True, exist_ok=True)

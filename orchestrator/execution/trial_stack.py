@@ -68,7 +68,8 @@ class TrialStack:
     def step(self, bits: bool, decided: bool) -> dict[str, Any]:
         """Train each trial for an epoch: {"results": one of each}.
 
-        Before that, where some were resumed, first their results of the epoch of their checkpoints. And where several
+        Before that, where some were resumed, first their results of the epoch of their checkpoints, or that they have
+        diverged after it. And where several
         are new to each other, first whether they are trained together: {"refused": why} or {"accepted": measured}.
 
         Args:
@@ -109,7 +110,9 @@ class TrialStack:
     def _repeated(self) -> Iterator[dict[str, Any]]:
         new, self.new = self.new, []
         for member in new:
-            if member.checkpoint:
+            if how := member.folder.divergence():  # together with the others, as before this process was lost
+                yield {"id": member.name} | trial_folder.diverged(member.folder, how)
+            elif member.checkpoint:
                 yield {"id": member.name} | trial_folder.repeated(member.config, member.folder)
 
     def _checked(self, bits: bool, decided: bool) -> dict[str, Any]:
@@ -144,7 +147,7 @@ class TrialStack:
 
     def _result(self, member: Member, report) -> dict[str, Any]:
         if isinstance(report, Diverged):
-            told = trial_folder.diverged(member.folder, report)
+            told = trial_folder.diverged(member.folder, str(report))
         else:
             told = trial_folder.kept(member.config, member.folder, report)
         return {"id": member.name} | told

@@ -55,6 +55,7 @@ METRICS = "metrics.jsonl"  # a line of JSON for each epoch: its number, seconds 
 WITHIN_EPOCH = "within_epoch.json"  # how far a long epoch is
 WORKERS = "workers.jsonl"  # a line of JSON whenever workers take the trial up: after which epoch, and which workers
 ERROR = "error.txt"  # why the trial failed
+DIVERGED = "diverged.json"  # after which epoch the trial diverged, and how
 EVALUATIONS = "evaluations.json"  # what `vaeorch evaluate` found, with what each number rests on
 EVALUATION_PICTURES = "evaluations"  # pictures and tables of evaluations, in a folder KEY for each
 PICTURES = "pictures"  # a folder EPOCH for each epoch after which pictures were drawn

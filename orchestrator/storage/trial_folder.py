@@ -8,6 +8,7 @@ best.pt                 the model after the epoch with the best objective
 fitted.pt               once trained to its end: what these models need of the training rows, to be used without them
 pictures/0009/          the pictures of the model after epoch 9
 error.txt               the traceback of a failure
+diverged.json           after which epoch it diverged, and how
 workers.jsonl           of a trial with many workers: who took it up, after which epoch, and where they ran
 within_epoch.json       how far a long epoch is, while it runs
 restarts.txt            of a trial with many workers: one line each time they were lost and started again
@@ -149,6 +150,18 @@ class TrialFolder:
         """Append a line to a file of the folder. Raises OSError."""
         append_whole(self.path / name, line)
 
+    def note_divergence(self, how: str) -> None:
+        """Write that the epoch that was to come has diverged."""
+        write_whole(self.path / layout.DIVERGED, json.dumps([len(self.lines), how]) + "\n")
+
+    def divergence(self) -> str | None:
+        """How the epoch after the last one that was kept has diverged, where that is known."""
+        try:
+            epochs, how = json.loads((self.path / layout.DIVERGED).read_text(encoding="utf-8"))
+        except (OSError, ValueError, TypeError):
+            return None
+        return how if epochs == len(self.lines) else None
+
     def settle(self) -> None:
         """Bring what was kept to where a later process looks for it: it is there, unless a subclass works elsewhere."""
 
@@ -178,7 +191,7 @@ def results(config: dict, folder: TrialFolder, report_share: ReportShare | None 
         for report in train(run, data_root, resume, Pace(report_share or folder.note)):
             yield kept(config, folder, report)
     except Diverged as error:
-        yield diverged(folder, error)
+        yield diverged(folder, str(error))
 
 
 def begin(config: dict, folder: TrialFolder) -> Path | None:
@@ -189,8 +202,10 @@ def begin(config: dict, folder: TrialFolder) -> Path | None:
     run, file = Run.model_validate(config["run"]), folder.path / layout.CONFIG
     if run.early_stopping:
         folder.needed.add(run.early_stopping.metric)
-    resume = folder.open()
-    if resume and not may_be_of(file, run):
+    resume, is_known = folder.open(), may_be_of(file, run)
+    if not is_known:
+        (folder.path / layout.DIVERGED).unlink(missing_ok=True)
+    if resume and not is_known:
         raise CheckpointError(f"{file}: was trained with other settings. Put them back, or remove {folder.path}.")
     write_whole(file, json.dumps({key: config[key] for key in IDENTITY if key in config}, indent=2) + "\n")
     if resume:
@@ -224,12 +239,13 @@ def kept(config: dict, folder: TrialFolder, report: Report) -> dict:
     return result(folder, folder.lines[-1], over)
 
 
-def diverged(folder: TrialFolder, error: Diverged) -> dict:
+def diverged(folder: TrialFolder, how: str) -> dict:
     """The last result of a trial that diverged."""
     within_epoch.forget(folder.path)
+    folder.note_divergence(how)
     folder.settle()
     known = {"epoch": len(folder.lines), "value": math.nan, "metrics": {}, "finished": False}
-    return known | {"diverged": str(error), "done": True}
+    return known | {"diverged": how, "done": True}
 
 
 def draws_after(epoch: int, config: dict, over: bool) -> bool:

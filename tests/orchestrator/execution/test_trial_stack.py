@@ -136,6 +136,21 @@ def test_one_that_diverges_is_told_and_the_others_go_on(tmp_path, known):
     assert_as_alone(slot, tmp_path, known, 1, of=1)
 
 
+def test_in_another_slot_one_that_diverged_is_told_with_the_others_last_epochs(tmp_path, known):
+    """Whether its loss is met in its first epoch, or after another."""
+    configs = [config_of(tmp_path, 1), config_of(tmp_path, 2, optimizer={"lr": 1e18}), config_of(tmp_path, 3)]
+    first, second = Slot(), Slot()
+    for slot in (first, second):
+        slot.stack.change(configs)
+        slot.epoch()
+    assert list(second.told) == ["0001", "0002", "0003"] and second.told == first.told
+    changed = config_of(tmp_path, 2)  # with other settings it is trained
+    third = Slot()
+    third.stack.change([changed])
+    third.epoch()
+    assert third.told["0002"] == alone(known, 2)[0][:1]
+
+
 @pytest.mark.parametrize(
     ("found", "decided", "why"),
     [
@@ -222,3 +237,19 @@ def test_on_a_node_each_trial_has_a_copy_of_its_own_until_it_leaves(tmp_path, mo
         home = tmp_path / "home" / "trials" / f"{number:04d}"
         assert checkpoint.load(home / "checkpoint.pt")["epoch"] == epochs
         assert len((home / "metrics.jsonl").read_text().splitlines()) == epochs
+
+
+def test_on_another_node_one_that_diverged_is_told(tmp_path, monkeypatch):
+    (tmp_path / "home").mkdir()
+    reachable(TrialStore(str(tmp_path / "home")), monkeypatch)
+    place = {"store": "trials", "checkpoint_minutes": 1e9}
+    configs = [config_of(tmp_path, 1) | place, config_of(tmp_path, 2, optimizer={"lr": 1e18}) | place]
+    told = []
+    for node in ("first", "second"):
+        stack = TrialStack(lambda config, node=node: NodeFolder(config, tmp_path / node / config["id"]))
+        stack.change(configs)
+        while "results" not in (result := stack.step(bits=True, decided=True)):
+            pass
+        stack.settle()
+        told.append([(one["id"], one["diverged"]) for one in result["results"]])
+    assert told[0] == told[1] and told[0][1][1].endswith("was not finite at step 1")
