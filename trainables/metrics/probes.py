@@ -40,7 +40,7 @@ class Labelled:
 
     z_ND: np.ndarray
     y_N: np.ndarray
-    """(N,) integers from 0, or (N, A) bool."""
+    """(N,) any integers, or (N, A) bool."""
 
     def __len__(self) -> int:
         return len(self.z_ND)
@@ -153,6 +153,8 @@ def svm_scores(
 ) -> dict[str, float]:
     """The accuracies with one choice of the labelled rows. Raises Undefined."""
     _enough(len(train), labels)
+    classes_K = np.unique(train.y_N)
+    train, tests = numbered(train, classes_K), {name: numbered(test, classes_K) for name, test in tests.items()}
     order_N = in_turns(train.y_N, seed)
     rows, others = train[order_N[:labels]], np.sort(order_N[labels:])[:unlabelled]
     _enough_for_folds(rows.y_N)
@@ -162,6 +164,16 @@ def svm_scores(
         for kind, machine in machines
         for name, test in tests.items()
     }
+
+
+def numbered(rows: Labelled, classes_K: np.ndarray) -> Labelled:
+    """The rows with their classes' places in the sorted `classes_K` as labels, and K for any other class.
+
+    scikit-learn's self-training reads a label of -1 as none.
+    """
+    place_N = np.searchsorted(classes_K, rows.y_N)
+    known_N = np.isin(rows.y_N, classes_K)
+    return Labelled(rows.z_ND, np.where(known_N, place_N, len(classes_K)))
 
 
 def mean_of(numbers: Iterable[dict[str, float]]) -> dict[str, float]:

@@ -157,6 +157,23 @@ def test_self_training_learns_from_rows_without_labels():
     assert found["self_trained_clean"] not in others
 
 
+@pytest.mark.parametrize("own", [(-1, 1), (0, -1), (-1, -7), (-1, 900)])
+def test_any_whole_numbers_serve_as_labels(own):
+    """Which numbers the classes have changes no accuracy; their order decides which class is served first."""
+    train, test = clouds(600, 0), clouds(2000, 1)
+    names = np.array(sorted(own))
+    found = svm(Labelled(train.z_ND, names[train.y_N]), {"clean": Labelled(test.z_ND, names[test.y_N])}, 24, 600, 2)
+    assert found == svm(train, {"clean": test}, labels=24, unlabelled=600, draws=2)
+
+
+def test_test_rows_of_a_class_that_was_not_trained_count_as_wrong():
+    train, test = blobs(200, classes=3), blobs(90, classes=3, seed=1)
+    other = Labelled(test.z_ND, np.where(test.y_N == 2, 7, test.y_N))
+    found = svm(train, {"all": test, "other": other}, labels=40, unlabelled=100, draws=1)
+    for kind in ("svm", "self_trained"):
+        assert found[f"{kind}_all"] == 1 and found[f"{kind}_other"] == pytest.approx(2 / 3)
+
+
 def test_more_rows_than_there_are_cannot_be_asked_for():
     for score in (
         lambda: forest(blobs(30), blobs(10), sizes=(31,)),
