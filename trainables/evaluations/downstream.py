@@ -34,7 +34,8 @@ class SVM(OfRows):
     """Accuracy of support vector machines with few labels, on test images clean, with Gaussian noise, and masked.
 
     Where the test rows have classes that no training row has, as in Omniglot, each draw is a set of 5 of these classes:
-    three quarters of a class's rows train, 100 of them over all classes with labels, and a quarter tests.
+    three quarters of a class's rows train, 100 of them over all classes with labels, and a quarter tests. Where only
+    some test rows have such classes, these count as wrong, and the provenance says how many they are.
     """
 
     name: Literal["svm"] = "svm"
@@ -66,9 +67,10 @@ class SVM(OfRows):
         tests = {name: coded(seen, self.split, noise, self.seed) for name, noise in self.noises().items()}
         labels = self.labels or probes.SVM_LABELS
         settings = labels, self.unlabelled, self.draws, self.seed
+        counts = tested(train, tests["clean"])
         numbers = seen.alone(lambda: probes.svm(train, tests, *settings))
         others = min(self.unlabelled, len(train) - labels)
-        return numbers, {"labelled": labels, "unlabelled": others, "test": len(tests["clean"])}
+        return numbers, {"labelled": labels, "unlabelled": others} | counts
 
     def of_unknown(self, seen: EvaluationContext) -> tuple[dict[str, float], dict[str, int]]:
         """Train and test within sets of classes of the split. The counts are sums over sets."""
@@ -109,7 +111,10 @@ class SVM(OfRows):
 
 
 class Forest(OfRows):
-    """Accuracy of random forests on the representation, by the number of training rows."""
+    """Accuracy of random forests on the representation, by the number of training rows.
+
+    Test rows of classes that no training row has count as wrong, and the provenance says how many they are.
+    """
 
     name: Literal["forest"] = "forest"
     sizes: Sizes | None = None
@@ -118,12 +123,13 @@ class Forest(OfRows):
     """Also compute the published code's variant: train and test rows of one split, 2,000 of them to test."""
     source: ClassVar[str] = "Intel-VAE, figure 7, and its code"
     gives: ClassVar[tuple[str, ...]] = ("forest_[1-9]*", "forest_published_[1-9]*")
+    version: ClassVar[int] = 2  # 1 gave 0 where no test row has a class that was trained, and 1 for a single class
 
     def measure(self, seen: EvaluationContext) -> Measurement:
         labelled(seen.splits.train), labelled(seen.rows(self.split))
         train, test = pool(seen), coded(seen, self.split)
+        counts = {"train": len(train)} | tested(train, test)
         numbers = seen.alone(lambda: self.scores(train, test))
-        counts = {"train": len(train), "test": len(test)}
         return Measurement(numbers, self.provenance("code", counts, seen.name_of(self.split)))
 
     def scores(self, train: Labelled, test: Labelled) -> dict[str, float]:
@@ -207,6 +213,12 @@ def coded(seen: EvaluationContext, split: Split | None, noise: str = "clean", se
     """The representations and labels of all rows of a split."""
     z_NL = seen.codes("representation", split, corruption=noise, seed=seed)
     return probes.Labelled(z_NL.numpy(), seen.rows(split).y.numpy())
+
+
+def tested(train: Labelled, test: Labelled) -> dict[str, int]:
+    """The counts of test rows, and of those of classes that no training row has, if any. Raises Undefined."""
+    unknown = probes.of_unknown_classes(train, test)
+    return {"test": len(test)} | ({"of unknown classes": unknown} if unknown else {})
 
 
 def with_attributes(

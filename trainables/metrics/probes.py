@@ -68,10 +68,23 @@ def forest(
 ) -> dict[str, float]:
     """`forest_<size>`: accuracy of a random forest of 50 trees of depth 4, mean over draws of training rows by `seeds`.
 
-    Training rows are balanced over classes as far as possible. Raises Undefined where there are too few.
+    Training rows are balanced over classes as far as possible. Test rows of classes that no training row has count as
+    wrong. Raises Undefined where rows are too few, or classes, see `of_unknown_classes`.
     """
+    of_unknown_classes(train, test)
     seeds = tuple(seeds)
     return {f"forest_{size}": _mean(_forest(_first(train, size, seed), test) for seed in seeds) for size in sizes}
+
+
+def of_unknown_classes(train: Labelled, test: Labelled) -> int:
+    """How many test rows have classes that no training row has. Raises Undefined where all have, or classes are one."""
+    classes_K = np.unique(train.y_N)
+    if len(classes_K) < 2:
+        raise Undefined(f"training rows are of {len(classes_K)} classes: 2 are the least, use more rows.")
+    unknown = int((~np.isin(test.y_N, classes_K)).sum())
+    if unknown == len(test):
+        raise Undefined("no training row has a class of the test rows: take a split whose classes were trained.")
+    return unknown
 
 
 def forest_as_published(
