@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from copy import deepcopy
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import PositiveInt
@@ -15,7 +14,6 @@ from trainables.evaluations.base import Evaluation, Measurement, OfRows
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from trainables.distributions.priors import Prior
     from trainables.evaluations.context import EvaluationContext
     from trainables.noise import Noise
     from trainables.sums import Sums
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
 information = LazyModule("trainables.metrics.information")
 latent_mmd = LazyModule("trainables.metrics.latent_mmd")
 posteriors = LazyModule("trainables.distributions.posteriors")
-priors = LazyModule("trainables.distributions.priors")
 rate = LazyModule("trainables.metrics.rate")
 relevance = LazyModule("trainables.relevance")
 timing = LazyModule("trainables.metrics.timing")
@@ -34,30 +31,22 @@ CERTAIN = (
 )
 
 
-def evaluated_prior(seen: EvaluationContext, seed: int) -> Prior:
-    """The model's prior; ARD-VAE's, which training estimates from one epoch's D_z, is estimated again."""
-    if not isinstance(seen.vae.prior, priors.ARD):
-        return seen.vae.prior
-    prior, (moments, _) = deepcopy(seen.vae.prior), seen.relevance_sums(seed)
-    prior.absorb({"rows": moments["rows"], "square_D": moments["second_D"]})
-    return prior
-
-
 class Rate(OfRows):
     """Mean KL(q(y|x) || p(y)) in nats; for deterministic encoders, which have none, a surrogate on 500 rows.
 
-    ARD-VAE's prior gets the variances of the first 10,000 training rows. The provenance of every model counts these
+    ARD-VAE's prior is estimated from the first 10,000 training rows, with samples or means as its D_z holds. The provenance of every model counts these
     rows, so that the rates of ARD-VAE and other methods compare.
     """
 
     name: Literal["rate"] = "rate"
     source: ClassVar[str] = "Alemi et al. 2018; ARD-VAE, equation 17; the surrogate: own"
     gives: ClassVar[tuple[str, ...]] = ("rate", "surrogate_rate")
+    version: ClassVar[int] = 2  # 1 took ARD-VAE's prior from samples also where D_z holds means
 
     def measure(self, seen: EvaluationContext) -> Measurement:
         certain = seen.method.posterior() is posteriors.Point
         name, rows = seen.name_of(self.split), seen.rows(self.split, SURROGATE_ROWS if certain else None)
-        own = {"prior": evaluated_prior(seen, self.seed), "encode": lambda x_BX: seen.method.proposal(seen.vae, x_BX)}
+        own = {"prior": seen.prior(self.seed), "encode": lambda x_BX: seen.method.proposal(seen.vae, x_BX)}
         parts = [
             rate.statistics(seen.vae, x_BX, block.noise(seen.device, self.seed, name, "rate"), **own)
             for x_BX, block in seen.batches(rows)
@@ -86,10 +75,11 @@ class Information(OfRows):
     gives: ClassVar[tuple[str, ...]] = tuple(
         f"{name}{suffix}" for name in ("entropy", "mutual_information", "kl_marginal") for suffix in ("", "_gaussian")
     )
+    version: ClassVar[int] = 2  # 1 took ARD-VAE's prior from samples also where D_z holds means
 
     def measure(self, seen: EvaluationContext) -> Measurement:
         name, rows = seen.name_of(self.split), seen.rows(self.split, self.rows)
-        certain, prior = seen.method.posterior() is posteriors.Point, evaluated_prior(seen, self.seed)
+        certain, prior = seen.method.posterior() is posteriors.Point, seen.prior(self.seed)
         kept = seen.vae.mapping.opened().bool() if certain and hasattr(seen.vae.mapping, "opened") else None
         if kept is not None and not kept.any():
             raise Undefined("all axes are closed, so that no code is left: take an earlier checkpoint.")

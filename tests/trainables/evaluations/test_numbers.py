@@ -220,6 +220,24 @@ def test_the_rate_is_the_kl_to_the_prior_of_the_evaluation_and_of_open_axes(exam
     assert (vae.prior.variance_D == 1).all() if example == "ard_vae" else True
 
 
+@pytest.mark.parametrize("codes", ["samples", "means"])
+def test_ard_vaes_prior_has_the_second_moment_of_the_codes_that_its_method_holds_out(codes):
+    training = model("ard_vae", method={"name": "ard_vae", "dz_codes": codes})
+    vae = training.learner.vae
+    if codes == "means":
+        second = torch.from_numpy(mean_codes(training, "train")).double().square().mean(0).float()
+    else:
+        second = measure(vae, images(training, "train")).variance_D.float()
+    with torch.no_grad():
+        q = vae.encode(images(training))
+        drawn = draws(training, 80)
+    expected = gaussian_rate(q.mean_BD, q.log_variance_BD, second)
+    assert values(training, "rate") == {"rate": pytest.approx(expected, rel=1e-5)}
+    found = values(training, "information", rows=80)
+    log_prior = Normal(0.0, second.sqrt()).log_prob(drawn).sum(1).double().mean().item()
+    assert found["kl_marginal"] + found["entropy"] == pytest.approx(-log_prior, rel=1e-4)
+
+
 def test_without_a_closed_form_the_rate_is_a_mean_of_64_draws():
     training = model("vamp_vae")
     with torch.no_grad():
