@@ -174,9 +174,7 @@ class EvaluationContext:
         def make() -> Prior:
             prior = deepcopy(self.vae.prior)
             parts = encoded(self.vae, self._first_rows(), seed, share)
-            found = all_reduce(
-                add(prior.statistics(self.method.held_out_codes(q, noise)) for _, _, q, noise in parts)
-            )
+            found = all_reduce(add(prior.statistics(self.method.held_out_codes(q, noise)) for _, _, q, noise in parts))
             if not all(bool(value.isfinite().all()) for value in found.values()):
                 raise Undefined("codes are not finite: look at the model's loss.")
             prior.absorb(found)
