@@ -78,7 +78,7 @@ class Information(OfRows):
     gives: ClassVar[tuple[str, ...]] = tuple(
         f"{name}{suffix}" for name in ("entropy", "mutual_information", "kl_marginal") for suffix in ("", "_gaussian")
     )
-    version: ClassVar[int] = 2  # 1 took ARD-VAE's prior from samples also where D_z holds means
+    version: ClassVar[int] = 2  # 1 took samples for means in ARD-VAE's prior, and rounding noise for a dimension
 
     def measure(self, seen: EvaluationContext) -> Measurement:
         name, rows = seen.name_of(self.split), seen.rows(self.split, self.rows)
