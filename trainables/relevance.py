@@ -54,12 +54,21 @@ class Codes:
 class Relevance:
     """The relevance of a trained model's axes.
 
-    `mean_D` and `variance_D` (the second moment about zero) are those of the encoded data.
+    `mean_D` is the mean of representations; `variance_D` (the second moment about zero) and `sample_D` (the mean) are
+    those of sampled latents, whose mean is another where a mapping follows q(y|x). None: not known, as in files of
+    earlier versions.
     """
 
     score_D: Tensor
     mean_D: Tensor
     variance_D: Tensor
+    sample_D: Tensor | None = None
+
+    @property
+    def sd_D(self) -> Tensor:
+        """The standard deviation of sampled latents on each axis."""
+        mean_D = self.mean_D if self.sample_D is None else self.sample_D
+        return (self.variance_D - mean_D.square()).clamp_min(0).sqrt()
 
     def active(self, share_of_total: float = 0.99) -> Tensor:
         """Mask (D,) of the fewest axes whose scores exceed this share of the total, see `fewest`."""
@@ -212,10 +221,10 @@ def mute_codes(moment_sums: Sums) -> bool:
 
 def relevance(moment_sums: Sums, sensitivity_sums: Sums, form: Form = "square_mean_abs") -> Relevance:
     """Score = w * second moment about zero (eq. 20), from sums over all rows and workers."""
-    variance_D = moment_sums["second_D"] / moment_sums["rows"]
-    return Relevance(
-        weight(sensitivity_sums, form) * variance_D, moment_sums["mean_D"] / moment_sums["rows"], variance_D
+    mean_D, variance_D, sample_D = (
+        moment_sums[name] / moment_sums["rows"] for name in ("mean_D", "second_D", "sample_D")
     )
+    return Relevance(weight(sensitivity_sums, form) * variance_D, mean_D, variance_D, sample_D)
 
 
 def measure(vae: VAE, x_BX: Tensor, form: Form = "square_mean_abs", seed: int = 0) -> Relevance:
