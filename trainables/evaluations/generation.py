@@ -54,6 +54,7 @@ class Features(OfGenerated):
     the training split."""
 
     named_by: ClassVar[tuple[str, ...]] = ("features", "axes")
+    version: ClassVar[int] = 2  # 1 rounded vectors of a range to 1/255 of it; PRD drew the same clusters for many seeds
     as_papers: ClassVar[bool] = False
     """Whether the default split is the one that papers compare with, see `Dataset.reference`."""
     grey: ClassVar[str] = "rounded"
@@ -74,7 +75,9 @@ class Features(OfGenerated):
         shape = seen.splits.train.shape
         if seen.splits.train.range is None:
             return "none"
-        name = self.grey if len(shape) == 3 and shape[0] == 1 else self.colour
+        if len(shape) != 3:
+            return "scaled"
+        name = self.grey if shape[0] == 1 else self.colour
         return name if seen.vae.likelihood.squashed else images.OF_RAW.get(name, name)
 
     def both(self, seen: EvaluationContext, extractor: Extractor) -> tuple[Tensor, Tensor]:

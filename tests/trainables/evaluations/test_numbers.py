@@ -56,6 +56,21 @@ def test_frechet_of_vectors_is_pytorch_fids_and_generated_data_have_their_noise(
     assert found == {"frechet_pixels": pytest.approx(expected, rel=1e-6)}
 
 
+def test_vectors_of_a_range_keep_their_digits(tmp_path):
+    """Values of a thousandth of the range, which bytes would round away."""
+    x = np.random.default_rng(0).uniform(-1, 1, (400, 3)).astype(np.float32)
+    np.save(tmp_path / "x.npy", np.concatenate([x, x[:, :1] * 1e-3], 1))
+    training = model(data={"name": "array", "path": str(tmp_path / "x.npy")})
+    seen = EvaluationContext(training)
+    assert training.splits.val.range == (-1.0, 1.0) and training.splits.val.shape == (4,)
+    pair = [(v.double().numpy() + 1) / 2 for v in (seen.share_of_generated(300), seen.share_of(seen.rows("val", 20)))]
+    expected = frechet_by_eigenvalues(*pair)
+    for name, suffix in (("frechet", ""), ("frechet_intel", "_intel"), ("frechet_ard", "_ard")):
+        finding = find(a_small(name, features="pixels", generated=300, real=20), seen)
+        assert finding.values == {f"frechet_pixels{suffix}": pytest.approx(expected, rel=1e-6)}
+        assert finding.provenance.mapping == "scaled"
+
+
 def through_jpeg(x):
     rows = []
     for row in np.floor(x.numpy()[:, 0].astype(np.float64) * 255 + 1e-4).astype(np.uint8):
