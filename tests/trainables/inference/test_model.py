@@ -74,6 +74,13 @@ def test_its_samples_are_those_that_evaluations_count_and_do_not_depend_on_their
 
 
 @pytest.mark.parametrize("name", METHODS)
+def test_evaluations_of_another_seed_count_its_samples_unless_a_sampler_is_fitted(name):
+    expected = next(iter(EvaluationContext(trained(name).training).generated(7, 3)))
+    same = np.allclose(loaded(name).sample(7, seed=3), expected.numpy(), atol=1e-5)
+    assert same == (a_run(name).method.name not in ("rae", "ard_vae"))
+
+
+@pytest.mark.parametrize("name", METHODS)
 def test_the_relevance_that_is_kept_is_that_of_the_training_rows(name):
     expected = EvaluationContext(trained(name).training).relevance()
     kept = loaded(name).fitted
