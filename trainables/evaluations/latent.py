@@ -123,6 +123,7 @@ class MMD(OfRows):
     name: Literal["mmd"] = "mmd"
     source: ClassVar[str] = "VIMAE, figure 1; kernels: Tolstikhin et al. 2018, Zhao et al. 2019"
     gives: ClassVar[tuple[str, ...]] = ("mmd_imq", "mmd_rbf")
+    version: ClassVar[int] = 2  # 1 sampled Gaussians for ARD-VAE's prior of Student's form
 
     def measure(self, seen: EvaluationContext) -> Measurement:
         codes_ND = seen.codes("draw", self.split, seed=self.seed)
