@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from trainables.noise import Noise
     from trainables.sums import Sums
 
+context = LazyModule("trainables.evaluations.context")
 information = LazyModule("trainables.metrics.information")
 latent_mmd = LazyModule("trainables.metrics.latent_mmd")
 posteriors = LazyModule("trainables.distributions.posteriors")
@@ -85,11 +86,15 @@ class Information(OfRows):
         certain, prior = seen.method.posterior() is posteriors.Point, seen.prior(self.seed)
         kept = rate.open_axes(seen.vae) if certain else None
         codes, parts = [], []
-        for x_BX, block in seen.batches(rows):
-            code_BD, sums = self.of_batch(seen, x_BX, block.noise(seen.device, self.seed, name, "code"))
-            codes.append(code_BD if kept is None else code_BD[:, kept])
-            with torch.no_grad():
-                parts.append(sums | {"log_prior": prior.log_prob(codes[-1]).double().sum()})
+
+        def add_share() -> None:
+            for x_BX, block in seen.batches(rows):
+                code_BD, sums = self.of_batch(seen, x_BX, block.noise(seen.device, self.seed, name, "code"))
+                codes.append(code_BD if kept is None else code_BD[:, kept])
+                with torch.no_grad():
+                    parts.append(sums | {"log_prior": prior.log_prob(codes[-1]).double().sum()})
+
+        context.together(add_share)  # a worker without rows meets no code that is undefined
         totals = seen.reduced(parts, "log_prior", "rows", *([] if certain else ["conditional"]))
         width = seen.vae.code_dim if kept is None else int(kept.sum())
         code_ND = seen.gathered(torch.cat([torch.empty(0, width, device=seen.device), *codes]))
