@@ -14,6 +14,7 @@ from typing import Any
 from trainables.common.errors import Undefined
 from trainables.common.lazy import LazyModule, np
 
+noises = LazyModule("trainables.noise")
 calibration = LazyModule("sklearn.calibration")
 ensemble = LazyModule("sklearn.ensemble")
 linear_model = LazyModule("sklearn.linear_model")
@@ -47,6 +48,14 @@ class Labelled:
 
     def __getitem__(self, index: np.ndarray | slice) -> Labelled:
         return Labelled(self.z_ND[index], self.y_N[index])
+
+
+def seeds_of(seed: int, draws: Iterable[int]) -> tuple[int, ...]:
+    """The seed of each draw: for the usual seed 0 the draws' own numbers, as papers count them.
+
+    Another seed shares no draw with it, nor with a third one: it would with `seed + draw`.
+    """
+    return tuple(noises.seed_of(seed, "draw", draw) if seed else draw for draw in draws)
 
 
 def in_turns(y_N: np.ndarray, seed: int) -> np.ndarray:
@@ -130,7 +139,9 @@ def attribute_accuracies(
     Features are standardised with the training rows' statistics. Raises Undefined.
     """
     return {
-        size: np.mean([_attributes(train[_some(len(train), size, seed + draw)], test) for draw in range(draws)], axis=0)
+        size: np.mean(
+            [_attributes(train[_some(len(train), size, own)], test) for own in seeds_of(seed, range(draws))], 0
+        )
         for size in sizes
     }
 
@@ -158,7 +169,7 @@ def svm(
     Args:
         tests: by name, such as that of the corruption of the images; the training rows are clean.
     """
-    return mean_of(svm_scores(train, tests, labels, unlabelled, seed + draw) for draw in range(draws))
+    return mean_of(svm_scores(train, tests, labels, unlabelled, own) for own in seeds_of(seed, range(draws)))
 
 
 def svm_scores(

@@ -15,7 +15,7 @@ from trainables.data import Mnist
 from trainables.data.loading import open_splits
 from trainables.metrics.attributes_neural import attributes_neural, best_accuracies, started
 from trainables.metrics.corruption import CORRUPTIONS, corrupted
-from trainables.metrics.probes import Labelled, attributes, forest, forest_as_published, in_turns, svm
+from trainables.metrics.probes import Labelled, attributes, forest, forest_as_published, in_turns, seeds_of, svm
 from trainables.noise import Noise, seed_of
 
 
@@ -35,6 +35,13 @@ def test_classes_take_turns_until_the_rare_ones_are_used_up():
     assert y[order].tolist() == [0, 1, 2, 0, 1, 0, 0]
     assert sorted(order) == list(range(7))
     assert (in_turns(y, 0) == order).all() and any((in_turns(y, seed) != order).any() for seed in range(1, 6))
+
+
+def test_draws_of_one_seed_are_those_of_no_other():
+    assert seeds_of(0, range(10, 20)) == tuple(range(10, 20))  # as the papers' code counts them
+    drawn = [seed for own in range(200) for seed in seeds_of(own, range(10))]
+    assert len(set(drawn)) == len(drawn)
+    assert seeds_of(7, range(3)) == seeds_of(7, range(10))[:3]
 
 
 def test_the_published_test_rows_of_mnist_have_the_reference_counts(real_data):
