@@ -104,8 +104,9 @@ def forest_as_published(
 ) -> dict[str, float]:
     """The same as in Intel-VAE's code: train and test rows of one split, the last 2,000 of `in_turns` to test.
 
-    As rare classes are used up first, the test rows are not balanced.
+    As rare classes are used up first, the test rows are not balanced. Raises Undefined for too few rows or classes.
     """
+    of_unknown_classes(both, both)
     numbers, orders = {}, [both[in_turns(both.y_N, seed)] for seed in seeds]
     for size in sizes:
         if size + test_rows > len(both):

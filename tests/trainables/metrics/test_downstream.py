@@ -58,6 +58,8 @@ def test_forests_tell_classes_that_lie_apart_and_guess_where_nothing_tells_them(
 
 def test_the_published_protocol_tests_on_the_last_rows_of_one_split():
     assert forest_as_published(blobs(100), sizes=(20,), test_rows=50)["forest_published_20"] > 0.9
+    with pytest.raises(Undefined, match="training rows are of 1 classes"):
+        forest_as_published(blobs(100, classes=1), sizes=(20,), test_rows=50)
     with pytest.raises(Undefined, match=r"60 \+ 50 rows asked for, 100 are there"):
         forest_as_published(blobs(100), sizes=(60,), test_rows=50)
 
