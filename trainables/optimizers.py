@@ -1,6 +1,8 @@
 """torch's optimizers without their marks for torch.compile. No optimizer is compiled here, and for these marks torch
 imports torch._dynamo: half a second in every process that trains, and some microseconds of each step."""
 
+from __future__ import annotations
+
 import inspect
 from functools import cache
 

@@ -8,7 +8,7 @@ unchanged when an axis and its variance are rescaled together. The score is unch
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, jvp, vmap
 
 from trainables.data import Rows
+from trainables.distributions.posteriors import Posterior
 from trainables.footprint import bytes_of
 from trainables.model import VAE, Form
 from trainables.noise import Noise
@@ -53,12 +54,21 @@ class Codes:
 class Relevance:
     """The relevance of a trained model's axes.
 
-    `mean_D` and `variance_D` (the second moment about zero) are those of the encoded data.
+    `mean_D` is the mean of representations; `variance_D` (the second moment about zero) and `sample_D` (the mean) are
+    those of sampled latents, whose mean is another where a mapping follows q(y|x). None: not known, as in files of
+    earlier versions.
     """
 
     score_D: Tensor
     mean_D: Tensor
     variance_D: Tensor
+    sample_D: Tensor | None = None
+
+    @property
+    def sd_D(self) -> Tensor:
+        """The standard deviation of sampled latents on each axis."""
+        mean_D = self.mean_D if self.sample_D is None else self.sample_D
+        return (self.variance_D - mean_D.square()).clamp_min(0).sqrt()
 
     def active(self, share_of_total: float = 0.99) -> Tensor:
         """Mask (D,) of the fewest axes whose scores exceed this share of the total, see `fewest`."""
@@ -211,10 +221,10 @@ def mute_codes(moment_sums: Sums) -> bool:
 
 def relevance(moment_sums: Sums, sensitivity_sums: Sums, form: Form = "square_mean_abs") -> Relevance:
     """Score = w * second moment about zero (eq. 20), from sums over all rows and workers."""
-    variance_D = moment_sums["second_D"] / moment_sums["rows"]
-    return Relevance(
-        weight(sensitivity_sums, form) * variance_D, moment_sums["mean_D"] / moment_sums["rows"], variance_D
+    mean_D, variance_D, sample_D = (
+        moment_sums[name] / moment_sums["rows"] for name in ("mean_D", "second_D", "sample_D")
     )
+    return Relevance(weight(sensitivity_sums, form) * variance_D, mean_D, variance_D, sample_D)
 
 
 def measure(vae: VAE, x_BX: Tensor, form: Form = "square_mean_abs", seed: int = 0) -> Relevance:
@@ -273,16 +283,24 @@ def encoded_sums(vae: VAE, x_BX: Tensor, seed: int, part: Callable[[int], slice]
 
     Also this worker's share of the first 100 rows: their latents z, see `jacobian_points`, and the rows x themselves.
     """
-    vae.eval()
     moment_sums, z, x = [], [], []
-    for batch, start in zip(x_BX.split(1000), range(0, len(x_BX), 1000), strict=True):
-        mine = part(len(batch))
-        q = vae.encode(batch[mine])
-        noise = Noise(seed, "relevance", start, rows=mine, total=len(batch), device=x_BX.device)
+    for some_BX, row_B, q, noise in encoded(vae, x_BX, seed, part):
         z_BD = vae.mapping(q.draw(noise).y_BD)
         mean_BD = vae.mapping(q.mean_BD)
         moment_sums.append(moments(z_BD, mean_BD))
-        first = torch.arange(len(batch), device=z_BD.device)[mine] + start < JACOBIAN_ROWS
+        first = row_B < JACOBIAN_ROWS
         z.append(jacobian_points(vae, z_BD, mean_BD)[first])
-        x.append(batch[mine][first])
+        x.append(some_BX[first])
     return add(moment_sums), (torch.cat(z), torch.cat(x))
+
+
+def encoded(
+    vae: VAE, x_BX: Tensor, seed: int, part: Callable[[int], slice]
+) -> Iterator[tuple[Tensor, Tensor, Posterior, Noise]]:
+    """Of this worker's `part` of every 1,000 rows: the rows, their numbers, q(y|x), and the noise of its samples."""
+    vae.eval()
+    for batch, start in zip(x_BX.split(1000), range(0, len(x_BX), 1000), strict=True):
+        mine = part(len(batch))
+        row_B = torch.arange(len(batch), device=x_BX.device)[mine] + start
+        noise = Noise(seed, "relevance", start, rows=mine, total=len(batch), device=x_BX.device)
+        yield batch[mine], row_B, vae.encode(batch[mine]), noise

@@ -98,7 +98,7 @@ def _not_whole(models: Sequence[EvaluatedModel]) -> list[str]:
 
 
 def _lacking(pairs: list[tuple[EvaluatedModel, StoredResult]]) -> list[str]:
-    """A line for each reason why a value is not there though others are, with the models that it holds for."""
+    """A line for each reason why a value is missing or bounded where others are not, with the models it holds for."""
     models: dict[tuple[str, str], list[str]] = {}
     for model, finding in pairs:
         if reason := finding.get("lacking"):

@@ -144,5 +144,13 @@ class StudentTARD(ARD):
         kernel_BD = torch.log1p(y_BD.square() / (freedom * self.variance_D))
         return (constant_D - (freedom + 1) / 2 * kernel_BD).sum(1).to(y_BD.dtype)
 
+    def sample(self, noise: Noise) -> Tensor:
+        """Samples of all axes, relevant or not, from two uniform numbers each (Bailey 1994)."""
+        freedom = 2 * self.a
+        tail_BD = 1 - noise.uniform("prior", self.dim).double()  # in (0, 1]
+        square_BD = freedom * torch.expm1(-2 / freedom * tail_BD.log())
+        angle_BD = 2 * math.pi * noise.uniform("angle", self.dim).double()
+        return self.variance_D.sqrt() * (square_BD.sqrt() * angle_BD.cos()).to(self.variance_D.dtype)
+
 
 ARD_FORMS = {"gaussian": ARD, "student_t": StudentTARD}

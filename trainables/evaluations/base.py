@@ -33,7 +33,8 @@ class Measurement:
     pictures: dict[str, bytes] = field(default_factory=dict)
     """File name -> PNG."""
     lacking: str = ""
-    """One sentence on values that this model does not have though others are there; else empty."""
+    """One sentence on values that this model does not have though others are there, or that a setting bounds; else
+    empty."""
     tables: dict[str, bytes] = field(default_factory=dict)
     """File name -> CSV in UTF-8, of numbers that are too many for values."""
 
@@ -160,7 +161,7 @@ class EvaluationResult:
     pictures: dict[str, bytes] = field(default_factory=dict, repr=False)
     """File name -> PNG."""
     lacking: str = ""
-    """One sentence on values that are not there though others are; else empty."""
+    """One sentence on values that are not there though others are, or that a setting bounds; else empty."""
     version: int = 1
     """Of the evaluation, see `Evaluation.version`."""
     tables: dict[str, bytes] = field(default_factory=dict, repr=False)

@@ -8,6 +8,7 @@ the order of the rows, and `alone` computes on worker 0 what is not a sum over r
 # F features or factors.
 
 from collections.abc import Callable, Iterable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -20,11 +21,12 @@ from trainables.common.errors import DataError, Undefined
 from trainables.common.roots import Root
 from trainables.data import Rows
 from trainables.data.base import Split
+from trainables.distributions.priors import ARD, Prior
 from trainables.methods import Sampler
 from trainables.metrics.corruption import corrupted
 from trainables.metrics.features import FEATURES, Extractor, Source, extract
 from trainables.noise import Noise
-from trainables.relevance import MOMENT_ROWS, Relevance, published_sums, relevance
+from trainables.relevance import MOMENT_ROWS, Relevance, encoded, published_sums, relevance
 from trainables.sums import Sums, add, all_reduce, from_all, gather, rank_and_world, share
 from trainables.train import Training
 
@@ -153,14 +155,37 @@ class EvaluationContext:
         """Moments and sensitivity on the first 10,000 training rows (ARD-VAE's code), over all workers."""
 
         def make() -> tuple[Sums, Sums]:
-            first = torch.arange(min(len(self.splits.train), MOMENT_ROWS))
-            x_NX = self.splits.train.batch(first, self.device).to(torch.get_default_dtype())
-            found = tuple(map(all_reduce, published_sums(self.vae, x_NX, seed, share)))
+            found = tuple(map(all_reduce, published_sums(self.vae, self._first_rows(), seed, share)))
             if not all(bool(value.isfinite().all()) for sums in found for value in sums.values()):
                 raise Undefined("codes or their derivatives are not finite: look at the model's loss.")
             return found
 
         return self.once(("relevance", seed), make)
+
+    @torch.no_grad()
+    def prior(self, seed: int = 0) -> Prior:
+        """The model's prior; ARD-VAE's, which training estimates from one epoch's D_z, is estimated again.
+
+        From the first 10,000 training rows, with the codes that the method's D_z holds. Raises Undefined.
+        """
+        if not isinstance(self.vae.prior, ARD):
+            return self.vae.prior
+
+        def make() -> Prior:
+            prior = deepcopy(self.vae.prior)
+            parts = encoded(self.vae, self._first_rows(), seed, share)
+            found = all_reduce(add(prior.statistics(self.method.held_out_codes(q, noise)) for _, _, q, noise in parts))
+            if not all(bool(value.isfinite().all()) for value in found.values()):
+                raise Undefined("codes are not finite: look at the model's loss.")
+            prior.absorb(found)
+            return prior
+
+        return self.once(("prior", seed), make)
+
+    def _first_rows(self) -> Tensor:
+        """The first 10,000 training rows (N, *X), the whole on every worker."""
+        first = torch.arange(min(len(self.splits.train), MOMENT_ROWS))
+        return self.splits.train.batch(first, self.device).to(torch.get_default_dtype())
 
     def relevance(self, seed: int = 0) -> Relevance:
         """The relevance of the model's axes, with the method's form of the weight."""

@@ -54,6 +54,9 @@ class Features(OfGenerated):
     the training split."""
 
     named_by: ClassVar[tuple[str, ...]] = ("features", "axes")
+    version: ClassVar[int] = (
+        2  # 1 rounded vectors of a range to 1/255 of it; PRD's clusterings had the seeds seed, seed + 1, ...
+    )
     as_papers: ClassVar[bool] = False
     """Whether the default split is the one that papers compare with, see `Dataset.reference`."""
     grey: ClassVar[str] = "rounded"
@@ -74,7 +77,9 @@ class Features(OfGenerated):
         shape = seen.splits.train.shape
         if seen.splits.train.range is None:
             return "none"
-        name = self.grey if len(shape) == 3 and shape[0] == 1 else self.colour
+        if len(shape) != 3:
+            return "scaled"
+        name = self.grey if shape[0] == 1 else self.colour
         return name if seen.vae.likelihood.squashed else images.OF_RAW.get(name, name)
 
     def both(self, seen: EvaluationContext, extractor: Extractor) -> tuple[Tensor, Tensor]:
@@ -173,7 +178,7 @@ class PRD(Features):
             raise Undefined("features are not finite: look at the generated images.")
         rows = min(len(generated_NF), len(real_NF))
         pair = generated_NF[:rows].numpy(), real_NF[:rows].numpy()
-        found = seen.alone(lambda: prd.precision_recall(*pair, seed=self.seed))
+        found = seen.alone(lambda: prd.precision_recall(*pair))
         suffix = "" if extractor.published else f"_{extractor.name}"
         numbers = self.named({f"{name}{suffix}": value for name, value in found.items()})
         return Measurement(numbers, self.of_features(seen, extractor, rows, rows))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from copy import deepcopy
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import PositiveInt
@@ -15,15 +14,14 @@ from trainables.evaluations.base import Evaluation, Measurement, OfRows
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from trainables.distributions.priors import Prior
     from trainables.evaluations.context import EvaluationContext
     from trainables.noise import Noise
     from trainables.sums import Sums
 
+context = LazyModule("trainables.evaluations.context")
 information = LazyModule("trainables.metrics.information")
 latent_mmd = LazyModule("trainables.metrics.latent_mmd")
 posteriors = LazyModule("trainables.distributions.posteriors")
-priors = LazyModule("trainables.distributions.priors")
 rate = LazyModule("trainables.metrics.rate")
 relevance = LazyModule("trainables.relevance")
 timing = LazyModule("trainables.metrics.timing")
@@ -34,30 +32,25 @@ CERTAIN = (
 )
 
 
-def evaluated_prior(seen: EvaluationContext, seed: int) -> Prior:
-    """The model's prior; ARD-VAE's, which training estimates from one epoch's D_z, is estimated again."""
-    if not isinstance(seen.vae.prior, priors.ARD):
-        return seen.vae.prior
-    prior, (moments, _) = deepcopy(seen.vae.prior), seen.relevance_sums(seed)
-    prior.absorb({"rows": moments["rows"], "square_D": moments["second_D"]})
-    return prior
-
-
 class Rate(OfRows):
     """Mean KL(q(y|x) || p(y)) in nats; for deterministic encoders, which have none, a surrogate on 500 rows.
 
-    ARD-VAE's prior gets the variances of the first 10,000 training rows. The provenance of every model counts these
-    rows, so that the rates of ARD-VAE and other methods compare.
+    ARD-VAE's prior is estimated from the first 10,000 training rows, with samples or means as its D_z holds. The
+    provenance of every model counts these rows, so that the rates of ARD-VAE and other methods compare. Of MaskAAE's
+    models only the open axes count.
     """
 
     name: Literal["rate"] = "rate"
     source: ClassVar[str] = "Alemi et al. 2018; ARD-VAE, equation 17; the surrogate: own"
     gives: ClassVar[tuple[str, ...]] = ("rate", "surrogate_rate")
+    version: ClassVar[int] = 2  # 1 took ARD-VAE's prior from samples where D_z holds means, and counted closed axes
 
     def measure(self, seen: EvaluationContext) -> Measurement:
         certain = seen.method.posterior() is posteriors.Point
+        if certain:
+            rate.open_axes(seen.vae)  # raises on all workers, also on one without rows
         name, rows = seen.name_of(self.split), seen.rows(self.split, SURROGATE_ROWS if certain else None)
-        own = {"prior": evaluated_prior(seen, self.seed), "encode": lambda x_BX: seen.method.proposal(seen.vae, x_BX)}
+        own = {"prior": seen.prior(self.seed), "encode": lambda x_BX: seen.method.proposal(seen.vae, x_BX)}
         parts = [
             rate.statistics(seen.vae, x_BX, block.noise(seen.device, self.seed, name, "rate"), **own)
             for x_BX, block in seen.batches(rows)
@@ -86,19 +79,22 @@ class Information(OfRows):
     gives: ClassVar[tuple[str, ...]] = tuple(
         f"{name}{suffix}" for name in ("entropy", "mutual_information", "kl_marginal") for suffix in ("", "_gaussian")
     )
+    version: ClassVar[int] = 2  # 1 took samples for means in ARD-VAE's prior, and rounding noise for a dimension
 
     def measure(self, seen: EvaluationContext) -> Measurement:
         name, rows = seen.name_of(self.split), seen.rows(self.split, self.rows)
-        certain, prior = seen.method.posterior() is posteriors.Point, evaluated_prior(seen, self.seed)
-        kept = seen.vae.mapping.opened().bool() if certain and hasattr(seen.vae.mapping, "opened") else None
-        if kept is not None and not kept.any():
-            raise Undefined("all axes are closed, so that no code is left: take an earlier checkpoint.")
+        certain, prior = seen.method.posterior() is posteriors.Point, seen.prior(self.seed)
+        kept = rate.open_axes(seen.vae) if certain else None
         codes, parts = [], []
-        for x_BX, block in seen.batches(rows):
-            code_BD, sums = self.of_batch(seen, x_BX, block.noise(seen.device, self.seed, name, "code"))
-            codes.append(code_BD if kept is None else code_BD[:, kept])
-            with torch.no_grad():
-                parts.append(sums | {"log_prior": prior.log_prob(codes[-1]).double().sum()})
+
+        def add_share() -> None:
+            for x_BX, block in seen.batches(rows):
+                code_BD, sums = self.of_batch(seen, x_BX, block.noise(seen.device, self.seed, name, "code"))
+                codes.append(code_BD if kept is None else code_BD[:, kept])
+                with torch.no_grad():
+                    parts.append(sums | {"log_prior": prior.log_prob(codes[-1]).double().sum()})
+
+        context.together(add_share)  # a worker without rows meets no code that is undefined
         totals = seen.reduced(parts, "log_prior", "rows", *([] if certain else ["conditional"]))
         width = seen.vae.code_dim if kept is None else int(kept.sum())
         code_ND = seen.gathered(torch.cat([torch.empty(0, width, device=seen.device), *codes]))
@@ -132,6 +128,7 @@ class MMD(OfRows):
     name: Literal["mmd"] = "mmd"
     source: ClassVar[str] = "VIMAE, figure 1; kernels: Tolstikhin et al. 2018, Zhao et al. 2019"
     gives: ClassVar[tuple[str, ...]] = ("mmd_imq", "mmd_rbf")
+    version: ClassVar[int] = 2  # 1 sampled Gaussians for ARD-VAE's prior of Student's form
 
     def measure(self, seen: EvaluationContext) -> Measurement:
         codes_ND = seen.codes("draw", self.split, seed=self.seed)

@@ -19,7 +19,8 @@ parzen = LazyModule("trainables.metrics.parzen")
 class Parzen(OfGenerated):
     """Negative log density of real data under Parzen windows on generated data, and the reverse.
 
-    The width of the windows is chosen on validation rows, or on training rows if `split` is `val`.
+    The width of the windows is chosen on validation rows, or on training rows if `split` is `val`: from 0.05 to 1, or,
+    for data without a range, from 0.005 to 1 times their standard deviation.
     """
 
     name: Literal["parzen"] = "parzen"
@@ -29,14 +30,18 @@ class Parzen(OfGenerated):
     """Largest number of rows, the first of the split."""
     source: ClassVar[str] = "Breuleux et al. 2011; after VIMAE, table 1, whose own estimate is not known"
     gives: ClassVar[tuple[str, ...]] = by_axes("parzen_nll", "parzen_width", "parzen_reversed_nll")
+    version: ClassVar[int] = 2  # 1 tried the same widths for data without a range, whatever their units
 
     def measure(self, seen: EvaluationContext) -> Measurement:
         name, rows = seen.name_of(self.split), seen.rows(self.split, self.real)
         other = seen.rows("train" if name == "val" else "val", len(rows))
         generated = seen.share_of_generated(self.generated, self.seed, self.axes)
-        numbers = self.named(parzen.parzen(generated, seen.share_of(other), seen.share_of(rows)))
+        val = seen.share_of(other)
+        widths = parzen.WIDTHS if rows.range else parzen.widths_for(val)
+        found = parzen.parzen(generated, val, seen.share_of(rows), widths)
         counts = {"generated": self.generated, "real": len(rows), "to choose a width": len(other)}
-        return Measurement(numbers, self.provenance("pixels", counts | self.rows_for_axes(seen), name))
+        provenance = self.provenance("pixels", counts | self.rows_for_axes(seen), name)
+        return Measurement(self.named(found.numbers), provenance, lacking=found.edge)
 
 
 class IWAE(OfRows):

@@ -31,24 +31,26 @@ class Fitted:
     score_D: Tensor
     """Relevance of each axis (ARD-VAE, eq. 20), see `trainables.relevance`."""
     mean_D: Tensor
-    """Mean of the codes on each axis."""
+    """Mean of the representations on each axis."""
     second_D: Tensor
-    """Second moment about zero of the codes on each axis."""
+    """Second moment about zero of sampled latents on each axis."""
     collapsed: bool
     """Whether the codes do not distinguish rows, or the decoder does not distinguish codes."""
     sampler: dict[str, Tensor]
     """What the method's sampler was fitted to, see `Method.fit_sampler`."""
     unfit: str = ""
     """Why it could not be fitted; empty if it could."""
+    sample_D: Tensor | None = None
+    """Mean of sampled latents on each axis; None where an earlier version kept the rest."""
 
     @property
     def relevance(self) -> Relevance:
-        return Relevance(self.score_D, self.mean_D, self.second_D)
+        return Relevance(self.score_D, self.mean_D, self.second_D, self.sample_D)
 
     @property
     def sd_D(self) -> Tensor:
-        """The standard deviation of the codes on each axis."""
-        return (self.second_D - self.mean_D.square()).clamp_min(0).sqrt()
+        """The standard deviation of sampled latents on each axis."""
+        return self.relevance.sd_D
 
 
 def fit(learner: Learner, train: Rows, epoch: int) -> Fitted:
@@ -61,7 +63,8 @@ def fit(learner: Learner, train: Rows, epoch: int) -> Fitted:
     found = seen.relevance
     values = (found.score_D, found.mean_D, found.variance_D)
     sampler = {name: value.cpu() for name, value in sampler.items()}
-    return Fitted(epoch, *(value.cpu() for value in values), collapsed(*seen.sums), sampler, unfit)
+    sample_D = found.sample_D.cpu()
+    return Fitted(epoch, *(value.cpu() for value in values), collapsed(*seen.sums), sampler, unfit, sample_D)
 
 
 def keep(path: Path, training: Training, best: Path) -> None:
@@ -107,7 +110,8 @@ def select(tensors: dict[str, Tensor], axes: Tensor) -> dict[str, Tensor]:
 
 def state(fitted: Fitted) -> dict[str, Tensor]:
     """Its tensors by name, for a file that holds nothing else."""
-    own = {name: getattr(fitted, name) for name in ("score_D", "mean_D", "second_D")}
+    own = {name: getattr(fitted, name) for name in ("score_D", "mean_D", "second_D", "sample_D")}
+    own = {name: value for name, value in own.items() if value is not None}
     return own | {f"sampler.{name}": value for name, value in fitted.sampler.items()}
 
 

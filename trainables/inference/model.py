@@ -206,7 +206,10 @@ class Model:
         return form.of(self._decoded(self._by_blocks(self._learner.vae.represent, x_BX)))
 
     def sample(self, n: int, seed: int = 0) -> np.ndarray:
-        """Generate `n` rows (n, *shape) as the method's paper does; evaluations with this seed count the same ones.
+        """Generate `n` rows (n, *shape) as the method's paper does.
+
+        Evaluations with this seed count the same rows. Of a method that fits its sampler to training rows, as `rae` and
+        `ard_vae` do, only those with seed 0 do: a training keeps the fit with seed 0, whatever `seed` is here.
 
         Row i depends on the seed and i alone, but for rounding. Those of a likelihood with a learned variance have its
         noise, and may leave `range`. Raises UsageError.

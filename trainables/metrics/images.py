@@ -1,4 +1,7 @@
-"""Mappings from a model's values to the images that feature networks see: values from 0 to 1 in steps of 1/255."""
+"""Mappings from a model's values to the images that feature networks see: values from 0 to 1 in steps of 1/255.
+
+Vectors are no images: `scaled` keeps their digits.
+"""
 
 # Shapes: B rows, X data dimensions (C, H, W).
 
@@ -31,6 +34,11 @@ def seen(x_BX: Tensor, data_range: Range | None, mapping: str = "rounded") -> Te
     if data_range is None:
         return x_BX
     return MAPPINGS[mapping](_scaled(x_BX, data_range) if mapping in UNCUT else unit(x_BX, data_range))
+
+
+def scaled(x_BX: Tensor) -> Tensor:
+    """Values as they are, from 0 to 1 within the data's range."""
+    return x_BX
 
 
 def rounded(x_BX: Tensor) -> Tensor:
@@ -76,6 +84,7 @@ def wrapped(x_BX: Tensor) -> Tensor:
 
 
 MAPPINGS: dict[str, Callable[[Tensor], Tensor]] = {
+    "scaled": scaled,
     "rounded": rounded,
     "truncated": truncated,
     "jpeg": as_jpeg,
@@ -83,8 +92,9 @@ MAPPINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "stretched_raw": stretched_raw,
     "wrapped": wrapped,
 }
-"""Name -> function from (B, C, H, W), in [0, 1] unless the name is in UNCUT, to the same in steps of 1/255."""
-UNCUT = ("stretched_raw", "wrapped")
+"""Name -> function from (B, C, H, W), in [0, 1] unless the name is in UNCUT, to the same in steps of 1/255; `scaled`
+from vectors (B, D) to vectors."""
+UNCUT = ("scaled", "stretched_raw", "wrapped")
 """Mappings whose input is not clipped to [0, 1]."""
 OF_RAW = {"stretched": "stretched_raw"}
 """Mapping of logits -> its replacement for generated values that are not sigmoids."""

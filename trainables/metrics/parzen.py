@@ -9,7 +9,7 @@ papers.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from trainables.common.lazy import LazyModule, torch
 
@@ -21,25 +21,55 @@ if TYPE_CHECKING:
 sums = LazyModule("trainables.sums")
 
 WIDTHS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.7, 1.0)
-"""Standard deviations to choose from, in the data's units."""
+"""Standard deviations to choose from, in the units of data in a range, as [0, 1]."""
+OF_SPREAD = (0.005, 0.01, 0.02, 0.03, *WIDTHS)
+"""Those of data without a range, relative to their spread: also small ones, as their clusters may lie far apart."""
 AT_ONCE = 500  # points; the memory is this times the number of centres, times 8 bytes
 
 
-def parzen(generated_MX: Tensor, val_NX: Tensor, test_NX: Tensor) -> dict[str, float]:
+class Found(NamedTuple):
+    """What windows tell."""
+
+    numbers: dict[str, float]
+    edge: str
+    """One sentence if a width is the least or the largest of those tried; else empty."""
+
+
+def parzen(generated_MX: Tensor, val_NX: Tensor, test_NX: Tensor, widths: tuple[float, ...] = WIDTHS) -> Found:
     """Nats per row: `parzen_nll` of test under generated rows, `parzen_reversed_nll` of generated under test rows.
 
     Each width maximises the likelihood of the validation rows; `parzen_width` is that of `parzen_nll`. Every worker
     passes its own share of all three.
     """
-    forth, width = likeliest(generated_MX, val_NX, test_NX)
-    back, _ = likeliest(test_NX, val_NX, generated_MX)
-    return {"parzen_nll": -forth, "parzen_width": width, "parzen_reversed_nll": -back}
+    forth, width = likeliest(generated_MX, val_NX, test_NX, widths)
+    back, other = likeliest(test_NX, val_NX, generated_MX, widths)
+    numbers = {"parzen_nll": -forth, "parzen_width": width, "parzen_reversed_nll": -back}
+    found = {"parzen_nll": width, "parzen_reversed_nll": other}
+    ends = {widths[0]: "least", widths[-1]: "largest"}
+    told = [f"that of {name}, {width:g}, is the {ends[width]}" for name, width in found.items() if width in ends]
+    return Found(numbers, f"of the widths tried {', and '.join(told)}: a better one may lie beyond." if told else "")
 
 
-def likeliest(centres_MX: Tensor, val_NX: Tensor, points_NX: Tensor) -> tuple[float, float]:
-    """The mean log density of points under the width of WIDTHS that is best for the validation rows, and that width."""
+def widths_for(val_NX: Tensor) -> tuple[float, ...]:
+    """Widths for data without a range: OF_SPREAD times the root of the mean variance of a value over all rows.
+
+    Every worker passes its own share of the rows. The spread of rows that are all alike counts as 1.
+    """
+    val_NX = val_NX.flatten(1).double()
+    rows = torch.tensor(float(len(val_NX)), dtype=torch.float64, device=val_NX.device)
+    mean = sums.all_reduce({"total_X": val_NX.sum(0), "rows": rows})
+    mean_X = mean["total_X"] / mean["rows"]
+    square = sums.all_reduce({"square": (val_NX - mean_X).square().mean(1).sum(), "rows": rows})
+    spread = math.sqrt(square["square"] / square["rows"]) or 1.0
+    return tuple(spread * width for width in OF_SPREAD)
+
+
+def likeliest(
+    centres_MX: Tensor, val_NX: Tensor, points_NX: Tensor, widths: tuple[float, ...] = WIDTHS
+) -> tuple[float, float]:
+    """The mean log density of points under the width that is best for the validation rows, and that width."""
     centres_MX = sums.gather(centres_MX)
-    chosen = WIDTHS[int(_mean(val_NX, centres_MX, WIDTHS).argmax())]
+    chosen = widths[int(_mean(val_NX, centres_MX, widths).argmax())]
     return float(_mean(points_NX, centres_MX, (chosen,))), chosen
 
 

@@ -21,9 +21,9 @@ TINY = 1e-10
 
 
 def precision_recall(
-    generated_NF: np.ndarray, real_NF: np.ndarray, clusters: int = CLUSTERS, runs: int = RUNS, seed: int = 0
+    generated_NF: np.ndarray, real_NF: np.ndarray, clusters: int = CLUSTERS, runs: int = RUNS
 ) -> dict[str, float]:
-    """Precision, max F_1/8, and recall, max F_8, of the mean curve of `runs` clusterings with seeds seed, seed + 1, ...
+    """Precision, max F_1/8, and recall, max F_8, of the mean curve of `runs` clusterings with the seeds 0, 1, ...
 
     Both sets must have equal numbers of rows, as the method requires. Raises Undefined.
     """
@@ -31,7 +31,7 @@ def precision_recall(
         raise Undefined(f"{len(generated_NF)} generated and {len(real_NF)} real rows: use as many of each.")
     if 2 * len(real_NF) < clusters:
         raise Undefined(f"{2 * len(real_NF)} rows make no {clusters} clusters: use more rows.")
-    curves = [curve(*histograms(generated_NF, real_NF, clusters, seed + run)) for run in range(runs)]
+    curves = [curve(*histograms(generated_NF, real_NF, clusters, run)) for run in range(runs)]
     precision_A, recall_A = np.mean(curves, axis=0)
     return {"precision": best_f(precision_A, recall_A, 1 / BETA), "recall": best_f(precision_A, recall_A, BETA)}
 

@@ -14,6 +14,7 @@ from typing import Any
 from trainables.common.errors import Undefined
 from trainables.common.lazy import LazyModule, np
 
+noises = LazyModule("trainables.noise")
 calibration = LazyModule("sklearn.calibration")
 ensemble = LazyModule("sklearn.ensemble")
 linear_model = LazyModule("sklearn.linear_model")
@@ -40,13 +41,21 @@ class Labelled:
 
     z_ND: np.ndarray
     y_N: np.ndarray
-    """(N,) integers from 0, or (N, A) bool."""
+    """(N,) any integers, or (N, A) bool."""
 
     def __len__(self) -> int:
         return len(self.z_ND)
 
     def __getitem__(self, index: np.ndarray | slice) -> Labelled:
         return Labelled(self.z_ND[index], self.y_N[index])
+
+
+def seeds_of(seed: int, draws: Iterable[int]) -> tuple[int, ...]:
+    """The seed of each draw: for the usual seed 0 the draws' own numbers, as papers count them.
+
+    Another seed shares no draw with it, nor with a third one: it would with `seed + draw`.
+    """
+    return tuple(noises.seed_of(seed, "draw", draw) if seed else draw for draw in draws)
 
 
 def in_turns(y_N: np.ndarray, seed: int) -> np.ndarray:
@@ -68,10 +77,23 @@ def forest(
 ) -> dict[str, float]:
     """`forest_<size>`: accuracy of a random forest of 50 trees of depth 4, mean over draws of training rows by `seeds`.
 
-    Training rows are balanced over classes as far as possible. Raises Undefined where there are too few.
+    Training rows are balanced over classes as far as possible. Test rows of classes that no training row has count as
+    wrong. Raises Undefined where rows are too few, or classes, see `of_unknown_classes`.
     """
+    of_unknown_classes(train, test)
     seeds = tuple(seeds)
     return {f"forest_{size}": _mean(_forest(_first(train, size, seed), test) for seed in seeds) for size in sizes}
+
+
+def of_unknown_classes(train: Labelled, test: Labelled) -> int:
+    """How many test rows have classes that no training row has. Raises Undefined where all have, or classes are one."""
+    classes_K = np.unique(train.y_N)
+    if len(classes_K) < 2:
+        raise Undefined(f"training rows are of {len(classes_K)} classes: 2 are the least, use more rows.")
+    unknown = int((~np.isin(test.y_N, classes_K)).sum())
+    if unknown == len(test):
+        raise Undefined("no training row has a class of the test rows: take a split whose classes were trained.")
+    return unknown
 
 
 def forest_as_published(
@@ -82,8 +104,9 @@ def forest_as_published(
 ) -> dict[str, float]:
     """The same as in Intel-VAE's code: train and test rows of one split, the last 2,000 of `in_turns` to test.
 
-    As rare classes are used up first, the test rows are not balanced.
+    As rare classes are used up first, the test rows are not balanced. Raises Undefined for too few rows or classes.
     """
+    of_unknown_classes(both, both)
     numbers, orders = {}, [both[in_turns(both.y_N, seed)] for seed in seeds]
     for size in sizes:
         if size + test_rows > len(both):
@@ -117,7 +140,9 @@ def attribute_accuracies(
     Features are standardised with the training rows' statistics. Raises Undefined.
     """
     return {
-        size: np.mean([_attributes(train[_some(len(train), size, seed + draw)], test) for draw in range(draws)], axis=0)
+        size: np.mean(
+            [_attributes(train[_some(len(train), size, own)], test) for own in seeds_of(seed, range(draws))], 0
+        )
         for size in sizes
     }
 
@@ -145,7 +170,7 @@ def svm(
     Args:
         tests: by name, such as that of the corruption of the images; the training rows are clean.
     """
-    return mean_of(svm_scores(train, tests, labels, unlabelled, seed + draw) for draw in range(draws))
+    return mean_of(svm_scores(train, tests, labels, unlabelled, own) for own in seeds_of(seed, range(draws)))
 
 
 def svm_scores(
@@ -153,6 +178,8 @@ def svm_scores(
 ) -> dict[str, float]:
     """The accuracies with one choice of the labelled rows. Raises Undefined."""
     _enough(len(train), labels)
+    classes_K = np.unique(train.y_N)
+    train, tests = numbered(train, classes_K), {name: numbered(test, classes_K) for name, test in tests.items()}
     order_N = in_turns(train.y_N, seed)
     rows, others = train[order_N[:labels]], np.sort(order_N[labels:])[:unlabelled]
     _enough_for_folds(rows.y_N)
@@ -162,6 +189,16 @@ def svm_scores(
         for kind, machine in machines
         for name, test in tests.items()
     }
+
+
+def numbered(rows: Labelled, classes_K: np.ndarray) -> Labelled:
+    """The rows with their classes' places in the sorted `classes_K` as labels, and K for any other class.
+
+    scikit-learn's self-training reads a label of -1 as none.
+    """
+    place_N = np.searchsorted(classes_K, rows.y_N)
+    known_N = np.isin(rows.y_N, classes_K)
+    return Labelled(rows.z_ND, np.where(known_N, place_N, len(classes_K)))
 
 
 def mean_of(numbers: Iterable[dict[str, float]]) -> dict[str, float]:

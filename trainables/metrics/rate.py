@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from trainables.common.errors import Undefined
 from trainables.distributions.divergences import CLOSED_FORMS, sampled_kl
 from trainables.distributions.posteriors import Point, Posterior
 from trainables.distributions.priors import Normal, Prior
@@ -57,9 +58,13 @@ def finish(sums: Sums) -> dict[str, float]:
 def surrogate(vae: VAE, x_BX: Tensor, noise: Noise, draws: int = DRAWS) -> Tensor:
     """KL(N(E(x), s^2 J J' + 1e-10 I) || p) of each row, (B,), float64, J the Jacobian of the encoder at x, s = 0.0088.
 
-    In closed form for the prior N(0, I), else from `draws` samples of the code.
+    In closed form for the prior N(0, I), else from `draws` samples of the code. Of MaskAAE's models only the open axes
+    count, as the decoder does not use the others. Raises Undefined where all are closed.
     """
     mean_BD, square_BDD = linearised(vae, x_BX)
+    kept_D = open_axes(vae)
+    if kept_D is not None:  # only a method with the prior N(0, I) has a mask, so that the axes are independent
+        mean_BD, square_BDD = mean_BD[:, kept_D], square_BDD[:, kept_D][:, :, kept_D]
     eye_DD = torch.eye(mean_BD.shape[1], dtype=torch.float64, device=x_BX.device)
     factor_BDD = torch.linalg.cholesky_ex(INPUT_SD**2 * square_BDD + RIDGE * eye_DD)[0]
     if type(vae.prior) is Normal:
@@ -68,6 +73,16 @@ def surrogate(vae: VAE, x_BX: Tensor, noise: Noise, draws: int = DRAWS) -> Tenso
         cross_B = _sampled_cross_entropy(vae.prior, mean_BD, factor_BDD, noise, draws)
     log_root_B = factor_BDD.diagonal(dim1=1, dim2=2).log().sum(1)
     return cross_B - log_root_B - 0.5 * (mean_BD.shape[1] + _constant(mean_BD))
+
+
+def open_axes(vae: VAE) -> Tensor | None:
+    """Mask (D,) of the axes that gates or a mask leave open; None without these. Raises Undefined if all are closed."""
+    if not hasattr(vae.mapping, "opened"):
+        return None
+    kept_D = vae.mapping.opened().bool()
+    if not kept_D.any():
+        raise Undefined("all axes are closed, so that no code is left: take an earlier checkpoint.")
+    return kept_D
 
 
 def linearised(vae: VAE, x_BX: Tensor) -> tuple[Tensor, Tensor]:

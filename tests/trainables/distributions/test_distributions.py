@@ -176,6 +176,21 @@ def test_ard_prior_is_sampled_with_its_variances():
     np.testing.assert_allclose(y.square().mean(0), prior.variance_D, rtol=4.5 * math.sqrt(2 / 50_000))
 
 
+@pytest.mark.parametrize("rows", [1, 3, 40, 10_000])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_student_t_prior_is_sampled_with_its_own_density(rows, dtype):
+    torch.set_default_dtype(dtype)
+    prior, _ = ard(rows=rows, kind=StudentTARD)
+    y = prior.sample(Noise(0, rows=slice(50_000), total=50_000)).double().numpy()
+    scale = prior.variance_D.sqrt().double().numpy()
+    for axis in range(3):
+        assert stats.kstest(y[:, axis], stats.t(rows, scale=scale[axis]).cdf).pvalue > 1e-3
+        assert (stats.kstest(y[:, axis], stats.norm(scale=scale[axis]).cdf).pvalue < 1e-6) == (rows < 40)
+    assert np.abs(stats.spearmanr(y).statistic - np.eye(3)).max() < 0.02  # axes are independent
+    whole, part = (prior.sample(Noise(0, rows=rows, total=9)) for rows in (slice(9), slice(2, 5)))
+    torch.testing.assert_close(part, whole[2:5])
+
+
 RAW = torch.randn(6, 2, 3, 3, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
 X = torch.rand(6, 2, 3, 3, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
 

@@ -75,6 +75,38 @@ def test_forests_are_the_mean_of_ten_draws_of_training_rows(example):
         assert list(values(training, "forest", sizes=None)) == [f"forest_{n}" for n in (10, 20, 50, 100, 500, 1000)]
 
 
+def relabelled(training, **labels):
+    """The same training with other labels of a split: a function of those that it has."""
+    own = {split: getattr(training.splits, split) for split in labels}
+    training.splits = replace(
+        training.splits, **{split: replace(own[split], y=new(own[split].y)) for split, new in labels.items()}
+    )
+    return training
+
+
+@pytest.mark.parametrize("name", ["forest", "svm"])
+def test_rows_of_classes_that_were_not_trained_count_as_wrong_and_are_counted(name):
+    seen = [EvaluationContext(relabelled(model(), val=new)) for new in (lambda y: y, lambda y: y + 50 * (y > 6))]
+    known, some = (find(a_small(name), each) for each in seen)
+    unknown = int((seen[0].rows("val").y > 6).sum())
+    assert dict(some.provenance.counts) == dict(known.provenance.counts) | {"of unknown classes": unknown}
+    assert "of unknown classes" not in dict(known.provenance.counts)
+    clean = {"forest": "forest_20", "svm": "svm_clean"}[name]
+    assert 0 < some.values[clean] < known.values[clean] and some.values[clean] <= 1 - unknown / 90
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ({"val": lambda y: y + 100}, "no training row has a class of the test rows"),
+        ({"train": torch.ones_like, "val": torch.ones_like}, "training rows are of 1 classes: 2 are the least"),
+    ],
+)
+def test_a_forest_without_classes_to_tell_apart_is_undefined(labels, said):
+    finding = find(a_small("forest"), EvaluationContext(relabelled(model(), **labels)))
+    assert said in finding.undefined and not finding.values
+
+
 @MAPPED
 def test_attributes_are_read_against_the_majority(example):
     training = with_attributes(model(example))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.support import forks
-from tests.support.evaluations import DATA, WITHOUT_DENSITY, a_model, a_small, small, zeros_and_ones
+from tests.support.evaluations import DATA, WITHOUT_DENSITY, a_model, a_small, small, with_attributes, zeros_and_ones
 from trainables import cache
 from trainables.common.errors import CheckpointError
 from trainables.common.records import name_of, summary
@@ -115,6 +115,19 @@ def test_the_seed_decides_what_is_drawn_and_nothing_else_does(name):
         for seed in (0, 0, 1)
     )
     assert first == again != other
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_seed_of_any_size_is_one(name, shared, monkeypatch):
+    """scikit-learn's are below 2**32."""
+    monkeypatch.setattr(Mnist01, "from_files", zeros_and_ones)
+    data = "sprites" if name in ("factor_vae", "mig") else "mnist01" if name == "uncertainty" else "digits"
+    example = {"proportion": "intel_vae learned sectors", "dz_time": "ard_vae"}.get(name, "vae")
+    training = Training(a_model(example, "mnist01" if name == "proportion" else data))
+    seen = EvaluationContext(with_attributes(training) if name == "attributes" else training, shared)
+    for seed in (2**32 - 6, 2**40):
+        finding = find(a_small(name, seed=seed), seen)
+        assert not finding.undefined and finding.provenance.seed == seed
 
 
 def counted(monkeypatch, owner, name):

@@ -56,6 +56,21 @@ def test_frechet_of_vectors_is_pytorch_fids_and_generated_data_have_their_noise(
     assert found == {"frechet_pixels": pytest.approx(expected, rel=1e-6)}
 
 
+def test_vectors_of_a_range_keep_their_digits(tmp_path):
+    """Values of a thousandth of the range, which bytes would round away."""
+    x = np.random.default_rng(0).uniform(-1, 1, (400, 3)).astype(np.float32)
+    np.save(tmp_path / "x.npy", np.concatenate([x, x[:, :1] * 1e-3], 1))
+    training = model(data={"name": "array", "path": str(tmp_path / "x.npy")})
+    seen = EvaluationContext(training)
+    assert training.splits.val.range == (-1.0, 1.0) and training.splits.val.shape == (4,)
+    pair = [(v.double().numpy() + 1) / 2 for v in (seen.share_of_generated(300), seen.share_of(seen.rows("val", 20)))]
+    expected = frechet_by_eigenvalues(*pair)
+    for name, suffix in (("frechet", ""), ("frechet_intel", "_intel"), ("frechet_ard", "_ard")):
+        finding = find(a_small(name, features="pixels", generated=300, real=20), seen)
+        assert finding.values == {f"frechet_pixels{suffix}": pytest.approx(expected, rel=1e-6)}
+        assert finding.provenance.mapping == "scaled"
+
+
 def through_jpeg(x):
     rows = []
     for row in np.floor(x.numpy()[:, 0].astype(np.float64) * 255 + 1e-4).astype(np.uint8):
@@ -218,6 +233,24 @@ def test_the_rate_is_the_kl_to_the_prior_of_the_evaluation_and_of_open_axes(exam
     expected = gaussian_rate(q.mean_BD[:, kept], q.log_variance_BD[:, kept], variance[kept])
     assert values(training, "rate") == {"rate": pytest.approx(expected, rel=1e-5)}
     assert (vae.prior.variance_D == 1).all() if example == "ard_vae" else True
+
+
+@pytest.mark.parametrize("codes", ["samples", "means"])
+def test_ard_vaes_prior_has_the_second_moment_of_the_codes_that_its_method_holds_out(codes):
+    training = model("ard_vae", method={"name": "ard_vae", "dz_codes": codes})
+    vae = training.learner.vae
+    if codes == "means":
+        second = torch.from_numpy(mean_codes(training, "train")).double().square().mean(0).float()
+    else:
+        second = measure(vae, images(training, "train")).variance_D.float()
+    with torch.no_grad():
+        q = vae.encode(images(training))
+        drawn = draws(training, 80)
+    expected = gaussian_rate(q.mean_BD, q.log_variance_BD, second)
+    assert values(training, "rate") == {"rate": pytest.approx(expected, rel=1e-5)}
+    found = values(training, "information", rows=80)
+    log_prior = Normal(0.0, second.sqrt()).log_prob(drawn).sum(1).double().mean().item()
+    assert found["kl_marginal"] + found["entropy"] == pytest.approx(-log_prior, rel=1e-4)
 
 
 def test_without_a_closed_form_the_rate_is_a_mean_of_64_draws():

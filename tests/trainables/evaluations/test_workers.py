@@ -62,6 +62,14 @@ def findings(folder):
             found[example, name] = find(a_small(metric, **ACROSS_BLOCKS | pixels, axes=axes or None), seen)
     seen = EvaluationContext(Training(a_model()))
     found["few", "mmd"] = find(a_small("mmd", split="val"), seen)
+    for example in ("sparse_vae", "mask_aae"):  # of one row, so that a worker has none
+        one = Training(a_model(example))
+        for parameter in one.learner.vae.mapping.parameters():
+            parameter.data.zero_()  # closes MaskAAE's axes
+        for name in ("information", "rate", "iwae"):
+            one_row = EvaluationContext(one)
+            one_row.splits = replace(one.splits, val=one.splits.val.take(slice(1)))
+            found[f"one row of {example}", name] = find(a_small(name, rows=1), one_row)
     context.FEATURES["classifier"] = missing
     found["missing", "frechet"] = find(a_small("frechet"), seen)
     return found
@@ -143,6 +151,20 @@ def test_values_have_names_that_their_evaluation_declares_and_no_other(of_one_an
 def test_every_evaluation_is_among_these():
     measured = {name.partition(" ")[0] for _, names in CASES.values() for name in names}
     assert measured == {name_of(kind) for kind in EVALUATIONS}
+
+
+def test_what_only_a_worker_with_rows_can_see_is_told_by_all(of_one_and_two):
+    expected = {
+        ("one row of sparse_vae", "information"): "so that they have no density",
+        ("one row of sparse_vae", "iwae"): "has no density",
+        ("one row of mask_aae", "information"): "all axes are closed",
+        ("one row of mask_aae", "rate"): "all axes are closed",
+        ("one row of mask_aae", "iwae"): "has no density",
+    }
+    for found in of_one_and_two:
+        for case, said in expected.items():
+            assert said in found[case].undefined
+        assert found["one row of sparse_vae", "rate"].values
 
 
 @pytest.mark.parametrize(("case", "said"), [("few", "90 codes, 1000 needed"), ("missing", "no such file")])

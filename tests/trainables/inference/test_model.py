@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from tests.support.small_runs import METHODS, a_run
+from trainables import checkpoint
 from trainables.common.errors import CheckpointError, UsageError
 from trainables.evaluations.context import EvaluationContext
 from trainables.inference import building, fitted
 from trainables.inference.fitted import Fitted
 from trainables.inference.model import Model, Origin, needs_data
+from trainables.noise import Noise
 from trainables.train import Report, train
 
 FOLDERS = {}
@@ -69,6 +71,13 @@ def test_its_samples_are_those_that_evaluations_count_and_do_not_depend_on_their
     torch.testing.assert_close(torch.from_numpy(model.sample(7)), expected, rtol=1e-5, atol=1e-5)
     assert np.allclose(model.sample(503)[:7], model.sample(7), atol=1e-5) and len(model.sample(503)) == 503
     assert not np.array_equal(model.sample(7, seed=1), model.sample(7))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_evaluations_of_another_seed_count_its_samples_unless_a_sampler_is_fitted(name):
+    expected = next(iter(EvaluationContext(trained(name).training).generated(7, 3)))
+    same = np.allclose(loaded(name).sample(7, seed=3), expected.numpy(), atol=1e-5)
+    assert same == (a_run(name).method.name not in ("rae", "ard_vae"))
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -146,6 +155,31 @@ def test_the_spread_of_codes_is_their_standard_deviation():
     q = loaded("vae").encode(train_rows.batch(torch.arange(300)))
     total = q.mean.double().var(0, correction=0) + q.variance.double().mean(0)
     assert torch.allclose(kept.sd_D, total.sqrt(), rtol=0.1)  # of one sample of each of 300 rows
+
+
+@pytest.mark.parametrize("name", ["intel_vae sectors", "intel_vae hierarchical", "rae", "sparse_vae"])
+def test_the_spread_of_mapped_latents_is_about_their_own_mean(name):
+    """Not about the mean of the representations, from which the mean of g(y) differs."""
+    vae, train_rows = trained(name).training.learner.vae.eval(), trained(name).training.splits.train
+    x_BX = train_rows.batch(torch.arange(len(train_rows)))
+    with torch.no_grad():
+        noise = Noise(0, "relevance", 0, rows=slice(len(x_BX)), total=len(x_BX))
+        z_BL = vae.mapping(vae.encode(x_BX).draw(noise).y_BD).double()
+    kept = loaded(name).fitted
+    np.testing.assert_allclose(loaded(name).relevance.sd, z_BL.numpy().std(0), rtol=1e-4)
+    np.testing.assert_allclose(kept.sample_D, z_BL.mean(0), rtol=1e-4, atol=1e-6)
+    assert torch.equal(fitted.chosen(kept, torch.tensor([4, 1])).sd_D, kept.sd_D[[4, 1]])
+
+
+def test_what_earlier_versions_kept_is_read(tmp_path):
+    """They did not keep the mean of sampled latents; their spread is about that of representations."""
+    before = {name: value for name, value in vars(loaded("rae").fitted).items() if name != "sample_D"}
+    checkpoint.save(tmp_path / "fitted.pt", {"best": before})
+    kept = fitted.read(tmp_path / "fitted.pt", "best", before["epoch"])
+    assert torch.equal(kept.score_D, before["score_D"]) and kept.sample_D is None
+    torch.testing.assert_close(kept.sd_D, loaded("rae").fitted.sd_D, rtol=1e-6, atol=0)  # a sample is the mean
+    again = fitted.from_state(fitted.state(kept), kept.epoch, kept.collapsed, kept.unfit)
+    assert again.sample_D is None and torch.equal(again.second_D, kept.second_D)
 
 
 CASES = {

@@ -15,7 +15,7 @@ from trainables.data import Mnist
 from trainables.data.loading import open_splits
 from trainables.metrics.attributes_neural import attributes_neural, best_accuracies, started
 from trainables.metrics.corruption import CORRUPTIONS, corrupted
-from trainables.metrics.probes import Labelled, attributes, forest, forest_as_published, in_turns, svm
+from trainables.metrics.probes import Labelled, attributes, forest, forest_as_published, in_turns, seeds_of, svm
 from trainables.noise import Noise, seed_of
 
 
@@ -37,6 +37,13 @@ def test_classes_take_turns_until_the_rare_ones_are_used_up():
     assert (in_turns(y, 0) == order).all() and any((in_turns(y, seed) != order).any() for seed in range(1, 6))
 
 
+def test_draws_of_one_seed_are_those_of_no_other():
+    assert seeds_of(0, range(10, 20)) == tuple(range(10, 20))  # as the papers' code counts them
+    drawn = [seed for own in range(200) for seed in seeds_of(own, range(10))]
+    assert len(set(drawn)) == len(drawn)
+    assert seeds_of(7, range(3)) == seeds_of(7, range(10))[:3]
+
+
 def test_the_published_test_rows_of_mnist_have_the_reference_counts(real_data):
     labels = open_splits(Mnist(), real_data).test.y.numpy()
     counts = np.bincount(labels[in_turns(labels, 10)[-2000:]])
@@ -51,6 +58,8 @@ def test_forests_tell_classes_that_lie_apart_and_guess_where_nothing_tells_them(
 
 def test_the_published_protocol_tests_on_the_last_rows_of_one_split():
     assert forest_as_published(blobs(100), sizes=(20,), test_rows=50)["forest_published_20"] > 0.9
+    with pytest.raises(Undefined, match="training rows are of 1 classes"):
+        forest_as_published(blobs(100, classes=1), sizes=(20,), test_rows=50)
     with pytest.raises(Undefined, match=r"60 \+ 50 rows asked for, 100 are there"):
         forest_as_published(blobs(100), sizes=(60,), test_rows=50)
 
@@ -155,6 +164,23 @@ def test_self_training_learns_from_rows_without_labels():
     assert found["self_trained_clean"] == self_trained_by_hand(train, test, 24)
     others = {self_trained_by_hand(train, test, 24, *way) for way in ((0.9, 5), (0.98, 5), (0.95, 4), (0.95, 6))}
     assert found["self_trained_clean"] not in others
+
+
+@pytest.mark.parametrize("own", [(-1, 1), (0, -1), (-1, -7), (-1, 900)])
+def test_any_whole_numbers_serve_as_labels(own):
+    """Which numbers the classes have changes no accuracy; their order decides which class is served first."""
+    train, test = clouds(600, 0), clouds(2000, 1)
+    names = np.array(sorted(own))
+    found = svm(Labelled(train.z_ND, names[train.y_N]), {"clean": Labelled(test.z_ND, names[test.y_N])}, 24, 600, 2)
+    assert found == svm(train, {"clean": test}, labels=24, unlabelled=600, draws=2)
+
+
+def test_test_rows_of_a_class_that_was_not_trained_count_as_wrong():
+    train, test = blobs(200, classes=3), blobs(90, classes=3, seed=1)
+    other = Labelled(test.z_ND, np.where(test.y_N == 2, 7, test.y_N))
+    found = svm(train, {"all": test, "other": other}, labels=40, unlabelled=100, draws=1)
+    for kind in ("svm", "self_trained"):
+        assert found[f"{kind}_all"] == 1 and found[f"{kind}_other"] == pytest.approx(2 / 3)
 
 
 def test_more_rows_than_there_are_cannot_be_asked_for():

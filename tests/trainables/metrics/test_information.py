@@ -72,3 +72,30 @@ def test_gaussian_codes_of_gaussian_posteriors_have_the_information_of_a_noisy_c
 def test_codes_without_a_density_have_no_entropy(code, entropy, said):
     with pytest.raises(Undefined, match=said):
         entropy(code)
+
+
+def through_a_bottleneck(width, dim, offset=0.0):
+    """Codes of `dim` axes, in float32, that a linear layer makes of `width` hidden values."""
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.randn(ROWS, width, generator=generator)
+    return hidden @ torch.randn(width, dim, generator=generator) + offset
+
+
+@pytest.mark.parametrize("offset", [0.0, 30.0])
+@pytest.mark.parametrize(("width", "dim"), [(4, 6), (16, 24), (64, 65)])
+def test_the_rounding_of_an_encoder_fills_no_dimension(width, dim, offset):
+    code = through_a_bottleneck(width, dim, offset)
+    with pytest.raises(Undefined, match="fewer dimensions"):
+        gaussian_entropy(code)
+    with pytest.raises(Undefined, match="fewer dimensions"):
+        gaussian_entropy(torch.cat([code[:, :1], torch.full((ROWS, 1), 0.1)], 1))
+
+
+@pytest.mark.parametrize("offset", [0.0, 30.0])
+def test_axes_of_any_scale_have_the_entropy_of_their_covariance(offset):
+    """A thin direction, and scales from 1e-8 to 1e4, as an axis of ARD-VAE may have any, are no rounding."""
+    code = through_a_bottleneck(8, 6, offset)
+    code[:, 1] = code[:, 0] + 0.01 * code[:, 1]
+    scale = 10.0 ** torch.tensor([-8.0, -4, 0, 1, 2, 4])
+    expected = stats.multivariate_normal(cov=np.cov(code.double().numpy(), rowvar=False)).entropy()
+    assert gaussian_entropy(code * scale) == pytest.approx(expected + scale.double().log().sum().item(), rel=1e-5)

@@ -12,6 +12,7 @@ from trainables import sums
 from trainables.common.errors import Undefined
 from trainables.distributions.mmd import DISCREPANCIES
 from trainables.distributions.priors import Logistic, Normal
+from trainables.methods.modules.mask import Mask
 from trainables.metrics import latent_mmd as mmd_metric
 from trainables.metrics import rate, reconstruction
 from trainables.metrics.active import active_counts
@@ -158,7 +159,7 @@ class LinearEncoder(nn.Module):
 
     def __init__(self, w, prior):
         super().__init__()
-        self.w, self.prior = nn.Parameter(w), prior
+        self.w, self.prior, self.mapping = nn.Parameter(w), prior, nn.Identity()
 
     def encode(self, x):
         return rate.Point(x.flatten(1) @ self.w.T)
@@ -204,6 +205,21 @@ def test_a_dead_encoder_has_a_finite_surrogate_rate():
     vae.w.data.zero_()
     expected = 1.5 * (1e-10 - 1 - math.log(1e-10))
     assert rate.surrogate(vae, x, noise_for(5)).tolist() == pytest.approx([expected] * 5)
+
+
+def test_axes_that_a_mask_closes_have_no_surrogate_rate():
+    """What the encoder does on them, here nothing, is nothing that the decoder uses."""
+    vae, w, x = a_linear_encoder(Normal(3))
+    vae.w.data[2] = 0
+    assert rate.surrogate(vae, x, noise_for(5)).mean() > 11  # of a dead axis that is open
+    vae.mapping = Mask(3)
+    vae.mapping.m_L.data = torch.tensor([2.0, 0.2, 0.0])
+    narrow, _, _ = a_linear_encoder(Normal(2))
+    narrow.w.data = vae.w.data[:2]
+    torch.testing.assert_close(rate.surrogate(vae, x, noise_for(5)), rate.surrogate(narrow, x, noise_for(5)))
+    vae.mapping.m_L.data.zero_()
+    with pytest.raises(Undefined, match="all axes are closed"):
+        rate.surrogate(vae, x, noise_for(5))
 
 
 @pytest.mark.parametrize("example", METHODS)

@@ -86,11 +86,11 @@ def test_one_point_again_and_again_counts_as_equal():
 def test_the_curve_is_the_mean_over_clusterings_of_one_seed_each():
     rng = np.random.default_rng(0)
     one, other = rng.normal(size=(60, 2)), rng.normal(size=(60, 2)) + 0.5
-    curves = [curve(*histograms(one, other, 8, seed)) for seed in (3, 4)]
+    curves = [curve(*histograms(one, other, 8, seed)) for seed in (0, 1)]
     assert (curves[0] != curves[1]).any()
     precision, recall = np.mean(curves, axis=0)
     expected = {"precision": best_f(precision, recall, 1 / 8), "recall": best_f(precision, recall, 8.0)}
-    assert precision_recall(one, other, clusters=8, runs=2, seed=3) == expected
+    assert precision_recall(one, other, clusters=8, runs=2) == expected
 
 
 def test_rows_of_both_sets_make_the_clusters():

@@ -11,7 +11,7 @@ from tests.support.small_runs import a_run
 from trainables.data.loading import load_splits
 from trainables.metrics import frechet, ones_classifier, rate, reconstruction
 from trainables.metrics.nearest import nearest
-from trainables.metrics.parzen import parzen
+from trainables.metrics.parzen import parzen, widths_for
 from trainables.noise import Noise
 from trainables.relevance import Relevance
 from trainables.sums import all_reduce, share
@@ -35,7 +35,8 @@ def numbers():
         **ones_classifier.finish(all_reduce(ones_classifier.statistics(logistic, test[mine]))),
         **rate.finish(all_reduce(rate.statistics(vae, test[mine], noise, draws=3))),
         **reconstruction.finish(all_reduce(reconstruction.statistics(vae, test[mine], noise, found))),
-        **parzen(generated[mine], val[mine], test[mine]),
+        **parzen(generated[mine], val[mine], test[mine]).numbers,
+        "width": widths_for(val[mine])[0],
         **nearest(generated[mine], test[mine]),
     }
 
