@@ -25,8 +25,6 @@ from trainables.noise import Noise
 from trainables.relevance import JACOBIAN_ROWS, Relevance, jacobian_points, moments, relevance, sensitivity
 
 Picture = Image.Image | Figure
-Spread = tuple[Tensor, Tensor]
-"""The mean and the standard deviation (D,) of each axis."""
 
 ROWS_SEEN = 1000  # the first validation rows: all pictures are made from them
 COLUMNS = 8  # of a grid of images
@@ -124,21 +122,21 @@ def reconstructions(vae: VAE, x_BX: Tensor, span: Range) -> Image.Image:
 
 
 def traversals(vae: VAE, base_D: Tensor, scores: Relevance, span: Range) -> Image.Image:
-    """One row per axis, the most relevant first: the others keep the values of `base_D`, see `moved` for the axis.
+    """One row per axis, the most relevant first: the axis goes from -3 s to 3 s, the others keep the values of `base_D`.
 
-    Source: ARD-VAE, figures 2 to 4, whose codes have means near 0.
+    s is the square root of the axis's second moment about zero. Source: ARD-VAE, figures 2 to 4.
     """
     axes = scores.score_D.argsort(descending=True, stable=True)[:TRAVERSED_AXES]
-    z_BD = moved(base_D, axes, (scores.mean_D, scores.sd_D))
+    z_BD = moved(base_D, axes, scores.variance_D.sqrt())
     return grid(vae.decode(z_BD).mean_BX, span, TRAVERSAL_STEPS)
 
 
-def levels(vae: VAE, base_D: Tensor, scores: Relevance, spread: Spread, span: Range) -> Image.Image:
+def levels(vae: VAE, base_D: Tensor, scores: Relevance, spread_D: Tensor, span: Range) -> Image.Image:
     """One row per level of a hierarchy, the top first: its most relevant axis of y varies, and z = g(y) is decoded.
 
-    `spread` is that of y. Source: Intel-VAE, figure B.2.
+    Source: Intel-VAE, figure B.2.
     """
-    y_BD = moved(base_D, axes_of_levels(vae, scores), spread)
+    y_BD = moved(base_D, axes_of_levels(vae, scores), spread_D)
     return grid(vae.decode(vae.mapping(y_BD)).mean_BX, span, TRAVERSAL_STEPS)
 
 
@@ -150,17 +148,11 @@ def axes_of_levels(vae: VAE, scores: Relevance) -> Tensor:
     return torch.tensor(axes, device=scores.score_D.device)
 
 
-def spread_of(code_ND: Tensor) -> Spread:
-    """The mean and the standard deviation (D,) of codes on each axis."""
-    return code_ND.mean(0), code_ND.std(0, correction=0)
-
-
-def moved(base_D: Tensor, axes: Tensor, spread: Spread) -> Tensor:
-    """`base_D` with one axis after another set to S steps from -3 to 3 sd about its mean: (A * S, D)."""
-    mean_D, sd_D = spread
+def moved(base_D: Tensor, axes: Tensor, spread_D: Tensor) -> Tensor:
+    """`base_D` with one axis after another set to S steps from -3 to 3 times its spread: (A * S, D)."""
     steps = torch.linspace(-TRAVERSAL_SDS, TRAVERSAL_SDS, TRAVERSAL_STEPS, device=base_D.device)
     z_ASD = base_D.repeat(len(axes), TRAVERSAL_STEPS, 1)
-    values_AS = (mean_D[axes, None] + sd_D[axes, None] * steps).to(base_D.dtype)
+    values_AS = (spread_D[axes, None] * steps).to(base_D.dtype)
     z_ASD[torch.arange(len(axes), device=axes.device), :, axes] = values_AS
     return z_ASD.flatten(0, 1)
 

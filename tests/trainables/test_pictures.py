@@ -157,16 +157,14 @@ def test_traversals_move_one_axis_per_row_the_most_relevant_first():
     weight = torch.tensor([[0.1, 0, 0], [0, 0.05, 0], [0, 0, 0.15], [0, 0, 0]])
     vae.decoder[0].weight.data, vae.decoder[0].bias.data = weight, torch.full((4,), 0.5)
     base = torch.tensor([0.7, -0.3, 0.4])
-    mean = torch.tensor([0.5, -2.0, 0.0], dtype=torch.float64)
-    sampled, sd = torch.tensor([0.4, -3.0, 1.0], dtype=torch.float64), torch.tensor([0.5, 2.0, 1.0])
-    second = (sampled.square() + sd.square()).double()
-    scores = Relevance(torch.tensor([1.0, 9.0, 4.0], dtype=torch.float64), mean, second, sampled)
+    variance = torch.tensor([0.25, 4.0, 1.0], dtype=torch.float64)
+    scores = Relevance(torch.tensor([1.0, 9.0, 4.0], dtype=torch.float64), torch.zeros(3), variance)
     sheet = np.asarray(pictures.traversals(vae, base, scores, UNIT))
     assert sheet.shape[:2] == (3 * 34 + GAP, 10 * 34 + GAP)
     for row, axis in enumerate((1, 2, 0)):
         for column, step in enumerate(np.linspace(-3, 3, 10)):
             z = base.clone()
-            z[axis] = mean[axis] + step * sd[axis]
+            z[axis] = step * variance[axis].sqrt()
             values = 255 * (weight @ z + 0.5).clamp(0, 1).view(2, 2)
             np.testing.assert_allclose(tile(sheet, row, column, 32)[::16, ::16, 0], values, rtol=0, atol=0.51)
 

@@ -21,16 +21,15 @@ relevance = LazyModule("trainables.relevance")
 
 
 class Traversals(OfRows):
-    """Pictures of each latent axis from -3 to 3 standard deviations about its mean, the most relevant first.
+    """Pictures of each latent axis from -3 s to 3 s, the most relevant first.
 
-    One picture starts at the code of the split's first image, one at the mean code of the training rows. Means and
-    standard deviations are those of the training rows. With the mapping `hierarchical`, a third one varies one axis of
-    each level, which changes the levels below.
+    s is the square root of the axis's second moment over training rows, as ARD-VAE has it: its codes' mean is near 0.
+    One picture starts at the code of the split's first image, one at the mean code of the training rows. With the
+    mapping `hierarchical`, a third one varies one axis of each level, which changes the levels below.
     """
 
     name: Literal["traversals"] = "traversals"
     source: ClassVar[str] = "ARD-VAE, figures 2 to 4; Intel-VAE, figures 8 and B.2"
-    version: ClassVar[int] = 2  # 1 went about zero, by square roots of second moments
 
     def measure(self, seen: EvaluationContext) -> Measurement:
         rows = seen.rows(self.split, 1)
@@ -53,12 +52,12 @@ class Traversals(OfRows):
         counts = {"rows": len(rows), "relevance": int(seen.relevance_sums(self.seed)[0]["rows"])}
         return Measurement({}, self.provenance("code", counts, seen.name_of(self.split)), found)
 
-    def spread(self, seen: EvaluationContext) -> tuple[Tensor, Tensor] | None:
-        """Means and standard deviations of the code's axes, (D,); None unless the mapping is hierarchical."""
+    def spread(self, seen: EvaluationContext) -> Tensor | None:
+        """Square roots of the second moments of the code's axes, (D,); None unless the mapping is hierarchical."""
         if not isinstance(seen.vae.mapping, hierarchical.Hierarchy):
             return None
         y_ND = seen.codes("draw", "train", relevance.MOMENT_ROWS, seed=self.seed)
-        return pictures.spread_of(y_ND.to(seen.device))
+        return y_ND.square().mean(0).sqrt().to(seen.device)
 
 
 def as_png(picture: Image) -> bytes:

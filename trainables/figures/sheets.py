@@ -24,7 +24,7 @@ MOST_AXES = pictures.TRAVERSED_AXES
 
 @dataclass(frozen=True)
 class Traversals:
-    """An image with one latent axis after another varied from -3 to 3 standard deviations, the most relevant first."""
+    """An image with one latent axis after another varied from -3 s to 3 s, see `pictures.traversals`."""
 
     images_ASHWK: np.ndarray
     axes: tuple[int, ...]
@@ -55,11 +55,11 @@ def samples(seen: EvaluationContext, rows: int = COLUMNS, columns: int = COLUMNS
 
 @torch.no_grad()
 def traversals(seen: EvaluationContext, seed: int = 0) -> Traversals:
-    """Of the first test (else validation) image; at most 32 axes. An axis goes about the mean of the training rows."""
+    """Of the first test (else validation) image; at most 32 axes."""
     scores = seen.relevance(seed)
     axes = scores.score_D.argsort(descending=True, stable=True)[:MOST_AXES]
     base_L = seen.codes("representation", None, 1)[0].to(seen.device)
-    z_BL = pictures.moved(base_L, axes, (scores.mean_D, scores.sd_D))
+    z_BL = pictures.moved(base_L, axes, scores.variance_D.sqrt())
     images = seen.vae.decode(z_BL).mean_BX.unflatten(0, (len(axes), -1))
     share = (scores.score_D / scores.score_D.sum().clamp_min(pictures.TINY))[axes]
     relevant = scores.active()[axes]
@@ -74,9 +74,9 @@ def levels(seen: EvaluationContext, seed: int = 0) -> tuple[np.ndarray, tuple[in
     Images (levels, S, H, W, K) of the first test (else validation) image, and the axes.
     """
     scores, base_D = seen.relevance(seed), seen.codes("mean", None, 1)[0].to(seen.device)
-    spread = pictures.spread_of(seen.codes("draw", "train", MOMENT_ROWS, seed=seed).to(seen.device))
+    spread_D = seen.codes("draw", "train", MOMENT_ROWS, seed=seed).square().mean(0).sqrt().to(seen.device)
     axes = pictures.axes_of_levels(seen.vae, scores)
-    y_BD = pictures.moved(base_D, axes, spread)
+    y_BD = pictures.moved(base_D, axes, spread_D)
     images = seen.vae.decode(seen.vae.mapping(y_BD)).mean_BX.unflatten(0, (len(axes), -1))
     return as_bytes(images, span_of(seen)), tuple(axes.tolist())
 
@@ -85,17 +85,17 @@ def levels(seen: EvaluationContext, seed: int = 0) -> tuple[np.ndarray, tuple[in
 def along(seen: EvaluationContext, choices: Sequence[tuple[int, int]], seed: int = 0) -> np.ndarray:
     """For each (class, axis) the first test (else validation) image of the class, along the axis, as bytes.
 
-    Shape (R, S, H, W, K). The axis goes from -3 to 3 of its standard deviations about its mean. Raises Undefined where
-    the data have no labels.
+    Shape (R, S, H, W, K). The axis goes from -3 s to 3 s, see `pictures.traversals`. Raises Undefined where the
+    data have no labels.
     """
     y_N = seen.rows(None).y
     if y_N is None:
         raise Undefined("these data have no labels.")
-    codes_NL, scores = seen.codes("representation", None), seen.relevance(seed)
+    codes_NL, spread_L = seen.codes("representation", None), seen.relevance(seed).variance_D.sqrt()
     rows = []
     for label, axis in choices:
         base_L = codes_NL[int((y_N == label).nonzero()[0])].to(seen.device)
-        z_SL = pictures.moved(base_L, torch.tensor([axis], device=seen.device), (scores.mean_D, scores.sd_D))
+        z_SL = pictures.moved(base_L, torch.tensor([axis], device=seen.device), spread_L)
         rows.append(seen.vae.decode(z_SL).mean_BX)
     return as_bytes(torch.stack(rows), span_of(seen))
 
