@@ -122,7 +122,7 @@ def reconstructions(vae: VAE, x_BX: Tensor, span: Range) -> Image.Image:
 
 
 def traversals(vae: VAE, base_D: Tensor, scores: Relevance, span: Range) -> Image.Image:
-    """One row per axis, the most relevant first: the axis goes from -3 s to 3 s, the others keep the values of `base_D`.
+    """One row per axis, the most relevant first: the axis goes from -3 s to 3 s, the others stay at `base_D`.
 
     s is the square root of the axis's second moment about zero. Source: ARD-VAE, figures 2 to 4.
     """
