@@ -50,6 +50,10 @@ class Address(RemoteCluster):
         """It runs already."""
         return False
 
+    @property
+    def is_ours(self) -> bool:
+        return False
+
     def down(self, state: Path) -> list[str]:
         """It is not ours to end."""
         return []

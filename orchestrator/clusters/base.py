@@ -126,6 +126,11 @@ class RemoteCluster(Cluster):
     def up(self, state: Path, say: Say) -> bool:
         """Have the cluster running. Returns whether it was not before. Raises UserError, and then nothing runs."""
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether vaeorch starts and ends it, so that all jobs there are of its user."""
+        return True
+
     @abstractmethod
     def down(self, state: Path) -> list[str]:
         """End what `up` has started. Returns a line for each thing that may still run."""

@@ -6,10 +6,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from orchestrator.clusters.aws.cloud import Cloud
-from orchestrator.clusters.aws.noted import Noted, owner
+from orchestrator.clusters.aws.noted import Noted
 from orchestrator.clusters.aws.record import Aws
 from orchestrator.clusters.read import read_cluster
-from orchestrator.clusters.state import known_clusters
+from orchestrator.clusters.state import known_clusters, owner
 from orchestrator.errors import UserError
 
 REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")  # environment variables

@@ -1,10 +1,12 @@
 """What this machine knows of a cluster: a folder that only its user may read, with the cluster's secret token in it."""
 
 import fcntl
+import getpass
 import json
 import os
 import re
 import secrets
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,7 @@ from orchestrator.errors import UserError
 from orchestrator.storage.json_files import write_whole
 
 TOKEN, KNOWN_HOSTS, HOSTS, LOCK, FILE = "token", "known_hosts", "hosts.json", "lock", "file"
+LONGEST_OWNER = 255  # characters, as in a tag at AWS
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -107,3 +110,12 @@ def changing(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             raise UserError(f"{folder.name}: another command starts or ends this cluster. Wait for its end.") from None
         yield
+
+
+def owner() -> str:
+    """Who this is, and where."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a user without a name
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"[:LONGEST_OWNER]

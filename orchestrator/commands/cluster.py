@@ -69,6 +69,9 @@ def down(files: Iterable[Path], forgotten: bool = False) -> None:
     for file in files:
         try:
             record, state = remote_cluster(file), state_folder(file.stem)
+            if not record.is_ours:
+                click.echo(f"{file.stem} was not started by vaeorch: it stays up. Stop a sweep: vaeorch stop NAME")
+                continue
             stop_jobs(record, state)
             unsure = record.down(state)
         except UserError as error:  # the others are ended all the same

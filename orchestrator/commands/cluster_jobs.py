@@ -8,7 +8,7 @@ import shlex
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,6 +37,7 @@ from orchestrator.tracking.store_address import check_early, is_server, store_fo
 
 DRIVERS_OWN = (0, 1, 2, 130, 143)  # exit codes with which a driver ends in order
 MISTAKE, CLUSTER_FAILED, INTERRUPTED = 2, 3, (130, 143)
+OTHERS_MINUTES = 10  # without a job, after which a cluster ends on which other sweeps ran
 SIGNALS = 128  # a driver that a signal has killed has its number more than this as exit code, as in shells
 
 
@@ -58,7 +59,7 @@ def run_on_cluster(job: Job, spec: str | None, record: RemoteCluster, options: C
         home.refuse_another()
     agree(record, options.yes, lambda line: say(home.console, line))
     note_file(state, options.file)
-    started = record.up(state, lambda line: say(home.console, line))
+    started, job_id = record.up(state, lambda line: say(home.console, line)), ""
     try:
         with record.opened(state, out) as head:
             home = home.at(head)
@@ -85,8 +86,19 @@ def run_on_cluster(job: Job, spec: str | None, record: RemoteCluster, options: C
         if started and options.keep_up:
             record.down_when_idle(state, options.keep_up)
             say(home.console, f"up           {options.name}, until it has been idle for {options.keep_up:g} minutes")
+        elif started and (others := running(record, state, out, job_id)):
+            record.down_when_idle(state, OTHERS_MINUTES)
+            too = f"{', '.join(others)} runs there, too: it ends once it has been idle for {OTHERS_MINUTES} minutes"
+            say(home.console, f"up           {options.name}: {too}")
         elif started:
             end(record, state, home.console)
+
+
+def running(record: RemoteCluster, state: Path, out: Path, but: str) -> list[str]:
+    """The jobs that run on a cluster, as of other sweeps; none where it cannot be asked."""
+    with suppress(UserError), record.opened(state, out) as head:
+        return [job.id for job in head.jobs.list() if not job.state.ended and job.id != but]
+    return []
 
 
 def for_head(job: Job, record: RemoteCluster, head: Head, home: Home) -> Job:

@@ -165,7 +165,7 @@ RECORDS = {
         head=strategies.builds(Pod, cpus=strategies.integers(1, 64), memory_gib=strategies.integers(1, 64)),
         workers=strategies.lists(WORKERS, min_size=1, max_size=3, unique_by=lambda group: group.name).map(tuple),
         store=strategies.just("s3://bucket/prefix"),
-        max_hours=AMOUNTS.filter(bool),
+        max_hours=strategies.floats(1e-6, 8760),
         checkpoint_minutes=COMMON["checkpoint_minutes"],
     ),
     Aws: AWS_RECORDS,

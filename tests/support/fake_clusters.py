@@ -71,6 +71,10 @@ class FakeCluster(Address):
 
     world: World
 
+    @property
+    def is_ours(self) -> bool:
+        return True
+
     def cost(self) -> Cost | None:
         return self.world.bill
 

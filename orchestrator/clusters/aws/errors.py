@@ -98,11 +98,12 @@ def meaning_of_log(text: str) -> ReportedError | None:
 def told() -> Iterator[None]:
     """Inside this context the errors of boto3 become UserError and ClusterFailed."""
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
     try:
         yield
     except ClientError as error:
         known = error.response.get("Error", {})
         raise meaning(str(known.get("Code", "")), str(known.get("Message", ""))) from None
-    except BotoCoreError as error:
+    except (BotoCoreError, ResponseParserError) as error:
         raise meaning(type(error).__name__, str(error)) from None

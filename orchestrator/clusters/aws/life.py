@@ -15,7 +15,7 @@ from orchestrator.clusters.aws.cloud import Cloud
 from orchestrator.clusters.aws.launcher import ray_up
 from orchestrator.clusters.aws.lint import lint
 from orchestrator.clusters.aws.network import make_key, make_placement_group, make_security_group, own_network, remove
-from orchestrator.clusters.aws.noted import Noted, forget, name_of_cluster, owner
+from orchestrator.clusters.aws.noted import Noted, asked_of, forget, forgotten, name_of_cluster
 from orchestrator.clusters.aws.reach import KEY, opened
 from orchestrator.clusters.aws.render import (
     FACTS,
@@ -29,7 +29,7 @@ from orchestrator.clusters.aws.render import (
 )
 from orchestrator.clusters.aws.standing import is_up
 from orchestrator.clusters.job_server import NoAnswer
-from orchestrator.clusters.state import KNOWN_HOSTS, changing, token
+from orchestrator.clusters.state import KNOWN_HOSTS, changing, owner, token
 from orchestrator.errors import ClusterFailed, ReportedError, UserError
 from orchestrator.signals import Deferred
 from orchestrator.storage.json_files import write_whole
@@ -48,13 +48,17 @@ def up(record, state: Path, say: Callable[[str], None]) -> bool:
     with changing(state):
         cloud, noted = Cloud(record.region), Noted.read(state)
         if noted and is_up(noted):
+            noted.check(record)
             return False
         if noted:
             say(f"Ending what is left of {noted.cluster}.")
             if left := _end(noted, state):
                 raise UserError(*left)
         noted = Noted(
-            name_of_cluster(state), record.region, placement_group=any(r.close_together for r in record.workers)
+            name_of_cluster(state),
+            record.region,
+            placement_group=any(r.close_together for r in record.workers),
+            asked=asked_of(record),
         )
         noted.write(state)
         try:
@@ -68,10 +72,15 @@ def up(record, state: Path, say: Callable[[str], None]) -> bool:
 
 
 def down(record, state: Path) -> list[str]:
-    """End all machines, and remove the key. Returns a line for what may still run. Raises UserError."""
+    """End all machines, and remove the key. Returns a line for what may still run. Raises UserError.
+
+    Where nothing is noted, also the machines of this cluster that this user has started from this machine before.
+    """
     with changing(state):
-        noted = Noted.read(state) or Noted(name_of_cluster(state), record.region)
-        return _end(noted, state)
+        if noted := Noted.read(state):
+            return _end(noted, state)
+        names = {name_of_cluster(state), *forgotten(Cloud(record.region), state)}
+        return [line for name in sorted(names) for line in _end(Noted(name, record.region), state)]
 
 
 @contextmanager

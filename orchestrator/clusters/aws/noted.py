@@ -3,19 +3,19 @@
 It is there before anything is asked of AWS, and until all machines are known to be gone.
 """
 
-import getpass
 import hashlib
 import json
-import os
-import socket
-from dataclasses import asdict, dataclass
+import re
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
-from orchestrator.clusters.state import token
-from orchestrator.storage.json_files import read_object, write_whole
+from orchestrator.clusters.aws.cloud import Cloud
+from orchestrator.clusters.state import owner, token
+from orchestrator.errors import UserError
+from orchestrator.storage.json_files import holds, read_object, write_whole
 
 FILE = "aws.json"
-LONGEST_TAG = 255
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class Noted:
     address: str = ""
     """By which the head is reached; "" until it is known."""
     placement_group: bool = False
+    asked: dict[str, Any] = field(default_factory=dict)
+    """What its file said of its machines when it was started; empty in notes of earlier versions."""
 
     def write(self, state: Path) -> None:
         """Write it to the cluster's folder. Raises OSError."""
@@ -40,7 +42,40 @@ class Noted:
         file = state / FILE
         if not file.exists():
             return None
-        return cls(**read_object(file, "Look at AWS's console for machines with the tag vaeorch, then remove it."))
+        cure = "Look at AWS's console for machines with the tag vaeorch, then remove it."
+        known = read_object(file, cure)
+        if not holds(known, {"cluster": str, "region": str}) or not known.keys() <= {one.name for one in fields(cls)}:
+            raise UserError(f"{file}: is damaged. {cure}")
+        return cls(**known)
+
+    def check(self, record) -> None:
+        """Raises UserError if the cluster, which is up, is not what its file says now."""
+        now = asked_of(record)
+        if changed := [key for key in now if self.asked and now[key] != self.asked.get(key)]:
+            was = f"{self.cluster} is up as its file was before {', '.join(changed)} changed"
+            raise UserError(f"{was}. Put that back, or end the cluster first: vaeorch cluster down FILE")
+
+
+def asked_of(record) -> dict[str, Any]:
+    """What a record asks for that a running cluster keeps, in plain values; not prices, which are looked up."""
+
+    def without_prices(value: Any) -> Any:
+        if isinstance(value, list):
+            return list(map(without_prices, value))
+        if isinstance(value, dict):
+            return {key: without_prices(inner) for key, inner in value.items() if key != "usd_per_hour"}
+        return value
+
+    return without_prices(record.model_dump(mode="json", exclude={"checkpoint_minutes", "store"}))
+
+
+def forgotten(cloud: Cloud, state: Path) -> set[str]:
+    """The clusters of this name with machines that this user has started from here, by their names at AWS.
+
+    Another than this one was started before the cluster's folder was lost. Raises UserError.
+    """
+    name = re.compile(f"vaeorch-{re.escape(state.name)}-[0-9a-f]{{8}}")
+    return {one.cluster for one in cloud.alive() if one.owner == owner() and name.fullmatch(one.cluster)}
 
 
 def forget(state: Path) -> None:
@@ -51,12 +86,3 @@ def forget(state: Path) -> None:
 def name_of_cluster(state: Path) -> str:
     """What a cluster is called at AWS: unlike any of the same name of another machine or user."""
     return f"vaeorch-{state.name}-{hashlib.sha256(token(state).encode()).hexdigest()[:8]}"
-
-
-def owner() -> str:
-    """Who this is, and where."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a user without a name
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"[:LONGEST_TAG]

@@ -61,8 +61,9 @@ def _hourly(product: dict[str, Any]) -> Iterable[float]:
 def _answer(question: Callable[[str], float | None], instance: str) -> float | None:
     """None where credentials lack or do not allow it, or AWS cannot be reached: a price is told, not needed."""
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
-    with suppress(BotoCoreError, ClientError):
+    with suppress(BotoCoreError, ClientError, ResponseParserError):
         return question(instance)
     return None
 

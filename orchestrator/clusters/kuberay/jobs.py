@@ -28,6 +28,7 @@ from orchestrator.clusters.kuberay.ray_job import (
     RUNS,
     STOP_S,
     files_secret,
+    labels,
     manifest,
     name_of,
 )
@@ -40,7 +41,6 @@ PAUSE_S = 2.0  # between questions
 MARGIN_S = 120.0  # for a stopped job to be seen as ended, beyond the driver's own time
 EXIT_CODE = re.compile(r"failed with exit code (-?\d+)")  # in Ray's words
 DEADLINE = "DeadlineExceeded"
-OURS = ",".join(f"{name}={value}" for name, value in MADE_BY.items())
 HIDDEN = ".[!./]*"  # what a pattern of tar for hidden files is
 CHANGED = 1  # tar's exit code where a file was written to meanwhile
 
@@ -168,13 +168,14 @@ class KubeJobs(JobSystem):
             time.sleep(PAUSE_S)
 
     def list(self) -> tuple[Listed, ...]:
-        listed = (Listed(id_of(job), job["spec"]["entrypoint"], state_of(job), made(job), None) for job in self._jobs())
+        mine = self._jobs(labels())
+        listed = (Listed(id_of(job), job["spec"]["entrypoint"], state_of(job), made(job), None) for job in mine)
         return tuple(sorted(listed, key=lambda job: job.started))
 
     def remove(self) -> "list[str]":
-        """Remove all that was made there by vaeorch. Returns why that is not certain."""
+        """Remove all that this user has made there from this machine. Returns why that is not certain."""
         try:
-            self.kubectl.ask("delete", "rayjobs,secrets", f"--selector={OURS}", "--ignore-not-found")
+            self.kubectl.ask("delete", "rayjobs,secrets", selector(labels()), "--ignore-not-found")
         except UserError as error:
             return [*error.lines]
         return []
@@ -197,14 +198,14 @@ class KubeJobs(JobSystem):
 
     def _job_in(self, place: Path) -> str:
         """The id of the last job that works in a sweep's folder on its head."""
-        name, found = place.relative_to(RUNS).parts[0], self._jobs()
+        name, found = place.relative_to(RUNS).parts[0], self._jobs(MADE_BY)
         mine = [job for job in found if job["metadata"]["annotations"].get(FOLDER) == name]
         if not mine:
             raise NoJob(f"{name}: the namespace {self.record.namespace} has no job of it.")
         return id_of(max(mine, key=made))
 
-    def _jobs(self) -> "list[dict[str, Any]]":
-        found = self.kubectl.read("get", "rayjobs", f"--selector={OURS}")["items"]
+    def _jobs(self, labelled: Mapping[str, str]) -> "list[dict[str, Any]]":
+        found = self.kubectl.read("get", "rayjobs", selector(labelled))["items"]
         return [job for job in found if JOB in job["metadata"].get("annotations", {})]
 
     def _head_of(self, job_id: str) -> str | None:
@@ -215,6 +216,11 @@ class KubeJobs(JobSystem):
         which = f"--selector=ray.io/cluster={cluster},ray.io/node-type=head"
         pods = self.kubectl.ask("get", "pods", which, "--field-selector=status.phase=Running", "--output=name").split()
         return pods[0] if pods else None
+
+
+def selector(labelled: Mapping[str, str]) -> str:
+    """The option of kubectl for all that has these labels."""
+    return f"--selector={','.join(f'{name}={value}' for name, value in labelled.items())}"
 
 
 def state_of(job: Mapping[str, Any]) -> State:

@@ -11,6 +11,7 @@ from typing import Any
 
 import ruamel.yaml
 
+from orchestrator.clusters.state import owner
 from orchestrator.errors import UserError
 
 PLACE = "/vaeorch"  # in each pod: code, and on the head also the folders of sweeps
@@ -21,7 +22,13 @@ GRACE_S = 900  # that pods stay after a job's end, for its results to be fetched
 IDLE_S = 120  # without work, after which a worker is ended
 STOP_S = 120  # for a driver to end in order
 JOB, FOLDER, MADE_BY = "vaeorch.io/job", "vaeorch.io/folder", {"app.kubernetes.io/managed-by": "vaeorch"}
+OWNER = "vaeorch.io/owner"
 GPU = "nvidia.com/gpu"
+
+
+def labels() -> dict[str, str]:
+    """Those of all that this user makes from this machine. A label takes few characters, so that this is a digest."""
+    return MADE_BY | {OWNER: hashlib.sha256(owner().encode()).hexdigest()[:16]}
 
 
 def name_of(job_id: str) -> str:
@@ -34,7 +41,7 @@ def manifest(record, job_id: str, entrypoint: str, env: Mapping[str, str]) -> di
     """The RayJob of a job, for a record of kind `kuberay`. `entrypoint` is the command line of its driver."""
     from ray import __version__ as ray_version
 
-    about = {"labels": MADE_BY, "annotations": {JOB: job_id}, "name": name_of(job_id), "namespace": record.namespace}
+    about = {"labels": labels(), "annotations": {JOB: job_id}, "name": name_of(job_id), "namespace": record.namespace}
     head = {
         "serviceType": "ClusterIP",
         "rayStartParams": {"num-cpus": "0", "disable-usage-stats": "true"},
@@ -53,7 +60,7 @@ def manifest(record, job_id: str, entrypoint: str, env: Mapping[str, str]) -> di
             "backoffLimit": 0,  # a second cluster would begin with an empty disk: `resume` goes on
             "shutdownAfterJobFinishes": True,
             "ttlSecondsAfterFinished": GRACE_S,
-            "activeDeadlineSeconds": round(3600 * record.max_hours),
+            "activeDeadlineSeconds": max(1, round(3600 * record.max_hours)),
             "rayClusterSpec": {
                 "rayVersion": ray_version,
                 "authOptions": {"mode": "token"},
@@ -115,7 +122,7 @@ def pod(record, job_id: str, name: str, size, env: Mapping[str, str]) -> dict[st
     ]
     spec = {"initContainers": [unpack], "containers": [ray], "volumes": volumes}
     account = {"serviceAccountName": record.service_account} if record.service_account else {}
-    return {"metadata": {"labels": MADE_BY}, "spec": spec | account}
+    return {"metadata": {"labels": labels()}, "spec": spec | account}
 
 
 def submitter(record) -> dict[str, Any]:
@@ -134,7 +141,7 @@ def files_secret(record, job_id: str, folder: Path) -> dict[str, Any]:
     if len(content) > MOST_BYTES:
         cure = "Make the spec smaller."
         raise UserError(f"{job_id}: its files have {len(content)} bytes, and Kubernetes takes {MOST_BYTES}. {cure}")
-    about = {"labels": MADE_BY, "annotations": {JOB: job_id}, "name": name_of(job_id), "namespace": record.namespace}
+    about = {"labels": labels(), "annotations": {JOB: job_id}, "name": name_of(job_id), "namespace": record.namespace}
     return {"apiVersion": "v1", "kind": "Secret", "metadata": about, "type": "Opaque", "data": {ARCHIVE: content}}
 
 

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 
 from orchestrator.clusters.base import InBucket, RemoteCluster, Say
 from orchestrator.clusters.connection import Node
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 LABEL = re.compile("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 GROUP = re.compile("[a-z]([a-z0-9-]{0,18}[a-z0-9])?")  # part of the names of pods
+LONGEST_HOURS = 24 * 365
 NO_STORE = "is missing: the disks of pods vanish with them. Name a bucket for what the sweep has: s3://bucket/prefix."
 
 
@@ -110,7 +111,7 @@ class KubeRay(RemoteCluster):
     """The pods that train."""
     store: InBucket | None = None
     """The bucket to which the sweep is saved while it runs, as s3://bucket/prefix. It must be named."""
-    max_hours: PositiveFloat = 24
+    max_hours: Annotated[float, Field(gt=0, le=LONGEST_HOURS)] = 24
     """After so many hours the operator ends a job, and all of its pods, whatever it does."""
 
     def room(self) -> tuple[Node, ...]:

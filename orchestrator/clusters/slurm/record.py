@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 
 from orchestrator.clusters.base import PathThere, RemoteCluster, Say
 from orchestrator.clusters.connection import Node
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 CPUS_OF_A_GPU = 4
 WARNING_S = 120  # before the time limit Slurm sends TERM
 LEAST_MINUTES = 4  # Slurm may send it a minute earlier than asked, and a driver needs a moment to begin
+LONGEST_HOURS = 24 * 365
 WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._,:@-]*")
 OURS = {  # what vaeorch writes itself -> the field that says it, if one does
     "--job-name": None,
@@ -110,7 +111,7 @@ class Slurm(RemoteCluster):
     """CPUs of each node. Default: 4 for each GPU, and 4 without GPUs."""
     gpus: NonNegativeInt = 0
     """GPUs of each node."""
-    hours: PositiveFloat
+    hours: Annotated[float, Field(gt=0, le=LONGEST_HOURS)]
     """Time limit of a job. Before it the sweep ends in order, is queued again, and goes on with the next hours."""
     partition: Name | None = None
     """Slurm's partition. Default: the cluster's own."""

@@ -2,9 +2,9 @@
 
 import pytest
 
-from orchestrator.clusters.aws.noted import Noted, forget, owner
+from orchestrator.clusters.aws.noted import Noted, forget
 from orchestrator.clusters.orphans import find_orphans
-from orchestrator.clusters.state import note_file, state_folder
+from orchestrator.clusters.state import note_file, owner, state_folder
 from tests.support import ROOT
 from tests.support.aws_accounts import IMAGE_OF_MOTO, REGION, account, states
 

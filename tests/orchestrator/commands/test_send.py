@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.clusters.job_server import NoAnswer
+from orchestrator.clusters.job_system import Listed
 from orchestrator.clusters.jobs import State
 from orchestrator.clusters.options import ClusterOptions
 from orchestrator.clusters.read import read_cluster as read
@@ -239,6 +240,21 @@ def test_only_what_this_command_has_started_is_ended(world, there, runs, words, 
     world.runs = runs
     there("sweep", "tiny.yaml", *words)
     assert world.did[-1] == last
+
+
+def test_a_cluster_on_which_another_sweep_runs_stays_up_until_it_is_idle(world, there, monkeypatch):
+    others = [Listed("mine-sweep-1", "", State("SUCCEEDED", 0, ""), None, None)]
+    others += [Listed("theirs-sweep-2", "", State("RUNNING", None, ""), None, None)]
+    monkeypatch.setattr("tests.support.fake_clusters.FakeJobs.list", lambda jobs: others)
+    code, out, _ = there("sweep", "tiny.yaml")
+    assert (code, world.did[-1]) == (0, "down after 10")
+    assert "far: theirs-sweep-2 runs there, too: it ends once it has been idle for 10 minutes" in out
+
+
+def test_down_leaves_a_ray_that_vaeorch_has_not_started_and_its_jobs_alone(here, tmp_path):
+    (tmp_path / "lab.yaml").write_text("kind: address\naddress: 127.0.0.1:1\n")  # where nothing answers
+    code, out, said = here("cluster", "down", tmp_path / "lab.yaml")
+    assert (code, said) == (0, "") and out.startswith("lab was not started by vaeorch: it stays up.")
 
 
 def test_a_job_that_is_not_taken_ends_what_was_started(world, there, tmp_path):

@@ -181,6 +181,33 @@ def test_down_can_be_repeated_and_works_without_what_was_noted(ec2, state, launc
     assert billed(ec2) == []
 
 
+def test_down_ends_the_machines_of_a_cluster_whose_folder_was_lost(ec2, state, launcher, monkeypatch, tmp_path):
+    life.up(a_cluster(), state, print)
+    life.up(a_cluster(), state_folder(f"{state.name}-2"), print)  # another cluster, whose name only begins like this
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "anew"))
+    assert life.down(a_cluster(), state_folder(state.name)) == []
+    assert len(billed(ec2)) == 1
+    monkeypatch.setattr("orchestrator.clusters.aws.noted.owner", lambda: "you@there")
+    assert life.down(a_cluster(), state_folder(f"{state.name}-2")) == []
+    assert len(billed(ec2)) == 1  # of another user
+
+
+def test_a_file_that_was_edited_while_its_cluster_is_up_is_told(ec2, state, launcher):
+    life.up(a_cluster(), state, print)
+    assert not life.up(a_cluster(checkpoint_minutes=3), state, print)
+    with pytest.raises(UserError, match="is up as its file was before max_hours changed. Put that back, or end"):
+        life.up(a_cluster(max_hours=2), state, print)
+
+
+@pytest.mark.parametrize(
+    "content", ['{"cluster": "x"}', '{"cluster": 5, "region": [1]}', '{"cluster": "x", "region": "y", "z": 1}']
+)
+def test_notes_that_are_damaged_are_told_in_a_line(state, content):
+    (state / FILE).write_text(content)
+    with pytest.raises(UserError, match="aws.json: is damaged. Look at AWS's console"):
+        Noted.read(state)
+
+
 def test_down_leaves_the_machines_of_others_alone(ec2, state, launcher):
     life.up(a_cluster(), state, print)
     life.up(a_cluster(), other := state_folder("other"), print)

@@ -12,7 +12,7 @@ from orchestrator.clusters.job_server import NoAnswer, NoJob
 from orchestrator.clusters.job_system import State
 from orchestrator.clusters.kuberay import jobs as kube_jobs
 from orchestrator.clusters.kuberay.jobs import KubeJobs, tar_pattern
-from orchestrator.clusters.kuberay.ray_job import FOLDER, JOB, RUNS, name_of
+from orchestrator.clusters.kuberay.ray_job import FOLDER, JOB, OWNER, RUNS, labels, manifest, name_of
 from orchestrator.clusters.kuberay.record import KubeRay
 from orchestrator.errors import UserError
 from tests.support.fake_programs import FakePrograms, in_pauses
@@ -224,7 +224,10 @@ def test_jobs_are_listed_and_down_removes_them_with_their_secrets(jobs, kubectl,
     assert jobs.record.down(tmp_path) == []
     (call,) = kubectl.calls("kubectl delete")
     assert call.words[2:4] == ["delete", "rayjobs,secrets"]
-    assert "--selector=app.kubernetes.io/managed-by=vaeorch" in call.words
+    assert f"--selector=app.kubernetes.io/managed-by=vaeorch,vaeorch.io/owner={labels()[OWNER]}" in call.words
+    (asked, *_) = kubectl.calls("kubectl get rayjobs")
+    assert call.words[4] in asked.words  # of no other user
+    assert manifest(jobs.record, ID, "true", {})["metadata"]["labels"] == labels()
     kubectl.says("kubectl delete", errors="error: Unable to connect to the server: EOF\n", code=1)
     (left,) = jobs.record.down(tmp_path)
     assert left.startswith("kubectl: the cluster does not answer")
