@@ -26,7 +26,7 @@ from orchestrator.storage.json_files import write_whole
 from orchestrator.storage.workspace import Workspace
 from orchestrator.sweep.changes import datasets, fingerprints, origin
 from orchestrator.sweep.extension import Added, Wanted, added, digest, is_finished, settings_of
-from orchestrator.sweep.folder import as_yaml
+from orchestrator.sweep.folder import as_yaml, under_own_name
 from orchestrator.sweep.open import replayed
 from orchestrator.sweep.state import STOPPED, SweepState
 from orchestrator.sweep.trial_queue import TrialQueue
@@ -87,8 +87,8 @@ def _extended(recorded: Recorded, wanted: Wanted) -> tuple[Plan, SweepState, Add
 
 def _record(recorded: Recorded, plan: Plan, state: SweepState, what: Added) -> None:
     """Write the event, then spec.yaml. Raises OSError and UserError."""
-    file, spec = recorded.folder / layout.SPEC, plan.spec
-    replaces = digest(file) if spec != recorded.plan.spec else None
+    file, spec = recorded.folder / layout.SPEC, under_own_name(plan.spec, recorded.folder)
+    replaces = digest(file) if plan.spec != recorded.plan.spec else None
     facts = {"spec": spec.model_dump(mode="json"), "replaces": replaces} | _new_data(recorded, plan)
     state.extend(**what.event(), **facts)
     if replaces:

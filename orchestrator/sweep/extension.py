@@ -24,7 +24,7 @@ from orchestrator.storage.json_files import write_whole
 from orchestrator.sweep.budget import BudgetMeter
 from orchestrator.sweep.changes import FREE
 from orchestrator.sweep.folder import as_yaml
-from orchestrator.sweep.ranking import configurations
+from orchestrator.sweep.ranking import configurations, replicated
 from orchestrator.sweep.results_file import first_run
 from orchestrator.sweep.state import SweepState
 from trainables.run import Run
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from orchestrator.sweep.trial_queue import TrialQueue
 
 EXTENDED, FINISHED = "extended", "finished"
-SETTABLE = tuple(name for name in FREE if name != "overrides")  # by --set
+SETTABLE = tuple(name for name in FREE if name not in ("name", "overrides"))  # by --set
 INSTEAD = {"trials": "--trials N", "seeds": "--seeds N", "run.epochs": "--epochs N"}  # of --set, what adds to it
 NOTHING = "Say by what: --trials N, --seeds N or --epochs N"
 
@@ -114,6 +114,8 @@ def _contradiction(setting: str) -> str | None:
         return None
     if path in INSTEAD:
         return f"--set {setting}: the trials that there are keep it. Say how many more by {INSTEAD[path]}."
+    if path == "name":
+        return f"--set {setting}: a sweep has the name of its folder. Rename it: vaeorch rename OLD NEW"
     may = f"--set may change {', '.join(SETTABLE)}"
     return f"--set {setting}: contradicts the trials that were made. {may}; for others sweep anew with another --name."
 
@@ -208,7 +210,8 @@ def _longer(state: SweepState, wanted: Wanted) -> dict[str, dict[str, Any]]:
         if row["n"] and row["statuses"].keys() == {"completed"}:
             found.append(row["trials"][: sum(row["statuses"].values())])  # those that it is ranked by
     if not found:
-        raise UserError("--epochs: no trial was trained in full, so there is none to train for longer.")
+        cure = "Add trials or seeds, and extend the sweep by epochs then."
+        raise UserError(f"--epochs: no {_trained_whole(state)} was trained in full: none can be trained longer. {cure}")
     chosen = [trial for row in found[: wanted.top] for trial in row]
     for trial in chosen:
         done, last = state.results_file.entries[trial]["epochs"], state.results_file.trials[trial]["last_epoch"]
@@ -216,6 +219,11 @@ def _longer(state: SweepState, wanted: Wanted) -> dict[str, dict[str, Any]]:
             why = f"trial {trial} has ended by itself after {done} of {last} epochs (run.early_stopping)"
             raise UserError(f"--epochs: {why}: it would train no further. Add trials or seeds, or sweep anew.")
     return {trial: _lengthened(state, trial, wanted.epochs) for trial in chosen}
+
+
+def _trained_whole(state: SweepState) -> str:
+    """What is trained for longer as a whole: a trial or, in a sweep with several seeds, all trials of one."""
+    return "configuration, with all of its seeds," if replicated(state.results_file.results()) else "trial"
 
 
 def _as_long(trial: Trial, state: SweepState, longer: dict[str, dict[str, Any]]) -> dict[str, Any] | None:

@@ -289,6 +289,7 @@ def test_a_search_that_is_exhausted_has_no_further_trials(tmp_path, make):
         ("run.optimizer.lr=1", "contradicts the trials that were made"),
         ("objective.metric=val/nll", "contradicts the trials that were made"),
         ("overrides=[]", "contradicts the trials that were made"),
+        ("name=other", "Rename it: vaeorch rename OLD NEW"),
         ("trials=9", "Say how many more by --trials N."),
         ("seeds=9", "Say how many more by --seeds N."),
         ("run.epochs=9", "Say how many more by --epochs N."),
@@ -331,6 +332,14 @@ def test_epochs_need_a_trial_that_was_trained_in_full(tmp_path):
     high = {"optimizer.lr": {"grid": [0.5, 0.9]}}  # both diverge
     plan = finished(tmp_path, spec_of(high))
     with pytest.raises(UserError, match="no trial was trained in full"):
+        extended(tmp_path, plan, Wanted(epochs=1))
+
+
+def test_epochs_need_a_configuration_all_of_whose_seeds_were_trained_in_full(tmp_path):
+    plan = finished(tmp_path, spec_of(LOW, trials=2, seeds=2))
+    ends = [entry["status"] for entry in entries_of(opened(tmp_path, plan.spec))]
+    assert ends.count("completed") == 1
+    with pytest.raises(UserError, match="no configuration, with all of its seeds, was trained in full"):
         extended(tmp_path, plan, Wanted(epochs=1))
 
 
