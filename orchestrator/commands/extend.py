@@ -12,7 +12,7 @@ import click
 
 from orchestrator import terminal
 from orchestrator.checks.read import read_plan
-from orchestrator.commands.resume import AGAIN, Recorded, check_begun, read_recorded, report_odd_mode
+from orchestrator.commands.resume import Recorded, check_begun, read_recorded, report_odd_mode
 from orchestrator.commands.site import HERE
 from orchestrator.commands.sweep import run_and_report
 from orchestrator.errors import UserError
@@ -20,7 +20,7 @@ from orchestrator.shell import command_for
 from orchestrator.space.plan import Plan
 from orchestrator.space.trials import trial_name
 from orchestrator.storage import layout, locks
-from orchestrator.storage.disk import disk_errors_reported
+from orchestrator.storage.disk import TRY_AGAIN, disk_errors_reported
 from orchestrator.storage.journal import Journal
 from orchestrator.storage.json_files import write_whole
 from orchestrator.storage.workspace import Workspace
@@ -42,7 +42,7 @@ def extend(
     folder = workspace.folder(name)
     _refuse_sent(workspace, name)
     check_begun(folder, HERE)
-    with disk_errors_reported(folder, AGAIN), locks.driver(folder, locks.TRAINS):
+    with disk_errors_reported(folder, TRY_AGAIN), locks.driver(folder, locks.TRAINS):
         journal, console = Journal(folder), terminal.console(stderr=json_wanted)
         _check_finished(journal)
         located = replace(workspace, tracking_uri=HERE.store(workspace, folder))

@@ -21,7 +21,7 @@ from orchestrator.space.plan import Plan
 from orchestrator.space.trials import Trial, trial_name
 from orchestrator.spec.records import Objective, SweepSpec
 from orchestrator.storage import layout, locks
-from orchestrator.storage.disk import disk_errors_reported
+from orchestrator.storage.disk import TRY_AGAIN, disk_errors_reported
 from orchestrator.storage.journal import Journal, JournalError
 from orchestrator.storage.workspace import Workspace
 from orchestrator.sweep.changes import check_data, check_spec, datasets, origin, told
@@ -37,7 +37,6 @@ from trainables.common.roots import root_of
 from trainables.data.access import DataAccess
 from trainables.run import Run
 
-AGAIN = "Free room, then try again."
 FROM_TRIALS = "The trials go on from their own folders; what was decided of them is decided again."
 overview = LazyModule("orchestrator.figures.overview")
 trial_folder = LazyModule("orchestrator.storage.trial_folder")
@@ -82,7 +81,7 @@ def resume(name: str, workspace: Workspace, json_wanted: bool, site: Site = HERE
     """
     out, folder = workspace.out, workspace.folder(name)
     check_begun(folder, site)
-    with disk_errors_reported(folder, AGAIN), locks.driver(folder, locks.TRAINS), site.kept(folder):
+    with disk_errors_reported(folder, TRY_AGAIN), locks.driver(folder, locks.TRAINS), site.kept(folder):
         journal, console = Journal(folder), terminal.console(stderr=json_wanted)
         uri = site.store(workspace, folder)
         if is_finished(journal.events) and (results := _results(out, name)):
