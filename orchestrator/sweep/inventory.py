@@ -82,7 +82,7 @@ class Progress:
             case "sweep":
                 self.trials = event.get("trials") or []
             case "epoch":
-                self._add(event["trial"], [event["metrics"]])
+                self._add(event["trial"], [*event.get("earlier", []), event["metrics"]])
             case "reused":
                 self.ended[event["trial"]] = "completed"
                 self._add(event["trial"], event["epochs"])
