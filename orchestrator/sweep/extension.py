@@ -32,7 +32,7 @@ from trainables.run import Run
 if TYPE_CHECKING:
     from orchestrator.sweep.trial_queue import TrialQueue
 
-EXTENDED, FINISHED = "extended", "finished"
+EXTENDED, CONFIRMING, FINISHED = "extended", "confirming", "finished"
 SETTABLE = tuple(name for name in FREE if name not in ("name", "overrides"))  # by --set
 INSTEAD = {"trials": "--trials N", "seeds": "--seeds N", "run.epochs": "--epochs N"}  # of --set, what adds to it
 NOTHING = "Say by what: --trials N, --seeds N or --epochs N"
@@ -87,8 +87,13 @@ def is_finished(events: Iterable[dict[str, Any]]) -> bool:
 
 
 def extended_plan(plan: Plan, events: Iterable[dict[str, Any]]) -> Plan:
-    """A plan, made as that of a sweep that was never extended, with what the events of its journal extended it by."""
+    """A plan, made as that of a sweep that was never extended, with what the events of its journal extended it by.
+
+    Numbers that were planned for trials that confirm the best, and are of none, are left out.
+    """
     for event in events:
+        if event["event"] == CONFIRMING:
+            plan = plan.confirmed(len(event["trials"]))
         if event["event"] == EXTENDED:
             trials = [Trial(**trial) for trial in event["trials"]]
             plan = Plan(plan.spec, [*plan.trials, *trials], tuple(Round(**each) for each in event["rounds"]))
@@ -145,6 +150,7 @@ def added(plan: Plan, before: SweepSpec, queue: "TrialQueue", wanted: Wanted) ->
     if wanted.seeds and undrawn:
         cure = "Extend the sweep first by a larger budget alone, then by seeds."
         raise UserError(f"--seeds: the budget ended before {len(undrawn)} trials were drawn. {cure}")
+    plan = plan.confirmed(len(state.confirming or ()))
     seeds = list(_more_seeds(plan, state, wanted.seeds))
     trials = seeds + list(_more_draws(plan, before, state, wanted.trials, len(plan) + len(seeds)))
     draws = len(plan.places) - sum(each.draws for each in plan.rounds) if wanted.trials else 0
@@ -158,7 +164,7 @@ def added(plan: Plan, before: SweepSpec, queue: "TrialQueue", wanted: Wanted) ->
     new = Round(len(trials), draws, plan.spec.seeds, most)
     longer = _longer(state, wanted)
     longer |= {trial_name(trial.number): as_long for trial in seeds if (as_long := _as_long(trial, state, longer))}
-    undone = sum(not plan.confirms(number) for number in left)
+    undone = sum(not queue.confirms(number) for number in left)
     return Added(trials, longer, (*plan.rounds, new), undone)
 
 

@@ -11,6 +11,7 @@ from orchestrator.space.plan import Plan
 from orchestrator.space.trials import list_trials
 from orchestrator.storage.journal import Journal
 from orchestrator.sweep.extension import Wanted, extended_plan, is_finished, settings_of
+from orchestrator.sweep.inventory import progress
 from orchestrator.sweep.ranking import configurations
 from tests.support.journals import Killed, journal_of
 from tests.support.one_slot import ASHA, EPOCHS, FEW, LOW, RATES, drawn, drive, entries_of, extended, opened, spec_of
@@ -61,7 +62,8 @@ def test_an_extension_cut_at_any_event_comes_to_the_same_end(tmp_path, spec, wan
         events = Journal(folder).events
         assert not is_finished(events)
         again = extended_plan(Plan(after.spec, plan.trials), events)
-        assert again == after
+        confirming = [len(event["trials"]) for event in events[before:] if event["event"] == "confirming"]
+        assert again == (after.confirmed(*confirming) if confirming else after)
         if cut % 3 == 0:  # and killed once more
             with pytest.raises(Killed):
                 drive(opened(folder, after.spec, plan=again, lines=1))
@@ -214,6 +216,19 @@ def test_only_those_among_the_best_that_are_not_confirmed_are_confirmed(tmp_path
     assert len(entries_of(queue, "confirm")) == 2 * len(confirmed)
     queue, _ = gone_on(tmp_path, plan, Wanted(epochs=1))
     assert {trial["configuration"] for trial in entries_of(queue, "confirm")} == confirmed
+
+
+def test_a_finished_sweep_plans_no_more_trials_than_it_has_however_often_it_was_extended(tmp_path):
+    plan = finished(tmp_path, spec_of(LOW, trials=4, scheduler=NONE, confirm={"top": 3, "seeds": 2}))
+    counts = []
+    for wanted in (Wanted(trials=2), Wanted(seeds=1), Wanted(epochs=1)):
+        queue, plan = gone_on(tmp_path, plan, wanted)
+        counts.append(len(entries_of(queue)) + len(entries_of(queue, "confirm")))
+        events = Journal(tmp_path).events
+        plan = extended_plan(Plan(plan.spec, plan.first_trials), events)
+        assert len(plan) == len(progress(tmp_path).plan(plan.spec)) == counts[-1]
+        assert plan.confirming == len(entries_of(queue, "confirm"))
+    assert counts[0] < 4 + 3 * 2 + 2 + 3 * 2  # some of the best are confirmed already
 
 
 def test_more_seeds_never_repeat_those_that_confirmed(tmp_path):
