@@ -156,6 +156,7 @@ def test_a_sweep_of_a_cluster_is_not_extended(out, vaeorch):
 def test_a_copy_whose_folder_no_spec_could_name_is_extended_and_read_by_all_verbs(out, vaeorch, name):
     folder = out / name
     swept(out, SPEC).rename(folder)
+    assert vaeorch("results", name, "--out", out)[1].startswith(f"{name}: 2 trials by val/elbo")
     for _ in range(2):
         assert vaeorch("extend", name, "--out", out, "--trials", 1)[0] == 0
         before = (folder / "spec.yaml").read_text()
