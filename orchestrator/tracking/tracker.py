@@ -134,14 +134,23 @@ class Tracker:
         """Log the metrics after an epoch; of no effect for one that was logged before."""
         if epoch > self._run(trial_id).epoch:
             metrics = {key: float(value) for key, value in metrics.items()}
-            self._record(trial_id, "epoch", epoch=epoch, metrics=metrics | self._best(trial_id, metrics))
+            self._record(trial_id, "epoch", epoch=epoch, metrics=metrics | self._best(trial_id, epoch, metrics))
 
-    def _best(self, trial_id: str, metrics: Mapping[str, float]) -> dict[str, float]:
-        """The objective, if it is the best so far: MLflow's page is sorted by it, as `vaeorch results` is."""
+    def _best(self, trial_id: str, epoch: int, metrics: Mapping[str, float]) -> dict[str, float]:
+        """The objective, if it is the best so far: MLflow's page is sorted by it, as `vaeorch results` is.
+
+        Nothing at a step at which earlier versions recorded it, as the trial ended: it is recorded at its next end.
+        """
         if self._view is None or not math.isfinite(value := metrics.get(self._view.objective, math.nan)):
             return {}
-        best, better = self._run(trial_id).best, {"max": gt, "min": lt}[self._view.mode]
-        return {f"{BEST}{self._view.objective}": value} if best is None or better(value, best) else {}
+        name, run, better = (
+            f"{BEST}{self._view.objective}",
+            self._run(trial_id),
+            {"max": gt, "min": lt}[self._view.mode],
+        )
+        if name in run.bests and run.bests[name][1] >= epoch:
+            return {}
+        return {name: value} if run.best is None or better(value, run.best) else {}
 
     def pictures(self, trial_id: str, epoch: int, paths: Iterable[Path]) -> None:
         """Log PNG files drawn after an epoch. They must not change, so each epoch needs its own folder.

@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from orchestrator.tracking.spool import PARENT
+from orchestrator.tracking.tracker import History
 from tests.support.tracked_sweeps import client_of, runs_of, start, tracker_of
 
 OBJECTIVE = "best/val/elbo"
@@ -50,6 +51,14 @@ def test_a_trial_that_is_extended_has_one_best_value_at_each_step(folder, uri):
     assert history(uri, "0001") == [(1, -9.0), (2, -5.0), (4, -4.0)]
     assert history(uri, "0001", "best/val/kl") == [(4, 2.0), (6, 4.0)]
     assert runs_of(uri)["0001"].data.metrics["best/epoch"] == 4
+
+
+def test_a_trial_that_an_earlier_version_ended_has_one_best_value_at_each_step(folder, uri, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(History, "new_bests", lambda run, metrics: (dict(metrics), run.epoch + 1))
+        go_on(folder, uri, {1: -9.0, 2: -5.0, 3: -6.0}, "completed")
+    go_on(folder, uri, {4: -4.0, 5: -8.0}, "completed")
+    assert history(uri, "0001") == [(1, -9.0), (2, -5.0), (4, -5.0), (6, -4.0)]
 
 
 def test_a_sweep_that_is_interrupted_again_and_again_has_its_best_values_once_each(folder, uri):
