@@ -143,11 +143,8 @@ class Tracker:
         """
         if self._view is None or not math.isfinite(value := metrics.get(self._view.objective, math.nan)):
             return {}
-        name, run, better = (
-            f"{BEST}{self._view.objective}",
-            self._run(trial_id),
-            {"max": gt, "min": lt}[self._view.mode],
-        )
+        name, run = f"{BEST}{self._view.objective}", self._run(trial_id)
+        better = {"max": gt, "min": lt}[self._view.mode]
         if name in run.bests and run.bests[name][1] >= epoch:
             return {}
         return {name: value} if run.best is None or better(value, run.best) else {}
