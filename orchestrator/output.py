@@ -129,4 +129,7 @@ def settle() -> None:
         return
     if error.errno == errno.EPIPE:
         sys.exit(CLOSED_PIPE)
-    raise UserError(f"standard output cannot be written: {error.strerror}. Free room, or choose another place for it.")
+    from orchestrator.storage.disk import cure_of
+
+    cure = f"{cure_of(error)}, or choose another place for it."
+    raise UserError(f"standard output cannot be written: {error.strerror}. {cure}")

@@ -36,7 +36,10 @@ def _mistakes_of_number(spec: "SweepSpec") -> Iterator[tuple[KeyPath, str]]:
     random = any(map(is_random, spec.search.values())) and not walked
     if random and "trials" not in spec.model_fields_set:
         yield ("trials",), "is missing. Say how often the search draws from its domains."
-    if spec.trials > 1 and not random:
+    if spec.trials > 1 and walked:
+        why = "the searcher 'grid' trains each combination of values once, however many there are"
+        yield ("trials",), f"{why}. Leave 'trials' out, or use 'searcher: {{name: random}}'."
+    elif spec.trials > 1 and not random:
         yield ("trials",), f"{spec.trials} trials would all be alike: the search draws nothing at random. Write 1."
     endless = list(_endless(spec)) if walked and not spec.searcher.points else []
     yield from endless

@@ -30,6 +30,13 @@ def own_or_shipped(context: click.Context, option: click.Parameter, word: Path |
     return word and (find_spec if option.name == "spec" else find_cluster)(word)
 
 
+def address(context: click.Context, option: click.Parameter, uri: str | None) -> str | None:
+    """The address of a store, as MLflow takes it."""
+    from orchestrator.tracking.store_address import for_mlflow
+
+    return uri and for_mlflow(uri)
+
+
 def one_of_files(shell_complete) -> dict:
     """What arguments and options have that name a file, or one that comes with vaeorch."""
     return {"type": click.Path(path_type=Path), "callback": own_or_shipped, "shell_complete": shell_complete}
@@ -60,6 +67,7 @@ data_option = click.option(
 tracking_option = click.option(
     "--tracking-uri",
     metavar="URI",
+    callback=address,
     help="MLflow's store: http://..., postgresql://..., or (default) sqlite below --out. [env: MLFLOW_TRACKING_URI, for"
     " what has no store yet]",
 )

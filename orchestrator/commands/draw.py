@@ -10,7 +10,7 @@ from orchestrator.execution.drawing import Drawing
 from orchestrator.execution.drawing import draw as drawn
 from orchestrator.storage import locks
 from orchestrator.storage.blobs import here
-from orchestrator.storage.disk import disk_errors_reported
+from orchestrator.storage.disk import TRY_AGAIN, disk_errors_reported
 from orchestrator.storage.sweep_folder import recorded_root
 from orchestrator.storage.workspace import Workspace
 from orchestrator.sweep.changes import check_data, datasets, recorded_origin
@@ -33,7 +33,7 @@ def draw(target: str, workspace: Workspace, trials: str | None) -> None:
     console = terminal.console()
     folder, models = trained_models(workspace.out, target, trials)
     output.log_to(folder)
-    with disk_errors_reported(folder, "Free room, then try again."), locks.driver(folder, locks.EVALUATES):
+    with disk_errors_reported(folder, TRY_AGAIN), locks.driver(folder, locks.EVALUATES):
         root = workspace.data_root or recorded_root(folder)
         check_data(recorded_origin(folder), datasets(model.run for model in models), DataAccess(root))
         with recorder(folder, workspace, console, HERE) as tracker:

@@ -30,7 +30,7 @@ from orchestrator.reporting.event_log import EventLog
 from orchestrator.reporting.leaderboard import misfortunes
 from orchestrator.spec.records import Resources
 from orchestrator.storage import layout
-from orchestrator.storage.disk import disk_errors_reported
+from orchestrator.storage.disk import TRY_AGAIN, disk_errors_reported
 from orchestrator.storage.snapshots import Snapshots
 from orchestrator.storage.workspace import Workspace
 from orchestrator.terminal import say
@@ -125,7 +125,7 @@ def snapshots_of(job: Job, workspace: Workspace) -> Snapshots | None:
     if job.verb == "sweep":
         snapshots.stored.refuse_another(job.again)
     else:
-        with disk_errors_reported(folder, "Free room, then try again.", socket.gethostname()):
+        with disk_errors_reported(folder, TRY_AGAIN, socket.gethostname()):
             snapshots.restore()
     return snapshots
 

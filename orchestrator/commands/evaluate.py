@@ -23,7 +23,7 @@ from orchestrator.reporting.comparison import TABLE, Comparison, compare, print_
 from orchestrator.shell import command, command_for
 from orchestrator.signals import Noted
 from orchestrator.storage import layout, locks
-from orchestrator.storage.disk import disk_errors_reported
+from orchestrator.storage.disk import TRY_AGAIN, disk_errors_reported
 from orchestrator.storage.evaluations_file import StoredResult
 from orchestrator.storage.sweep_folder import recorded_root
 from orchestrator.storage.workspace import Workspace
@@ -66,7 +66,7 @@ def measure_models(
     folder, models = trained_models(workspace.out, target, asked.trials, asked.checkpoint or written.checkpoint)
     output.log_to(folder)
     with (
-        disk_errors_reported(folder, "Free room, then try again."),
+        disk_errors_reported(folder, TRY_AGAIN),
         locks.driver(folder, locks.EVALUATES),
         site.kept(folder),
     ):

@@ -12,7 +12,7 @@ import click
 
 from orchestrator import terminal
 from orchestrator.checks.read import read_plan
-from orchestrator.commands.resume import AGAIN, Recorded, check_begun, read_recorded, report_odd_mode
+from orchestrator.commands.resume import Recorded, check_begun, read_recorded, report_odd_mode
 from orchestrator.commands.site import HERE
 from orchestrator.commands.sweep import run_and_report
 from orchestrator.errors import UserError
@@ -20,13 +20,13 @@ from orchestrator.shell import command_for
 from orchestrator.space.plan import Plan
 from orchestrator.space.trials import trial_name
 from orchestrator.storage import layout, locks
-from orchestrator.storage.disk import disk_errors_reported
+from orchestrator.storage.disk import TRY_AGAIN, disk_errors_reported
 from orchestrator.storage.journal import Journal
 from orchestrator.storage.json_files import write_whole
 from orchestrator.storage.workspace import Workspace
 from orchestrator.sweep.changes import datasets, fingerprints, origin
 from orchestrator.sweep.extension import Added, Wanted, added, digest, is_finished, settings_of
-from orchestrator.sweep.folder import as_yaml
+from orchestrator.sweep.folder import as_yaml, under_own_name
 from orchestrator.sweep.open import replayed
 from orchestrator.sweep.state import STOPPED, SweepState
 from orchestrator.sweep.trial_queue import TrialQueue
@@ -42,7 +42,7 @@ def extend(
     folder = workspace.folder(name)
     _refuse_sent(workspace, name)
     check_begun(folder, HERE)
-    with disk_errors_reported(folder, AGAIN), locks.driver(folder, locks.TRAINS):
+    with disk_errors_reported(folder, TRY_AGAIN), locks.driver(folder, locks.TRAINS):
         journal, console = Journal(folder), terminal.console(stderr=json_wanted)
         _check_finished(journal)
         located = replace(workspace, tracking_uri=HERE.store(workspace, folder))
@@ -87,8 +87,8 @@ def _extended(recorded: Recorded, wanted: Wanted) -> tuple[Plan, SweepState, Add
 
 def _record(recorded: Recorded, plan: Plan, state: SweepState, what: Added) -> None:
     """Write the event, then spec.yaml. Raises OSError and UserError."""
-    file, spec = recorded.folder / layout.SPEC, plan.spec
-    replaces = digest(file) if spec != recorded.plan.spec else None
+    file, spec = recorded.folder / layout.SPEC, under_own_name(plan.spec, recorded.folder)
+    replaces = digest(file) if plan.spec != recorded.plan.spec else None
     facts = {"spec": spec.model_dump(mode="json"), "replaces": replaces} | _new_data(recorded, plan)
     state.extend(**what.event(), **facts)
     if replaces:

@@ -10,7 +10,7 @@ from orchestrator.figures.output import files_of, save
 from orchestrator.figures.table import FIGURES, draw, kind_of
 from orchestrator.figures.trained import Choice, models_of, trained
 from orchestrator.storage import layout, locks
-from orchestrator.storage.disk import disk_errors_reported
+from orchestrator.storage.disk import TRY_AGAIN, disk_errors_reported
 from orchestrator.storage.sweep_folder import recorded_root
 from orchestrator.storage.workspace import Workspace
 from orchestrator.sweep.changes import check_data, datasets, recorded_origin
@@ -25,7 +25,7 @@ def figure(
     asked = kind_of(kind)
     folder, models = models_of(workspace.out, target, choice)
     files = files_of(file or folder / layout.FIGURES / kind, formats)
-    with disk_errors_reported(folder, "Make it writable, then try again."), locks.driver(folder):
+    with disk_errors_reported(folder, TRY_AGAIN), locks.driver(folder):
         root = workspace.data_root or recorded_root(folder)
         data = Workspace(workspace.out, root).data
         check_data(recorded_origin(folder), datasets(model.run for model, _ in models), data)

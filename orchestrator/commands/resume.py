@@ -3,7 +3,6 @@
 `extend.py` takes a finished sweep up in the same way.
 """
 
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -17,11 +16,12 @@ from orchestrator.commands.site import HERE, Site
 from orchestrator.commands.sweep import prepare, run_and_report
 from orchestrator.errors import UserError
 from orchestrator.execution.run import Outcome
+from orchestrator.shell import command_for
 from orchestrator.space.plan import Plan
 from orchestrator.space.trials import Trial, trial_name
 from orchestrator.spec.records import Objective, SweepSpec
 from orchestrator.storage import layout, locks
-from orchestrator.storage.disk import disk_errors_reported
+from orchestrator.storage.disk import TRY_AGAIN, disk_errors_reported
 from orchestrator.storage.journal import Journal, JournalError
 from orchestrator.storage.workspace import Workspace
 from orchestrator.sweep.changes import check_data, check_spec, datasets, origin, told
@@ -37,7 +37,6 @@ from trainables.common.roots import root_of
 from trainables.data.access import DataAccess
 from trainables.run import Run
 
-AGAIN = "Free room, then try again."
 FROM_TRIALS = "The trials go on from their own folders; what was decided of them is decided again."
 overview = LazyModule("orchestrator.figures.overview")
 trial_folder = LazyModule("orchestrator.storage.trial_folder")
@@ -82,7 +81,7 @@ def resume(name: str, workspace: Workspace, json_wanted: bool, site: Site = HERE
     """
     out, folder = workspace.out, workspace.folder(name)
     check_begun(folder, site)
-    with disk_errors_reported(folder, AGAIN), locks.driver(folder, locks.TRAINS), site.kept(folder):
+    with disk_errors_reported(folder, TRY_AGAIN), locks.driver(folder, locks.TRAINS), site.kept(folder):
         journal, console = Journal(folder), terminal.console(stderr=json_wanted)
         uri = site.store(workspace, folder)
         if is_finished(journal.events) and (results := _results(out, name)):
@@ -96,19 +95,34 @@ def resume(name: str, workspace: Workspace, json_wanted: bool, site: Site = HERE
         recorded = read_recorded(journal, replace(workspace, tracking_uri=uri), name, site)
         report_odd_mode(console, recorded.plan.spec.objective)
         if not journal.events and any((folder / layout.TRIALS).glob(f"*/{layout.METRICS}")):
-            check_trials(recorded.plan.trials, folder)
+            check_trials(recorded.plan, folder)
             say(console, f"note         {journal.path.name} is lost. {FROM_TRIALS}")
         start = recorded.start(recorded.plan, console, site)
         return run_and_report(recorded.plan, recorded.workspace, start, json_wanted, site)
 
 
-def check_trials(trials: Sequence[Trial], folder: Path) -> None:
-    """Raises UserError if the spec is another than these trials in `folder` were trained with."""
-    for trial in trials:
-        home = layout.trial_folder(folder, trial_name(trial.number))
-        if not trial_folder.may_be_of(home / layout.CONFIG, Run.model_validate(trial.run)):
-            what = f"its settings are not those that {folder / layout.SPEC} says now"
-            raise UserError(f"{home / layout.CONFIG}: {what}. Put them back, or remove {home}.")
+def check_trials(plan: Plan, folder: Path) -> None:
+    """Raises UserError if the spec alone, without the journal, does not lead to the trials in `folder`."""
+    known = {trial_name(trial.number): Run.model_validate(trial.run) for trial in plan.trials}
+    lost = f"{folder / layout.JOURNAL}: is lost, and with it"
+    for home in sorted(file.parent for file in (folder / layout.TRIALS).glob(f"*/{layout.METRICS}")):
+        if plan.spec.searcher.name == "optuna":
+            why = f"{lost} which trials the searcher optuna drew from which results: it would draw others now."
+        elif home.name not in known:
+            why = f"{lost} what trial {home.name} is: the sweep was extended, or confirmed its best."
+        elif not trial_folder.may_be_of(home / layout.CONFIG, known[home.name]):
+            edited = f"its settings are not those that {folder / layout.SPEC} says now. Put back what was edited there"
+            why = f"{home / layout.CONFIG}: {edited}; if nothing was, the sweep was extended, as only its journal knew."
+        else:
+            continue
+        raise UserError(f"{why} {_still_there(folder)} To train more, sweep anew with another --name.")
+
+
+def _still_there(folder: Path) -> str:
+    """What can be done with a sweep that does not go on."""
+    if (folder / layout.RESULTS).is_file():
+        return f"Its results are there: {command_for('results', folder)}; so for report, evaluate and export."
+    return f"Its models are in {folder / layout.TRIALS}."
 
 
 def check_begun(folder: Path, site: Site) -> None:

@@ -12,7 +12,7 @@ from rich.console import Console
 from orchestrator import output, terminal
 from orchestrator.commands.dry_run import described
 from orchestrator.commands.site import HERE, Site
-from orchestrator.execution.run import run_sweep
+from orchestrator.execution.run import Outcome, run_sweep
 from orchestrator.reporting.console import Board
 from orchestrator.shell import command_for
 from orchestrator.space.plan import Plan
@@ -77,11 +77,13 @@ def run_and_report(
         for note in planned["notes"]:
             say(console, f"note         {note}")
         sizes = planned["trials"], planned["epochs_expected"]
-        view = site.watch(Board(plan.spec.name, objective.metric, objective.mode, *sizes), console)
+        board = Board(plan.spec.name, objective.metric, objective.mode, *sizes)
+        view = site.watch(board, console)
         stopped = True  # unless `run_sweep` says otherwise
         try:
             outcome = run_sweep(plan, folder, tracker, view, start, site.cluster)
             stopped = outcome.interrupted
+            count_ended(board, outcome)
         finally:
             view.close()
             left = tracker.close(*([HASTE_S, HASTE_S] if stopped else []))
@@ -92,3 +94,9 @@ def run_and_report(
         say(console, f"resume       {command_for('resume', folder)}")
         raise
     return outcome.stop
+
+
+def count_ended(board: Board, outcome: Outcome) -> None:
+    """Have a sweep that has come to its end wait for no trial: it may have needed fewer to confirm its best."""
+    if not outcome.interrupted and not outcome.results.get("budget", {}).get("used_up"):
+        board.trials = len(board.states)

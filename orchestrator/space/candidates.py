@@ -80,7 +80,17 @@ def identity(found: Candidate) -> str:
 
 def same_run(run: dict[str, Any]) -> str:
     """A key that is equal for equal runs."""
-    return json.dumps(run, sort_keys=True)
+    key = json.dumps(run, sort_keys=True)
+    return json.dumps(_without_signed_zeros(run), sort_keys=True) if "-0.0" in key else key
+
+
+def _without_signed_zeros(tree: Any) -> Any:
+    """The same plain values, where -0.0 is 0.0: they are equal."""
+    if isinstance(tree, dict):
+        return {key: _without_signed_zeros(value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return list(map(_without_signed_zeros, tree))
+    return tree + 0.0 if isinstance(tree, float) else tree
 
 
 def places(spec: "SweepSpec") -> list[Point]:

@@ -1,7 +1,7 @@
 """The plan of a sweep: made once from its spec, then passed to all code that runs, records or reports the sweep."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
@@ -93,6 +93,11 @@ class Plan:
     def last_search(self) -> int:
         """The number after which those follow that confirm the search of the last round."""
         return len(self) - self.rounds[-1].confirming
+
+    def confirmed(self, trials: int) -> "Plan":
+        """The plan once it is known how many trials confirm the best of the last round: perhaps fewer than planned."""
+        last = replace(self.rounds[-1], confirming=trials)
+        return Plan(self.spec, self.trials, (*self.rounds[:-1], last))
 
     def confirms(self, number: int) -> bool:
         """Whether a trial's number is one of those that confirm the best configurations."""

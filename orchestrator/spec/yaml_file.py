@@ -22,7 +22,11 @@ MOST_BITS = 1024  # of a whole number: no float is larger
 AFTER_ALL_LINES = 10**9  # the order of what was given on the command line
 
 TOO_LARGE = f"holds more than {MOST_BYTES >> 20} MiB"
+TOO_MANY = f"holds more than {MOST_VALUES:,} values."
 TOO_DEEP = "is nested too deeply, or holds an alias of itself."
+
+OTHER_VERSION = "is not YAML 1.2: remove the line that begins with %YAML."
+NO_CHARACTER = r"is not YAML: an escape such as \U00110000 names no character."
 
 TAG = "tag:yaml.org,2002:"
 SCALARS: dict[str, Callable[[Any, ScalarNode], Any]] = {
@@ -30,7 +34,7 @@ SCALARS: dict[str, Callable[[Any, ScalarNode], Any]] = {
     TAG + "bool": lambda constructor, node: constructor.construct_yaml_bool(node),
     TAG + "int": lambda constructor, node: constructor.construct_yaml_int(node),
     TAG + "float": lambda constructor, node: constructor.construct_yaml_float(node),
-    TAG + "str": lambda constructor, node: node.value,
+    TAG + "str": lambda constructor, node: _text_of(node),
     TAG + "timestamp": lambda constructor, node: node.value,  # no type of YAML 1.2's core schema: text
     TAG + "value": lambda constructor, node: node.value,
 }
@@ -104,7 +108,7 @@ def _setting(setting: str, place: Location) -> tuple[KeyPath, Any, Iterable[KeyP
     """
     path, equals, text = setting.partition("=")
     steps = read_path(path)
-    if not equals or not steps or not all(isinstance(step, str) for step in steps):
+    if not equals or not steps or not all(isinstance(step, str) for step in steps) or ".".join(steps) != path:
         raise SpecError([Problem(place, (), "must be PATH=VALUE, such as run.epochs=2 (a list is set as a whole).")])
     if len(steps) > MOST_DEEP:
         raise SpecError([Problem(place, (), f"leads deeper than {MOST_DEEP} keys. Shorten the path.")])
@@ -146,14 +150,22 @@ def _parse(text: str, locate: Locate) -> tuple[Any, dict[KeyPath, Location]]:
 
     Raises SpecError for the first syntax error, or for everything in the YAML that is not plain data.
     """
+    root = _composed(text, locate)
+    reader = _Reader(locate)
+    values = reader.value(root, ()) if root else None
+    if reader.problems:
+        raise SpecError(reader.problems)
+    return values, {(): locate(1)} | reader.places
+
+
+def _composed(text: str, locate: Locate) -> Node | None:
+    """The nodes of `text`; None if it is empty. Raises SpecError for the first syntax error."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Composer = _Composer
     try:
-        yaml = YAML(typ="safe", pure=True)
-        yaml.Composer = _Composer
-        root = yaml.compose(text)
-        reader = _Reader(locate)
-        values = reader.value(root, ()) if root else None
-    except _TooMany as error:
-        raise SpecError([Problem(locate(error.line), (), f"holds more than {MOST_VALUES:,} values.")]) from error
+        return yaml.compose(text)
+    except _Refused as error:
+        raise SpecError([Problem(locate(error.line), (), error.why)]) from error
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = ", ".join(filter(None, [error.context, error.problem]))
@@ -164,17 +176,25 @@ def _parse(text: str, locate: Locate) -> tuple[Any, dict[KeyPath, Location]]:
         raise SpecError([Problem(locate(line), (), text)]) from error
     except RecursionError as error:
         raise SpecError([Problem(locate(1), (), TOO_DEEP)]) from error
-    if reader.problems:
-        raise SpecError(reader.problems)
-    return values, {(): locate(1)} | reader.places
+    except (AssertionError, LookupError) as error:  # of a version that ruamel does not know
+        line = text.partition("%YAML")[0].count("\n") + 1
+        raise SpecError([Problem(locate(line), (), OTHER_VERSION)]) from error
 
 
-class _TooMany(Exception):
-    """More values than a file may hold, at `line`, counted from 1."""
+def _text_of(node: ScalarNode) -> str:
+    """The text of a scalar, in which a character that JSON writes as two escapes is one.
 
-    def __init__(self, line: int):
-        super().__init__(line)
-        self.line = line
+    Raises UnicodeDecodeError for half of one.
+    """
+    return node.value.encode("utf-16", "surrogatepass").decode("utf-16")
+
+
+class _Refused(Exception):
+    """The nodes are not composed any further, as the text is wrong at `line`, counted from 1."""
+
+    def __init__(self, line: int, why: str):
+        super().__init__(line, why)
+        self.line, self.why = line, why
 
 
 class _Composer(Composer):
@@ -182,10 +202,16 @@ class _Composer(Composer):
 
     made = depth = 0
 
+    def get_single_node(self) -> Any:
+        try:
+            return super().get_single_node()
+        except (ValueError, OverflowError) as error:  # of `chr`
+            raise _Refused(self.loader.reader.line + 1, NO_CHARACTER) from error
+
     def compose_node(self, parent: Any, index: Any) -> Any:
         self.made += not isinstance(parent, MappingNode) or index is not None  # else it is a key
         if self.made > MOST_VALUES:
-            raise _TooMany(self.loader.parser.peek_event().start_mark.line + 1)
+            raise _Refused(self.loader.parser.peek_event().start_mark.line + 1, TOO_MANY)
         self.depth += 1
         if self.depth > MOST_DEEP:
             raise RecursionError
@@ -206,7 +232,7 @@ class _Reader:
 
     def value(self, node: Node, path: KeyPath) -> Any:
         if len(self.places) > MOST_VALUES:
-            raise SpecError([Problem(self._place(node), (), f"holds more than {MOST_VALUES:,} values.")])
+            raise SpecError([Problem(self._place(node), (), TOO_MANY)])
         if len(path) > MOST_DEEP:
             raise SpecError([Problem(self._place(node), (), TOO_DEEP)])
         if isinstance(node, MappingNode) and node.tag == TAG + "map":
@@ -223,12 +249,16 @@ class _Reader:
         for key, value in node.value:
             if not isinstance(key, ScalarNode) or key.tag != TAG + "str":
                 self._refuse(key, path, "a key must be text (numbers in quotes; '<<' is not YAML 1.2).")
-            elif key.value in mapping:
-                first = self.places[(*path, key.value)].text
-                self._refuse(key, (*path, key.value), f"is written twice, first at {first}. Remove one.")
+                continue
+            name = self._scalar(key, path)
+            if name is None:
+                continue  # it has been refused
+            if name in mapping:
+                first = self.places[(*path, name)].text
+                self._refuse(key, (*path, name), f"is written twice, first at {first}. Remove one.")
             else:
-                self.places[(*path, key.value)] = self._place(key)
-                mapping[key.value] = self.value(value, (*path, key.value))
+                self.places[(*path, name)] = self._place(key)
+                mapping[name] = self.value(value, (*path, name))
         return mapping
 
     def _item(self, node: Node, path: KeyPath) -> Any:
@@ -244,7 +274,10 @@ class _Reader:
             if isinstance(value, int) and value.bit_length() > MOST_BITS:
                 raise ValueError
             return value
-        except (ValueError, KeyError):
+        except UnicodeDecodeError:
+            half = next(letter for letter in node.value if "\ud800" <= letter <= "\udfff")
+            return self._refuse(node, path, f"holds {half!r}, half of a character. Write the character itself.")
+        except (ValueError, LookupError):
             kind = node.tag.removeprefix(TAG)
             return self._refuse(node, path, f"{show_value(node.value)} cannot be read as {kind}.")
 

@@ -17,16 +17,31 @@ from orchestrator.errors import UserError
 # FAULTS are the disk's own. ERRORS also has those of a folder that cannot be written.
 FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.ESTALE, errno.ENOLCK)
 ERRORS = (*FAULTS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
+FREE_ROOM, WRITABLE, IN_THE_WAY = "Free room", "Make it writable", "Remove what is in its way"
+TRY_AGAIN = f"{FREE_ROOM}, then try again."
+CURES = {
+    errno.ENOSPC: FREE_ROOM,
+    errno.EDQUOT: FREE_ROOM,
+    errno.EROFS: WRITABLE,
+    errno.EACCES: WRITABLE,
+    errno.EPERM: WRITABLE,
+    errno.EFBIG: "Allow larger files",
+    errno.ENOTDIR: IN_THE_WAY,
+    errno.EEXIST: IN_THE_WAY,
+    errno.ENAMETOOLONG: "Shorten its path",
+}
+"""What mends an error."""
 ERRNO_TEXT = re.compile(r"\[errno (\d+)\] [^:\n]*(?:: '([^'\n]+)')?", re.IGNORECASE)
 
 
 @contextmanager
 def disk_errors_reported(
-    folder: Path, cure: str = "Free room or choose another --out.", host: str = ""
+    folder: Path, cure: str = f"{FREE_ROOM} or choose another --out.", host: str = ""
 ) -> Iterator[None]:
     """Raises UserError in place of a disk error, which only the user can mend. Other exceptions pass unchanged.
 
-    `host` is this machine's name, where the user is at another.
+    `cure` is that of a full disk; other errors have another one in place of FREE_ROOM. `host` is this machine's name,
+    where the user is at another.
     """
     try:
         yield
@@ -39,7 +54,14 @@ def disk_errors_reported(
         where = place(fault, folder)
         if host and where.startswith("/"):
             where = f"{host}:{where}"
-        raise UserError(f"{where}: cannot be written: {fault.strerror}. {cure}") from None
+        raise UserError(
+            f"{where}: cannot be written: {fault.strerror}. {cure.replace(FREE_ROOM, cure_of(fault), 1)}"
+        ) from None
+
+
+def cure_of(fault: OSError) -> str:
+    """What mends an error of the disk, as the beginning of a sentence."""
+    return CURES.get(fault.errno, "Check the disk")
 
 
 @contextmanager

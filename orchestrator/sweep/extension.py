@@ -24,7 +24,7 @@ from orchestrator.storage.json_files import write_whole
 from orchestrator.sweep.budget import BudgetMeter
 from orchestrator.sweep.changes import FREE
 from orchestrator.sweep.folder import as_yaml
-from orchestrator.sweep.ranking import configurations
+from orchestrator.sweep.ranking import configurations, replicated
 from orchestrator.sweep.results_file import first_run
 from orchestrator.sweep.state import SweepState
 from trainables.run import Run
@@ -32,8 +32,8 @@ from trainables.run import Run
 if TYPE_CHECKING:
     from orchestrator.sweep.trial_queue import TrialQueue
 
-EXTENDED, FINISHED = "extended", "finished"
-SETTABLE = tuple(name for name in FREE if name != "overrides")  # by --set
+EXTENDED, CONFIRMING, FINISHED = "extended", "confirming", "finished"
+SETTABLE = tuple(name for name in FREE if name not in ("name", "overrides"))  # by --set
 INSTEAD = {"trials": "--trials N", "seeds": "--seeds N", "run.epochs": "--epochs N"}  # of --set, what adds to it
 NOTHING = "Say by what: --trials N, --seeds N or --epochs N"
 
@@ -87,8 +87,13 @@ def is_finished(events: Iterable[dict[str, Any]]) -> bool:
 
 
 def extended_plan(plan: Plan, events: Iterable[dict[str, Any]]) -> Plan:
-    """A plan, made as that of a sweep that was never extended, with what the events of its journal extended it by."""
+    """A plan, made as that of a sweep that was never extended, with what the events of its journal extended it by.
+
+    Numbers that were planned for trials that confirm the best, and are of none, are left out.
+    """
     for event in events:
+        if event["event"] == CONFIRMING:
+            plan = plan.confirmed(len(event["trials"]))
         if event["event"] == EXTENDED:
             trials = [Trial(**trial) for trial in event["trials"]]
             plan = Plan(plan.spec, [*plan.trials, *trials], tuple(Round(**each) for each in event["rounds"]))
@@ -114,6 +119,8 @@ def _contradiction(setting: str) -> str | None:
         return None
     if path in INSTEAD:
         return f"--set {setting}: the trials that there are keep it. Say how many more by {INSTEAD[path]}."
+    if path == "name":
+        return f"--set {setting}: a sweep has the name of its folder. Rename it: vaeorch rename OLD NEW"
     may = f"--set may change {', '.join(SETTABLE)}"
     return f"--set {setting}: contradicts the trials that were made. {may}; for others sweep anew with another --name."
 
@@ -143,6 +150,7 @@ def added(plan: Plan, before: SweepSpec, queue: "TrialQueue", wanted: Wanted) ->
     if wanted.seeds and undrawn:
         cure = "Extend the sweep first by a larger budget alone, then by seeds."
         raise UserError(f"--seeds: the budget ended before {len(undrawn)} trials were drawn. {cure}")
+    plan = plan.confirmed(len(state.confirming or ()))
     seeds = list(_more_seeds(plan, state, wanted.seeds))
     trials = seeds + list(_more_draws(plan, before, state, wanted.trials, len(plan) + len(seeds)))
     draws = len(plan.places) - sum(each.draws for each in plan.rounds) if wanted.trials else 0
@@ -156,7 +164,7 @@ def added(plan: Plan, before: SweepSpec, queue: "TrialQueue", wanted: Wanted) ->
     new = Round(len(trials), draws, plan.spec.seeds, most)
     longer = _longer(state, wanted)
     longer |= {trial_name(trial.number): as_long for trial in seeds if (as_long := _as_long(trial, state, longer))}
-    undone = sum(not plan.confirms(number) for number in left)
+    undone = sum(not queue.confirms(number) for number in left)
     return Added(trials, longer, (*plan.rounds, new), undone)
 
 
@@ -208,7 +216,8 @@ def _longer(state: SweepState, wanted: Wanted) -> dict[str, dict[str, Any]]:
         if row["n"] and row["statuses"].keys() == {"completed"}:
             found.append(row["trials"][: sum(row["statuses"].values())])  # those that it is ranked by
     if not found:
-        raise UserError("--epochs: no trial was trained in full, so there is none to train for longer.")
+        cure = "Add trials or seeds, and extend the sweep by epochs then."
+        raise UserError(f"--epochs: no {_trained_whole(state)} was trained in full: none can be trained longer. {cure}")
     chosen = [trial for row in found[: wanted.top] for trial in row]
     for trial in chosen:
         done, last = state.results_file.entries[trial]["epochs"], state.results_file.trials[trial]["last_epoch"]
@@ -216,6 +225,11 @@ def _longer(state: SweepState, wanted: Wanted) -> dict[str, dict[str, Any]]:
             why = f"trial {trial} has ended by itself after {done} of {last} epochs (run.early_stopping)"
             raise UserError(f"--epochs: {why}: it would train no further. Add trials or seeds, or sweep anew.")
     return {trial: _lengthened(state, trial, wanted.epochs) for trial in chosen}
+
+
+def _trained_whole(state: SweepState) -> str:
+    """What is trained for longer as a whole: a trial or, in a sweep with several seeds, all trials of one."""
+    return "configuration, with all of its seeds," if replicated(state.results_file.results()) else "trial"
 
 
 def _as_long(trial: Trial, state: SweepState, longer: dict[str, dict[str, Any]]) -> dict[str, Any] | None:

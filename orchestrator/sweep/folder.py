@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from orchestrator.errors import UserError
 from orchestrator.shell import command_for
 from orchestrator.spec.earlier import as_now
-from orchestrator.spec.records import SweepSpec
+from orchestrator.spec.records import SweepSpec, folder_name
 from orchestrator.spec.yaml_file import read_yaml
 from orchestrator.storage import layout, locks
 from orchestrator.storage.disk import disk_errors_reported
@@ -59,6 +59,18 @@ def as_yaml(spec: SweepSpec) -> str:
     text = io.StringIO()
     YAML(typ="safe", pure=True).dump(spec.model_dump(mode="json"), text)
     return text.getvalue()
+
+
+def under_own_name(spec: SweepSpec, folder: Path) -> SweepSpec:
+    """The spec as files may record it: a copied folder may have a name that no spec can have; then its own stays.
+
+    Raises UserError.
+    """
+    try:
+        folder_name(spec.name)
+    except ValueError:
+        return spec.model_copy(update={"name": recorded_spec(folder).name})
+    return spec
 
 
 def rename(folder: Path, name: str) -> None:

@@ -73,8 +73,8 @@ class Progress:
     """Trial -> its objective after each epoch."""
     finished: bool = False
     """Whether it has come to its end, and was not extended since."""
-    extensions: list[dict[str, Any]] = field(default_factory=list)
-    """The events by which it was extended."""
+    changes: list[dict[str, Any]] = field(default_factory=list)
+    """The events that say how many trials it has: by which it was extended, or its best are confirmed."""
 
     def take(self, event: dict[str, Any]) -> None:
         """Add what an event of the journal tells. Raises LookupError, TypeError, AttributeError."""
@@ -82,7 +82,7 @@ class Progress:
             case "sweep":
                 self.trials = event.get("trials") or []
             case "epoch":
-                self._add(event["trial"], [event["metrics"]])
+                self._add(event["trial"], [*event.get("earlier", []), event["metrics"]])
             case "reused":
                 self.ended[event["trial"]] = "completed"
                 self._add(event["trial"], event["epochs"])
@@ -90,8 +90,10 @@ class Progress:
                 self.ended[event["trial"]] = event["status"]
             case "finished":
                 self.finished = True
+            case "confirming":
+                self.changes.append(event)
             case "extended":
-                self.extensions.append(event)
+                self.changes.append(event)
                 self.finished = False
                 for trial in event["longer"]:
                     self.ended.pop(trial, None)
@@ -99,7 +101,7 @@ class Progress:
     def plan(self, spec: SweepSpec) -> Plan:
         """All trials that the sweep with this spec is to have by now."""
         trials = [Trial(**trial) for trial in self.trials]
-        return extended_plan(Plan(spec, trials) if trials else Plan.of(spec), self.extensions)
+        return extended_plan(Plan(spec, trials) if trials else Plan.of(spec), self.changes)
 
     def best(self, sign: float) -> float | None:
         """The best value of all trials that neither diverged nor failed; None if there is no finite one."""

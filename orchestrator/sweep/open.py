@@ -18,6 +18,7 @@ from orchestrator.storage import layout
 from orchestrator.storage.journal import Journal
 from orchestrator.sweep.budget import BudgetMeter, no_bill
 from orchestrator.sweep.changes import datasets, fingerprints, origin
+from orchestrator.sweep.folder import under_own_name
 from orchestrator.sweep.results_file import ResultsFile
 from orchestrator.sweep.reuse import FinishedTrials, made_with
 from orchestrator.sweep.state import SweepState
@@ -79,7 +80,7 @@ def beginning_of(plan: Plan, journal: Journal, data: DataAccess) -> dict[str, An
     known = origin(journal.events).data
     return {
         "data_root": recorded(data.root),
-        "spec": plan.spec.model_dump(mode="json"),
+        "spec": under_own_name(plan.spec, journal.path.parent).model_dump(mode="json"),
         "data": fingerprints(sets, data) if known is None else known,
         "trials": list(map(asdict, plan.first_trials)),
     }

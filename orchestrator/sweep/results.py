@@ -20,8 +20,8 @@ OF_A_TRIAL = {"id": str, "config": dict, "status": str, "epochs": int, "best": d
 def read_results(out: Path, name: str) -> dict[str, Any]:
     """The content of OUT/NAME/results.json, and the trials that have ended since it was written.
 
-    Where there is no such file (yet) all is from the journal. The paths of checkpoints are as they are now, wherever it
-    was written.
+    Where there is no such file (yet) all is from the journal. The name and the paths of checkpoints are as they are
+    now, wherever it was written.
 
     Raises UserError if there is no such sweep or the file is damaged.
     """
@@ -41,7 +41,7 @@ def read_results(out: Path, name: str) -> dict[str, Any]:
         raise UserError(f"{file}: no such results. Sweeps and runs in {out}: {there}.")
     found = up_to_date(folder, found)
     found.pop(EVENTS, None)
-    return found | {"trials": [with_path(trial, folder) for trial in found["trials"]]}
+    return found | {"name": (out / name).name, "trials": [with_path(trial, folder) for trial in found["trials"]]}
 
 
 def with_path(trial: dict[str, Any], sweep: Path) -> dict[str, Any]:

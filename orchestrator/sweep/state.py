@@ -8,11 +8,15 @@ scheduler and the same results, and listeners drop the events that they know. A 
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
+from orchestrator.errors import UserError
 from orchestrator.schedulers.base import CONTINUE, PAUSE
 from orchestrator.schedulers.run_all import RunAll
 from orchestrator.storage.journal import Journal, JournalError
+from orchestrator.storage.metric_lines import history, metrics_of
 from orchestrator.sweep.budget import UNLIMITED, BudgetMeter
 from orchestrator.sweep.ranking import STOPPED
 from orchestrator.sweep.results_file import ENDS, ResultsFile, decision_of, known_numbers
@@ -109,8 +113,11 @@ class SweepState:
         """
         known = self.results_file.entries[trial]["epochs"]
         if epoch > known:
-            price = {"price": self.budget.price(seconds)} if self.budget.limits else {}
-            return self._do("epoch", trial=trial, epoch=epoch, metrics=metrics, **price)
+            more = {"price": self.budget.price(seconds)} if self.budget.limits else {}
+            if epoch > known + 1:  # the journal that had those between was lost
+                lines = _known_lines(Path(self.results_file.trials[trial]["folder"]))
+                more["earlier"] = [metrics_of(line) for line in lines[known : epoch - 1]]
+            return self._do("epoch", trial=trial, epoch=epoch, metrics=metrics, **more)
         return PAUSE if epoch == known and self.standing.get(trial) else CONTINUE
 
     def next(self) -> int | None:
@@ -265,6 +272,9 @@ class SweepState:
     def _epoch(self, facts: dict) -> str:
         """A trial has trained an epoch: its metrics, and whether it goes on, pauses or stops."""
         trial, epoch = facts["trial"], facts["epoch"]
+        for number, metrics in enumerate(facts.get("earlier", []), self.results_file.entries[trial]["epochs"] + 1):
+            self.results_file.add(trial, number, metrics)  # it is not asked again whether the trial goes on after it
+            self.news.append(("epoch", trial, number, metrics))
         answer = self._learn(trial, epoch, facts["metrics"])
         self.budget.pay(facts.get("price", {}))
         if answer == CONTINUE and self._cuts(facts) and epoch < self.results_file.trials[trial]["last_epoch"]:
@@ -338,6 +348,13 @@ class SweepState:
         self.standing.pop(trial)
         self.standing[trial] = paused
         self.changed[trial] = None
+
+
+def _known_lines(folder: Path) -> list[dict]:
+    """What a trial's folder has of its epochs; empty where that cannot be read."""
+    with suppress(UserError):
+        return history(folder)
+    return []
 
 
 def stacking_text(decision: dict[str, Any]) -> str:

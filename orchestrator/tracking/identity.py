@@ -19,6 +19,7 @@ from orchestrator.tracking.store_address import (
     ENVIRONMENT_VARIABLE,
     MASK,
     default_store,
+    for_mlflow,
     is_sqlite,
     same_store,
     sqlite_file,
@@ -49,7 +50,7 @@ def recorded_store(folder: Path) -> str | None:
         return given
     if MASK in uri:
         raise TrackingError(f"{uri}: the password is not kept. Give the whole address {ANOTHER}.")
-    return uri
+    return for_mlflow(uri)
 
 
 def unused_environment(folder: Path) -> str | None:

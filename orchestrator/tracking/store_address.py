@@ -24,9 +24,14 @@ SECRET = re.compile(r"pass(?!file)|pwd|secret|token|credential|signature|(api|ac
 def sqlite_address(file: Path) -> str:
     """The address of the SQLite store in `file`, wherever that is and whatever its folders are called."""
     path = str(file.resolve())
-    quoted = path.replace("%", "%25").replace("?", "%3F")
-    # With the shorter scheme MLflow would also make a folder with the quoted name.
-    return f"sqlite:///{path}" if quoted == path else f"sqlite+pysqlite:///{quoted}"
+    return for_mlflow("sqlite:///" + path.replace("%", "%25").replace("?", "%3F"))
+
+
+def for_mlflow(uri: str) -> str:
+    """The address of the same store, in the form by which MLflow makes no folder beside it with the quoted name."""
+    scheme, mark, file = uri.partition(":///")
+    quoted = scheme.lower() == "sqlite" and "%" in file.partition("?")[0]
+    return f"sqlite+pysqlite:///{file}" if quoted else uri
 
 
 def default_store(out: Path) -> str:
@@ -36,7 +41,8 @@ def default_store(out: Path) -> str:
 
 def store_for_new(out: Path) -> str:
     """The address of the store for a sweep in `out` that is given none."""
-    return os.environ.get(ENVIRONMENT_VARIABLE) or default_store(out)
+    given = os.environ.get(ENVIRONMENT_VARIABLE)
+    return for_mlflow(given) if given else default_store(out)
 
 
 def is_sqlite(uri: str) -> bool:

@@ -49,6 +49,7 @@ class History:
     pictures: set[tuple[str, int, str]] = field(default_factory=set)
     findings: dict[str, tuple[str, float]] = field(default_factory=dict)  # name -> (key, value), the last of each
     best: float | None = None  # the best objective so far
+    bests: dict[str, tuple[float, int]] = field(default_factory=dict)  # name -> (value, step), the last of each
 
     def note(self, event: Mapping[str, Any]) -> None:
         if event["kind"] == "started":
@@ -56,13 +57,26 @@ class History:
             self.params |= event["params"].keys()
         elif event["kind"] == "ended":
             self.running, self.status = False, event["status"]
+            self._note_bests(event["metrics"], event.get("step", 0))
         elif event["kind"] == "epoch":
             self.epoch = max(self.epoch, event["epoch"])
             self.best = next((value for name, value in event["metrics"].items() if name.startswith(BEST)), self.best)
+            self._note_bests(event["metrics"], event["epoch"])
         elif event["kind"] == "picture":
             self.pictures.add((event["key"], event["epoch"], event["path"]))
         elif event["kind"] == "evaluated":
             self.findings.update({name: (event["key"], value) for name, value in event["metrics"].items()})
+
+    def _note_bests(self, metrics: Mapping[str, float], step: int) -> None:
+        self.bests |= {name: (value, step) for name, value in metrics.items() if name.startswith(BEST)}
+
+    def new_bests(self, metrics: Mapping[str, float]) -> tuple[dict[str, float], int]:
+        """Those that differ from what was recorded last, as the run ends, and their step: none has two values at one.
+
+        MLflow shows a metric's last step: that is after all epochs, and after an earlier end.
+        """
+        new = {name: value for name, value in metrics.items() if str(self.bests.get(name, [None])[0]) != str(value)}
+        return new, 1 + max([self.epoch, *(self.bests[name][1] for name in new if name in self.bests)])
 
 
 class Tracker:
@@ -120,14 +134,20 @@ class Tracker:
         """Log the metrics after an epoch; of no effect for one that was logged before."""
         if epoch > self._run(trial_id).epoch:
             metrics = {key: float(value) for key, value in metrics.items()}
-            self._record(trial_id, "epoch", epoch=epoch, metrics=metrics | self._best(trial_id, metrics))
+            self._record(trial_id, "epoch", epoch=epoch, metrics=metrics | self._best(trial_id, epoch, metrics))
 
-    def _best(self, trial_id: str, metrics: Mapping[str, float]) -> dict[str, float]:
-        """The objective, if it is the best so far: MLflow's page is sorted by it, as `vaeorch results` is."""
+    def _best(self, trial_id: str, epoch: int, metrics: Mapping[str, float]) -> dict[str, float]:
+        """The objective, if it is the best so far: MLflow's page is sorted by it, as `vaeorch results` is.
+
+        Nothing at a step at which earlier versions recorded it, as the trial ended: it is recorded at its next end.
+        """
         if self._view is None or not math.isfinite(value := metrics.get(self._view.objective, math.nan)):
             return {}
-        best, better = self._run(trial_id).best, {"max": gt, "min": lt}[self._view.mode]
-        return {f"{BEST}{self._view.objective}": value} if best is None or better(value, best) else {}
+        name, run = f"{BEST}{self._view.objective}", self._run(trial_id)
+        better = {"max": gt, "min": lt}[self._view.mode]
+        if name in run.bests and run.bests[name][1] >= epoch:
+            return {}
+        return {name: value} if run.best is None or better(value, run.best) else {}
 
     def pictures(self, trial_id: str, epoch: int, paths: Iterable[Path]) -> None:
         """Log PNG files drawn after an epoch. They must not change, so each epoch needs its own folder.
@@ -187,7 +207,7 @@ class Tracker:
         metrics = {f"{BEST}{key}": float(value) for key, value in best.items()}
         if self._view and status in LAST:
             metrics[f"{BEST}{self._view.objective}"] = math.nan  # whatever it had reached
-        step = self._run(uid).epoch + 1  # MLflow shows a metric's last step: the best so far has earlier ones
+        metrics, step = self._run(uid).new_bests(metrics)
         self._record(uid, "ended", status=status, tags=dict(tags), metrics=metrics, step=step)
 
     def _run(self, uid: str) -> History:

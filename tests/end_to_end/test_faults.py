@@ -131,7 +131,7 @@ def test_a_fault_of_the_disk_is_found_in_what_came_of_it(tmp_path, error, found)
     fault = fault_in(error)
     assert (fault and fault.errno) == found
     if found:
-        with pytest.raises(UserError, match=r"cannot be written: .*\. Free room"), disk_errors_reported(tmp_path):
+        with pytest.raises(UserError, match=r"cannot be written: "), disk_errors_reported(tmp_path):
             raise error
         with pytest.raises(OSError), faults_raised():  # noqa: PT011 (that it is one is the fact)
             raise error

@@ -14,17 +14,23 @@ import torch
 from rich.console import Console
 
 from orchestrator import signals as stopping
-from orchestrator.commands.resume import beginning, resume
+from orchestrator.commands.resume import beginning, check_trials, read_recorded, resume
+from orchestrator.commands.site import HERE
 from orchestrator.errors import UserError
 from orchestrator.reporting.console import Board, PlainLines
 from orchestrator.signals import Deferred, Noted, Terminated
+from orchestrator.space.plan import Plan
 from orchestrator.storage import layout, locks
 from orchestrator.storage.journal import Journal, JournalError
 from orchestrator.storage.trial_folder import results
 from orchestrator.storage.workspace import Workspace
-from orchestrator.sweep.folder import claim
+from orchestrator.sweep.extension import Wanted
+from orchestrator.sweep.folder import as_yaml, claim
+from orchestrator.sweep.inventory import progress
+from tests.support.one_slot import LOW, drawn, drive, extended, opened
+from tests.support.one_slot import spec_of as searched
 from tests.support.small_runs import a_run
-from tests.support.sweep_folders import swept
+from tests.support.sweep_folders import swept, write_epochs
 from tests.support.sweeps import spec_of, trials_of
 from tests.support.trial_folders import config_of, folder_in
 from trainables.common.errors import CheckpointError
@@ -80,6 +86,54 @@ def test_a_spec_that_was_changed_is_refused_though_the_journal_is_lost(tmp_path)
     file.write_text(file.read_text().replace("batch_size: 32", "batch_size: 31"))
     told = refused(tmp_path)
     assert told.startswith(f"{folder}/trials/0001/config.json: its settings are not those that {file} says now.")
+
+
+def whole(folder) -> dict:
+    """The content of all files of a folder."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def trained(folder, spec, wanted=None):
+    """A sweep of `one_slot` that has finished and, if `wanted`, was extended; all that it leaves but weights."""
+    folder.mkdir()
+    queue, plan = drive(opened(folder, spec)), Plan.of(spec)
+    if wanted:
+        plan = extended(folder, plan, wanted)
+        queue = drive(opened(folder, plan.spec, plan=plan))
+    queue.state.results_file.write()
+    (folder / layout.SPEC).write_text(as_yaml(plan.spec))
+    for trial, config in queue.state.results_file.trials.items():
+        epochs = queue.state.results_file.entries[trial]["epochs"]
+        own = write_epochs(layout.trial_folder(folder, trial), "val/elbo", [0.0] * epochs)
+        (own / layout.CONFIG).write_text(json.dumps({"run": config["run"]}))
+    return folder
+
+
+LOST = {
+    "optuna": (drawn(trials=3), None, "which trials the searcher optuna drew"),
+    "optuna, extended": (drawn(trials=3), Wanted(trials=1), "which trials the searcher optuna drew"),
+    "extended by seeds": (searched(trials=3), Wanted(seeds=1), "if nothing was, the sweep was extended"),
+    "extended by epochs": (searched(LOW, trials=3), Wanted(epochs=1), "if nothing was, the sweep was extended"),
+    "confirmed": (searched(LOW, trials=3, confirm={"top": 1, "seeds": 2}), None, "what trial 0004 is"),
+}
+
+
+@pytest.mark.parametrize(("spec", "wanted", "why"), LOST.values(), ids=LOST)
+def test_without_its_journal_a_sweep_whose_trials_the_spec_does_not_tell_is_left_as_it_is(tmp_path, spec, wanted, why):
+    folder = trained(tmp_path / "held", spec, wanted)
+    (folder / layout.JOURNAL).unlink()
+    before = whole(folder)
+    told = refused(tmp_path)
+    assert why in told and f"Its results are there: vaeorch results held --out {tmp_path}; so for" in told
+    assert before.items() <= whole(folder).items() and not (folder / layout.JOURNAL).exists()
+
+
+def test_without_its_journal_a_sweep_whose_trials_the_spec_tells_goes_on(tmp_path):
+    folder = trained(tmp_path / "held", searched(LOW, trials=2), Wanted(trials=1))
+    (folder / layout.JOURNAL).unlink()
+    plan = read_recorded(Journal(folder), Workspace(tmp_path), "held", HERE).plan
+    check_trials(plan, folder)
+    assert len(plan) == 3
 
 
 def test_a_trial_is_not_trained_in_the_folder_of_another(tmp_path):
@@ -205,3 +259,22 @@ def test_a_command_that_is_ended_in_torch_save_says_so_by_its_exit_code(terminat
         "orchestrator.commands.listing.print_list", lambda *_: torch.save(torch.zeros(4), Interrupting())
     )
     assert vaeorch("list") == (143, "", "")
+
+
+def test_epochs_that_a_lost_journal_had_are_read_from_the_trials_folder(tmp_path):
+    """A trial that goes on repeats its last epoch alone."""
+    spec = searched(LOW, trials=2, scheduler={"name": "none"})
+    write_epochs(tmp_path / "trials" / "0001", "val/elbo", [-5.0, -1.0, -3.0])
+
+    def known() -> tuple:
+        entry = opened(tmp_path, spec).state.results_file.entries["0001"]
+        return entry["epochs"], entry["best"]["epoch"], entry["best"]["val/elbo"], entry["last"]["val/elbo"]
+
+    state = opened(tmp_path, spec).state
+    for trial in ("0001", "0002"):
+        state.begin(trial)
+        state.report(trial, 3, {"val/elbo": -3.0})
+    assert [event[2] for event in state.take_news() if event[:2] == ("epoch", "0001")] == [1, 2, 3]
+    assert state.results_file.entries["0002"]["best"]["epoch"] == 3  # nothing is known of those before
+    assert known() == known() == (3, 2, -1.0, -3.0)
+    assert progress(tmp_path, "val/elbo").values["0001"] == [-5.0, -1.0, -3.0]

@@ -42,7 +42,7 @@ MISTAKES = {
         ("trials: 4\nsearcher: optuna", "16: searcher: must be a mapping, not 'optuna'. Write {name: optuna}."),
         ("trials: 4\nsearcher: {name: optona}", "16: searcher.name: unknown name 'optona'. Did you mean 'optuna'?"),
         ("searcher: {name: grid}", "13: search.method.beta: has no end of values: loguniform. Write searcher.points"),
-        ("trials: 4\nsearcher: {name: grid, points: 3}", "15: trials: 4 trials would all be alike: "),
+        ("trials: 4\nsearcher: {name: grid, points: 3}", "15: trials: the searcher 'grid' trains each combination"),
         ("searcher: {name: grid, points: 1}", "15: searcher.points: must be at least 2, not 1."),
         ("searcher: {name: grid, points: 9_000}", "8: search: asks for more than 10,000 trainings."),
         ("trials: 4\nsearcher: {name: optuna, startup_trials: 0}", "16: searcher.startup_trials: must be above 0"),

@@ -16,7 +16,7 @@ from orchestrator.storage import locks
 from orchestrator.storage.journal import Journal
 from orchestrator.storage.workspace import Workspace
 from orchestrator.sweep.extension import settle_spec
-from orchestrator.sweep.folder import claim
+from orchestrator.sweep.folder import claim, recorded_spec
 from orchestrator.sweep.open import Start, open_queue
 from tests.support.journals import journal_of
 from tests.support.one_slot import drive
@@ -150,3 +150,32 @@ def test_a_sweep_of_a_cluster_is_not_extended(out, vaeorch):
     (out / ".clusters" / "tiny.json").write_text("{}")
     code, _, error = vaeorch("extend", "tiny", "--out", out, "--trials", 1)
     assert code == 2 and "was sent to a cluster, and none extends sweeps" in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["tiny (copy)", "_tiny", "größer"])
+def test_a_copy_whose_folder_no_spec_could_name_is_extended_and_read_by_all_verbs(out, vaeorch, name):
+    folder = out / name
+    swept(out, SPEC).rename(folder)
+    assert vaeorch("results", name, "--out", out)[1].startswith(f"{name}: 2 trials by val/elbo")
+    for _ in range(2):
+        assert vaeorch("extend", name, "--out", out, "--trials", 1)[0] == 0
+        before = (folder / "spec.yaml").read_text()
+        assert recorded_spec(folder).name == journal_of(folder)[-1]["spec"]["name"] == "tiny"
+        settle_spec(folder, Journal(folder).events)
+        assert (folder / "spec.yaml").read_text() == before
+        recorded = read_recorded(Journal(folder), Workspace(out), name, HERE)
+        assert recorded.plan.spec.name == name
+        drive(open_queue(recorded.plan, folder, Start())).state.results_file.write()
+    [listed] = [line for line in vaeorch("list", "--out", out)[1].splitlines() if name in line]
+    assert "finished" in listed and "damaged" not in listed
+    assert vaeorch("rename", name, "plain", "--out", out)[0] == 0
+
+
+def test_a_journal_that_is_begun_in_a_copied_folder_can_be_compared_with_its_spec(out):
+    folder = swept(out, SPEC).rename(out / "tiny (copy)")
+    (folder / "journal.jsonl").unlink()
+    plan = read_recorded(Journal(folder), Workspace(out), folder.name, HERE).plan
+    open_queue(plan, folder, Start())
+    assert read_recorded(Journal(folder), Workspace(out), folder.name, HERE).changes == [
+        'spec.yaml: name was "tiny", is "tiny (copy)"'
+    ]

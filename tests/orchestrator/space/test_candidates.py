@@ -243,6 +243,13 @@ def test_options_that_make_equal_runs_are_one_configuration(tmp_path):
     assert sorted(trial.config["method.dz_size"] for trial in listed) == [50, 1000]
 
 
+@pytest.mark.parametrize("domain", ["grid", "choice"])
+def test_zeros_of_both_signs_are_one_value(tmp_path, domain):
+    search = f"search: {{method.beta: {{{domain}: [0, -0.0]}}}}\n" + "trials: 2\n" * (domain == "choice")
+    spec, listed = sweep(tmp_path, search)
+    assert len(listed) == 1 and len(notes(spec, listed)) == 1
+
+
 def test_rows_of_a_zip_that_make_equal_runs_are_one_configuration(tmp_path):
     search = "search: {'network.latent_dim, method.beta': {zip: [[2, 1], [2, 1.0], [3, 1]]}}\n"
     spec, listed = sweep(tmp_path, search)

@@ -32,6 +32,14 @@ FILES = (
     (b"name: !mine x\n", "1: name: the tag !mine is not read here"),
     (b"a: !!set {b, c}\n", "1: a: the tag !!set is not read here"),
     (b"a: [1, !!binary aGk=]\n", "1: a[1]: the tag !!binary is not read here"),
+    (b"%YAML 1.3\n---\nname: x\n", "1: is not YAML 1.2: remove the line that begins with %YAML."),
+    (b"%TAG ! x\n---\n%YAML 1.3\n---\na: 1\n", "3: is not YAML 1.2: remove the line that begins with %YAML."),
+    (b'name: x\nrun: "\\U00110000"\n', "2: is not YAML: an escape such as \\U00110000 names no character."),
+    (b'name: x\nrun: "\\U99999999"\n', "2: is not YAML: an escape such as \\U00110000 names no character."),
+    (b'name: "\\ud800"\n', "1: name: holds '\\ud800', half of a character. Write the character itself."),
+    (b'name: x\n"a\\udc00": 1\n', "2: holds '\\udc00', half of a character. Write the character itself."),
+    (b'a: !!int ""\n', "1: a: '' cannot be read as int."),
+    (b'a: !!float ""\n', "1: a: '' cannot be read as float."),
 )
 
 
@@ -106,7 +114,22 @@ def test_any_key_can_be_unknown_and_takes_one_printable_line(tmp_path, key):
         assert ": unknown key. " in told and told.isprintable()
 
 
-PIECES = (*"{}[]:,'#\n", "-1", "1e-4", "null", "name", "choice", "grid", "&a ", "*a ", "!!x ")
+PIECES = (
+    *"{}[]:,'#\n",
+    "%YAML 1.3\n---\n",
+    '"\\ud800"',
+    '"\\U00110000"',
+    '!!int ""',
+    "-1",
+    "1e-4",
+    "null",
+    "name",
+    "choice",
+    "grid",
+    "&a ",
+    "*a ",
+    "!!x ",
+)
 EDITS = strategies.tuples(strategies.integers(0, len(TINY)), strategies.sampled_from(PIECES))
 
 
@@ -165,6 +188,7 @@ def test_a_file_without_permission_says_so(tmp_path):
         ("2020-01-01", "2020-01-01"),
         ("~", None),
         ("", None),
+        ('"\\ud83d\\ude00"', "\U0001f600"),
     ],
 )
 def test_yaml_is_read_as_version_1_2(tmp_path, text, value):
@@ -222,6 +246,10 @@ SETTINGS = (
     ("run.epochs=[2", "is not YAML: "),
     ("run.epochs=!!python/name:os.system", "the tag !!python/name:os.system is not read here"),
     ("run.epochs", "must be PATH=VALUE, such as run.epochs=2"),
+    ("run..epochs=2", "must be PATH=VALUE, such as run.epochs=2"),
+    (".run.epochs=2", "must be PATH=VALUE, such as run.epochs=2"),
+    ("run.epochs]=2", "must be PATH=VALUE, such as run.epochs=2"),
+    ("run.epochs=%YAML 1.3", "is not YAML"),
     ("=2", "must be PATH=VALUE, such as run.epochs=2"),
     ("run.network.hidden[0]=2", "must be PATH=VALUE, such as run.epochs=2"),
     ("search.method.beta={uniform: [1, 0]}", "search.method.beta.uniform: must have its first number below"),

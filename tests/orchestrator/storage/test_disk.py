@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import UserError
-from orchestrator.storage.disk import disk_errors_reported, fault_in_text, host_named
+from orchestrator.storage.disk import TRY_AGAIN, disk_errors_reported, fault_in_text, host_named
 
 HERE = socket.gethostname()
 FULL = os.strerror(errno.ENOSPC)
@@ -58,3 +58,26 @@ def test_a_drivers_own_disk_is_told_with_its_host():
     told = pytest.raises(UserError, match="^gpu1:/runs/tiny: cannot be written")
     with told, disk_errors_reported(Path("/runs/tiny"), host="gpu1"):
         raise full
+
+
+CURES = [
+    (errno.ENOSPC, "Free room"),
+    (errno.EDQUOT, "Free room"),
+    (errno.EROFS, "Make it writable"),
+    (errno.EACCES, "Make it writable"),
+    (errno.EIO, "Check the disk"),
+    (errno.ENAMETOOLONG, "Shorten its path"),
+]
+
+
+@pytest.mark.parametrize(("number", "cure"), CURES)
+def test_each_error_of_the_disk_has_its_own_cure(number, cure):
+    fault, folder = OSError(number, os.strerror(number)), Path("/runs/tiny")
+    for asked, told in (
+        ((), f"{cure} or choose another --out."),
+        ((TRY_AGAIN,), f"{cure}, then try again."),
+        (("Free room, then go on: vaeorch resume tiny",), f"{cure}, then go on: vaeorch resume tiny"),
+    ):
+        with pytest.raises(UserError) as caught, disk_errors_reported(folder, *asked):
+            raise fault
+        assert caught.value.lines == (f"/runs/tiny: cannot be written: {fault.strerror}. {told}",)

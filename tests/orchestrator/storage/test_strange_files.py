@@ -50,7 +50,7 @@ def test_strange_results_are_made_anew_by_resume(tmp_path, content):
 def test_sound_files_are_read(tmp_path):
     (tmp_path / "results.json").write_text(json.dumps(SWEEP))
     (tmp_path / layout.EVALUATIONS).write_text(json.dumps({"key": FINDING}))
-    assert read_results(tmp_path.parent, tmp_path.name) == SWEEP
+    assert read_results(tmp_path.parent, tmp_path.name) == SWEEP | {"name": tmp_path.name}
     assert findings.read(tmp_path) == {"key": FINDING}
 
 

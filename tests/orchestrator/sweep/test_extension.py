@@ -11,6 +11,7 @@ from orchestrator.space.plan import Plan
 from orchestrator.space.trials import list_trials
 from orchestrator.storage.journal import Journal
 from orchestrator.sweep.extension import Wanted, extended_plan, is_finished, settings_of
+from orchestrator.sweep.inventory import progress
 from orchestrator.sweep.ranking import configurations
 from tests.support.journals import Killed, journal_of
 from tests.support.one_slot import ASHA, EPOCHS, FEW, LOW, RATES, drawn, drive, entries_of, extended, opened, spec_of
@@ -61,7 +62,8 @@ def test_an_extension_cut_at_any_event_comes_to_the_same_end(tmp_path, spec, wan
         events = Journal(folder).events
         assert not is_finished(events)
         again = extended_plan(Plan(after.spec, plan.trials), events)
-        assert again == after
+        confirming = [len(event["trials"]) for event in events[before:] if event["event"] == "confirming"]
+        assert again == (after.confirmed(*confirming) if confirming else after)
         if cut % 3 == 0:  # and killed once more
             with pytest.raises(Killed):
                 drive(opened(folder, after.spec, plan=again, lines=1))
@@ -216,6 +218,19 @@ def test_only_those_among_the_best_that_are_not_confirmed_are_confirmed(tmp_path
     assert {trial["configuration"] for trial in entries_of(queue, "confirm")} == confirmed
 
 
+def test_a_finished_sweep_plans_no_more_trials_than_it_has_however_often_it_was_extended(tmp_path):
+    plan = finished(tmp_path, spec_of(LOW, trials=4, scheduler=NONE, confirm={"top": 3, "seeds": 2}))
+    counts = []
+    for wanted in (Wanted(trials=2), Wanted(seeds=1), Wanted(epochs=1)):
+        queue, plan = gone_on(tmp_path, plan, wanted)
+        counts.append(len(entries_of(queue)) + len(entries_of(queue, "confirm")))
+        events = Journal(tmp_path).events
+        plan = extended_plan(Plan(plan.spec, plan.first_trials), events)
+        assert len(plan) == len(progress(tmp_path).plan(plan.spec)) == counts[-1]
+        assert plan.confirming == len(entries_of(queue, "confirm"))
+    assert counts[0] < 4 + 3 * 2 + 2 + 3 * 2  # some of the best are confirmed already
+
+
 def test_more_seeds_never_repeat_those_that_confirmed(tmp_path):
     plan = finished(tmp_path, spec_of(LOW, trials=2, scheduler=NONE, confirm=TWO))
     queue, _ = gone_on(tmp_path, plan, Wanted(seeds=2))
@@ -289,6 +304,7 @@ def test_a_search_that_is_exhausted_has_no_further_trials(tmp_path, make):
         ("run.optimizer.lr=1", "contradicts the trials that were made"),
         ("objective.metric=val/nll", "contradicts the trials that were made"),
         ("overrides=[]", "contradicts the trials that were made"),
+        ("name=other", "Rename it: vaeorch rename OLD NEW"),
         ("trials=9", "Say how many more by --trials N."),
         ("seeds=9", "Say how many more by --seeds N."),
         ("run.epochs=9", "Say how many more by --epochs N."),
@@ -331,6 +347,14 @@ def test_epochs_need_a_trial_that_was_trained_in_full(tmp_path):
     high = {"optimizer.lr": {"grid": [0.5, 0.9]}}  # both diverge
     plan = finished(tmp_path, spec_of(high))
     with pytest.raises(UserError, match="no trial was trained in full"):
+        extended(tmp_path, plan, Wanted(epochs=1))
+
+
+def test_epochs_need_a_configuration_all_of_whose_seeds_were_trained_in_full(tmp_path):
+    plan = finished(tmp_path, spec_of(LOW, trials=2, seeds=2))
+    ends = [entry["status"] for entry in entries_of(opened(tmp_path, plan.spec))]
+    assert ends.count("completed") == 1
+    with pytest.raises(UserError, match="no configuration, with all of its seeds, was trained in full"):
         extended(tmp_path, plan, Wanted(epochs=1))
 
 

@@ -12,7 +12,7 @@ import pytest
 from orchestrator.storage import layout
 from orchestrator.tracking.client import connect
 from orchestrator.tracking.identity import recorded_store
-from orchestrator.tracking.store_address import default_store, sqlite_address
+from orchestrator.tracking.store_address import default_store, same_store, sqlite_address
 from orchestrator.tracking.tracker import Tracker, sync
 from orchestrator.tracking.ui import page
 from tests.support.managed import in_store, parent_of, recorded
@@ -122,3 +122,17 @@ def test_a_trial_says_where_its_files_are_when_it_ends(out):
     experiment = client.get_experiment_by_name("a").experiment_id
     [trial] = client.search_runs([experiment], "tags.trial_id = '0002'")
     assert (trial.data.tags["checkpoint"], trial.data.tags["dataset"]) == (str(home / layout.BEST), "digits")
+
+
+def test_a_sweep_that_is_sent_to_an_address_with_a_quoted_character_makes_no_folder_of_that_name(
+    out, a_store, tmp_path, vaeorch
+):
+    place = tmp_path / "other dir"
+    place.mkdir()
+    shutil.copy(a_store, place / "x.db")
+    address = f"sqlite:///{tmp_path}/other%20dir/x.db"
+    for given in (["--tracking-uri", address], []):  # then that which was recorded
+        assert vaeorch("sync", "a", "--out", out, *given)[0] == 0
+        assert same_store(recorded_store(out / "a"), address)
+    assert connect(recorded_store(out / "a")).get_experiment_by_name("a")
+    assert {path.name for path in tmp_path.iterdir()} == {"runs", "other dir"}

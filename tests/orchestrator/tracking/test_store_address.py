@@ -10,6 +10,7 @@ from orchestrator.tracking.store_address import (
     check_store,
     default_store,
     first_line,
+    for_mlflow,
     page_of,
     same_store,
     sqlite_address,
@@ -93,6 +94,14 @@ def test_a_new_sweep_goes_to_the_store_of_the_environment_else_to_that_beside_it
     assert store_for_new(tmp_path) == "file:///tmp/mlruns"
     with pytest.raises(TrackingError, match=r"\(of MLFLOW_TRACKING_URI\): begin it with http://"):
         check_store(store_for_new(tmp_path))
+
+
+def test_an_address_with_a_quoted_character_names_its_driver_so_that_mlflow_makes_no_such_folder(tmp_path, monkeypatch):
+    given, taken = "sqlite:////a%20b/mlflow.db?timeout=3", "sqlite+pysqlite:////a%20b/mlflow.db?timeout=3"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", given)
+    assert for_mlflow(given) == for_mlflow(taken) == store_for_new(tmp_path) == taken and same_store(given, taken)
+    for other in ("sqlite:////a b/mlflow.db?x=%20", "http://host/a%20b", "postgresql://me:p%3A@host/db"):
+        assert for_mlflow(other) == other
 
 
 def test_one_file_is_one_store_however_its_address_is_written(tmp_path):
