@@ -15,7 +15,7 @@ from orchestrator.clusters.model_file import model_file
 from orchestrator.clusters.resources import cpus
 from orchestrator.evaluation.selection import of_plain
 from orchestrator.storage import layout
-from orchestrator.storage.disk import fault_in, place
+from orchestrator.storage.disk import cure_of, fault_in, place
 from trainables.common.roots import cache_folder, root_of
 from trainables.common.threads import torch_threads
 from trainables.run import Run
@@ -64,7 +64,7 @@ def examine(job: Job, threads: int) -> Iterator[Answer]:
                 return
             except Exception as error:  # any kind: only this evaluation has failed, the others continue
                 if fault := fault_in(error):
-                    told = f"{place(fault, shared)}: cannot be written: {fault.strerror}. Free room, then try again."
+                    told = f"{place(fault, shared)}: cannot be written: {fault.strerror}. {cure_of(fault)}, then try again."
                     yield {"id": job["id"], "refused": told}
                     return
                 yield {"id": job["id"], "failed": f"{asked.popleft().name}: {traceback.format_exc()}"}
