@@ -64,8 +64,8 @@ def examine(job: Job, threads: int) -> Iterator[Answer]:
                 return
             except Exception as error:  # any kind: only this evaluation has failed, the others continue
                 if fault := fault_in(error):
-                    told = f"{place(fault, shared)}: cannot be written: {fault.strerror}. {cure_of(fault)}, then try again."
-                    yield {"id": job["id"], "refused": told}
+                    told = f"{place(fault, shared)}: cannot be written: {fault.strerror}."
+                    yield {"id": job["id"], "refused": f"{told} {cure_of(fault)}, then try again."}
                     return
                 yield {"id": job["id"], "failed": f"{asked.popleft().name}: {traceback.format_exc()}"}
 
