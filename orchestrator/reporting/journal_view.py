@@ -72,9 +72,10 @@ class JournalReader:
         yield "trial_started", trial, self.params.get(trial, {}), trial
 
     def _epoch(self, event: dict[str, Any]) -> Iterator[tuple]:
-        trial, epoch = event["trial"], event["epoch"]
+        trial, epoch, earlier = event["trial"], event["epoch"], event.get("earlier", [])
         self.epochs[trial] = epoch
-        yield "epoch", trial, epoch, event["metrics"]
+        for number, metrics in enumerate([*earlier, event["metrics"]], epoch - len(earlier)):
+            yield "epoch", trial, number, metrics
         if event.get("answer") == PAUSE:
             self.paused[trial] = self.epochs.pop(trial)
             yield "trial_paused", trial

@@ -90,3 +90,11 @@ def test_a_file_that_is_not_there_has_no_lines(tmp_path):
     assert growing.lines() == []
     (tmp_path / "none").write_text(json.dumps({}))
     assert growing.lines() == []  # half a line
+
+
+def test_epochs_of_which_only_the_trials_folder_knew_are_shown_too(tmp_path):
+    """As after a journal was lost."""
+    facts = {"event": "epoch", "trial": "0001", "epoch": 3, "metrics": {"val/elbo": 3.0}}
+    Journal(tmp_path).append(facts | {"earlier": [{"val/elbo": 1.0}, {"val/elbo": 2.0}]})
+    news = JournalReader(tmp_path, spec_of()).news()
+    assert news == [("epoch", "0001", n, {"val/elbo": float(n)}) for n in (1, 2, 3)]
