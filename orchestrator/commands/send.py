@@ -17,9 +17,11 @@ from orchestrator.errors import UserError
 from orchestrator.evaluation.selection import Selection, select_evaluations, written_in
 from orchestrator.reporting.comparison import TABLE
 from orchestrator.space.plan import Plan
+from orchestrator.spec.records import SweepSpec
 from orchestrator.storage import layout
 from orchestrator.storage.workspace import Workspace
 from orchestrator.sweep.changes import datasets
+from orchestrator.sweep.folder import recorded_spec
 from trainables.data.access import DataAccess, elsewhere
 
 
@@ -57,24 +59,24 @@ class Sender:
         return read(spec, name, settings, DataAccess(self.workspace.data_root, elsewhere))
 
     def dry_run(self, plan: Plan) -> None:
-        """Print what a sweep would do there. Raises UserError where there is no room for a trial."""
-        print_plan(plan, self.workspace.folder(plan.spec.name), self.json_wanted, self._slots(plan))
+        """Print what a sweep would do there. Raises UserError where `sweep` would before anything starts."""
+        print_plan(plan, self.workspace.folder(plan.spec.name), self.json_wanted, self._checked(plan))
         if not self.json_wanted:
             for line in self.record.summary():
                 print(f"  cluster    {line}")
 
     def sweep(self, plan: Plan, spec: Path, settings: tuple[str, ...], reuse: bool) -> int:
         """Send a new sweep."""
-        self._slots(plan)
-        if plan.spec.budget and plan.spec.budget.usd:
-            check_known(self.record.prices())
-        refuse_relative(plan)
+        self._checked(plan)
         text, named = spec.read_text(encoding="utf-8-sig"), f"name={json.dumps(plan.spec.name)}"
         known = {"settings": (*settings, named), "source": str(spec), "reuse": reuse}
         return self._send("sweep", plan.spec.name, text, **known)
 
     def resume(self, name: str) -> int:
         """Go on with a sweep that was sent there."""
+        folder = self.workspace.folder(name)
+        if (folder / layout.SPEC).is_file():  # else the driver alone has the spec
+            self._check_budget(recorded_spec(folder))
         return self._send("resume", name)
 
     def evaluate(self, target: str, asked: Selection, form: str) -> int:
@@ -90,10 +92,21 @@ class Sender:
             print_evaluations(self.workspace.out, target, form)
         return code
 
-    def _slots(self, plan: Plan) -> int | None:
-        """How many trials train at a time; None where only the cluster itself knows. Raises UserError."""
+    def _checked(self, plan: Plan) -> int | None:
+        """How many trials train at a time; None where only the cluster itself knows.
+
+        Raises UserError where a trial has no room, a price is not known that the budget needs, or a path is not whole.
+        """
         nodes = self.record.room()
-        return ConnectedCluster(nodes).slots(plan.spec.resources) if nodes else None
+        slots = ConnectedCluster(nodes).slots(plan.spec.resources) if nodes else None
+        self._check_budget(plan.spec)
+        refuse_relative(plan)
+        return slots
+
+    def _check_budget(self, spec: SweepSpec) -> None:
+        """Raises UserError for a budget in dollars where a price is not known."""
+        if spec.budget and spec.budget.usd:
+            check_known(self.record.prices())
 
     def _send(self, verb: str, target: str, spec: str | None = None, **known) -> int:
         from orchestrator.commands.cluster_jobs import run_on_cluster

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.clusters.cost import Cost
+from orchestrator.storage import layout
+from tests.support.fake_clusters import a_sweep
 
 
 @pytest.fixture
@@ -50,11 +52,20 @@ def test_nobody_is_asked_where_nothing_is_billed(world, there):
     assert there("sweep", "tiny.yaml")[0] == 0
 
 
-def test_a_budget_in_dollars_needs_every_price(billed, there):
+def test_a_budget_in_dollars_needs_every_price(billed, there, tmp_path):
     budget = ("--set", "budget.usd=50")
     billed.prices = {"head": 0.5, "gpus": None}
-    code, _, said = there("sweep", "tiny.yaml", "--yes", *budget)
-    assert code == 2 and said.startswith("budget.usd: the price of gpus is not known. Write the usd_per_hour")
+    for words in (["--yes"], ["--dry-run"]):
+        code, _, said = there("sweep", "tiny.yaml", *words, *budget)
+        assert code == 2 and said.startswith("budget.usd: the price of gpus is not known. Write the usd_per_hour")
     assert billed.did == []
     billed.prices = {"head": 0.5, "gpus": 2.0}
     assert there("sweep", "tiny.yaml", "--yes", *budget)[0] == 0
+    billed.drive = a_sweep
+    there("sweep", "tiny.yaml", "--yes", "--name", "whole")
+    file, done = tmp_path / "runs" / "whole" / layout.SPEC, list(billed.did)
+    file.write_text(file.read_text().replace("budget: null", "budget: {usd: 50.0}"))
+    billed.prices = {"head": 0.5, "gpus": None}
+    code, _, said = there("resume", "whole", "--yes")
+    assert code == 2 and said.startswith("budget.usd: the price of gpus is not known")
+    assert billed.did == done  # nothing was started
