@@ -38,7 +38,7 @@ def start_cluster(cpus: tuple[float, ...]) -> Cluster:
     while True:
         cluster = Cluster()
         try:
-            with local.replaced(services, "get_node", local.patient(services.get_node)):
+            with local.replaced(services, "get_node", local.patient(services.get_node, lambda: None)):
                 for number in cpus:
                     first = {} if cluster.head_node else {"include_dashboard": False, "_system_config": SOON_MISSED}
                     with local.inherited({"RAY_NODE_TYPE_NAME": "head" if first else "worker"}):
