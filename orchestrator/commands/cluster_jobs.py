@@ -83,15 +83,20 @@ def run_on_cluster(job: Job, spec: str | None, record: RemoteCluster, options: C
         end(record, state, home.console)
         raise
     finally:
-        if started and options.keep_up:
-            record.down_when_idle(state, options.keep_up)
-            say(home.console, f"up           {options.name}, until it has been idle for {options.keep_up:g} minutes")
-        elif started and (others := running(record, state, out, job_id)):
-            record.down_when_idle(state, OTHERS_MINUTES)
-            too = f"{', '.join(others)} runs there, too: it ends once it has been idle for {OTHERS_MINUTES} minutes"
-            say(home.console, f"up           {options.name}: {too}")
-        elif started:
-            end(record, state, home.console)
+        if started:
+            leave(record, state, options, home, job_id)
+
+
+def leave(record: RemoteCluster, state: Path, options: ClusterOptions, home: Home, job_id: str) -> None:
+    """End a cluster that this command has started; once it is idle, where that was asked for or other sweeps run there."""
+    others = [] if options.keep_up else running(record, state, home.workspace.out, job_id)
+    minutes = options.keep_up or (OTHERS_MINUTES if others else 0)
+    if not minutes:
+        end(record, state, home.console)
+        return
+    record.down_when_idle(state, minutes)
+    why = f": {', '.join(others)} runs there, too;" if others else ","
+    say(home.console, f"up           {options.name}{why} until it has been idle for {minutes:g} minutes")
 
 
 def running(record: RemoteCluster, state: Path, out: Path, but: str) -> list[str]:

@@ -248,7 +248,7 @@ def test_a_cluster_on_which_another_sweep_runs_stays_up_until_it_is_idle(world, 
     monkeypatch.setattr("tests.support.fake_clusters.FakeJobs.list", lambda jobs: others)
     code, out, _ = there("sweep", "tiny.yaml")
     assert (code, world.did[-1]) == (0, "down after 10")
-    assert "far: theirs-sweep-2 runs there, too: it ends once it has been idle for 10 minutes" in out
+    assert "far: theirs-sweep-2 runs there, too; until it has been idle for 10 minutes" in out
 
 
 def test_down_leaves_a_ray_that_vaeorch_has_not_started_and_its_jobs_alone(here, tmp_path):
