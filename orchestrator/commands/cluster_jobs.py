@@ -88,7 +88,7 @@ def run_on_cluster(job: Job, spec: str | None, record: RemoteCluster, options: C
 
 
 def leave(record: RemoteCluster, state: Path, options: ClusterOptions, home: Home, job_id: str) -> None:
-    """End a cluster that this command has started; once it is idle, where that was asked for or other sweeps run there."""
+    """End a cluster that this command has started; once it is idle, where that was asked, or other sweeps run there."""
     others = [] if options.keep_up else running(record, state, home.workspace.out, job_id)
     minutes = options.keep_up or (OTHERS_MINUTES if others else 0)
     if not minutes:
