@@ -69,8 +69,8 @@ class TrialStack:
         """Train each trial for an epoch: {"results": one of each}.
 
         Before that, where some were resumed, first their results of the epoch of their checkpoints, or that they have
-        diverged after it. And where several
-        are new to each other, first whether they are trained together: {"refused": why} or {"accepted": measured}.
+        diverged after it. And where several are new to each other, first whether they are trained together:
+        {"refused": why} or {"accepted": measured}.
 
         Args:
             bits: several are trained together only where this changes no bit; else also where numbers differ by CLOSE.

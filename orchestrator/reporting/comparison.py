@@ -89,12 +89,12 @@ def _not_whole(models: Sequence[EvaluatedModel]) -> list[str]:
     """A line for models of trials that diverged or failed, and for means over whole trainings and others."""
     unsound = {model.id: model.status for model in models if model.status in UNSOUND}
     lines = [f"{id}: {status}: its numbers are of an epoch before that" for id, status in unsound.items()]
-    stopped: dict[str, set[str]] = {}
+    several, stopped = Counter(model.label for model in models), {}
     for model in models:
-        if model.status == STOPPED and any(one.label == model.label and one.id != model.id for one in models):
-            stopped.setdefault(model.label, set()).add(model.id)
-    means = (f"{label}: a mean with trainings that were stopped early: " for label in stopped)
-    return lines + [f"{mean}{', '.join(sorted(ids))}" for mean, ids in zip(means, stopped.values(), strict=True)]
+        if model.status == STOPPED and several[model.label] > 1:
+            stopped.setdefault(model.label, []).append(model.id)
+    early = "a mean with trainings that were stopped early"
+    return lines + [f"{label}: {early}: {', '.join(sorted(ids))}" for label, ids in stopped.items()]
 
 
 def _lacking(pairs: list[tuple[EvaluatedModel, StoredResult]]) -> list[str]:

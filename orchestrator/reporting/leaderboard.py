@@ -35,7 +35,8 @@ def misfortunes(results: dict[str, Any]) -> list[str]:
     wrong = [trial for trial in trials if trial["status"] in UNSOUND]
     metric = results["objective"]["metric"]
     if any(math.isfinite(best_value(trial, metric)) for trial in trials if trial["status"] in RANKED):
-        confirming = [trial for trial in trials if trial["id"] not in chosen_by(results)]
+        biased = chosen_by(results)
+        confirming = [trial for trial in trials if trial["id"] not in biased]
         return [f"{name}: no trial that confirms has a finite {metric}.", *_reasons(confirming)[:MOST_REASONS]]
     if len(wrong) < len(trials):
         return [f"{name}: no trial had a finite {metric}."]

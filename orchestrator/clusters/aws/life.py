@@ -48,7 +48,7 @@ def up(record, state: Path, say: Callable[[str], None]) -> bool:
     with changing(state):
         cloud, noted = Cloud(record.region), Noted.read(state)
         if noted and is_up(noted):
-            noted.check(record)
+            noted.refuse_edited(record)
             return False
         if noted:
             say(f"Ending what is left of {noted.cluster}.")

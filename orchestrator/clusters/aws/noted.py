@@ -48,7 +48,7 @@ class Noted:
             raise UserError(f"{file}: is damaged. {cure}")
         return cls(**known)
 
-    def check(self, record) -> None:
+    def refuse_edited(self, record) -> None:
         """Raises UserError if the cluster, which is up, is not what its file says now."""
         now = asked_of(record)
         if changed := [key for key in now if self.asked and now[key] != self.asked.get(key)]:

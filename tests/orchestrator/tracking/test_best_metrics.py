@@ -1,29 +1,13 @@
 """The metrics `best/*` of runs that end more than once: one value at each step, and the last value last."""
 
 import math
-import shutil
 from collections import Counter
-
-import pytest
 
 from orchestrator.tracking.spool import PARENT
 from orchestrator.tracking.tracker import History
 from tests.support.tracked_sweeps import client_of, runs_of, start, tracker_of
 
 OBJECTIVE = "best/val/elbo"
-
-
-@pytest.fixture
-def uri(a_store, tmp_path):
-    return f"sqlite:///{shutil.copy(a_store, tmp_path / 'mlflow.db')}"
-
-
-@pytest.fixture
-def folder(tmp_path):
-    folder = tmp_path / "first"
-    folder.mkdir()
-    (folder / "spec.yaml").write_text("name: spec\n")
-    return folder
 
 
 def go_on(folder, uri, values: dict[int, float], status: str, trial: str = "completed") -> None:

@@ -3,7 +3,6 @@
 import base64
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -24,19 +23,6 @@ from orchestrator.tracking.tracker import provenance, sync
 from orchestrator.tracking.ui import page
 from tests.support import ROOT, warm
 from tests.support.tracked_sweeps import VIEW, client_of, record, runs_of, start, steps_of, tracker_of, uid_of
-
-
-@pytest.fixture
-def uri(a_store, tmp_path):
-    return f"sqlite:///{shutil.copy(a_store, tmp_path / 'mlflow.db')}"
-
-
-@pytest.fixture
-def folder(tmp_path):
-    folder = tmp_path / "first"
-    folder.mkdir()
-    (folder / "spec.yaml").write_text("name: spec\n")
-    return folder
 
 
 @pytest.fixture
